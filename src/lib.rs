@@ -1,0 +1,3 @@
+//! Streaming data pipelines for registered multimodal medical volumes.
+
+pub mod nn;

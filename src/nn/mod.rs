@@ -1,0 +1,1 @@
+//! 3-D network operators on candle: channels last, forward and backward.
