@@ -1,0 +1,260 @@
+//! Where voxels stand in the world; the only file that converts between x, y, z and `[z, y, x]`.
+
+use glam::{DAffine3, DMat3, DVec3};
+use serde::{Deserialize, Serialize};
+
+/// Grids closer than this at every corner are one grid, in mm: NIfTI stores affines as f32.
+pub const SAME_GRID_TOLERANCE_MM: f64 = 1e-2;
+
+/// Why three axes and an affine are no grid.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum GridError {
+    /// An axis without voxels.
+    #[error("the grid has {shape_xyz:?} voxels along x, y, z; every axis needs at least one")]
+    Empty {
+        /// The shape found.
+        shape_xyz: [usize; 3],
+    },
+    /// An affine with NaN or infinite entries.
+    #[error(
+        "the affine holds a value that is not finite ({rows:?}); rewrite the file's sform or qform"
+    )]
+    NotFinite {
+        /// Rows of the 3x4 affine.
+        rows: [[f64; 4]; 3],
+    },
+    /// An affine that maps the grid onto a plane or a line.
+    #[error(
+        "the affine is singular (determinant {determinant:.3e}); two voxel axes point the same way or a spacing is zero"
+    )]
+    Singular {
+        /// Determinant of the 3x3 part, mm³ per voxel.
+        determinant: f64,
+    },
+}
+
+/// A regular grid of voxels in world space: shape and affine.
+///
+/// **Shape** x, y, z in voxels, x fastest in memory, which is row-major `[z, y, x]`.
+/// **Units** mm, RAS+ (x to the right, y to the front, z up).
+/// **Source** NIfTI-1 `dim`, `sform`/`qform`: voxel indices are voxel *centres*.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    shape_xyz: [usize; 3],
+    world_from_voxel: DAffine3,
+}
+
+impl Grid {
+    /// A grid from its shape and its affine.
+    ///
+    /// **Errors** when an axis is empty or the affine is not finite or not invertible.
+    pub fn try_new(shape_xyz: [usize; 3], world_from_voxel: DAffine3) -> Result<Self, GridError> {
+        let grid = Self {
+            shape_xyz,
+            world_from_voxel,
+        };
+        if shape_xyz.contains(&0) {
+            return Err(GridError::Empty { shape_xyz });
+        }
+        if !world_from_voxel.is_finite() {
+            return Err(GridError::NotFinite { rows: grid.rows() });
+        }
+        let m = world_from_voxel.matrix3;
+        let determinant = m.determinant();
+        let scale = m.x_axis.length() * m.y_axis.length() * m.z_axis.length();
+        if determinant.abs() <= 1e-6 * scale || determinant == 0.0 {
+            return Err(GridError::Singular { determinant });
+        }
+        Ok(grid)
+    }
+
+    /// An axis-aligned RAS+ grid whose first voxel's centre is the world's origin.
+    ///
+    /// **Errors** as [`Grid::try_new`].
+    pub fn with_spacing(shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -> Result<Self, GridError> {
+        Self::try_new(shape_xyz, DAffine3::from_scale(DVec3::from(spacing_mm)))
+    }
+
+    /// A grid from the three rows of its 3x4 affine.
+    ///
+    /// **Errors** as [`Grid::try_new`].
+    pub fn from_rows(shape_xyz: [usize; 3], rows: [[f64; 4]; 3]) -> Result<Self, GridError> {
+        let column = |j: usize| DVec3::new(rows[0][j], rows[1][j], rows[2][j]);
+        let matrix = DMat3::from_cols(column(0), column(1), column(2));
+        Self::try_new(
+            shape_xyz,
+            DAffine3 {
+                matrix3: matrix,
+                translation: column(3),
+            },
+        )
+    }
+
+    /// Voxels along x, y, z.
+    pub fn shape_xyz(&self) -> [usize; 3] {
+        self.shape_xyz
+    }
+
+    /// Voxels along z, y, x: the shape of the row-major buffer.
+    pub fn shape_zyx(&self) -> [usize; 3] {
+        let [x, y, z] = self.shape_xyz;
+        [z, y, x]
+    }
+
+    /// How many voxels there are.
+    pub fn voxel_count(&self) -> usize {
+        self.shape_xyz.iter().product()
+    }
+
+    /// World position in mm of a voxel index (x, y, z).
+    pub fn world_from_voxel(&self) -> DAffine3 {
+        self.world_from_voxel
+    }
+
+    /// Voxel index (x, y, z) of a world position in mm.
+    pub fn voxel_from_world(&self) -> DAffine3 {
+        self.world_from_voxel.inverse()
+    }
+
+    /// The three rows of the 3x4 affine.
+    pub fn rows(&self) -> [[f64; 4]; 3] {
+        let m = self.world_from_voxel.matrix3;
+        let t = self.world_from_voxel.translation;
+        [0, 1, 2].map(|i| [m.x_axis[i], m.y_axis[i], m.z_axis[i], t[i]])
+    }
+
+    /// Distance of neighbouring voxel centres along the grid's x, y, z axes, in mm.
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        let m = self.world_from_voxel.matrix3;
+        [m.x_axis.length(), m.y_axis.length(), m.z_axis.length()]
+    }
+
+    /// Volume of one voxel in mm³.
+    pub fn voxel_volume_mm3(&self) -> f64 {
+        self.world_from_voxel.matrix3.determinant().abs()
+    }
+
+    /// The anatomical directions in which x, y and z grow, such as `RAS` or `LPI`.
+    ///
+    /// **Law** each voxel axis is given the world axis it is closest to, best fit first, so
+    /// that an oblique grid still names three different axes.
+    pub fn orientation(&self) -> String {
+        const LETTERS: [[char; 2]; 3] = [['L', 'R'], ['P', 'A'], ['I', 'S']];
+        self.axes()
+            .iter()
+            .map(|&(world, positive)| LETTERS[world][usize::from(positive)])
+            .collect()
+    }
+
+    /// For each voxel axis the world axis (0 = x) it is closest to, and whether it grows with it.
+    pub fn axes(&self) -> [(usize, bool); 3] {
+        let m = self.world_from_voxel.matrix3;
+        let columns = [
+            m.x_axis.normalize(),
+            m.y_axis.normalize(),
+            m.z_axis.normalize(),
+        ];
+        const PERMUTATIONS: [[usize; 3]; 6] = [
+            [0, 1, 2],
+            [0, 2, 1],
+            [1, 0, 2],
+            [1, 2, 0],
+            [2, 0, 1],
+            [2, 1, 0],
+        ];
+        let fit = |p: &[usize; 3]| -> f64 { (0..3).map(|v| columns[v][p[v]].abs()).sum() };
+        let mut best = PERMUTATIONS[0];
+        for p in &PERMUTATIONS[1..] {
+            if fit(p) > fit(&best) + 1e-12 {
+                best = *p;
+            }
+        }
+        [0, 1, 2].map(|v| (best[v], columns[v][best[v]] > 0.0))
+    }
+
+    /// The grid that begins `offset_xyz` voxels further (may be negative) with another shape.
+    ///
+    /// **Errors** when the new shape has an empty axis.
+    pub fn window(&self, offset_xyz: [i64; 3], shape_xyz: [usize; 3]) -> Result<Self, GridError> {
+        let o = DVec3::new(
+            offset_xyz[0] as f64,
+            offset_xyz[1] as f64,
+            offset_xyz[2] as f64,
+        );
+        let mut affine = self.world_from_voxel;
+        affine.translation = self.world_from_voxel.transform_point3(o);
+        Self::try_new(shape_xyz, affine)
+    }
+
+    /// Largest distance in mm between corresponding corners of two grids' voxel boxes.
+    pub fn corner_distance_mm(&self, other: &Self) -> f64 {
+        let corner = |g: &Self, i: usize| {
+            let pick = |axis: usize| {
+                if i >> axis & 1 == 1 {
+                    g.shape_xyz[axis] as f64 - 1.0
+                } else {
+                    0.0
+                }
+            };
+            g.world_from_voxel
+                .transform_point3(DVec3::new(pick(0), pick(1), pick(2)))
+        };
+        (0..8)
+            .map(|i| corner(self, i).distance(corner(other, i)))
+            .fold(0.0, f64::max)
+    }
+
+    /// Whether both grids have one shape and corners within `tolerance_mm`.
+    pub fn is_same(&self, other: &Self, tolerance_mm: f64) -> bool {
+        self.shape_xyz == other.shape_xyz && self.corner_distance_mm(other) <= tolerance_mm
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn oblique_grid_names_three_axes() {
+        let turn =
+            DAffine3::from_rotation_z(0.7) * DAffine3::from_scale(DVec3::new(-1.0, 2.0, 3.0));
+        let grid = Grid::try_new([4, 5, 6], turn).unwrap();
+        assert_eq!(grid.orientation(), "LAS");
+        assert_eq!(grid.shape_zyx(), [6, 5, 4]);
+    }
+
+    #[test]
+    fn singular_and_empty_are_refused() {
+        assert!(matches!(
+            Grid::with_spacing([4, 0, 4], [1.0; 3]),
+            Err(GridError::Empty { .. })
+        ));
+        assert!(matches!(
+            Grid::with_spacing([4, 4, 4], [1.0, 0.0, 1.0]),
+            Err(GridError::Singular { .. })
+        ));
+        assert!(matches!(
+            Grid::with_spacing([4, 4, 4], [1.0, f64::NAN, 1.0]),
+            Err(GridError::NotFinite { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn world_and_voxel_are_inverse(a in -3.0..3.0f64, b in -1.5..1.5f64, s in 0.2..5.0f64, p in prop::array::uniform3(-50.0..50.0f64)) {
+            let affine = DAffine3::from_rotation_z(a) * DAffine3::from_rotation_x(b) * DAffine3::from_scale(DVec3::new(s, 1.0, -2.0));
+            let grid = Grid::try_new([3, 4, 5], affine).unwrap();
+            let there = grid.world_from_voxel().transform_point3(DVec3::from(p));
+            prop_assert!(grid.voxel_from_world().transform_point3(there).distance(DVec3::from(p)) < 1e-9);
+        }
+
+        #[test]
+        fn window_keeps_world_positions(o in prop::array::uniform3(-5i64..5)) {
+            let grid = Grid::try_new([9, 9, 9], DAffine3::from_rotation_y(0.3)).unwrap();
+            let window = grid.window(o, [2, 3, 4]).unwrap();
+            let at = DVec3::new(o[0] as f64, o[1] as f64, o[2] as f64);
+            prop_assert!(window.world_from_voxel().translation.distance(grid.world_from_voxel().transform_point3(at)) < 1e-9);
+        }
+    }
+}

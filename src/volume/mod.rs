@@ -1,0 +1,13 @@
+//! Volumes: grids, voxels, rows of a pipeline, and how they lie in Arrow.
+//!
+//! Nothing here knows of YAML, stages or networks.
+
+pub mod columns;
+pub mod grid;
+pub mod nifti;
+pub mod row;
+pub mod voxels;
+
+pub use grid::{Grid, GridError};
+pub use row::{Channel, Row, Split};
+pub use voxels::{Dtype, Role, Scaling, Volume, VolumeError, Voxel};

@@ -1,0 +1,154 @@
+//! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
+
+use super::voxels::{Role, Volume};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which part of a cohort a subject belongs to.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Trained on; labels are used where `labelled`.
+    Train,
+    /// Chooses the best checkpoint.
+    Validation,
+    /// Scored once, at the end.
+    Test,
+}
+
+impl Split {
+    /// The name used in tables and YAML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// A named volume that may be missing for this subject.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Modality name; for labels the modality they belong to, or empty for one label for all.
+    pub name: String,
+    /// The volume; `None` where this subject has none.
+    pub volume: Option<Volume>,
+}
+
+/// A draw as it was made, enough to replay it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrawRecord {
+    /// Stage path in the pipeline, such as `views.strong[1].gamma`.
+    pub stage: String,
+    /// The drawn values as JSON.
+    pub draw: serde_json::Value,
+}
+
+/// A row between two stages.
+///
+/// Images and labels keep the order of the source's declaration in every row, present or not.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The subject's id, unique in the cohort.
+    pub subject: String,
+    /// Name of the cohort it comes from.
+    pub cohort: String,
+    /// Part of the cohort.
+    pub split: Split,
+    /// Pass over the data in which the row was made, from 0.
+    pub epoch: u64,
+    /// Sample of this subject in this pass, from 0; grows where a stage makes several rows of one.
+    pub sample: u32,
+    /// View name once views are made (`weak`, `strong`), else empty.
+    pub view: String,
+    /// One channel a modality.
+    pub images: Vec<Channel>,
+    /// One channel a label map; empty volumes for unlabelled subjects.
+    pub labels: Vec<Channel>,
+    /// What was drawn so far.
+    pub draws: Vec<DrawRecord>,
+    /// Paths of the stages applied so far.
+    pub history: Vec<String>,
+}
+
+impl Row {
+    /// Bytes of all voxels held (shared buffers count in every row that holds them).
+    pub fn bytes(&self) -> usize {
+        self.volumes().map(|(_, v)| v.bytes()).sum()
+    }
+
+    /// All volumes present, images first.
+    pub fn volumes(&self) -> impl Iterator<Item = (Role, &Volume)> {
+        let images = self
+            .images
+            .iter()
+            .filter_map(|c| c.volume.as_ref())
+            .map(|v| (Role::Image, v));
+        images.chain(
+            self.labels
+                .iter()
+                .filter_map(|c| c.volume.as_ref())
+                .map(|v| (Role::Label, v)),
+        )
+    }
+
+    /// The first image present, whose grid a stage may take as the row's.
+    pub fn first_image(&self) -> Option<(&str, &Volume)> {
+        self.images
+            .iter()
+            .find_map(|c| c.volume.as_ref().map(|v| (c.name.as_str(), v)))
+    }
+
+    /// Replaces every volume present.
+    ///
+    /// **Errors** the first error of `change`, with the column it arose in (`image.ct`, `label`).
+    pub fn try_map_volumes<E>(
+        mut self,
+        mut change: impl FnMut(&str, Role, Volume) -> Result<Volume, E>,
+    ) -> Result<Self, (String, E)> {
+        let channels = self.images.iter_mut().map(|c| (Role::Image, c));
+        for (role, channel) in channels.chain(self.labels.iter_mut().map(|c| (Role::Label, c))) {
+            if let Some(volume) = channel.volume.take() {
+                let changed = change(&channel.name, role, volume)
+                    .map_err(|e| (column_name(role, &channel.name), e))?;
+                channel.volume = Some(changed);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Changes every image present as f32 values `[z, y, x]`; labels stay.
+    #[must_use]
+    pub fn map_images(mut self, mut change: impl FnMut(&str, &mut [f32])) -> Self {
+        for channel in &mut self.images {
+            if let Some(volume) = channel.volume.take() {
+                channel.volume = Some(volume.map_f32(|values| change(&channel.name, values)));
+            }
+        }
+        self
+    }
+
+    /// The label map that belongs to a modality: its own, or the one for all.
+    pub fn label_of(&self, modality: &str) -> Option<&Volume> {
+        let own = self.labels.iter().find(|c| c.name == modality);
+        own.or_else(|| self.labels.iter().find(|c| c.name.is_empty()))
+            .and_then(|c| c.volume.as_ref())
+    }
+
+    /// Whether any label map is present.
+    pub fn is_labelled(&self) -> bool {
+        self.labels.iter().any(|c| c.volume.is_some())
+    }
+}
+
+/// The column a channel lies in: `image.ct`, `label.ct`, `label`.
+pub fn column_name(role: Role, name: &str) -> String {
+    match (role, name) {
+        (Role::Image, name) => format!("image.{name}"),
+        (Role::Label, "") => "label".to_owned(),
+        (Role::Label, name) => format!("label.{name}"),
+    }
+}
