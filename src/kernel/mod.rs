@@ -1,0 +1,1 @@
+//! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.

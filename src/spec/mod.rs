@@ -1,0 +1,9 @@
+//! What was written: YAML nodes with their positions, and diagnostics that point at them.
+//!
+//! Nothing here touches data, and nothing here knows a stage by name.
+
+pub mod diagnostic;
+pub mod node;
+
+pub use diagnostic::{Diagnostic, SourceFile};
+pub use node::{At, Node, SpecError};

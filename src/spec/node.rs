@@ -1,0 +1,479 @@
+//! A parsed YAML node that remembers where it stands, and a serde view of it.
+//!
+//! Serde stops at the first error. [`Node::read`] notes it, leaves out the entry it arose in and
+//! reads again, so one pass over a file finds every mistake in it.
+
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
+use std::cell::RefCell;
+use std::fmt;
+
+/// Where a node stands in its file: bytes from `start` to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// A mistake in a file, at a place where one is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpecError {
+    /// Where; `None` for the file as a whole.
+    pub at: Option<At>,
+    /// What was found and what was expected.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    missing: Option<&'static str>,
+    /// The entry left out because of this mistake: its key, or empty for an element.
+    left_out: Option<String>,
+}
+
+impl SpecError {
+    /// A mistake at a place.
+    pub fn new(at: impl Into<Option<At>>, message: impl Into<String>) -> Self {
+        Self {
+            at: at.into(),
+            message: message.into(),
+            help: None,
+            missing: None,
+            left_out: None,
+        }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// An unknown name with its nearest valid one and the list of all.
+    pub fn unknown(at: At, what: &str, found: &str, valid: &[&str]) -> Self {
+        Self::new(at, format!("unknown {what} `{found}`")).with_help(suggest(found, valid))
+    }
+}
+
+/// «did you mean», or the list of what there is.
+pub fn suggest(found: &str, valid: &[&str]) -> String {
+    let nearest = valid
+        .iter()
+        .map(|v| (strsim::damerau_levenshtein(found, v), *v))
+        .min();
+    match nearest {
+        Some((distance, name)) if distance <= 1 + found.len().min(name.len()) / 3 => {
+            format!("did you mean `{name}`?")
+        }
+        Some(_) => format!(
+            "expected one of {}",
+            valid
+                .iter()
+                .map(|v| format!("`{v}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        None => "nothing is allowed here".to_owned(),
+    }
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+impl de::Error for SpecError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(None, message.to_string())
+    }
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(None, format!("unknown field `{field}`")).with_help(suggest(field, expected))
+    }
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(None, format!("unknown name `{variant}`")).with_help(suggest(variant, expected))
+    }
+    fn missing_field(field: &'static str) -> Self {
+        let error = Self::new(None, format!("missing field `{field}`"))
+            .with_help(format!("add `{field}: …`"));
+        Self {
+            missing: Some(field),
+            ..error
+        }
+    }
+}
+
+/// Entries left out because a mistake in them is already known.
+type Skipped = RefCell<Vec<*const ()>>;
+
+/// A parsed file; owns what its nodes borrow.
+pub struct Document<'a> {
+    root: MarkedYaml<'a>,
+    text: &'a str,
+    skipped: Skipped,
+}
+
+impl<'a> Document<'a> {
+    /// Parses one YAML 1.2 document.
+    ///
+    /// **Errors** when the text is no YAML, is empty, or holds several documents.
+    pub fn parse(text: &'a str) -> Result<Self, SpecError> {
+        let mut documents = MarkedYaml::load_from_str(text).map_err(|e| {
+            let start = byte_of(text, e.marker().index());
+            SpecError::new(
+                At {
+                    start,
+                    end: (start + 1).min(text.len()),
+                },
+                format!("this is not YAML: {}", e.info()),
+            )
+        })?;
+        match (documents.pop(), documents.is_empty()) {
+            (Some(root), true) => Ok(Self {
+                root,
+                text,
+                skipped: RefCell::default(),
+            }),
+            (None, _) => Err(SpecError::new(
+                None,
+                "the file is empty; expected a pipeline",
+            )),
+            (_, false) => Err(SpecError::new(
+                None,
+                "the file holds several documents; expected one pipeline",
+            )),
+        }
+    }
+
+    /// The outermost node.
+    pub fn root(&self) -> Node<'_> {
+        Node {
+            yaml: &self.root,
+            document: self,
+        }
+    }
+}
+
+fn byte_of(text: &str, character: usize) -> usize {
+    text.char_indices()
+        .nth(character)
+        .map_or(text.len(), |(byte, _)| byte)
+}
+
+/// A node of a [`Document`].
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    yaml: &'a MarkedYaml<'a>,
+    document: &'a Document<'a>,
+}
+
+impl<'a> Node<'a> {
+    /// Where the node stands.
+    pub fn at(&self) -> At {
+        let text = self.document.text;
+        let start = byte_of(text, self.yaml.span.start.index());
+        let end = byte_of(text, self.yaml.span.end.index()).max(start);
+        // A block ends where the next one begins; the caret shall not run over blank lines.
+        At {
+            start,
+            end: start + text[start..end].trim_end().len(),
+        }
+    }
+
+    /// Reads the node as `T`.
+    ///
+    /// **Errors** every mistake found in it, each at the innermost node it arose at.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, Vec<SpecError>> {
+        let mut errors: Vec<SpecError> = Vec::new();
+        let mut left_out: Vec<String> = Vec::new();
+        let before = self.document.skipped.borrow().len();
+        let result = loop {
+            match T::deserialize(self) {
+                Ok(value) if errors.is_empty() => break Ok(value),
+                Ok(_) => break Err(errors),
+                Err(error) => {
+                    let entry = error.left_out.clone();
+                    // A field that was left out is missing only because of that.
+                    if !error
+                        .missing
+                        .is_some_and(|field| left_out.iter().any(|name| name == field))
+                    {
+                        errors.push(error);
+                    }
+                    match entry {
+                        Some(name) => left_out.push(name),
+                        None => break Err(errors),
+                    }
+                }
+            }
+        };
+        self.document.skipped.borrow_mut().truncate(before);
+        result
+    }
+
+    /// Elements of a sequence; none if the node is something else.
+    pub fn items(self) -> impl Iterator<Item = Node<'a>> {
+        let items = match &self.yaml.data {
+            YamlData::Sequence(items) => items.as_slice(),
+            _ => &[],
+        };
+        items.iter().map(move |yaml| Node { yaml, ..self })
+    }
+
+    /// Value of a key; `None` if the node is no map or has no such key.
+    pub fn get(self, key: &str) -> Option<Node<'a>> {
+        self.entries()
+            .find(|(k, _)| k.text() == Some(key))
+            .map(|(_, v)| v)
+    }
+
+    /// Keys and values of a map; none if the node is something else.
+    pub fn entries(self) -> impl Iterator<Item = (Node<'a>, Node<'a>)> {
+        let map = match &self.yaml.data {
+            YamlData::Mapping(map) => Some(map),
+            _ => None,
+        };
+        map.into_iter()
+            .flat_map(|m| m.iter())
+            .map(move |(k, v)| (Node { yaml: k, ..self }, Node { yaml: v, ..self }))
+    }
+
+    /// The text of a string.
+    pub fn text(self) -> Option<&'a str> {
+        match &self.yaml.data {
+            YamlData::Value(Scalar::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the node is a map.
+    pub fn is_map(self) -> bool {
+        matches!(self.yaml.data, YamlData::Mapping(_))
+    }
+
+    /// Whether the node is a sequence.
+    pub fn is_sequence(self) -> bool {
+        matches!(self.yaml.data, YamlData::Sequence(_))
+    }
+
+    fn key(self) -> *const () {
+        std::ptr::from_ref(self.yaml).cast()
+    }
+
+    fn is_skipped(self) -> bool {
+        self.document.skipped.borrow().contains(&self.key())
+    }
+
+    fn locate<T>(self, result: Result<T, SpecError>) -> Result<T, SpecError> {
+        result.map_err(|mut e| {
+            e.at.get_or_insert_with(|| self.at());
+            e
+        })
+    }
+
+    fn child(self, yaml: &'a MarkedYaml<'a>) -> Self {
+        Self { yaml, ..self }
+    }
+
+    fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
+        match &self.yaml.data {
+            YamlData::Value(Scalar::Null) => visitor.visit_unit(),
+            YamlData::Value(Scalar::Boolean(b)) => visitor.visit_bool(*b),
+            YamlData::Value(Scalar::Integer(i)) => visitor.visit_i64(*i),
+            YamlData::Value(Scalar::FloatingPoint(x)) => visitor.visit_f64(x.into_inner()),
+            YamlData::Value(Scalar::String(s)) => visitor.visit_str(s),
+            YamlData::Sequence(items) => visitor.visit_seq(Seq {
+                of: self,
+                rest: items.iter(),
+            }),
+            YamlData::Mapping(map) => visitor.visit_map(Map {
+                of: self,
+                rest: map.iter(),
+                now: None,
+            }),
+            _ => Err(de::Error::custom("a tag or alias is not allowed here")),
+        }
+    }
+}
+
+struct Seq<'a> {
+    of: Node<'a>,
+    rest: std::slice::Iter<'a, MarkedYaml<'a>>,
+}
+
+impl<'de> de::SeqAccess<'de> for Seq<'_> {
+    type Error = SpecError;
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, SpecError> {
+        let of = self.of;
+        let next = self
+            .rest
+            .by_ref()
+            .map(|yaml| of.child(yaml))
+            .find(|n| !n.is_skipped());
+        next.map(|node| leave_out(node, node, seed.deserialize(node)))
+            .transpose()
+    }
+}
+
+struct Map<'a, I: Iterator<Item = (&'a MarkedYaml<'a>, &'a MarkedYaml<'a>)>> {
+    of: Node<'a>,
+    rest: I,
+    now: Option<(Node<'a>, Node<'a>)>,
+}
+
+impl<'de, 'a, I: Iterator<Item = (&'a MarkedYaml<'a>, &'a MarkedYaml<'a>)>> de::MapAccess<'de>
+    for Map<'a, I>
+{
+    type Error = SpecError;
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, SpecError> {
+        let of = self.of;
+        let next = self
+            .rest
+            .by_ref()
+            .map(|(k, v)| (of.child(k), of.child(v)))
+            .find(|(k, _)| !k.is_skipped());
+        self.now = next;
+        next.map(|(key, _)| leave_out(key, key, seed.deserialize(key)))
+            .transpose()
+    }
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, SpecError> {
+        let (key, value) = self
+            .now
+            .take()
+            .expect("serde asks for a key before its value");
+        leave_out(key, value, seed.deserialize(value))
+    }
+}
+
+/// Places an error at its node, and has the innermost entry around it left out when the file is
+/// read again, so that its neighbours are still checked.
+fn leave_out<T>(
+    entry: Node<'_>,
+    node: Node<'_>,
+    result: Result<T, SpecError>,
+) -> Result<T, SpecError> {
+    result.map_err(|mut e| {
+        if e.left_out.is_none() {
+            entry.document.skipped.borrow_mut().push(entry.key());
+            e.left_out = Some(entry.text().unwrap_or_default().to_owned());
+        }
+        e.at.get_or_insert_with(|| node.at());
+        e
+    })
+}
+
+impl<'de> de::Deserializer<'de> for Node<'_> {
+    type Error = SpecError;
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
+        self.locate(self.any(visitor))
+    }
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
+        match &self.yaml.data {
+            YamlData::Value(Scalar::Null) => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, SpecError> {
+        self.locate(visitor.visit_newtype_struct(self))
+    }
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, SpecError> {
+        let result = match (&self.yaml.data, self.text()) {
+            (_, Some(name)) => visitor.visit_enum(name.into_deserializer()),
+            (YamlData::Mapping(map), _) if map.len() == 1 => {
+                visitor.visit_enum(de::value::MapAccessDeserializer::new(Map {
+                    of: self,
+                    rest: map.iter(),
+                    now: None,
+                }))
+            }
+            _ => Err(de::Error::custom(
+                "expected a name or a map with a single key",
+            )),
+        };
+        self.locate(result)
+    }
+    serde::forward_to_deserialize_any! { bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+    unit unit_struct seq tuple tuple_struct map struct identifier ignored_any }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its errors are looked at")]
+    struct Noise {
+        std: f64,
+        axes: Vec<Axis>,
+        inner: Option<Inner>,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Axis {
+        X,
+        Y,
+    }
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its errors are looked at")]
+    struct Inner {
+        a: u32,
+    }
+
+    fn errors(text: &str) -> Vec<(String, String)> {
+        let document = Document::parse(text).unwrap();
+        let found = document.root().read::<Noise>().unwrap_err();
+        found
+            .into_iter()
+            .map(|e| {
+                (
+                    e.at.map_or("-", |at| &text[at.start..at.end]).to_owned(),
+                    e.message,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_mistake_of_a_struct_is_found_at_its_place() {
+        let found = errors("std: loud\nsgima: 3\naxes: [x, w, v]\ninner: { a: -1 }\n");
+        let places: Vec<&str> = found.iter().map(|(at, _)| at.as_str()).collect();
+        assert_eq!(places, ["loud", "sgima", "w", "v", "-1"], "{found:?}");
+    }
+
+    #[test]
+    fn a_left_out_field_is_not_missing_too() {
+        let found = errors("axes: [x]\ninner: {}\nstd: []\n");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].1.contains("missing field `a`"), "{found:?}");
+    }
+
+    #[test]
+    fn suggestions_name_the_nearest() {
+        assert_eq!(suggest("sgima", &["std", "sigma"]), "did you mean `sigma`?");
+        assert_eq!(
+            suggest("colour", &["std", "sigma"]),
+            "expected one of `std`, `sigma`"
+        );
+    }
+}

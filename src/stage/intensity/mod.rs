@@ -1,0 +1,1 @@
+//! Steps that change values and leave labels alone.

@@ -1,0 +1,241 @@
+//! Steps of a pipeline: what an author of a stage implements, and how rows run through it.
+//!
+//! **A new stage is one file and one line.** Write a struct with its YAML fields (doc comments
+//! become the user's documentation), implement the weakest of three traits, add the struct to the
+//! list in `registry.rs` and a `mod` line here:
+//!
+//! - [`Stage`]: the same row in, the same rows out, nothing drawn;
+//! - [`Augment`]: draw, then apply. Draws are keyed and recorded, so every row can be replayed;
+//! - [`Order`]: changes in which order subjects are read, before a voxel is.
+//!
+//! YAML parsing, JSON Schema, `stages` help, `explain` and the contract tests follow by themselves.
+
+pub mod edge;
+pub mod intensity;
+pub mod shuffle;
+pub mod spatial;
+
+pub use edge::{ChannelSchema, EdgeSchema};
+
+use crate::draw::{DrawKey, SampleRng};
+use crate::volume::{Row, VolumeError, row::DrawRecord};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Why a stage could not do its work on a row; the run adds subject and stage path.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A volume broke a rule.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The row is not what the stage needs.
+    #[error("{problem}")]
+    Input {
+        /// What was found, what was expected, what to do.
+        problem: String,
+    },
+}
+
+impl StageError {
+    /// A row that is not what the stage needs.
+    pub fn input(problem: impl Into<String>) -> Self {
+        Self::Input {
+            problem: problem.into(),
+        }
+    }
+}
+
+/// What every step's parameters are: plain data with a schema.
+pub trait Parameters: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
+impl<T: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static> Parameters for T {}
+
+/// A step that draws nothing.
+pub trait Stage: Parameters {
+    /// Key in YAML.
+    const NAME: &'static str;
+    /// A YAML value for [`Stage::NAME`]; parsed by a test, shown by `stages`.
+    const EXAMPLE: &'static str;
+    /// Checks the parameters against what arrives, and says what leaves.
+    ///
+    /// **Errors** what was found, what was expected, what to do: the only place to refuse a plan.
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
+    /// Runs on one row.
+    ///
+    /// **Errors** put the subject into the run's failures; the run goes on.
+    fn map(&self, row: Row) -> Result<Vec<Row>, StageError>;
+}
+
+/// A random step: draw, then apply. Stateless; the draw is recorded in the row.
+pub trait Augment: Parameters {
+    /// Key in YAML.
+    const NAME: &'static str;
+    /// A YAML value for [`Augment::NAME`]; parsed by a test, shown by `stages`.
+    const EXAMPLE: &'static str;
+    /// Everything that was drawn, enough to apply it again.
+    type Draw: Serialize + DeserializeOwned;
+    /// Checks the parameters against what arrives, and says what leaves.
+    ///
+    /// **Errors** what was found, what was expected, what to do.
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
+    /// How many rows are made of one.
+    fn samples(&self, _row: &Row) -> u32 {
+        1
+    }
+    /// Draws the parameters of one row; `None` leaves the row as it is.
+    fn draw(&self, rng: &mut SampleRng, row: &Row, sample: u32) -> Option<Self::Draw>;
+    /// Applies a draw; the same draw on the same row gives the same bytes.
+    ///
+    /// **Errors** put the subject into the run's failures; the run goes on.
+    fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError>;
+}
+
+/// A step that changes the order in which subjects are read.
+pub trait Order: Parameters {
+    /// Key in YAML.
+    const NAME: &'static str;
+    /// A YAML value for [`Order::NAME`]; parsed by a test, shown by `stages`.
+    const EXAMPLE: &'static str;
+    /// Reorders positions of subjects for one epoch.
+    fn order(&self, rng: &mut SampleRng, subjects: &mut [usize]);
+}
+
+/// A step with its type erased, as plans and runs hold it.
+pub trait AnyStage: Send + Sync {
+    /// Key in YAML.
+    fn name(&self) -> &'static str;
+    /// The parameters, defaults included.
+    fn to_json(&self) -> serde_json::Value;
+    /// Whether anything is drawn: rows before the first random step can be cached.
+    fn is_random(&self) -> bool;
+    /// See [`Stage::check`].
+    ///
+    /// **Errors** what was found, what was expected, what to do.
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
+    /// Runs on one row; `path` keys the draws and is noted in the row's history.
+    ///
+    /// **Errors** as [`Stage::map`].
+    fn run(&self, path: &str, seed: u64, row: Row) -> Result<Vec<Row>, StageError>;
+    /// Replays a recorded draw.
+    ///
+    /// **Errors** when the step draws nothing, or the record is not one of its draws.
+    fn replay(&self, draw: &serde_json::Value, row: Row) -> Result<Row, StageError>;
+    /// Reorders subjects for one epoch; most steps leave the order alone.
+    fn order(&self, _path: &str, _seed: u64, _epoch: u64, _subjects: &mut [usize]) {}
+}
+
+fn json<T: Serialize>(parameters: &T) -> serde_json::Value {
+    serde_json::to_value(parameters).expect("parameters are plain data")
+}
+
+fn no_draw(name: &str) -> StageError {
+    StageError::input(format!(
+        "`{name}` draws nothing; there is nothing to replay"
+    ))
+}
+
+/// A [`Stage`] with its type erased.
+pub struct MapStage<S>(pub S);
+
+impl<S: Stage> AnyStage for MapStage<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+    fn to_json(&self) -> serde_json::Value {
+        json(&self.0)
+    }
+    fn is_random(&self) -> bool {
+        false
+    }
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
+        self.0.check(input)
+    }
+    fn run(&self, path: &str, _seed: u64, row: Row) -> Result<Vec<Row>, StageError> {
+        let mut rows = self.0.map(row)?;
+        rows.iter_mut()
+            .for_each(|r| r.history.push(path.to_owned()));
+        Ok(rows)
+    }
+    fn replay(&self, _draw: &serde_json::Value, _row: Row) -> Result<Row, StageError> {
+        Err(no_draw(S::NAME))
+    }
+}
+
+/// An [`Augment`] with its type erased.
+pub struct AugmentStage<A>(pub A);
+
+impl<A: Augment> AnyStage for AugmentStage<A> {
+    fn name(&self) -> &'static str {
+        A::NAME
+    }
+    fn to_json(&self) -> serde_json::Value {
+        json(&self.0)
+    }
+    fn is_random(&self) -> bool {
+        true
+    }
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
+        self.0.check(input)
+    }
+    fn run(&self, path: &str, seed: u64, row: Row) -> Result<Vec<Row>, StageError> {
+        let samples = self.0.samples(&row);
+        (0..samples)
+            .map(|i| {
+                let mut row = row.clone();
+                row.sample = row.sample * samples + i;
+                let key = DrawKey {
+                    seed,
+                    epoch: row.epoch,
+                    subject: &row.subject,
+                    sample: row.sample,
+                };
+                let draw = self.0.draw(&mut key.rng(path), &row, i);
+                row.history.push(path.to_owned());
+                let Some(draw) = draw else { return Ok(row) };
+                row.draws.push(DrawRecord {
+                    stage: path.to_owned(),
+                    draw: json(&draw),
+                });
+                self.0.apply(&draw, row)
+            })
+            .collect()
+    }
+    fn replay(&self, draw: &serde_json::Value, row: Row) -> Result<Row, StageError> {
+        let draw = serde_json::from_value(draw.clone())
+            .map_err(|e| StageError::input(format!("this is no draw of `{}`: {e}", A::NAME)))?;
+        self.0.apply(&draw, row)
+    }
+}
+
+/// An [`Order`] with its type erased; rows pass through.
+pub struct OrderStage<O>(pub O);
+
+impl<O: Order> AnyStage for OrderStage<O> {
+    fn name(&self) -> &'static str {
+        O::NAME
+    }
+    fn to_json(&self) -> serde_json::Value {
+        json(&self.0)
+    }
+    fn is_random(&self) -> bool {
+        false
+    }
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
+        Ok(input.clone())
+    }
+    fn run(&self, path: &str, _seed: u64, mut row: Row) -> Result<Vec<Row>, StageError> {
+        row.history.push(path.to_owned());
+        Ok(vec![row])
+    }
+    fn replay(&self, _draw: &serde_json::Value, _row: Row) -> Result<Row, StageError> {
+        Err(no_draw(O::NAME))
+    }
+    fn order(&self, path: &str, seed: u64, epoch: u64, subjects: &mut [usize]) {
+        let key = DrawKey {
+            seed,
+            epoch,
+            subject: "",
+            sample: 0,
+        };
+        self.0.order(&mut key.rng(path), subjects);
+    }
+}
