@@ -1,0 +1,75 @@
+//! `check`: pipeline files, and with `--data` every header of their cohorts.
+
+use super::{open, planned, read, show_error, stdout};
+use crate::error::Error;
+use crate::run::chain::causes;
+use crate::source::Cohort;
+use crate::volume::Role;
+use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Checks files; 0 when all are right, else 2.
+///
+/// **Errors** when `out` does; a file's mistakes are shown and the next file is checked.
+pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, Error> {
+    let mut wrong = 0;
+    for path in files {
+        let checked = read(path, &[]).and_then(|file| {
+            planned(&file)?;
+            if data { open(&file).map(|(_, cohort)| Some(cohort)) } else { Ok(None) }
+        });
+        match checked {
+            Ok(None) => writeln!(out, "{}: right", path.display()).map_err(stdout)?,
+            Ok(Some(cohort)) => {
+                writeln!(out, "{}:", path.display()).map_err(stdout)?;
+                wrong += usize::from(headers(&*cohort, out).map_err(stdout)? > 0);
+            }
+            Err(error) => {
+                show_error(&error);
+                wrong += 1;
+            }
+        }
+    }
+    Ok(if wrong == 0 { 0 } else { 2 })
+}
+
+/// Looks at every subject's headers; returns how many subjects cannot be used.
+fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
+    let (mut unusable, mut missing, mut other_grid) = (0, 0, 0);
+    for subject in cohort.subjects() {
+        missing += subject.images.iter().filter(|r| r.location.is_none()).count();
+        let headers = match cohort.headers(subject) {
+            Ok(headers) => headers,
+            Err(error) => {
+                unusable += 1;
+                writeln!(out, "  {}: {}", subject.id, causes(&error))?;
+                continue;
+            }
+        };
+        let Some(first) = headers.iter().find(|h| h.role == Role::Image) else { continue };
+        for header in headers.iter().filter(|h| !h.grid.is_same(&first.grid, SAME_GRID_TOLERANCE_MM)) {
+            other_grid += 1;
+            let column = crate::volume::row::column_name(header.role, &header.name);
+            writeln!(
+                out,
+                "  {}: {column} stands on another grid than image.{} (corners up to {:.2} mm apart); `resample` brings both on one",
+                subject.id,
+                first.name,
+                first.grid.corner_distance_mm(&header.grid)
+            )?;
+        }
+    }
+    let count = |split| cohort.subjects().iter().filter(|s| s.split == split).count();
+    use crate::volume::Split::{Test, Train, Validation};
+    writeln!(
+        out,
+        "  {} subjects: {} train ({} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {unusable} subjects unusable",
+        cohort.subjects().len(),
+        count(Train),
+        cohort.subjects().iter().filter(|s| s.split == Train && s.labelled).count(),
+        count(Validation),
+        count(Test),
+    )?;
+    Ok(unusable)
+}

@@ -1,0 +1,75 @@
+//! `run`: a pipeline from file to closed run folder.
+
+use super::{RunArgs, open, read, stdout};
+use crate::error::Error;
+use crate::run::chain::Failure;
+use crate::run::context::CANCELLED;
+use crate::run::driver::{RunOptions, RunOutcome, run as drive};
+use crate::run::evaluate::summary;
+use crate::sink::ScoreRow;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write};
+use std::sync::atomic::Ordering;
+
+/// Runs a pipeline and prints its scores and its folder; 1 when subjects failed.
+///
+/// **Errors** as [`drive`].
+pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
+    let options = RunOptions {
+        out: args.out.clone(),
+        device: args.device.into(),
+        workers: args.workers,
+        memory: args.memory.map(|m| m.as_u64()),
+        limit: args.limit,
+        resume: args.resume,
+        progress: std::io::stderr().is_terminal(),
+    };
+    stop_on_signals();
+    let (plan, cohort) = open(&read(&args.file, &args.set)?)?;
+    let outcome = drive(plan, cohort, &options)?;
+    print(&outcome, out).map_err(stdout)?;
+    Ok(u8::from(!outcome.failures.is_empty()))
+}
+
+/// Has Ctrl-C and SIGTERM end the run behind the step it is in; a second one ends it at once.
+pub fn stop_on_signals() {
+    let handler = || {
+        if CANCELLED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    if let Err(e) = ctrlc::set_handler(handler) {
+        tracing::debug!(reason = %e, "signals keep their default");
+    }
+}
+
+fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
+    print_scores(&outcome.scores, out)?;
+    for Failure { subject, stage, cause } in outcome.failures.iter().take(5) {
+        tracing::warn!(%subject, %stage, %cause, "failed");
+    }
+    if outcome.failures.len() > 5 {
+        tracing::warn!("… and {} more subjects; see the table `failures`", outcome.failures.len() - 5);
+    }
+    writeln!(out, "{}", outcome.folder.display())
+}
+
+/// Mean Dice by split, checkpoint, head and class.
+///
+/// **Errors** when `out` does.
+pub fn print_scores(scores: &[ScoreRow], out: &mut dyn Write) -> std::io::Result<()> {
+    let parts: BTreeSet<(&str, &str)> = scores.iter().map(|s| (s.split.as_str(), s.checkpoint.as_str())).collect();
+    for (split, checkpoint) in parts {
+        let part: Vec<ScoreRow> = scores.iter().filter(|s| s.split == split && s.checkpoint == checkpoint).cloned().collect();
+        let subjects: BTreeSet<&str> = part.iter().map(|s| s.subject_id.as_str()).collect();
+        let summary = summary(&part);
+        writeln!(out, "{split}, {checkpoint} checkpoint, {} subjects", subjects.len())?;
+        for (head, class, mean) in &summary.means {
+            writeln!(out, "  {head:<10} {class:<20} Dice {mean:.4}")?;
+        }
+        if let Some(overall) = summary.overall {
+            writeln!(out, "  {:<31} Dice {overall:.4}", "mean")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Shows a plan: as text for people, as Mermaid for pictures, as JSON for machines.
+
+use super::compile::Plan;
+use super::pipeline::Step;
+use crate::stage::{ChannelSchema, EdgeSchema};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A tree of chains with the schema behind each step.
+    Text,
+    /// A Mermaid flow chart.
+    Mermaid,
+    /// Everything, for machines.
+    Json,
+}
+
+/// Shows a plan; ends with a newline.
+pub fn explain(plan: &Plan, form: Form) -> String {
+    match form {
+        Form::Text => text(plan),
+        Form::Mermaid => mermaid(plan),
+        Form::Json => format!("{:#}\n", json(plan)),
+    }
+}
+
+/// The chains of a plan: path, steps and edges.
+fn chains(plan: &Plan) -> [(&'static str, &[Step], &[EdgeSchema]); 4] {
+    let (p, e) = (&plan.pipeline, &plan.edges);
+    [
+        ("stages", p.stages.as_slice(), e.stages.as_slice()),
+        ("views.shared", &p.views.shared, &e.shared),
+        ("views.weak", &p.views.weak, &e.weak),
+        ("views.strong", &p.views.strong, &e.strong),
+    ]
+}
+
+fn numbers<const N: usize, T: std::fmt::Display>(values: Option<[T; N]>, unit: &str) -> Option<String> {
+    values.map(|v| format!("{}{unit}", v.map(|x| x.to_string()).join("x")))
+}
+
+fn channel(c: &ChannelSchema) -> String {
+    let known = [
+        c.dtype.map(|d| d.to_string()),
+        numbers(c.shape_xyz, ""),
+        numbers(c.spacing_mm.map(|s| s.map(|x| (x * 1e3).round() / 1e3)), " mm"),
+        c.orientation.clone(),
+    ];
+    let known: Vec<String> = known.into_iter().flatten().collect();
+    let known = if known.is_empty() { "varies by subject".to_owned() } else { known.join(" ") };
+    format!("{}: {known}", c.column())
+}
+
+fn size(edge: &EdgeSchema) -> String {
+    let bytes = edge.bytes().map_or_else(|| "size varies".to_owned(), |b| bytesize::ByteSize(b as u64).display().iec().to_string());
+    match edge.rows_per_subject {
+        Some(1) => format!("{bytes} a row"),
+        Some(rows) => format!("{rows} rows a subject, {bytes} each"),
+        None => format!("rows vary by subject, {bytes} each"),
+    }
+}
+
+fn edge_line(edge: &EdgeSchema) -> String {
+    let channels: Vec<String> = edge.channels.iter().map(channel).collect();
+    format!("{}  ({})", channels.join("; "), size(edge))
+}
+
+/// The options of a section as `key: value` pairs, defaults left out where they are null.
+fn options(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let set: Vec<String> = map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{k}: {}", options(v))).collect();
+            if set.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", set.join(", ")) }
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(options).collect::<Vec<_>>().join(", ")),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn plain<T: serde::Serialize>(section: &T) -> Value {
+    serde_json::to_value(section).expect("sections are plain data")
+}
+
+fn last_sections(plan: &Plan) -> Vec<(&'static str, Value)> {
+    let p = &plan.pipeline;
+    let mut sections = Vec::new();
+    sections.extend(p.pseudo_label.as_ref().map(|s| ("pseudo_label", plain(s))));
+    sections.extend(p.train.as_ref().map(|(s, _)| ("train", plain(s))));
+    sections.extend(p.predict.as_ref().map(|(s, _)| ("predict", plain(s))));
+    sections.extend(p.score.as_ref().map(|s| ("score", plain(s))));
+    sections.push(("sinks", plain(&p.sinks)));
+    sections
+}
+
+fn text(plan: &Plan) -> String {
+    let p = &plan.pipeline;
+    let mut out = format!("{}  (seed {})\n\nsource {}\n  -> {}\n", p.name, p.seed, options(&plain(&p.source)), edge_line(&plan.edges.source));
+    let line = |out: &mut String, text: String| writeln!(out, "{text}").expect("a string takes any text");
+    for (path, steps, edges) in chains(plan).into_iter().filter(|(_, steps, _)| !steps.is_empty()) {
+        line(&mut out, format!("\n{path}"));
+        for (step, edge) in steps.iter().zip(edges) {
+            let drawn = if step.stage.is_random() { "  [draws]" } else { "" };
+            line(&mut out, format!("  {} {}{drawn}", step.stage.name(), options(&step.stage.to_json())));
+            line(&mut out, format!("    -> {}", edge_line(edge)));
+        }
+    }
+    for (name, value) in last_sections(plan) {
+        line(&mut out, format!("\n{name}"));
+        for (key, value) in value.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()) {
+            line(&mut out, format!("  {key}: {}", options(value)));
+        }
+    }
+    out
+}
+
+fn mermaid(plan: &Plan) -> String {
+    let p = &plan.pipeline;
+    let source = plain(&p.source).as_object().and_then(|m| m.keys().next().cloned()).unwrap_or_default();
+    let mut out = format!("flowchart LR\n  source[(\"{source}\")]\n");
+    let mut push = |text: String| {
+        out.push_str("  ");
+        out.push_str(&text);
+        out.push('\n');
+    };
+    let mut last = "source".to_owned();
+    let mut ends = Vec::new();
+    for (path, steps, _) in chains(plan) {
+        let start = last.clone();
+        let id = path.replace('.', "_");
+        for (i, step) in steps.iter().enumerate() {
+            push(format!("{id}{i}[\"{}\"]", step.stage.name()));
+            let label = if i == 0 && path.starts_with("views.") { format!("|{}| ", &path[6..]) } else { String::new() };
+            push(format!("{last} -->{label} {id}{i}"));
+            last = format!("{id}{i}");
+        }
+        if path == "views.weak" || path == "views.strong" {
+            // Both views leave from the shared chain.
+            ends.push(std::mem::replace(&mut last, start));
+        }
+    }
+    ends.dedup();
+    let ends = if p.train.is_some() { ends } else { vec![last] };
+    let goal = if p.train.is_some() { "train" } else if p.predict.is_some() { "predict" } else { "prepared" };
+    push(format!("{goal}([\"{goal}\"])"));
+    for end in ends {
+        push(format!("{end} --> {goal}"));
+    }
+    push(format!("{goal} --> tables[(\"Parquet\")]"));
+    out
+}
+
+fn json(plan: &Plan) -> Value {
+    let p = &plan.pipeline;
+    let chain = |steps: &[Step], edges: &[EdgeSchema]| -> Vec<Value> {
+        let describe = |(step, edge): (&Step, &EdgeSchema)| {
+            json!({ "path": step.path, "stage": step.stage.name(), "options": step.stage.to_json(), "draws": step.stage.is_random(),
+                "output": plain(edge), "bytes_per_row": edge.bytes() })
+        };
+        steps.iter().zip(edges).map(describe).collect()
+    };
+    let chains: serde_json::Map<String, Value> = chains(plan).into_iter().map(|(path, s, e)| (path.to_owned(), chain(s, e).into())).collect();
+    let sections: serde_json::Map<String, Value> = last_sections(plan).into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+    json!({ "name": p.name, "seed": p.seed, "source": { "options": plain(&p.source), "output": plain(&plan.edges.source) }, "chains": chains,
+        "sections": sections, "version": env!("CARGO_PKG_VERSION") })
+}

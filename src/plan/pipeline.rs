@@ -1,0 +1,393 @@
+//! A pipeline as its author wrote it: sections as plain data, steps with their place in the file.
+
+use super::entry::StageEntry;
+use crate::nn::network::NetworkSpec;
+use crate::source::SourceSpec;
+use crate::spec::{At, Node, SpecError};
+use crate::stage::AnyStage;
+use crate::train::objective::{ObjectiveSpec, threshold::ThresholdSpec};
+use crate::volume::Split;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A step of a chain: its path in the file, its place, and the step itself.
+pub struct Step {
+    /// Path that keys draws and names failures, such as `views.strong[1].gamma`.
+    pub path: String,
+    /// Place of the step's name in the file.
+    pub at: At,
+    /// The step.
+    pub stage: Box<dyn AnyStage>,
+}
+
+/// The views made of every prepared subject in training.
+#[derive(Default)]
+pub struct Views {
+    /// Steps whose draws both views share: everything spatial belongs here.
+    pub shared: Vec<Step>,
+    /// Further steps of the weak view.
+    pub weak: Vec<Step>,
+    /// Further steps of the strong view.
+    pub strong: Vec<Step>,
+}
+
+/// How pseudo-labels are drawn from the teacher.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PseudoLabelSection {
+    /// Confidence a voxel's class needs to be kept; voxels below it are ignored, never background.
+    #[serde(default)]
+    pub threshold: ThresholdSpec,
+    /// Largest decay of the teacher's moving average: min(1 - 1/(t+1), ema).
+    #[serde(default = "default_ema")]
+    pub ema: f64,
+}
+
+fn default_ema() -> f64 {
+    0.99
+}
+
+/// What is trained, on what, for how long.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSection {
+    /// Class names by label value; the first is the background.
+    pub classes: Vec<String>,
+    /// The network.
+    pub network: NetworkSpec,
+    /// Loss terms and their weights.
+    #[serde(default)]
+    pub objective: ObjectiveSpec,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Rows of one step.
+    #[serde(default)]
+    pub batch: BatchSection,
+    /// Batches whose gradients are summed into one optimiser step.
+    #[serde(default = "one")]
+    pub accumulate: u32,
+    /// AdamW.
+    #[serde(default)]
+    pub optimizer: OptimizerSection,
+    /// Gradients are scaled down to this global norm; null leaves them.
+    #[serde(default = "default_clip")]
+    pub clip_norm: Option<f64>,
+    /// When the validation subjects are scored and a checkpoint is written.
+    #[serde(default)]
+    pub validate: ValidateSection,
+    /// Sliding window of validation, prediction and scoring; default: the training patch, overlap 0.5.
+    #[serde(default)]
+    pub window: Option<WindowSection>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn default_clip() -> Option<f64> {
+    Some(12.0)
+}
+
+/// Rows of one training batch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSection {
+    /// Rows of labelled subjects.
+    #[serde(default = "default_labelled")]
+    pub labelled: u32,
+    /// Rows of unlabelled subjects; 0 leaves the unlabelled part out.
+    #[serde(default)]
+    pub unlabelled: u32,
+}
+
+fn default_labelled() -> u32 {
+    2
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self { labelled: default_labelled(), unlabelled: 0 }
+    }
+}
+
+/// AdamW with linear warm-up and a cosine to zero (Loshchilov and Hutter 2019).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSection {
+    /// Largest learning rate.
+    #[serde(default = "default_lr")]
+    pub lr: f64,
+    /// Decoupled weight decay; norm scales, shifts and biases are left out.
+    #[serde(default = "default_decay")]
+    pub weight_decay: f64,
+    /// Fraction of the steps over which the rate grows from zero (the first step already trains).
+    #[serde(default = "default_warmup")]
+    pub warmup: f64,
+}
+
+fn default_lr() -> f64 {
+    1e-3
+}
+
+fn default_decay() -> f64 {
+    1e-4
+}
+
+fn default_warmup() -> f64 {
+    0.05
+}
+
+impl Default for OptimizerSection {
+    fn default() -> Self {
+        Self { lr: default_lr(), weight_decay: default_decay(), warmup: default_warmup() }
+    }
+}
+
+/// When the validation subjects are scored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidateSection {
+    /// Steps between validations; a checkpoint follows each.
+    #[serde(default = "default_every")]
+    pub every: u64,
+    /// Score at most this many validation subjects in training; null scores all.
+    #[serde(default)]
+    pub subjects: Option<usize>,
+}
+
+fn default_every() -> u64 {
+    100
+}
+
+impl Default for ValidateSection {
+    fn default() -> Self {
+        Self { every: default_every(), subjects: None }
+    }
+}
+
+/// A sliding window with Gaussian blending (sigma an eighth of the window).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSection {
+    /// Voxels along x, y, z.
+    pub size: [usize; 3],
+    /// Fraction by which neighbouring windows overlap, from 0 to below 1.
+    #[serde(default = "default_overlap")]
+    pub overlap: f64,
+}
+
+fn default_overlap() -> f64 {
+    0.5
+}
+
+/// Predicts with a trained network instead of training one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PredictSection {
+    /// A checkpoint folder (`…/checkpoints/best`) or a run folder, whose best checkpoint is taken.
+    pub checkpoint: String,
+    /// Sliding window; default: the one the checkpoint was validated with.
+    #[serde(default)]
+    pub window: Option<WindowSection>,
+}
+
+/// Which subjects are scored against their truth at the end.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSection {
+    /// Parts of the cohort.
+    #[serde(default = "default_splits")]
+    pub splits: Vec<Split>,
+}
+
+fn default_splits() -> Vec<Split> {
+    vec![Split::Test]
+}
+
+impl Default for ScoreSection {
+    fn default() -> Self {
+        Self { splits: default_splits() }
+    }
+}
+
+/// What is kept beside the tables that every run writes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinksSection {
+    /// Prepared subjects.
+    #[serde(default)]
+    pub prepared: Option<FileFormats>,
+    /// Predicted label maps of the scored subjects, on their input's own grid.
+    #[serde(default)]
+    pub predictions: Option<FileFormats>,
+    /// The final teacher's label maps of the unlabelled subjects, with confidence.
+    #[serde(default)]
+    pub pseudo_labels: Option<FileFormats>,
+}
+
+/// Formats of volumes that are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileFormats {
+    /// As rows of Parquet.
+    #[serde(default = "yes")]
+    pub parquet: bool,
+    /// As one NIfTI file a volume.
+    #[serde(default)]
+    pub nifti: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Everything one file says.
+pub struct Pipeline {
+    /// Name of the pipeline and of its run folders.
+    pub name: String,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Budget in bytes for volumes in flight and cached; `None`: half of the machine's memory.
+    pub memory: Option<u64>,
+    /// How many subjects may fail before the run stops; `None`: any number.
+    pub max_failures: Option<u64>,
+    /// Where subjects come from.
+    pub source: SourceSpec,
+    /// Place of the source in the file.
+    pub source_at: At,
+    /// Preparation shared by training, validation and test.
+    pub stages: Vec<Step>,
+    /// Views made in training.
+    pub views: Views,
+    /// How pseudo-labels are drawn.
+    pub pseudo_label: Option<PseudoLabelSection>,
+    /// What is trained.
+    pub train: Option<(TrainSection, At)>,
+    /// What predicts.
+    pub predict: Option<(PredictSection, At)>,
+    /// What is scored.
+    pub score: Option<ScoreSection>,
+    /// What is kept.
+    pub sinks: SinksSection,
+}
+
+/// Every top-level key, in the order of the documentation.
+pub const SECTIONS: [&str; 12] = [
+    "name", "seed", "memory", "max_failures", "source", "stages", "views", "pseudo_label", "train", "predict", "score", "sinks",
+];
+
+/// Reads a pipeline; collects every mistake.
+pub(super) struct Reader<'r> {
+    pub(super) registry: &'r [StageEntry],
+    pub(super) errors: Vec<SpecError>,
+}
+
+impl Reader<'_> {
+    fn section<T: serde::de::DeserializeOwned>(&mut self, root: Node<'_>, key: &str) -> Option<(T, At)> {
+        let node = root.get(key)?;
+        match node.read() {
+            Ok(value) => Some((value, node.at())),
+            Err(errors) => {
+                self.errors.extend(errors);
+                None
+            }
+        }
+    }
+
+    fn steps(&mut self, node: Option<Node<'_>>, path: &str) -> Vec<Step> {
+        let Some(node) = node else { return Vec::new() };
+        if !node.is_sequence() {
+            self.errors.push(SpecError::new(node.at(), format!("`{path}` is no list")).with_help("write one step a line: `- flip: {}`"));
+            return Vec::new();
+        }
+        node.items().enumerate().filter_map(|(i, item)| self.step(item, &format!("{path}[{i}]"))).collect()
+    }
+
+    fn step(&mut self, item: Node<'_>, path: &str) -> Option<Step> {
+        let mut entries = item.entries();
+        let (Some((key, body)), None) = (entries.next(), entries.next()) else {
+            let help = "write a step as a map with one key, its name: `- flip: { axes: [x] }`";
+            self.errors.push(SpecError::new(item.at(), "this is no step").with_help(help));
+            return None;
+        };
+        let name = key.text().unwrap_or_default();
+        let Some(entry) = self.registry.iter().find(|e| e.name == name) else {
+            let names: Vec<&str> = self.registry.iter().map(|e| e.name).collect();
+            self.errors.push(SpecError::unknown(key.at(), "stage", name, &names));
+            return None;
+        };
+        match (entry.parse)(body) {
+            Ok(stage) => Some(Step { path: format!("{path}.{name}"), at: key.at(), stage }),
+            Err(errors) => {
+                self.errors.extend(errors);
+                None
+            }
+        }
+    }
+
+    fn views(&mut self, root: Node<'_>) -> Views {
+        let Some(node) = root.get("views") else { return Views::default() };
+        const KEYS: [&str; 3] = ["shared", "weak", "strong"];
+        for (key, _) in node.entries().filter(|(k, _)| !k.text().is_some_and(|t| KEYS.contains(&t))) {
+            self.errors.push(SpecError::unknown(key.at(), "view", key.text().unwrap_or_default(), &KEYS));
+        }
+        let mut chain = |name: &str| self.steps(node.get(name), &format!("views.{name}"));
+        Views { shared: chain("shared"), weak: chain("weak"), strong: chain("strong") }
+    }
+
+    fn memory(&mut self, root: Node<'_>) -> Option<u64> {
+        let (text, at) = self.section::<String>(root, "memory")?;
+        match text.parse::<bytesize::ByteSize>() {
+            Ok(size) => Some(size.as_u64()),
+            Err(_) => {
+                self.errors.push(SpecError::new(at, format!("`{text}` is no size")).with_help("write a number with a unit: `8GiB`"));
+                None
+            }
+        }
+    }
+
+    /// Reads every section; `None` when one that is needed has mistakes.
+    pub(super) fn pipeline(&mut self, root: Node<'_>) -> Option<Pipeline> {
+        if !root.is_map() {
+            self.errors.push(SpecError::new(root.at(), "the file holds no map; expected `name:`, `source:`, …"));
+            return None;
+        }
+        for (key, _) in root.entries() {
+            match key.text() {
+                Some(name) if SECTIONS.contains(&name) => {}
+                other => self.errors.push(SpecError::unknown(key.at(), "section", other.unwrap_or_default(), &SECTIONS)),
+            }
+        }
+        for needed in ["name", "source"] {
+            if root.get(needed).is_none() {
+                self.errors.push(SpecError::new(None, format!("section `{needed}` is missing")).with_help(format!("add `{needed}: …`")));
+            }
+        }
+        let name = self.section::<String>(root, "name");
+        if let Some((name, at)) = &name
+            && (name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.'))
+        {
+            self.errors.push(SpecError::new(*at, format!("`{name}` cannot name a folder")).with_help("use letters, digits, `-` and `_`"));
+        }
+        let seed = self.section(root, "seed").map_or(0, |(seed, _)| seed);
+        let memory = self.memory(root);
+        let max_failures = self.section(root, "max_failures").map(|(n, _)| n);
+        let source = self.section::<SourceSpec>(root, "source");
+        if let Some((source, at)) = &source
+            && let Err(problems) = source.check()
+        {
+            self.errors.extend(problems.into_iter().map(|p| SpecError::new(*at, p)));
+        }
+        let stages = self.steps(root.get("stages"), "stages");
+        let views = self.views(root);
+        let pseudo_label = self.section(root, "pseudo_label").map(|(s, _)| s);
+        let train = self.section(root, "train");
+        let predict = self.section(root, "predict");
+        let score = self.section(root, "score").map(|(s, _)| s);
+        let sinks = self.section(root, "sinks").map_or_else(SinksSection::default, |(s, _)| s);
+        let ((name, _), (source, source_at)) = (name?, source?);
+        Some(Pipeline {
+            name, seed, memory, max_failures, source, source_at, stages, views, pseudo_label, train, predict, score, sinks,
+        })
+    }
+}

@@ -1,0 +1,269 @@
+//! What every part of a run shares.
+
+use super::chain::Failure;
+use super::counters::Counters;
+use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
+use super::folder::RunFolder;
+use super::prepare::Preparer;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::plan::pipeline::FileFormats;
+use crate::sink::{EdgeRow, FailureRow, PseudoLabelRow, ScoreRow, SubjectRow, write_table};
+use crate::source::SubjectRecord;
+use crate::train::infer::Window;
+use crate::train::model::Model;
+use crate::volume::{Role, Split, Volume};
+use candle_core::Device;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by Ctrl-C and SIGTERM; every loop of a run looks at it.
+pub static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// A run under way.
+pub struct RunContext {
+    /// What runs.
+    pub plan: Arc<Plan>,
+    /// Loads and prepares subjects.
+    pub preparer: Arc<Preparer>,
+    /// Counters of every node.
+    pub counters: Counters,
+    /// Where outputs go.
+    pub folder: RunFolder,
+    /// Where tensors lie.
+    pub device: Device,
+    /// Worker threads.
+    pub workers: usize,
+    /// Bytes for volumes in flight and cached.
+    pub memory: u64,
+    /// At most so many subjects of each split and label state.
+    pub limit: Option<usize>,
+    /// Whether progress is drawn.
+    pub progress: bool,
+}
+
+impl RunContext {
+    /// Positions of the subjects that `pick` wants, at most `limit`.
+    pub fn subjects(&self, pick: impl Fn(&SubjectRecord) -> bool) -> Vec<usize> {
+        let all = self.preparer.cohort().subjects().iter().enumerate();
+        all.filter(|(_, s)| pick(s)).map(|(i, _)| i).take(self.limit.unwrap_or(usize::MAX)).collect()
+    }
+
+    /// Stops the run when a signal asked for it, or too many subjects failed.
+    ///
+    /// **Errors** say which.
+    pub fn check(&self) -> Result<(), Error> {
+        if CANCELLED.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        let failures = self.preparer.failures();
+        match self.plan.pipeline.max_failures {
+            Some(limit) if failures.len() as u64 > limit => {
+                let last = &failures[failures.len() - 1];
+                Err(Error::run(format!(
+                    "{} subjects failed, `max_failures` allows {limit}; the last: {} in {}: {}",
+                    failures.len(),
+                    last.subject,
+                    last.stage,
+                    last.cause
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A progress bar over `length` items, hidden when nobody watches.
+    pub fn bar(&self, length: u64, what: &'static str) -> ProgressBar {
+        let target = if self.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{prefix:>10} {wide_bar} {pos}/{len} {per_sec}  {eta} left  {msg}")
+            .expect("the template is a constant");
+        ProgressBar::with_draw_target(Some(length), target).with_style(style).with_prefix(what)
+    }
+
+    /// Predicts and scores subjects one after the other; failures are noted and left out.
+    ///
+    /// **Errors** when the run is stopped, or `each` fails.
+    pub fn evaluate(
+        &self,
+        model: &Model,
+        window: Window,
+        subjects: &[usize],
+        what: &'static str,
+        mut each: impl FnMut(&SubjectRecord, &[HeadResult]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let bar = self.bar(subjects.len() as u64, what);
+        let node = self.counters.node(what);
+        for &index in subjects {
+            self.check()?;
+            match node.busy(|| subject(model, &self.preparer, index, window)) {
+                Ok(results) => {
+                    node.passed(results.len(), results.iter().map(|r| r.label.bytes()).sum());
+                    each(self.preparer.subject(index), &results)?;
+                }
+                Err(failure) => {
+                    node.failed();
+                    self.preparer.note(failure);
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Predicts, scores and keeps the predictions of the splits that are scored.
+    ///
+    /// **Errors** when the run is stopped or an output cannot be written.
+    pub fn score(&self, model: &Model, window: Window, epoch: u64, checkpoint: &str) -> Result<Vec<ScoreRow>, Error> {
+        let splits = self.plan.pipeline.score.clone().unwrap_or_default().splits;
+        let subjects = self.subjects(|s| splits.contains(&s.split));
+        let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
+        self.evaluate(model, window, &subjects, "score", |record, results| {
+            let rows: Vec<_> = results.iter().map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint)).collect();
+            for result in results {
+                scores.extend(result.score_rows(&model.spec.classes, &record.id, record.split.name(), checkpoint));
+            }
+            let Some(formats) = &formats else { return Ok(()) };
+            let place = self.join_volume("predictions", checkpoint, &record.id);
+            if formats.parquet && !rows.is_empty() {
+                write_table(&place.with_added_extension("parquet"), &rows)?;
+            }
+            self.keep_nifti(formats, &place, record, results.iter().map(|r| (r.head.as_str(), &r.label)))
+        })?;
+        Ok(scores)
+    }
+
+    /// Draws and keeps the pseudo-labels of subjects.
+    ///
+    /// **Errors** when the run is stopped or an output cannot be written.
+    pub fn draw_pseudo_labels(&self, teacher: &Model, window: Window, (epoch, step): (u64, u64), thresholds: &[f32], subjects: &[usize]) -> Result<(), Error> {
+        let Some(formats) = self.plan.pipeline.sinks.pseudo_labels.clone() else { return Ok(()) };
+        self.evaluate(teacher, window, subjects, "pseudo_label", |record, results| {
+            let rows = results
+                .iter()
+                .map(|r| {
+                    let confidence = Volume::from_vec(quantised(&r.confidence), *r.label.grid()).map_err(crate::sink::SinkError::from)?;
+                    Ok(PseudoLabelRow {
+                        subject_id: record.id.clone(),
+                        epoch: epoch as i64,
+                        modality: r.head.clone(),
+                        teacher_step: step as i64,
+                        kept_fraction: kept_fraction(r.label.as_slice::<u8>().unwrap_or_default(), &r.confidence, thresholds),
+                        label: r.label.clone(),
+                        confidence: Some(confidence),
+                        thresholds: thresholds.to_vec(),
+                    })
+                })
+                .collect::<Result<Vec<_>, Error>>()?;
+            let place = self.join_volume("pseudo_labels", &format!("epoch-{epoch}"), &record.id);
+            if formats.parquet && !rows.is_empty() {
+                write_table(&place.with_added_extension("parquet"), &rows)?;
+            }
+            self.keep_nifti(&formats, &place, record, results.iter().map(|r| (r.head.as_str(), &r.label)))
+        })
+    }
+
+    fn join_volume(&self, table: &str, part: &str, subject: &str) -> PathBuf {
+        self.folder.join(table).join(part).join(crate::sink::prepared::file_stem(subject))
+    }
+
+    fn keep_nifti<'a>(
+        &self,
+        formats: &FileFormats,
+        place: &Path,
+        record: &SubjectRecord,
+        volumes: impl Iterator<Item = (&'a str, &'a Volume)>,
+    ) -> Result<(), Error> {
+        if !formats.nifti {
+            return Ok(());
+        }
+        // The input's header lends its codes and units, so that a viewer overlays both.
+        let like = record.images.iter().find_map(|r| r.file()).and_then(|path| crate::volume::nifti::read_header(path).ok());
+        for (head, volume) in volumes {
+            let path = place.with_added_extension(format!("{head}.nii.gz"));
+            crate::volume::nifti::write(&path, volume, like.as_ref()).map_err(crate::sink::SinkError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the tables every run has: subjects, edges, failures. Returns the failures.
+    ///
+    /// **Errors** when a table cannot be written.
+    pub fn close(&self, seconds: &[(usize, f64)]) -> Result<Vec<Failure>, Error> {
+        let failures = self.preparer.failures();
+        let cohort = self.preparer.cohort();
+        let subjects: Vec<SubjectRow> = cohort.subjects().iter().enumerate().map(|(i, r)| self.subject_row(i, r, &failures, seconds)).collect();
+        write_table(&self.folder.join("subjects.parquet"), &subjects)?;
+        let edges: Vec<EdgeRow> = self
+            .counters
+            .snapshot()
+            .into_iter()
+            .map(|n| EdgeRow {
+                node: n.node,
+                rows: n.rows as i64,
+                bytes: n.bytes as i64,
+                busy_seconds: n.busy.as_secs_f64(),
+                starved_seconds: n.starved.as_secs_f64(),
+                blocked_seconds: n.blocked.as_secs_f64(),
+                failures: n.failures as i64,
+            })
+            .collect();
+        write_table(&self.folder.join("edges.parquet"), &edges)?;
+        let rows: Vec<FailureRow> = failures
+            .iter()
+            .map(|f| FailureRow { subject_id: f.subject.clone(), stage: f.stage.clone(), cause: f.cause.clone(), file: self.first_file(&f.subject) })
+            .collect();
+        write_table(&self.folder.join("failures.parquet"), &rows)?;
+        Ok(failures)
+    }
+
+    fn first_file(&self, subject: &str) -> Option<String> {
+        let record = self.preparer.cohort().subjects().iter().find(|s| s.id == subject)?;
+        record.images.iter().find_map(|r| r.file()).map(|p| p.display().to_string())
+    }
+
+    fn subject_row(&self, index: usize, record: &SubjectRecord, failures: &[Failure], seconds: &[(usize, f64)]) -> SubjectRow {
+        let cohort = self.preparer.cohort();
+        // Unreadable headers leave zeros; the reason stands in `failures`.
+        let headers = cohort.headers(record).unwrap_or_default();
+        let first = headers.iter().find(|h| h.role == Role::Image).map(|h| h.grid);
+        let shape = first.map_or([0; 3], |g| g.shape_xyz().map(|n| n as i32));
+        let spacing = first.map_or([0.0; 3], |g| g.spacing_mm());
+        let prepared = self.preparer.prepared_shape(index).map(|s| s.map(|n| n as i32));
+        let images = headers.iter().filter(|h| h.role == Role::Image);
+        let failed = failures.iter().any(|f| f.subject == record.id);
+        SubjectRow {
+            subject_id: record.id.clone(),
+            cohort: record.cohort.clone(),
+            split: record.split.name().to_owned(),
+            labelled: record.labelled,
+            modalities: images.map(|h| h.name.clone()).collect(),
+            shape_x: shape[0],
+            shape_y: shape[1],
+            shape_z: shape[2],
+            spacing_x_mm: spacing[0],
+            spacing_y_mm: spacing[1],
+            spacing_z_mm: spacing[2],
+            orientation: first.map(|g| g.orientation()).unwrap_or_default(),
+            digest: cohort.digest(record).unwrap_or_default(),
+            prepared_shape_x: prepared.map(|s| s[0]),
+            prepared_shape_y: prepared.map(|s| s[1]),
+            prepared_shape_z: prepared.map(|s| s[2]),
+            seconds: seconds.iter().find(|(i, _)| *i == index).map(|(_, s)| *s),
+            bytes: headers.iter().map(|h| (h.grid.voxel_count() * h.dtype.bytes()) as i64).sum(),
+            status: if failed { "failed" } else { "ok" }.to_owned(),
+        }
+    }
+}
+
+/// Whether a subject trains with its labels.
+pub fn is_labelled(s: &SubjectRecord) -> bool {
+    s.split == Split::Train && s.labelled
+}
+
+/// Whether a subject trains without labels.
+pub fn is_unlabelled(s: &SubjectRecord) -> bool {
+    s.split == Split::Train && !s.labelled
+}

@@ -1,0 +1,105 @@
+//! What every node of a run counts: rows, bytes, busy, starved and blocked time.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counters of one node; written by many threads.
+#[derive(Debug, Default)]
+pub struct Node {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    busy: AtomicU64,
+    starved: AtomicU64,
+    blocked: AtomicU64,
+    failures: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, time: Duration) {
+    counter.fetch_add(time.as_nanos() as u64, Relaxed);
+}
+
+impl Node {
+    /// Counts rows that left the node.
+    pub fn passed(&self, rows: usize, bytes: usize) {
+        self.rows.fetch_add(rows as u64, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Counts a subject that failed here.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Runs `work` and counts its time as busy.
+    pub fn busy<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        add(&self.busy, start.elapsed());
+        result
+    }
+
+    /// Counts time spent waiting for input.
+    pub fn starved(&self, time: Duration) {
+        add(&self.starved, time);
+    }
+
+    /// Counts time spent waiting for room behind the node.
+    pub fn blocked(&self, time: Duration) {
+        add(&self.blocked, time);
+    }
+}
+
+/// One node's counters at a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeCounts {
+    /// Stage path, `source`, `train`, ….
+    pub node: String,
+    /// Rows that left it.
+    pub rows: u64,
+    /// Bytes of voxels in them.
+    pub bytes: u64,
+    /// Time at work, summed over threads.
+    pub busy: Duration,
+    /// Time waiting for input.
+    pub starved: Duration,
+    /// Time waiting for room.
+    pub blocked: Duration,
+    /// Subjects that failed in it.
+    pub failures: u64,
+}
+
+/// All nodes of a run, in the order of their first use.
+#[derive(Debug, Default, Clone)]
+pub struct Counters(Arc<Mutex<Vec<(String, Arc<Node>)>>>);
+
+impl Counters {
+    /// The node of that name; made at the first call.
+    pub fn node(&self, name: &str) -> Arc<Node> {
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, node)) = nodes.iter().find(|(n, _)| n == name) {
+            return Arc::clone(node);
+        }
+        let node = Arc::new(Node::default());
+        nodes.push((name.to_owned(), Arc::clone(&node)));
+        node
+    }
+
+    /// Every node's counters now.
+    pub fn snapshot(&self) -> Vec<NodeCounts> {
+        let nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = |t: &AtomicU64| Duration::from_nanos(t.load(Relaxed));
+        nodes
+            .iter()
+            .map(|(name, n)| NodeCounts {
+                node: name.clone(),
+                rows: n.rows.load(Relaxed),
+                bytes: n.bytes.load(Relaxed),
+                busy: time(&n.busy),
+                starved: time(&n.starved),
+                blocked: time(&n.blocked),
+                failures: n.failures.load(Relaxed),
+            })
+            .collect()
+    }
+}

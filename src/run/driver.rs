@@ -1,0 +1,185 @@
+//! Runs a pipeline from its plan to its closed run folder.
+
+use super::chain::Failure;
+use super::context::RunContext;
+use super::counters::Counters;
+use super::folder::{Progress, RunFolder};
+use super::ordered::{Work, ordered};
+use super::prepare::Preparer;
+use super::{budget::Budget, training::train};
+use crate::error::Error;
+use crate::plan::pipeline::PredictSection;
+use crate::plan::{Plan, explain};
+use crate::sink::{PreparedWriter, ScoreRow, write_table};
+use crate::source::Cohort;
+use crate::train::checkpoint;
+use crate::train::device::DeviceChoice;
+use crate::train::infer::Window;
+use crate::volume::Row;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What describes this run and not the pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The run folder; default `runs/<name>/<stamp>`.
+    pub out: Option<PathBuf>,
+    /// Device that trains and predicts.
+    pub device: DeviceChoice,
+    /// Worker threads; default one a core.
+    pub workers: Option<usize>,
+    /// Budget in bytes; default the pipeline's, else half of the machine's memory.
+    pub memory: Option<u64>,
+    /// At most so many subjects of each part.
+    pub limit: Option<usize>,
+    /// Go on with an earlier run.
+    pub resume: bool,
+    /// Draw progress bars.
+    pub progress: bool,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// Subjects that failed.
+    pub failures: Vec<Failure>,
+    /// Scores, where the run scored.
+    pub scores: Vec<ScoreRow>,
+}
+
+/// Runs a plan on an opened cohort.
+///
+/// **Errors** when the run cannot start, go on or write; what is complete stays, nothing partial
+/// is left under a final name.
+pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<RunOutcome, Error> {
+    let cohort: Arc<dyn Cohort> = Arc::from(cohort);
+    let plan = Arc::new(plan);
+    let ledger = ledger(&plan, &*cohort, options);
+    let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
+    if folder.progress == Progress::Finished {
+        tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
+        return Ok(RunOutcome { folder: folder.path, failures: Vec::new(), scores: Vec::new() });
+    }
+    let memory = options.memory.or(plan.pipeline.memory).unwrap_or_else(default_memory);
+    let counters = Counters::default();
+    let workers = options.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let cx = RunContext {
+        preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)),
+        plan: Arc::clone(&plan),
+        counters,
+        folder,
+        device: options.device.open()?,
+        workers,
+        memory,
+        limit: options.limit,
+        progress: options.progress,
+    };
+    let (mut scores, mut seconds) = (Vec::new(), Vec::new());
+    if let Some((section, _)) = &plan.pipeline.train {
+        scores = train(&cx, section)?;
+    } else if let Some((section, _)) = &plan.pipeline.predict {
+        scores = predict(&cx, section)?;
+    } else {
+        seconds = prepare(&cx)?;
+    }
+    let failures = cx.close(&seconds)?;
+    cx.folder.note(Progress::Finished)?;
+    crate::report::write(&cx.folder.path)?;
+    Ok(RunOutcome { folder: cx.folder.path.clone(), failures, scores })
+}
+
+/// What must not change between a start and a resume.
+fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json::Value {
+    let mut ledger: serde_json::Value = serde_json::from_str(&explain::explain(plan, explain::Form::Json)).expect("a plan is shown as JSON");
+    let digests: serde_json::Map<_, _> = cohort
+        .subjects()
+        .iter()
+        // A subject without a digest has an unreadable file: it fails when it is loaded.
+        .map(|s| (s.id.clone(), serde_json::json!([s.split.name(), s.labelled, cohort.digest(s).unwrap_or_default()])))
+        .collect();
+    ledger["subjects"] = digests.into();
+    ledger["limit"] = options.limit.into();
+    ledger
+}
+
+/// Half of the machine's memory.
+fn default_memory() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    // A machine that does not tell its memory gets a budget that fits any.
+    if system.total_memory() == 0 { 4 << 30 } else { system.total_memory() / 2 }
+}
+
+struct PrepareSubject {
+    preparer: Arc<Preparer>,
+}
+
+type Prepared = (usize, f64, Result<Vec<Row>, Failure>);
+
+impl Work<usize, Prepared> for PrepareSubject {
+    fn estimate(&self, subject: &usize) -> u64 {
+        // A subject whose headers cannot be read fails when it is loaded, with its reason.
+        self.preparer.estimate(*subject).unwrap_or(0)
+    }
+    fn run(&self, subject: usize) -> Prepared {
+        let start = Instant::now();
+        let rows = self.preparer.rows(subject, 0);
+        (subject, start.elapsed().as_secs_f64(), rows)
+    }
+    fn bytes(&self, (_, _, rows): &Prepared) -> u64 {
+        rows.as_ref().map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
+    }
+}
+
+/// Prepares every subject into the sinks; returns the seconds of each.
+fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
+    let formats = cx.plan.pipeline.sinks.prepared.clone();
+    let writer = match &formats {
+        Some(f) => Some(PreparedWriter::create(&cx.folder.join("prepared"), f.nifti)?),
+        None => None,
+    };
+    let done = |s: &str| cx.folder.resumed && writer.as_ref().is_some_and(|w| w.contains(s));
+    let subjects = cx.subjects(|s| !done(&s.id));
+    let bar = cx.bar(subjects.len() as u64, "prepare");
+    let node = cx.counters.node("prepare");
+    let work = PrepareSubject { preparer: Arc::clone(&cx.preparer) };
+    let results = ordered("prepare", cx.workers, Budget::new(cx.memory), subjects.into_iter(), work, Arc::clone(&node))
+        .map_err(|source| Error::Io { path: cx.folder.path.clone(), action: "starting worker threads", source })?;
+    let mut seconds = Vec::new();
+    for (subject, time, rows) in results {
+        cx.check()?;
+        if let (Ok(rows), Some(writer)) = (&rows, &writer) {
+            node.busy(|| writer.write(rows))?;
+            node.passed(rows.len(), rows.iter().map(Row::bytes).sum());
+        }
+        seconds.push((subject, time));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(seconds)
+}
+
+fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, Error> {
+    let path = crate::source::expand(&section.checkpoint)?;
+    let folder = checkpoint::find(Path::new(&path))?;
+    let (model, file) = checkpoint::open(&folder, &cx.device)?;
+    let steps: Vec<_> = cx.plan.pipeline.stages.iter().map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() })).collect();
+    if serde_json::Value::from(steps) != file.stages {
+        let problem = format!(
+            "`stages` differ from those the network of {} was trained behind ({}); write the same preparation",
+            folder.display(),
+            file.stages
+        );
+        return Err(Error::run(problem));
+    }
+    let window = match &section.window {
+        Some(w) => Window { size_xyz: w.size, overlap: w.overlap },
+        None => Window { size_xyz: file.window, overlap: file.overlap },
+    };
+    let scores = cx.score(&model, window, 0, "best")?;
+    write_table(&cx.folder.join("scores.parquet"), &scores)?;
+    Ok(scores)
+}

@@ -1,0 +1,160 @@
+//! Predicts subjects on their own grid and scores them against their truth.
+
+use super::chain::Failure;
+use super::prepare::Preparer;
+use crate::metric::{ClassScore, confusion};
+use crate::sink::{MetricRow, PredictionRow, ScoreRow};
+use crate::train::batch::classes_of;
+use crate::train::infer::{Window, predict};
+use crate::train::model::Model;
+use crate::volume::{Grid, Volume};
+
+/// One head's prediction of one subject.
+pub struct HeadResult {
+    /// The head: a modality, or `joint`.
+    pub head: String,
+    /// Predicted classes on the truth's grid, or the input's where there is no truth.
+    pub label: Volume,
+    /// Probability of the predicted class at each voxel.
+    pub confidence: Vec<f32>,
+    /// Agreement with the truth, class by class; empty without truth.
+    pub scores: Vec<ClassScore>,
+}
+
+/// Predicts one subject.
+///
+/// **Errors** the subject's failure, with the part that failed.
+pub fn subject(model: &Model, preparer: &Preparer, index: usize, window: Window) -> Result<Vec<HeadResult>, Failure> {
+    let record = preparer.subject(index);
+    let failure = |stage: &'static str| move |e: &dyn std::error::Error| Failure::new(&record.id, stage, e);
+    let row = preparer.prepared(index, 0)?;
+    let heads = predict(model, &row, window).map_err(|e| failure("predict")(&e))?;
+    let truth = preparer.cohort().load_labels(record).map_err(|e| failure("score")(&e))?;
+    let input = input_grid(preparer, index)?;
+    let mut results = Vec::new();
+    for (head, probabilities) in model.head_names().into_iter().zip(heads) {
+        let Some(probabilities) = probabilities else { continue };
+        let own = truth.iter().find(|c| c.name == head).or_else(|| truth.iter().find(|c| c.name.is_empty() || head == "joint"));
+        let truth = own.and_then(|c| c.volume.as_ref());
+        let grid = truth.map_or(input, |t| *t.grid());
+        let (classes, confidence) = probabilities.on_grid(&grid);
+        let scores = match truth {
+            Some(truth) => score(model, &classes, truth, &record.id).map_err(|e| failure("score")(e.as_ref()))?,
+            None => Vec::new(),
+        };
+        let label = Volume::from_vec(classes, grid).map_err(|e| failure("predict")(&e))?;
+        results.push(HeadResult { head, label, confidence, scores });
+    }
+    Ok(results)
+}
+
+/// The grid of the first image as stored.
+fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
+    let record = preparer.subject(index);
+    let headers = preparer.cohort().headers(record).map_err(|e| Failure::new(&record.id, "source", &e))?;
+    let first = headers.iter().find(|h| h.role == crate::volume::Role::Image);
+    first.map(|h| h.grid).ok_or_else(|| Failure {
+        subject: record.id.clone(),
+        stage: "source".to_owned(),
+        cause: "no modality is present".to_owned(),
+    })
+}
+
+fn score(model: &Model, predicted: &[u8], truth: &Volume, subject: &str) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
+    let truth_classes = classes_of(truth, model.classes(), subject)?;
+    let counts = confusion(predicted, &truth_classes, model.classes())?;
+    Ok(counts.scores(truth.grid().voxel_volume_mm3()))
+}
+
+impl HeadResult {
+    /// The result as rows of `scores`, the background left out.
+    pub fn score_rows(&self, classes: &[String], subject: &str, split: &str, checkpoint: &str) -> Vec<ScoreRow> {
+        let foreground = self.scores.iter().filter(|s| s.class_id > 0);
+        foreground
+            .map(|s| ScoreRow {
+                subject_id: subject.to_owned(),
+                split: split.to_owned(),
+                checkpoint: checkpoint.to_owned(),
+                modality: self.head.clone(),
+                class_id: s.class_id as i32,
+                class: classes[s.class_id].clone(),
+                dice: s.dice,
+                truth_ml: s.truth_ml,
+                predicted_ml: s.predicted_ml,
+                truth_voxels: s.truth_voxels as i64,
+                predicted_voxels: s.predicted_voxels as i64,
+            })
+            .collect()
+    }
+
+    /// The result as a row of `predictions`.
+    pub fn prediction_row(&self, subject: &str, split: &str, epoch: u64, checkpoint: &str) -> PredictionRow {
+        PredictionRow {
+            subject_id: subject.to_owned(),
+            split: split.to_owned(),
+            epoch: epoch as i64,
+            modality: self.head.clone(),
+            checkpoint: checkpoint.to_owned(),
+            label: self.label.clone(),
+        }
+    }
+}
+
+/// Mean Dice of scores: over subjects for each head and class, then over heads and classes.
+pub struct Summary {
+    /// Head, class, mean Dice over the subjects where it is defined.
+    pub means: Vec<(String, String, f64)>,
+    /// Mean of those means; `None` when nothing was defined.
+    pub overall: Option<f64>,
+}
+
+/// Summarises scores.
+pub fn summary(scores: &[ScoreRow]) -> Summary {
+    let mut sums: Vec<(String, String, f64, f64)> = Vec::new();
+    for s in scores {
+        let Some(dice) = s.dice else { continue };
+        match sums.iter_mut().find(|(head, class, ..)| *head == s.modality && *class == s.class) {
+            Some((_, _, sum, n)) => (*sum, *n) = (*sum + dice, *n + 1.0),
+            None => sums.push((s.modality.clone(), s.class.clone(), dice, 1.0)),
+        }
+    }
+    let means: Vec<_> = sums.into_iter().map(|(head, class, sum, n)| (head, class, sum / n)).collect();
+    let overall = (!means.is_empty()).then(|| means.iter().map(|(.., m)| m).sum::<f64>() / means.len() as f64);
+    Summary { means, overall }
+}
+
+impl Summary {
+    /// The summary as rows of `metrics`.
+    pub fn metric_rows(&self, step: u64, epoch: u64, split: &str) -> Vec<MetricRow> {
+        let row = |modality, class, name: &str, value| MetricRow {
+            step: step as i64,
+            epoch: epoch as i64,
+            split: split.to_owned(),
+            subject_id: None,
+            modality,
+            class,
+            name: name.to_owned(),
+            value,
+            unit: "1".to_owned(),
+        };
+        let means = self.means.iter().map(|(head, class, mean)| row(Some(head.clone()), Some(class.clone()), "dice", *mean));
+        means.chain(self.overall.map(|mean| row(None, None, "mean_dice", mean))).collect()
+    }
+}
+
+/// Confidence as bytes: 255 stands for probability 1.
+pub fn quantised(confidence: &[f32]) -> Vec<u8> {
+    confidence.iter().map(|p| (p.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
+}
+
+/// For each class the fraction of its predicted voxels whose confidence reaches the class's threshold.
+pub fn kept_fraction(classes: &[u8], confidence: &[f32], thresholds: &[f32]) -> Vec<f32> {
+    let mut counts = vec![(0u64, 0u64); thresholds.len()];
+    for (&class, &p) in classes.iter().zip(confidence) {
+        let count = &mut counts[usize::from(class)];
+        count.1 += 1;
+        count.0 += u64::from(p >= thresholds[usize::from(class)]);
+    }
+    counts.into_iter().map(|(kept, all)| if all == 0 { 0.0 } else { kept as f32 / all as f32 }).collect()
+}
+

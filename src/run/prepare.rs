@@ -1,0 +1,130 @@
+//! Loads and prepares subjects: the part of a pipeline that training, validation and test share.
+
+use super::cache::Cache;
+use super::chain::{Chain, Failure};
+use super::counters::{Counters, Node};
+use crate::plan::Plan;
+use crate::source::{Cohort, SubjectRecord};
+use crate::volume::Row;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Loads subjects and runs `stages` on them; remembers failures so that each is told once.
+pub struct Preparer {
+    cohort: Arc<dyn Cohort>,
+    stages: Chain,
+    cache: Cache,
+    /// Bytes one subject may take while it is decoded and prepared.
+    subject_limit: u64,
+    source: Arc<Node>,
+    failed: Mutex<BTreeMap<String, Failure>>,
+}
+
+impl Preparer {
+    /// A preparer whose cache and subjects share `memory` bytes.
+    pub fn new(plan: &Arc<Plan>, cohort: Arc<dyn Cohort>, memory: u64, counters: &Counters) -> Self {
+        Self {
+            cohort,
+            source: counters.node("source"),
+            stages: Chain::new(plan, |p| &p.pipeline.stages, counters),
+            cache: Cache::new(memory / 2),
+            subject_limit: memory,
+            failed: Mutex::default(),
+        }
+    }
+
+    /// The cohort.
+    pub fn cohort(&self) -> &Arc<dyn Cohort> {
+        &self.cohort
+    }
+
+    /// The chain of `stages`.
+    pub fn stages(&self) -> &Chain {
+        &self.stages
+    }
+
+    /// A subject's record.
+    pub fn subject(&self, index: usize) -> &SubjectRecord {
+        &self.cohort.subjects()[index]
+    }
+
+    /// Bytes a subject takes while it is prepared: as stored, and once more as f32.
+    ///
+    /// **Errors** when its headers cannot be read.
+    pub fn estimate(&self, index: usize) -> Result<u64, Failure> {
+        let record = self.subject(index);
+        let headers = self.cohort.headers(record).map_err(|e| Failure::new(&record.id, "source", &e))?;
+        Ok(headers.iter().map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64).sum())
+    }
+
+    /// The rows `stages` make of a subject.
+    ///
+    /// **Errors** are remembered: the same subject fails at once the next time.
+    pub fn rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
+        let record = self.subject(index);
+        if let Some(failure) = self.lock_failed().get(&record.id) {
+            return Err(failure.clone());
+        }
+        self.try_rows(index, epoch).inspect_err(|failure| {
+            tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
+            self.lock_failed().insert(record.id.clone(), failure.clone());
+        })
+    }
+
+    fn try_rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
+        let record = self.subject(index);
+        let needed = self.estimate(index).inspect_err(|_| self.source.failed())?;
+        if needed > self.subject_limit {
+            self.source.failed();
+            let show = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
+            let cause = format!(
+                "needs {} to be decoded and prepared, the budget is {}; raise `memory` or `--memory`",
+                show(needed),
+                show(self.subject_limit)
+            );
+            return Err(Failure { subject: record.id.clone(), stage: "source".to_owned(), cause });
+        }
+        let mut row = self.source.busy(|| self.cohort.load(record)).map_err(|e| {
+            self.source.failed();
+            Failure::new(&record.id, "source", &e)
+        })?;
+        self.source.passed(1, row.bytes());
+        row.epoch = epoch;
+        self.stages.run(row)
+    }
+
+    /// The one prepared row of a subject, from the cache where it is.
+    ///
+    /// **Errors** as [`Preparer::rows`]; a chain that makes no or several rows is one.
+    pub fn prepared(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
+        if let Some(mut row) = self.cache.get(index) {
+            row.epoch = epoch;
+            return Ok(row);
+        }
+        let mut rows = self.rows(index, epoch)?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => {
+                self.cache.put(index, &row);
+                Ok(row)
+            }
+            _ => {
+                let cause = "`stages` made several rows or none of it; training and prediction need one".to_owned();
+                Err(Failure { subject: self.subject(index).id.clone(), stage: "stages".to_owned(), cause })
+            }
+        }
+    }
+
+    /// Remembers a failure that arose behind `stages`.
+    pub fn note(&self, failure: Failure) {
+        self.lock_failed().insert(failure.subject.clone(), failure);
+    }
+
+    /// Every failure so far, by subject.
+    pub fn failures(&self) -> Vec<Failure> {
+        self.lock_failed().values().cloned().collect()
+    }
+
+    fn lock_failed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Failure>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

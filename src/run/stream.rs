@@ -1,0 +1,199 @@
+//! The training stream: subjects in keyed order, prepared once, seen in fresh views each epoch.
+
+use super::budget::Budget;
+use super::chain::{Chain, Failure};
+use super::counters::Counters;
+use super::ordered::{Ordered, Work, ordered};
+use super::prepare::Preparer;
+use crate::plan::Plan;
+use crate::volume::Row;
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Two views of one patch, one row each.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The weak view.
+    pub weak: RecordBatch,
+    /// The strong view.
+    pub strong: RecordBatch,
+}
+
+/// A place in a stream: exact to the row, so that a resumed run draws what an unbroken one draws.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Subjects taken so far, over all epochs.
+    pub job: u64,
+    /// Rows already used of the next subject.
+    pub row: usize,
+}
+
+/// Makes views of prepared subjects.
+pub struct Viewer {
+    preparer: Arc<Preparer>,
+    shared: Chain,
+    weak: Chain,
+    strong: Chain,
+}
+
+impl Viewer {
+    /// The views of a plan.
+    pub fn new(plan: &Arc<Plan>, preparer: &Arc<Preparer>, counters: &Counters) -> Self {
+        Self {
+            preparer: Arc::clone(preparer),
+            shared: Chain::new(plan, |p| &p.pipeline.views.shared, counters),
+            weak: Chain::new(plan, |p| &p.pipeline.views.weak, counters),
+            strong: Chain::new(plan, |p| &p.pipeline.views.strong, counters),
+        }
+    }
+
+    /// Every sample of one subject in one epoch.
+    ///
+    /// **Errors** the subject's failure.
+    pub fn samples(&self, subject: usize, epoch: u64) -> Result<Vec<Sample>, Failure> {
+        let row = self.preparer.prepared(subject, epoch)?;
+        let view = |chain: &Chain, row: Row, name: &str| -> Result<Vec<Row>, Failure> {
+            let mut rows = chain.run(row)?;
+            rows.iter_mut().for_each(|r| r.view = name.to_owned());
+            Ok(rows)
+        };
+        let mut samples = Vec::new();
+        for row in self.shared.run(row)? {
+            let weak = view(&self.weak, row.clone(), "weak")?;
+            let strong = view(&self.strong, row, "strong")?;
+            samples.extend(weak.iter().zip(&strong).map(|(w, s)| Sample { weak: w.to_batch(), strong: s.to_batch() }));
+        }
+        Ok(samples)
+    }
+
+    /// The order in which `subjects` are read in an epoch.
+    fn order(&self, seed: u64, epoch: u64, subjects: &[usize]) -> Vec<usize> {
+        let mut order = subjects.to_vec();
+        for step in self.preparer.stages().steps().iter().chain(self.shared.steps()) {
+            step.stage.order(&step.path, seed, epoch, &mut order);
+        }
+        order
+    }
+}
+
+struct Job {
+    epoch: u64,
+    subject: usize,
+}
+
+struct MakeViews {
+    viewer: Arc<Viewer>,
+}
+
+impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
+    fn estimate(&self, job: &Job) -> u64 {
+        // A subject whose headers cannot be read fails when it is loaded, with its reason.
+        self.viewer.preparer.estimate(job.subject).unwrap_or(0)
+    }
+    fn run(&self, job: Job) -> (Job, Result<Vec<Sample>, Failure>) {
+        let samples = self.viewer.samples(job.subject, job.epoch);
+        (job, samples)
+    }
+    fn bytes(&self, (_, samples): &(Job, Result<Vec<Sample>, Failure>)) -> u64 {
+        let of = |batch: &RecordBatch| Row::from_batch(batch, 0).map_or(0, |r| r.bytes() as u64);
+        samples.as_ref().map_or(0, |s| s.iter().map(|s| of(&s.weak) + of(&s.strong)).sum())
+    }
+}
+
+/// An endless stream of samples of the given subjects.
+pub struct SampleStream {
+    results: Ordered<(Job, Result<Vec<Sample>, Failure>)>,
+    viewer: Arc<Viewer>,
+    ready: VecDeque<Sample>,
+    position: Position,
+    epoch: u64,
+    subjects: usize,
+    failed_in_a_row: usize,
+}
+
+impl SampleStream {
+    /// Starts the stream at a position.
+    ///
+    /// **Errors** when the system starts no thread.
+    pub fn start(
+        name: &str,
+        viewer: &Arc<Viewer>,
+        subjects: Vec<usize>,
+        seed: u64,
+        position: Position,
+        (workers, budget): (usize, u64),
+        counters: &Counters,
+    ) -> std::io::Result<Self> {
+        let count = subjects.len();
+        let order_of = Arc::clone(viewer);
+        let mut epoch_order: Option<(u64, Vec<usize>)> = None;
+        let jobs = (position.job..).map_while(move |job| {
+            let epoch = job / (count as u64).max(1);
+            if count == 0 {
+                return None;
+            }
+            if epoch_order.as_ref().is_none_or(|(e, _)| *e != epoch) {
+                epoch_order = Some((epoch, order_of.order(seed, epoch, &subjects)));
+            }
+            let (_, order) = epoch_order.as_ref()?;
+            Some(Job { epoch, subject: order[(job % count as u64) as usize] })
+        });
+        let work = MakeViews { viewer: Arc::clone(viewer) };
+        let results = ordered(name, workers, Budget::new(budget), jobs, work, counters.node(&format!("stream.{name}")))?;
+        Ok(Self {
+            results,
+            viewer: Arc::clone(viewer),
+            ready: VecDeque::new(),
+            position,
+            epoch: position.job / (count as u64).max(1),
+            subjects: count,
+            failed_in_a_row: 0,
+        })
+    }
+
+    /// The next `count` samples; `None` when every subject of the stream fails.
+    pub fn take(&mut self, count: usize) -> Option<Vec<Sample>> {
+        let mut samples = Vec::with_capacity(count);
+        while samples.len() < count {
+            if let Some(sample) = self.ready.pop_front() {
+                self.position.row += 1;
+                samples.push(sample);
+                if self.ready.is_empty() {
+                    self.position = Position { job: self.position.job + 1, row: 0 };
+                }
+                continue;
+            }
+            let (job, result) = self.results.next()?;
+            self.epoch = job.epoch;
+            match result {
+                Ok(made) if made.len() > self.position.row => {
+                    self.failed_in_a_row = 0;
+                    self.ready.extend(made.into_iter().skip(self.position.row));
+                }
+                other => {
+                    if let Err(failure) = other {
+                        self.viewer.preparer.note(failure);
+                    }
+                    self.position = Position { job: self.position.job + 1, row: 0 };
+                    self.failed_in_a_row += 1;
+                    if self.failed_in_a_row >= self.subjects {
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(samples)
+    }
+
+    /// Where the next sample comes from.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The epoch of the subject taken last.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}

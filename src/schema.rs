@@ -1,0 +1,82 @@
+//! Writes `schemas/`: the JSON Schema of a pipeline file and the columns of every table.
+
+use crate::plan::entry::StageEntry;
+use crate::plan::pipeline::{PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection};
+use crate::registry::STAGES;
+use crate::sink::TABLES;
+use crate::source::SourceSpec;
+use schemars::SchemaGenerator;
+use serde_json::{Value, json};
+
+/// JSON Schema of one stage's parameters.
+pub fn stage_schema(entry: &StageEntry) -> Value {
+    let mut generator = SchemaGenerator::default();
+    let schema = (entry.schema)(&mut generator);
+    let mut value = Value::from(schema);
+    let definitions = generator.take_definitions(true);
+    if !definitions.is_empty() {
+        value["$defs"] = definitions.into();
+    }
+    value
+}
+
+/// JSON Schema of a pipeline file, for editors.
+pub fn pipeline_schema() -> Value {
+    let mut generator = SchemaGenerator::default();
+    let steps: Vec<Value> = STAGES
+        .iter()
+        .map(|entry| {
+            let schema = Value::from((entry.schema)(&mut generator));
+            json!({ "type": "object", "properties": { entry.name: schema }, "required": [entry.name], "additionalProperties": false })
+        })
+        .collect();
+    let source = generator.subschema_for::<SourceSpec>();
+    let train = generator.subschema_for::<TrainSection>();
+    let predict = generator.subschema_for::<PredictSection>();
+    let pseudo_label = generator.subschema_for::<PseudoLabelSection>();
+    let score = generator.subschema_for::<ScoreSection>();
+    let sinks = generator.subschema_for::<SinksSection>();
+    let chain = |doc: &str| json!({ "description": doc, "type": "array", "items": { "$ref": "#/$defs/Step" } });
+    let mut definitions: serde_json::Map<String, Value> = generator.take_definitions(true);
+    definitions.insert("Step".to_owned(), json!({ "description": "One step: a map whose only key is the stage's name.", "oneOf": steps }));
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "voxstream pipeline",
+        "description": "From registered volumes to a trained model and Parquet.",
+        "type": "object",
+        "required": ["name", "source"],
+        "additionalProperties": false,
+        "properties": {
+            "name": { "description": "Name of the pipeline and of its run folders.", "type": "string" },
+            "seed": { "description": "Seed of every draw.", "type": "integer", "minimum": 0, "default": 0 },
+            "memory": { "description": "Budget for volumes in flight and cached, such as `8GiB`; default: half of the machine's memory.", "type": "string" },
+            "max_failures": { "description": "How many subjects may fail before the run stops; default: any number.", "type": "integer", "minimum": 0 },
+            "source": source,
+            "stages": chain("Preparation shared by training, validation and test."),
+            "views": {
+                "description": "Views made of every prepared subject in training.",
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "shared": chain("Steps whose draws both views share: everything spatial belongs here."),
+                    "weak": chain("Further steps of the weak view."),
+                    "strong": chain("Further steps of the strong view."),
+                }
+            },
+            "pseudo_label": pseudo_label,
+            "train": train,
+            "predict": predict,
+            "score": score,
+            "sinks": sinks,
+        },
+        "$defs": definitions,
+    })
+}
+
+/// Every schema: file name and text.
+pub fn all() -> Vec<(String, String)> {
+    let pretty = |value: &Value| format!("{value:#}\n");
+    let mut files = vec![("pipeline.schema.json".to_owned(), pretty(&pipeline_schema()))];
+    files.extend(TABLES.iter().map(|t| (format!("{}.arrow.json", t.name), pretty(&t.to_json()))));
+    files
+}

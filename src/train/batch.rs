@@ -1,0 +1,123 @@
+//! Rows become tensors; the only place where channels are stacked.
+
+use super::TrainError;
+use crate::nn::network::Heads;
+use crate::volume::{Row, Volume};
+use candle_core::{Device, Tensor};
+use std::collections::BTreeMap;
+
+/// Rows of one group: the same modalities present, the same shape.
+#[derive(Debug)]
+pub struct Batch {
+    /// Ids of the subjects, one a row.
+    pub subjects: Vec<String>,
+    /// Names of the modalities, present or not.
+    pub modalities: Vec<String>,
+    /// One tensor a modality, `[n, d, h, w, 1]`; `None` where it is missing.
+    pub images: Vec<Option<Tensor>>,
+    /// One u8 tensor a head, `[n, d, h, w]`; `None` where no label is known.
+    pub targets: Vec<Option<Tensor>>,
+}
+
+impl Batch {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+}
+
+/// Groups the positions of rows by which modalities are present, so that every group is one batch.
+///
+/// Groups come in the order of their pattern, rows in their own: nothing depends on hashing.
+pub fn groups(rows: &[Row]) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<(Vec<bool>, bool), Vec<usize>> = BTreeMap::new();
+    for (i, row) in rows.iter().enumerate() {
+        let pattern = row.images.iter().map(|c| c.volume.is_some()).collect();
+        groups.entry((pattern, row.is_labelled())).or_default().push(i);
+    }
+    groups.into_values().collect()
+}
+
+fn stack(volumes: &[(&str, &Volume)], device: &Device) -> Result<Tensor, TrainError> {
+    let [d, h, w] = volumes[0].1.grid().shape_zyx();
+    let mut values: Vec<f32> = Vec::with_capacity(volumes.len() * d * h * w);
+    for (subject, volume) in volumes {
+        if volume.grid().shape_zyx() != [d, h, w] {
+            let problem = format!(
+                "a patch of {:?} voxels (z, y, x) in a batch of {:?}; end `views.shared` with `patch`",
+                volume.grid().shape_zyx(),
+                [d, h, w]
+            );
+            return Err(TrainError::Batch { subject: (*subject).to_owned(), problem });
+        }
+        values.extend_from_slice(&volume.to_f32());
+    }
+    Ok(Tensor::from_vec(values, (volumes.len(), d, h, w, 1), device)?)
+}
+
+/// A label map as bytes.
+///
+/// **Errors** name a value that is no class.
+pub fn classes_of(label: &Volume, classes: usize, subject: &str) -> Result<Vec<u8>, TrainError> {
+    let largest = match (label.as_slice::<u8>(), label.as_slice::<u16>()) {
+        (Some(values), _) => values.iter().copied().max().map(u16::from),
+        (_, Some(values)) => values.iter().copied().max(),
+        _ => {
+            let problem = format!("a label map stored as {}; expected u8 or u16", label.dtype());
+            return Err(TrainError::Batch { subject: subject.to_owned(), problem });
+        }
+    };
+    if let Some(value) = largest.filter(|v| usize::from(*v) >= classes) {
+        let problem = format!("label value {value}, but `train.classes` names {classes} classes (0 to {}); add the class", classes - 1);
+        return Err(TrainError::Batch { subject: subject.to_owned(), problem });
+    }
+    Ok(match label.as_slice::<u8>() {
+        Some(values) => values.to_vec(),
+        None => label.as_slice::<u16>().unwrap_or_default().iter().map(|&v| v as u8).collect(),
+    })
+}
+
+/// Stacks rows that have the same modalities present.
+///
+/// **Errors** when shapes differ or a label is no class.
+pub fn collate(rows: &[&Row], heads: Heads, classes: usize, device: &Device) -> Result<Batch, TrainError> {
+    let modalities: Vec<String> = rows[0].images.iter().map(|c| c.name.clone()).collect();
+    let images = (0..modalities.len())
+        .map(|m| {
+            let present: Vec<(&str, &Volume)> =
+                rows.iter().filter_map(|r| r.images[m].volume.as_ref().map(|v| (r.subject.as_str(), v))).collect();
+            (present.len() == rows.len()).then(|| stack(&present, device)).transpose()
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let head_names: Vec<&str> = match heads {
+        Heads::Joint => vec![""],
+        Heads::PerModality => modalities.iter().map(String::as_str).collect(),
+    };
+    let targets = head_names
+        .iter()
+        .map(|head| {
+            let labels: Vec<(&str, &Volume)> =
+                rows.iter().filter_map(|r| label_of_head(r, head).map(|l| (r.subject.as_str(), l))).collect();
+            if labels.len() < rows.len() {
+                return Ok(None);
+            }
+            let [d, h, w] = labels[0].1.grid().shape_zyx();
+            let mut values = Vec::with_capacity(labels.len() * d * h * w);
+            for (subject, label) in &labels {
+                values.extend(classes_of(label, classes, subject)?);
+            }
+            Ok(Some(Tensor::from_vec(values, (labels.len(), d, h, w), device)?))
+        })
+        .collect::<Result<Vec<_>, TrainError>>()?;
+    Ok(Batch { subjects: rows.iter().map(|r| r.subject.clone()).collect(), modalities, images, targets })
+}
+
+/// The label a head is compared with: its modality's, or for a joint head the first there is.
+pub fn label_of_head<'r>(row: &'r Row, head: &str) -> Option<&'r Volume> {
+    if head.is_empty() { row.labels.iter().find_map(|c| c.volume.as_ref()) } else { row.label_of(head) }
+}

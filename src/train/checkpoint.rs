@@ -1,0 +1,200 @@
+//! Checkpoints: folders that appear whole, from which training goes on to the same numbers.
+//!
+//! `checkpoints/step-00000200/` holds `student.safetensors`, `teacher.safetensors`,
+//! `optimizer.safetensors`, `model.json` (how to build the network) and `state.json` (step, stream
+//! positions, thresholds). `checkpoints/best.json` names the folder that validated best.
+
+use super::TrainError;
+use super::model::{Model, ModelSpec};
+use super::objective::threshold::Thresholds;
+use super::trainer::Trainer;
+use candle_core::Device;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// What a prediction needs beside the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// How to build the network.
+    pub model: ModelSpec,
+    /// Sliding window it was validated with: x, y, z.
+    pub window: [usize; 3],
+    /// Overlap of that window.
+    pub overlap: f64,
+    /// Preparation it was trained behind, as JSON: prediction must prepare alike.
+    pub stages: serde_json::Value,
+    /// Version that wrote it.
+    pub version: String,
+    /// Which weights predict: `teacher` or `student`.
+    pub predictor: String,
+}
+
+/// Which checkpoint validated best.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its step.
+    pub step: u64,
+    /// Mean Dice over validation subjects, heads and classes; `None` before the first validation with truth.
+    pub score: Option<f64>,
+}
+
+/// State of a run beside its weights.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State<P> {
+    /// Steps done.
+    pub step: u64,
+    /// Where the streams stand.
+    pub positions: P,
+    /// Running thresholds.
+    pub thresholds: Option<Thresholds>,
+    /// Best validation so far.
+    pub best: Option<Best>,
+}
+
+fn refuse(path: &Path, problem: impl std::fmt::Display) -> TrainError {
+    TrainError::Checkpoint { path: path.to_owned(), problem: problem.to_string() }
+}
+
+/// Writes a file under a temporary name and renames it.
+///
+/// **Errors** name the file.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), TrainError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&file, value)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|e| refuse(path, format!("cannot be written: {e}")))
+}
+
+/// Reads a JSON file of a checkpoint.
+///
+/// **Errors** name the file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
+    serde_json::from_str(&text).map_err(|e| refuse(path, format!("is not what this version writes: {e}")))
+}
+
+fn step_folder(checkpoints: &Path, step: u64) -> PathBuf {
+    checkpoints.join(format!("step-{step:08}"))
+}
+
+/// Writes a checkpoint; the folder appears whole. `beside` writes further files into it.
+///
+/// **Errors** name the file; nothing is left under the final name then.
+pub fn save<P: Serialize>(
+    checkpoints: &Path,
+    trainer: &Trainer,
+    state: &State<P>,
+    model: &ModelFile,
+    beside: impl FnOnce(&Path) -> Result<(), TrainError>,
+) -> Result<PathBuf, TrainError> {
+    let io = |e: std::io::Error| refuse(checkpoints, format!("cannot be written: {e}"));
+    std::fs::create_dir_all(checkpoints).map_err(io)?;
+    let draft = tempfile::Builder::new().prefix(".writing-").tempdir_in(checkpoints).map_err(io)?;
+    let none = HashMap::new();
+    trainer.student.params.save(&draft.path().join("student.safetensors"), &none)?;
+    if let Some(teacher) = &trainer.teacher {
+        teacher.params.save(&draft.path().join("teacher.safetensors"), &none)?;
+    }
+    trainer.optimizer.save(&draft.path().join("optimizer.safetensors"))?;
+    write_json(&draft.path().join("model.json"), model)?;
+    write_json(&draft.path().join("state.json"), state)?;
+    beside(draft.path())?;
+    let folder = step_folder(checkpoints, state.step);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(io)?;
+    }
+    std::fs::rename(draft.keep(), &folder).map_err(io)?;
+    if let Some(best) = &state.best {
+        write_json(&checkpoints.join("best.json"), best)?;
+    }
+    prune(checkpoints, state.step, state.best.as_ref().map(|b| b.step)).map_err(io)?;
+    Ok(folder)
+}
+
+/// Steps of which there is a whole checkpoint, ascending.
+fn steps(checkpoints: &Path) -> std::io::Result<Vec<u64>> {
+    let mut steps = Vec::new();
+    for entry in std::fs::read_dir(checkpoints)? {
+        let name = entry?.file_name();
+        steps.extend(name.to_str().and_then(|n| n.strip_prefix("step-")).and_then(|n| n.parse::<u64>().ok()));
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}
+
+/// Keeps the last and the best.
+fn prune(checkpoints: &Path, last: u64, best: Option<u64>) -> std::io::Result<()> {
+    for step in steps(checkpoints)?.into_iter().filter(|s| *s != last && Some(*s) != best) {
+        std::fs::remove_dir_all(step_folder(checkpoints, step))?;
+    }
+    Ok(())
+}
+
+/// The last checkpoint of a run; `None` where there is none yet.
+///
+/// **Errors** when the folder cannot be read.
+pub fn last(checkpoints: &Path) -> Result<Option<PathBuf>, TrainError> {
+    if !checkpoints.exists() {
+        return Ok(None);
+    }
+    let steps = steps(checkpoints).map_err(|e| refuse(checkpoints, e))?;
+    Ok(steps.last().map(|s| step_folder(checkpoints, *s)))
+}
+
+/// The folder of the best checkpoint.
+///
+/// **Errors** when there is none.
+pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
+    let best: Best = read_json(&checkpoints.join("best.json"))?;
+    Ok(step_folder(checkpoints, best.step))
+}
+
+/// Finds the checkpoint a user names: a checkpoint folder, a run folder (its best), or a folder of
+/// runs (the best of the latest that has one).
+///
+/// **Errors** say what was looked for.
+pub fn find(path: &Path) -> Result<PathBuf, TrainError> {
+    if path.join("model.json").exists() {
+        return Ok(path.to_owned());
+    }
+    let mut folders = vec![path.to_owned(), path.join("checkpoints")];
+    if let Ok(entries) = std::fs::read_dir(path) {
+        let mut runs: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path().join("checkpoints"))).collect();
+        runs.sort();
+        folders.extend(runs.into_iter().rev());
+    }
+    match folders.iter().find(|f| f.join("best.json").exists()) {
+        Some(folder) => best(folder),
+        None => Err(refuse(path, "is no checkpoint (no model.json), no run folder and no folder of runs (no checkpoints/best.json)")),
+    }
+}
+
+/// Restores a trainer and the state beside it.
+///
+/// **Errors** when weights are missing or of another shape.
+pub fn restore<P: DeserializeOwned>(folder: &Path, trainer: &mut Trainer) -> Result<State<P>, TrainError> {
+    let state: State<P> = read_json(&folder.join("state.json"))?;
+    trainer.student.params.load(&folder.join("student.safetensors"))?;
+    if let Some(teacher) = &trainer.teacher {
+        teacher.params.load(&folder.join("teacher.safetensors"))?;
+    }
+    trainer.optimizer.load(&folder.join("optimizer.safetensors"), &trainer.student.params)?;
+    trainer.thresholds.clone_from(&state.thresholds);
+    trainer.step = state.step;
+    Ok(state)
+}
+
+/// Opens a checkpoint for prediction.
+///
+/// **Errors** when files are missing or do not fit each other.
+pub fn open(folder: &Path, device: &Device) -> Result<(Model, ModelFile), TrainError> {
+    let file: ModelFile = read_json(&folder.join("model.json"))?;
+    let model = Model::new(&file.model, 0, device)?;
+    model.params.load(&folder.join(format!("{}.safetensors", file.predictor)))?;
+    Ok((model, file))
+}
