@@ -5,7 +5,13 @@ use candle_core::{Device, Result, Tensor, Var};
 
 /// A generator for test values.
 pub(crate) fn rng(name: &str) -> SampleRng {
-    DrawKey { seed: 1, epoch: 0, subject: name, sample: 0 }.rng("nn.check")
+    DrawKey {
+        seed: 1,
+        epoch: 0,
+        subject: name,
+        sample: 0,
+    }
+    .rng("nn.check")
 }
 
 /// Standard normal values.
@@ -21,9 +27,17 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
 
 /// Largest difference, relative to the value and to the root mean square of all.
 pub(crate) fn largest_error(found: &[f64], expected: &[f64], rms: f64) -> f64 {
-    found.iter().zip(expected).map(|(f, e)| (f - e).abs() / (e.abs() + rms + 1e-12)).fold(0.0, |worst, error| {
-        if error.is_nan() { f64::INFINITY } else { f64::max(worst, error) }
-    })
+    found
+        .iter()
+        .zip(expected)
+        .map(|(f, e)| (f - e).abs() / (e.abs() + rms + 1e-12))
+        .fold(0.0, |worst, error| {
+            if error.is_nan() {
+                f64::INFINITY
+            } else {
+                f64::max(worst, error)
+            }
+        })
 }
 
 fn rms(values: &[f64]) -> f64 {
@@ -44,8 +58,10 @@ pub(crate) fn check_op(
         .map(|(shape, values)| Var::from_slice(values, *shape, &Device::Cpu).unwrap())
         .collect();
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let wide: Vec<Vec<f64>> =
-        inputs.iter().map(|(_, values)| values.iter().map(|&v| f64::from(v)).collect()).collect();
+    let wide: Vec<Vec<f64>> = inputs
+        .iter()
+        .map(|(_, values)| values.iter().map(|&v| f64::from(v)).collect())
+        .collect();
 
     let y = op(&tensors).unwrap();
     let expected = reference(&wide);
@@ -54,15 +70,25 @@ pub(crate) fn check_op(
     let forward = largest_error(&found, &expected, rms(&expected));
 
     let weights = normals(&format!("{name} weights"), expected.len());
-    let loss = (&y * Tensor::from_slice(&weights, y.shape(), &Device::Cpu).unwrap()).unwrap().sum_all().unwrap();
+    let loss = (&y * Tensor::from_slice(&weights, y.shape(), &Device::Cpu).unwrap())
+        .unwrap()
+        .sum_all()
+        .unwrap();
     let grads = loss.backward().unwrap();
     let value = |at: &[Vec<f64>]| -> f64 {
-        reference(at).iter().zip(&weights).map(|(y, &w)| y * f64::from(w)).sum()
+        reference(at)
+            .iter()
+            .zip(&weights)
+            .map(|(y, &w)| y * f64::from(w))
+            .sum()
     };
     let mut picks = rng(&format!("{name} picks"));
     let mut worst = vec![];
     for (input, tensor) in tensors.iter().enumerate() {
-        let gradient: Vec<f64> = values(grads.get(tensor).unwrap()).into_iter().map(f64::from).collect();
+        let gradient: Vec<f64> = values(grads.get(tensor).unwrap())
+            .into_iter()
+            .map(f64::from)
+            .collect();
         let (mut found, mut expected) = (vec![], vec![]);
         for entry in picks.permutation(gradient.len()).into_iter().take(60) {
             let mut at = wide.clone();
@@ -75,19 +101,38 @@ pub(crate) fn check_op(
         }
         worst.push(largest_error(&found, &expected, rms(&gradient)));
     }
-    println!("{name}: largest relative error forward {forward:.1e}, gradients {}", worst.iter().map(|e| format!("{e:.1e}")).collect::<Vec<_>>().join(" "));
+    println!(
+        "{name}: largest relative error forward {forward:.1e}, gradients {}",
+        worst
+            .iter()
+            .map(|e| format!("{e:.1e}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
     assert!(forward < tolerance, "{name}: forward is off by {forward:e}");
-    assert!(worst.iter().all(|&e| e < tolerance), "{name}: gradients are off by {worst:?}");
+    assert!(
+        worst.iter().all(|&e| e < tolerance),
+        "{name}: gradients are off by {worst:?}"
+    );
 }
 
 /// Asserts that `compute` gives the same bytes with 1, 2 and 7 threads.
 pub(crate) fn check_threads(name: &str, compute: impl Fn() -> Vec<Tensor> + Sync) {
     let run = |threads: usize| -> Vec<Vec<u32>> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(&compute).iter().map(|t| values(t).into_iter().map(f32::to_bits).collect()).collect()
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(&compute)
+            .iter()
+            .map(|t| values(t).into_iter().map(f32::to_bits).collect())
+            .collect()
     };
     let one = run(1);
     for threads in [2, 7] {
-        assert!(one == run(threads), "{name}: values differ between 1 and {threads} threads");
+        assert!(
+            one == run(threads),
+            "{name}: values differ between 1 and {threads} threads"
+        );
     }
 }

@@ -39,10 +39,14 @@ struct Conv3dFilter([usize; 3]);
 
 fn problem(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<Problem> {
     if kernel.iter().any(|k| k % 2 == 0) {
-        bail!("{op}: expected odd kernel sizes for the same padding on both sides, found {kernel:?}");
+        bail!(
+            "{op}: expected odd kernel sizes for the same padding on both sides, found {kernel:?}"
+        );
     }
     if x.iter().chain([&co]).any(|&size| size == 0) {
-        bail!("{op}: expected at least one value on every axis, found input {x:?} and {co} outputs");
+        bail!(
+            "{op}: expected at least one value on every axis, found input {x:?} and {co} outputs"
+        );
     }
     Ok(Problem::new(x, kernel, co))
 }
@@ -52,26 +56,47 @@ impl CustomOp2 for Conv3d {
         "conv3d"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
         let (xd, [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
         if xd[4] != ci {
-            bail!("{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}", xd[4], l2.dims());
+            bail!(
+                "{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}",
+                xd[4],
+                l2.dims()
+            );
         }
         let problem = problem(op, xd, [kd, kh, kw], co)?;
         let (x, w) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
         let y = forward::correlate(&problem, x, &forward::pack(&problem, w));
-        Ok((CpuStorage::F32(y), Shape::from(vec![xd[0], xd[1], xd[2], xd[3], co])))
+        Ok((
+            CpuStorage::F32(y),
+            Shape::from(vec![xd[0], xd[1], xd[2], xd[3], co]),
+        ))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
         let dx = match x.track_op() {
             true => Some(dy.apply_op2_no_bwd(&w.contiguous()?, &Conv3dData)?),
             false => None,
         };
         let dw = match (w.track_op(), w.dims()) {
-            (true, &[_, kd, kh, kw, _]) => Some(x.apply_op2_no_bwd(&dy, &Conv3dFilter([kd, kh, kw]))?),
+            (true, &[_, kd, kh, kw, _]) => {
+                Some(x.apply_op2_no_bwd(&dy, &Conv3dFilter([kd, kh, kw]))?)
+            }
             _ => None,
         };
         Ok((dx, dw))
@@ -83,7 +108,13 @@ impl CustomOp2 for Conv3dData {
         "conv3d data gradient"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
         let ([n, d, h, w, co], [_, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
         // The gradient is a convolution too, with the kernel mirrored and its channels exchanged.
@@ -99,12 +130,21 @@ impl CustomOp2 for Conv3dFilter {
         "conv3d filter gradient"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
         let (xd, yd) = (dims5(op, l1)?, dims5(op, l2)?);
         let problem = problem(op, xd, self.0, yd[4])?;
         let dw = filter::gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
         let [kd, kh, kw] = self.0;
-        Ok((CpuStorage::F32(dw), Shape::from(vec![yd[4], kd, kh, kw, xd[4]])))
+        Ok((
+            CpuStorage::F32(dw),
+            Shape::from(vec![yd[4], kd, kh, kw, xd[4]]),
+        ))
     }
 }

@@ -49,10 +49,23 @@ const PARTS: usize = 32;
 
 impl Problem {
     fn new(op: &str, [n, d, h, w, ci]: [usize; 5], kernel: [usize; 3], co: usize) -> Result<Self> {
-        if [n, d, h, w, ci, co].iter().chain(&kernel).any(|&size| size == 0) {
-            bail!("{op}: expected at least one value on every axis, found input {:?}, kernel {kernel:?}, {co} outputs", [n, d, h, w, ci]);
+        if [n, d, h, w, ci, co]
+            .iter()
+            .chain(&kernel)
+            .any(|&size| size == 0)
+        {
+            bail!(
+                "{op}: expected at least one value on every axis, found input {:?}, kernel {kernel:?}, {co} outputs",
+                [n, d, h, w, ci]
+            );
         }
-        Ok(Self { size: [d, h, w], kernel, ci, co, lines: n * d * h })
+        Ok(Self {
+            size: [d, h, w],
+            kernel,
+            ci,
+            co,
+            lines: n * d * h,
+        })
     }
 
     /// Kernel lines, and values of an output line that belong to one input voxel.
@@ -112,23 +125,34 @@ fn forward(problem: &Problem, x: &[f32], w: &[f32]) -> Vec<f32> {
     let length = width * span;
     // One piece is what a plane of inputs and one kernel plane make: consecutive output lines.
     let pieces = problem.lines / h * kd;
-    fill_pieces(std::iter::repeat_n(h * kh * length, pieces), Vec::new, |product, piece, out| {
-        let (plane, dz) = (piece / kd, piece % kd);
-        for first in (0..h).step_by(problem.tile()) {
-            let lines = problem.tile().min(h - first);
-            let rows = lines * width;
-            let a = Matrix::rows(&x[(plane * h + first) * width * ci..][..rows * ci], ci);
-            for dy in 0..kh {
-                let tap = dz * kh + dy;
-                debug_assert!(tap < taps);
-                product.resize(rows * span, 0.0);
-                matmul([rows, ci, span], a, Matrix::rows(&packed[tap * ci * span..], span), product, span, false);
-                for (i, line) in product.chunks_exact(length).enumerate() {
-                    out[((first + i) * kh + dy) * length..][..length].copy_from_slice(line);
+    fill_pieces(
+        std::iter::repeat_n(h * kh * length, pieces),
+        Vec::new,
+        |product, piece, out| {
+            let (plane, dz) = (piece / kd, piece % kd);
+            for first in (0..h).step_by(problem.tile()) {
+                let lines = problem.tile().min(h - first);
+                let rows = lines * width;
+                let a = Matrix::rows(&x[(plane * h + first) * width * ci..][..rows * ci], ci);
+                for dy in 0..kh {
+                    let tap = dz * kh + dy;
+                    debug_assert!(tap < taps);
+                    product.resize(rows * span, 0.0);
+                    matmul(
+                        [rows, ci, span],
+                        a,
+                        Matrix::rows(&packed[tap * ci * span..], span),
+                        product,
+                        span,
+                        false,
+                    );
+                    for (i, line) in product.chunks_exact(length).enumerate() {
+                        out[((first + i) * kh + dy) * length..][..length].copy_from_slice(line);
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 fn data_gradient(problem: &Problem, dy: &[f32], w: &[f32]) -> Vec<f32> {
@@ -136,13 +160,22 @@ fn data_gradient(problem: &Problem, dy: &[f32], w: &[f32]) -> Vec<f32> {
     let packed = pack(problem, w, false);
     let width = problem.size[2];
     let tile = ROWS.div_ceil(width);
-    let lengths = (0..problem.lines).step_by(tile).map(|first| tile.min(problem.lines - first) * width * ci);
+    let lengths = (0..problem.lines)
+        .step_by(tile)
+        .map(|first| tile.min(problem.lines - first) * width * ci);
     fill_pieces(lengths, Vec::new, |gathered, piece, out| {
         let rows = out.len() / ci;
         for tap in 0..taps {
             problem.gather(dy, piece * tile, rows / width, tap, gathered);
             let b = Matrix::rows(&packed[tap * span * ci..], ci);
-            matmul([rows, span, ci], Matrix::rows(gathered, span), b, out, ci, tap > 0);
+            matmul(
+                [rows, span, ci],
+                Matrix::rows(gathered, span),
+                b,
+                out,
+                ci,
+                tap > 0,
+            );
         }
     })
 }
@@ -163,7 +196,14 @@ fn filter_gradient(problem: &Problem, x: &[f32], dy: &[f32]) -> Vec<f32> {
                 let rows = lines * width;
                 problem.gather(dy, t * tile, lines, tap, gathered);
                 let a = Matrix::rows(&x[t * tile * width * ci..][..rows * ci], ci);
-                matmul([span, rows, ci], Matrix::rows(gathered, span).t(), a, &mut sum, ci, true);
+                matmul(
+                    [span, rows, ci],
+                    Matrix::rows(gathered, span).t(),
+                    a,
+                    &mut sum,
+                    ci,
+                    true,
+                );
             }
             sum
         })
@@ -184,18 +224,37 @@ impl CustomOp2 for ConvTranspose3d {
         "conv_transpose3d"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
         let (xd, [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
         if xd[4] != ci {
-            bail!("{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}", xd[4], l2.dims());
+            bail!(
+                "{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}",
+                xd[4],
+                l2.dims()
+            );
         }
         let problem = Problem::new(op, xd, [kd, kh, kw], co)?;
         let y = forward(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        Ok((CpuStorage::F32(y), Shape::from(vec![xd[0], xd[1] * kd, xd[2] * kh, xd[3] * kw, co])))
+        Ok((
+            CpuStorage::F32(y),
+            Shape::from(vec![xd[0], xd[1] * kd, xd[2] * kh, xd[3] * kw, co]),
+        ))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
         let dx = match x.track_op() {
             true => Some(dy.apply_op2_no_bwd(w, &Data)?),
@@ -214,7 +273,13 @@ impl CustomOp2 for Data {
         "conv_transpose3d data gradient"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
         let ([n, d, h, w, _], [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
         let shape = [n, d / kd, h / kh, w / kw, ci];
@@ -229,12 +294,21 @@ impl CustomOp2 for Filter {
         "conv_transpose3d filter gradient"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
         let (xd, yd, [kd, kh, kw]) = (dims5(op, l1)?, dims5(op, l2)?, self.0);
         let problem = Problem::new(op, xd, self.0, yd[4])?;
         let dw = filter_gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        Ok((CpuStorage::F32(dw), Shape::from(vec![yd[4], kd, kh, kw, xd[4]])))
+        Ok((
+            CpuStorage::F32(dw),
+            Shape::from(vec![yd[4], kd, kh, kw, xd[4]]),
+        ))
     }
 }
 
@@ -244,10 +318,21 @@ mod tests {
     use crate::nn::check::{check_op, check_threads, normals};
     use candle_core::{DType, Device, Var};
 
-    fn direct(x: &[f64], [n, d, h, w, ci]: [usize; 5], k: &[f64], [kd, kh, kw]: [usize; 3], co: usize) -> Vec<f64> {
+    fn direct(
+        x: &[f64],
+        [n, d, h, w, ci]: [usize; 5],
+        k: &[f64],
+        [kd, kh, kw]: [usize; 3],
+        co: usize,
+    ) -> Vec<f64> {
         let mut y = vec![0.0; n * d * kd * h * kh * w * kw * co];
         for (at, out) in y.iter_mut().enumerate() {
-            let (o, px, py, pz) = (at % co, at / co % (w * kw), at / co / (w * kw) % (h * kh), at / co / (w * kw) / (h * kh));
+            let (o, px, py, pz) = (
+                at % co,
+                at / co % (w * kw),
+                at / co / (w * kw) % (h * kh),
+                at / co / (w * kw) / (h * kh),
+            );
             // Batch and depth together: the kernel divides the depth.
             let source = ((pz / kd * h + py / kh) * w + px / kw) * ci;
             let kernel = (((o * kd + pz % kd) * kh + py % kh) * kw + px % kw) * ci;
@@ -282,11 +367,21 @@ mod tests {
     #[test]
     fn does_not_depend_on_threads() {
         check_threads("conv_transpose3d", || {
-            let x = Var::from_vec(normals("x", 2 * 9 * 10 * 11 * 16), (2, 9, 10, 11, 16), &Device::Cpu).unwrap();
-            let w = Var::from_vec(normals("w", 8 * 8 * 16), (8, 2, 2, 2, 16), &Device::Cpu).unwrap();
+            let x = Var::from_vec(
+                normals("x", 2 * 9 * 10 * 11 * 16),
+                (2, 9, 10, 11, 16),
+                &Device::Cpu,
+            )
+            .unwrap();
+            let w =
+                Var::from_vec(normals("w", 8 * 8 * 16), (8, 2, 2, 2, 16), &Device::Cpu).unwrap();
             let y = conv_transpose3d(&x, &w).unwrap();
             let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-            vec![y, grads.get(&x).unwrap().clone(), grads.get(&w).unwrap().clone()]
+            vec![
+                y,
+                grads.get(&x).unwrap().clone(),
+                grads.get(&w).unwrap().clone(),
+            ]
         });
     }
 

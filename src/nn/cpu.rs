@@ -14,7 +14,9 @@ pub(super) fn dims5(op: &str, layout: &Layout) -> Result<[usize; 5]> {
     match *layout.dims() {
         [a, b, c, d, e] => Ok([a, b, c, d, e]),
         ref found => {
-            bail!("{op}: expected five axes [n, d, h, w, c] or [co, kd, kh, kw, ci], found {found:?}")
+            bail!(
+                "{op}: expected five axes [n, d, h, w, c] or [co, kd, kh, kw, ci], found {found:?}"
+            )
         }
     }
 }
@@ -22,7 +24,10 @@ pub(super) fn dims5(op: &str, layout: &Layout) -> Result<[usize; 5]> {
 /// The values of a contiguous f32 storage. **Errors** name the operator and what was found.
 pub(super) fn f32s<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("{op}: expected a contiguous tensor, found strides {:?}", layout.stride());
+        bail!(
+            "{op}: expected a contiguous tensor, found strides {:?}",
+            layout.stride()
+        );
     };
     match storage {
         CpuStorage::F32(values) => Ok(&values[start..end]),
@@ -40,12 +45,18 @@ pub(super) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// Rows of `stride` values, one after another.
     pub(super) fn rows(data: &'a [f32], stride: usize) -> Self {
-        Self { data, strides: [stride, 1] }
+        Self {
+            data,
+            strides: [stride, 1],
+        }
     }
 
     /// The transpose, without copying.
     pub(super) fn t(self) -> Self {
-        Self { data: self.data, strides: [self.strides[1], self.strides[0]] }
+        Self {
+            data: self.data,
+            strides: [self.strides[1], self.strides[0]],
+        }
     }
 
     fn holds(&self, rows: usize, cols: usize) -> bool {
@@ -69,12 +80,18 @@ pub(super) fn matmul(
         assert!(k > 0 || accumulate, "an empty product must accumulate");
         return;
     }
-    assert!(a.holds(m, k) && b.holds(k, n), "operands lie inside their slices");
+    assert!(
+        a.holds(m, k) && b.holds(k, n),
+        "operands lie inside their slices"
+    );
     assert!(
         n <= stride && (m - 1) * stride + n <= dst.len(),
         "rows of the product are disjoint and lie inside their slice"
     );
-    #[expect(unsafe_code, reason = "gemm takes pointers and strides; bounds are asserted above")]
+    #[expect(
+        unsafe_code,
+        reason = "gemm takes pointers and strides; bounds are asserted above"
+    )]
     // SAFETY: every element that gemm reads or writes lies inside the three slices by the
     // assertions above; `dst` is borrowed mutably, so it overlaps neither operand.
     unsafe {
@@ -121,24 +138,22 @@ pub(super) fn fill_pieces<S>(
         pieces.push(piece);
         rest = tail;
     }
-    pieces.into_par_iter().enumerate().for_each_init(init, |scratch, (index, piece)| {
-        piece.fill(MaybeUninit::new(0.0));
-        #[expect(unsafe_code, reason = "the piece was just written in full")]
-        // SAFETY: `MaybeUninit<f32>` has the layout of `f32` and every element was written.
-        let piece = unsafe { &mut *(std::ptr::from_mut(piece) as *mut [f32]) };
-        fill(scratch, index, piece);
-    });
+    pieces
+        .into_par_iter()
+        .enumerate()
+        .for_each_init(init, |scratch, (index, piece)| {
+            piece.fill(MaybeUninit::new(0.0));
+            #[expect(unsafe_code, reason = "the piece was just written in full")]
+            // SAFETY: `MaybeUninit<f32>` has the layout of `f32` and every element was written.
+            let piece = unsafe { &mut *(std::ptr::from_mut(piece) as *mut [f32]) };
+            fill(scratch, index, piece);
+        });
     #[expect(unsafe_code, reason = "all pieces together are the whole vector")]
     // SAFETY: the pieces cover the first `total` elements and each was written in full.
     unsafe {
         out.set_len(total);
     }
     out
-}
-
-/// The lengths of pieces of `chunk` values that make up `total`.
-pub(super) fn cut(total: usize, chunk: usize) -> impl Iterator<Item = usize> {
-    (0..total).step_by(chunk).map(move |start| chunk.min(total - start))
 }
 
 /// Adds `values` to `sums`, element by element.

@@ -21,6 +21,8 @@ pub mod conv_transpose3d;
 mod cpu;
 pub mod dice_ce;
 pub mod ema;
+pub mod gradients;
+mod inplace;
 pub mod max_pool3d;
 pub mod norm_act;
 pub mod params;

@@ -58,9 +58,20 @@ impl Activation {
 /// the voxels of a sample and the channels that `norm` puts together.
 ///
 /// **Errors** where shapes do not fit, the groups do not divide the channels, or values are not f32.
-pub fn norm_act(x: &Tensor, scale: &Tensor, shift: &Tensor, norm: Norm, act: Activation) -> Result<Tensor> {
-    let op = NormAct { norm, act, statistics: Arc::new(OnceLock::new()) };
-    x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
+pub fn norm_act(
+    x: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    norm: Norm,
+    act: Activation,
+) -> Result<Tensor> {
+    let op = NormAct {
+        norm,
+        act,
+        statistics: Arc::new(OnceLock::new()),
+    };
+    x.contiguous()?
+        .apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
 }
 
 struct NormAct {
@@ -79,16 +90,28 @@ struct Gradient {
 
 fn problem(op: &str, x: &Layout, norm: Norm, act: Activation) -> Result<Problem> {
     let (&[n, .., c], elements) = (x.dims(), x.shape().elem_count()) else {
-        bail!("{op}: expected a batch of samples with channels last, found {:?}", x.dims());
+        bail!(
+            "{op}: expected a batch of samples with channels last, found {:?}",
+            x.dims()
+        );
     };
     let groups = match norm {
         Norm::Instance => c,
         Norm::Group { groups } => groups,
     };
     if elements == 0 || groups == 0 || c % groups != 0 {
-        bail!("{op}: expected values, and groups that divide the channels; found {:?} and {groups} groups", x.dims());
+        bail!(
+            "{op}: expected values, and groups that divide the channels; found {:?} and {groups} groups",
+            x.dims()
+        );
     }
-    Ok(Problem { samples: n, channels: c, groups, voxels: elements / n / c, slope: act.slope() })
+    Ok(Problem {
+        samples: n,
+        channels: c,
+        groups,
+        voxels: elements / n / c,
+        slope: act.slope(),
+    })
 }
 
 impl CustomOp3 for NormAct {
@@ -109,11 +132,17 @@ impl CustomOp3 for NormAct {
         let problem = problem(op, l1, self.norm, self.act)?;
         for (what, layout) in [("scale", l2), ("shift", l3)] {
             if layout.dims() != [problem.channels] {
-                bail!("{op}: expected {what} of shape [{}], found {:?}", problem.channels, layout.dims());
+                bail!(
+                    "{op}: expected {what} of shape [{}], found {:?}",
+                    problem.channels,
+                    layout.dims()
+                );
             }
         }
         let (x, scale, shift) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
-        let statistics = self.statistics.get_or_init(|| passes::statistics(&problem, x));
+        let statistics = self
+            .statistics
+            .get_or_init(|| passes::statistics(&problem, x));
         let y = passes::forward(&problem, x, scale, shift, statistics);
         Ok((CpuStorage::F32(y), l1.shape().clone()))
     }
@@ -126,8 +155,16 @@ impl CustomOp3 for NormAct {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = Gradient { norm: self.norm, act: self.act, statistics: Arc::clone(&self.statistics) };
-        let all = x.apply_op3_no_bwd(&dy.contiguous()?, &Tensor::cat(&[scale, shift], 0)?, &gradient)?;
+        let gradient = Gradient {
+            norm: self.norm,
+            act: self.act,
+            statistics: Arc::clone(&self.statistics),
+        };
+        let all = x.apply_op3_no_bwd(
+            &dy.contiguous()?,
+            &Tensor::cat(&[scale, shift], 0)?,
+            &gradient,
+        )?;
         let (count, c) = (x.elem_count(), scale.elem_count());
         Ok((
             Some(all.narrow(0, 0, count)?.reshape(x.shape())?),
@@ -155,7 +192,9 @@ impl CustomOp3 for Gradient {
         let problem = problem(op, l1, self.norm, self.act)?;
         let (x, dy, affine) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
         let (scale, shift) = affine.split_at(problem.channels);
-        let statistics = self.statistics.get_or_init(|| passes::statistics(&problem, x));
+        let statistics = self
+            .statistics
+            .get_or_init(|| passes::statistics(&problem, x));
         let all = passes::backward(&problem, x, dy, scale, shift, statistics);
         let count = all.len();
         Ok((CpuStorage::F32(all), Shape::from(count)))

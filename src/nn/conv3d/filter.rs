@@ -16,7 +16,11 @@ pub(super) fn gradient(problem: &Problem, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let tiles = problem.tiles();
     let parts = tiles.len().min(TASKS).min((PARTIAL / length).max(1));
     // Large kernels over few voxels: their lines are independent sums, so they share the work too.
-    let splits = if parts * 2 <= TASKS && matches!(problem.path, Path::View | Path::Gather) { taps } else { 1 };
+    let splits = if parts * 2 <= TASKS && matches!(problem.path, Path::View | Path::Gather) {
+        taps
+    } else {
+        1
+    };
     let sums: Vec<Vec<f32>> = (0..parts * splits)
         .into_par_iter()
         .map_init(Scratch::default, |scratch, task| {
@@ -33,13 +37,16 @@ pub(super) fn gradient(problem: &Problem, x: &[f32], dy: &[f32]) -> Vec<f32> {
         .collect();
     let mut total = vec![0.0; length];
     let width = taps * span / splits;
-    total.par_chunks_mut(taps * span).enumerate().for_each(|(o, row)| {
-        for sums in sums.chunks_exact(splits) {
-            for (piece, sum) in row.chunks_exact_mut(width).zip(sums) {
-                add(piece, &sum[o * width..][..width]);
+    total
+        .par_chunks_mut(taps * span)
+        .enumerate()
+        .for_each(|(o, row)| {
+            for sums in sums.chunks_exact(splits) {
+                for (piece, sum) in row.chunks_exact_mut(width).zip(sums) {
+                    add(piece, &sum[o * width..][..width]);
+                }
             }
-        }
-    });
+        });
     total
 }
 
@@ -99,7 +106,11 @@ fn add_views(
     let rows = (tile.lines - 1) * padded_rows + w;
     let width = taps.len() * span;
     scratch.product.resize(tile.lines * padded_rows * co, 0.0);
-    for (line, source) in scratch.product.chunks_exact_mut(padded_rows * co).zip(dy.chunks_exact(w * co)) {
+    for (line, source) in scratch
+        .product
+        .chunks_exact_mut(padded_rows * co)
+        .zip(dy.chunks_exact(w * co))
+    {
         line[..w * co].copy_from_slice(source);
         line[w * co..].fill(0.0);
     }
@@ -115,7 +126,10 @@ fn add_views(
             continue;
         }
         for (i, tap) in kernel_rows.enumerate() {
-            let a = Matrix { data: &scratch.operand[i * padded_rows * ci..], strides: [ci, 1] };
+            let a = Matrix {
+                data: &scratch.operand[i * padded_rows * ci..],
+                strides: [ci, 1],
+            };
             let sum = &mut sum[(tap - taps.start) * span..];
             matmul([co, rows, span], gradient, a, sum, width, true);
         }

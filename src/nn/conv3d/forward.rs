@@ -17,14 +17,17 @@ pub(super) fn pack(problem: &Problem, w: &[f32]) -> Vec<f32> {
     const BLOCK: usize = 16;
     let (co, depth) = (problem.co, problem.taps() * problem.span());
     let mut packed = vec![0.0; w.len()];
-    packed.par_chunks_mut(BLOCK * co).enumerate().for_each(|(block, rows)| {
-        for o in 0..co {
-            let source = &w[o * depth + block * BLOCK..][..rows.len() / co];
-            for (row, value) in rows.chunks_exact_mut(co).zip(source) {
-                row[o] = *value;
+    packed
+        .par_chunks_mut(BLOCK * co)
+        .enumerate()
+        .for_each(|(block, rows)| {
+            for o in 0..co {
+                let source = &w[o * depth + block * BLOCK..][..rows.len() / co];
+                for (row, value) in rows.chunks_exact_mut(co).zip(source) {
+                    row[o] = *value;
+                }
             }
-        }
-    });
+        });
     packed
 }
 
@@ -33,11 +36,14 @@ pub(super) fn pack_mirrored(problem: &Problem, w: &[f32]) -> Vec<f32> {
     let (from, to) = (problem.ci, problem.co);
     let positions = problem.taps() * problem.kernel[2];
     let mut packed = vec![0.0; w.len()];
-    packed.par_chunks_mut(from * to).enumerate().for_each(|(position, block)| {
-        for (i, row) in block.chunks_exact_mut(to).enumerate() {
-            row.copy_from_slice(&w[(i * positions + positions - 1 - position) * to..][..to]);
-        }
-    });
+    packed
+        .par_chunks_mut(from * to)
+        .enumerate()
+        .for_each(|(position, block)| {
+            for (i, row) in block.chunks_exact_mut(to).enumerate() {
+                row.copy_from_slice(&w[(i * positions + positions - 1 - position) * to..][..to]);
+            }
+        });
     packed
 }
 
@@ -58,7 +64,14 @@ pub(super) fn correlate(problem: &Problem, x: &[f32], packed: &[f32]) -> Vec<f32
                 let (rows, depth) = (tile.lines * w, problem.taps() * problem.span());
                 problem.gather_planar(x, tile, &mut scratch.line, &mut scratch.operand);
                 let a = Matrix::rows(&scratch.operand, rows).t();
-                matmul([rows, depth, co], a, Matrix::rows(packed, co), out, co, false);
+                matmul(
+                    [rows, depth, co],
+                    a,
+                    Matrix::rows(packed, co),
+                    out,
+                    co,
+                    false,
+                );
             }
             Path::View => view_tile(problem, x, packed, tile, scratch, out),
             Path::Gather => gather_tile(problem, x, packed, tile, tiles.len(), scratch, out),
@@ -68,7 +81,14 @@ pub(super) fn correlate(problem: &Problem, x: &[f32], packed: &[f32]) -> Vec<f32
 
 /// One product a kernel line, over padded lines read in place: a row is `kw ci` values and begins
 /// `ci` after the row before. Rows that straddle two lines are computed and dropped.
-fn view_tile(problem: &Problem, x: &[f32], packed: &[f32], tile: Tile, scratch: &mut Scratch, out: &mut [f32]) {
+fn view_tile(
+    problem: &Problem,
+    x: &[f32],
+    packed: &[f32],
+    tile: Tile,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
     let ([_, _, w], [kd, kh, kw]) = (problem.size, problem.kernel);
     let (ci, co, span) = (problem.ci, problem.co, problem.span());
     let padded_rows = w + kw - 1;
@@ -80,13 +100,19 @@ fn view_tile(problem: &Problem, x: &[f32], packed: &[f32], tile: Tile, scratch: 
             continue;
         }
         for dy in 0..kh {
-            let a = Matrix { data: &scratch.operand[dy * padded_rows * ci..], strides: [ci, 1] };
+            let a = Matrix {
+                data: &scratch.operand[dy * padded_rows * ci..],
+                strides: [ci, 1],
+            };
             let b = Matrix::rows(&packed[(dz * kh + dy) * span * co..], co);
             matmul([rows, span, co], a, b, &mut scratch.product, co, accumulate);
             accumulate = true;
         }
     }
-    for (line, product) in out.chunks_exact_mut(w * co).zip(scratch.product.chunks(padded_rows * co)) {
+    for (line, product) in out
+        .chunks_exact_mut(w * co)
+        .zip(scratch.product.chunks(padded_rows * co))
+    {
         line.copy_from_slice(&product[..w * co]);
     }
 }
@@ -103,7 +129,11 @@ fn gather_tile(
 ) {
     let (co, span) = (problem.co, problem.span());
     let rows = tile.lines * problem.size[2];
-    let width = co.div_ceil(TASKS.div_ceil(tiles)).next_multiple_of(16).max(48).min(co);
+    let width = co
+        .div_ceil(TASKS.div_ceil(tiles))
+        .next_multiple_of(16)
+        .max(48)
+        .min(co);
     let once = problem.taps_at_once(tile);
     let columns = |first: usize, width: usize, scratch: &mut Scratch, out: &mut [f32]| {
         for tap in (0..problem.taps()).step_by(once) {

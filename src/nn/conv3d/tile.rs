@@ -54,7 +54,14 @@ impl Problem {
         } else {
             Path::View
         };
-        Self { size: [d, h, w], kernel, ci, co, lines: n * d * h, path }
+        Self {
+            size: [d, h, w],
+            kernel,
+            ci,
+            co,
+            lines: n * d * h,
+            path,
+        }
     }
 
     /// Kernel lines: positions in z and y.
@@ -90,7 +97,10 @@ impl Problem {
             .map(|i| {
                 let (b, p) = (i / pieces, i % pieces);
                 let (start, end) = (block * p / pieces, block * (p + 1) / pieces);
-                Tile { first: b * block + start, lines: end - start }
+                Tile {
+                    first: b * block + start,
+                    lines: end - start,
+                }
             })
             .collect()
     }
@@ -105,14 +115,25 @@ impl Problem {
         let [d, h, _] = self.size;
         let (z, y) = (line / h % d, line % h);
         let (dz, dy) = (tap / self.kernel[1], tap % self.kernel[1]);
-        let source_z = (z + dz).checked_sub(self.kernel[0] / 2).filter(|&z| z < d)?;
-        let source_y = (y + dy).checked_sub(self.kernel[1] / 2).filter(|&y| y < h)?;
+        let source_z = (z + dz)
+            .checked_sub(self.kernel[0] / 2)
+            .filter(|&z| z < d)?;
+        let source_y = (y + dy)
+            .checked_sub(self.kernel[1] / 2)
+            .filter(|&y| y < h)?;
         Some((line - z * h - y) + source_z * h + source_y)
     }
 
     /// Writes the padded input lines that kernel plane `dz` reads for `tile` between kernel rows
     /// `rows`, which is `tile.lines + rows.len() - 1` lines. False where that plane is padding.
-    pub(super) fn load_lines(&self, x: &[f32], tile: Tile, dz: usize, rows: &Range<usize>, lines: &mut Vec<f32>) -> bool {
+    pub(super) fn load_lines(
+        &self,
+        x: &[f32],
+        tile: Tile,
+        dz: usize,
+        rows: &Range<usize>,
+        lines: &mut Vec<f32>,
+    ) -> bool {
         let [d, h, _] = self.size;
         let (z, y) = (tile.first / h % d, tile.first % h);
         let Some(source_z) = (z + dz).checked_sub(self.kernel[0] / 2).filter(|&z| z < d) else {
@@ -122,7 +143,9 @@ impl Problem {
         let padded = self.padded();
         lines.resize((tile.lines + rows.len() - 1) * padded, 0.0);
         for (i, line) in lines.chunks_exact_mut(padded).enumerate() {
-            let source = (y + rows.start + i).checked_sub(self.kernel[1] / 2).filter(|&y| y < h);
+            let source = (y + rows.start + i)
+                .checked_sub(self.kernel[1] / 2)
+                .filter(|&y| y < h);
             self.load_line(x, source.map(|y| plane * h + y), line);
         }
         true
@@ -141,7 +164,14 @@ impl Problem {
     }
 
     /// Writes the rows of the column matrix for kernel lines `taps`: one row a voxel of `tile`.
-    pub(super) fn gather(&self, x: &[f32], tile: Tile, taps: &Range<usize>, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+    pub(super) fn gather(
+        &self,
+        x: &[f32],
+        tile: Tile,
+        taps: &Range<usize>,
+        line: &mut Vec<f32>,
+        out: &mut Vec<f32>,
+    ) {
         let (w, span) = (self.size[2], self.span());
         let width = taps.len() * span;
         line.resize(self.padded(), 0.0);
@@ -159,7 +189,13 @@ impl Problem {
     /// Writes the column matrix of `tile` transposed: one row a (tap, x, channel), one column a voxel.
     ///
     /// With few channels this copies whole lines where `gather` would copy a few values at a time.
-    pub(super) fn gather_planar(&self, x: &[f32], tile: Tile, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+    pub(super) fn gather_planar(
+        &self,
+        x: &[f32],
+        tile: Tile,
+        line: &mut Vec<f32>,
+        out: &mut Vec<f32>,
+    ) {
         let [_, _, w] = self.size;
         let (ci, kw, pad) = (self.ci, self.kernel[2], self.kernel[2] / 2);
         let (padded, voxels) = (w + kw - 1, tile.lines * w);
@@ -176,7 +212,10 @@ impl Problem {
                             if ci == 1 {
                                 inner.copy_from_slice(values);
                             } else {
-                                inner.iter_mut().zip(values[c..].iter().step_by(ci)).for_each(|(o, v)| *o = *v);
+                                inner
+                                    .iter_mut()
+                                    .zip(values[c..].iter().step_by(ci))
+                                    .for_each(|(o, v)| *o = *v);
                             }
                         }
                     }
@@ -185,7 +224,8 @@ impl Problem {
                 for dx in 0..kw {
                     for c in 0..ci {
                         let row = (tap * kw + dx) * ci + c;
-                        out[row * voxels + i * w..][..w].copy_from_slice(&line[c * padded + dx..][..w]);
+                        out[row * voxels + i * w..][..w]
+                            .copy_from_slice(&line[c * padded + dx..][..w]);
                     }
                 }
             }

@@ -60,7 +60,11 @@ impl Problem {
 
 /// Calls `row` for every row with f32 sums that are added to the f64 `sums` every few rows.
 #[inline(always)]
-fn sum_rows<const N: usize>(rows: usize, sums: &mut [Vec<f64>; N], mut row: impl FnMut(usize, &mut [Vec<f32>; N])) {
+fn sum_rows<const N: usize>(
+    rows: usize,
+    sums: &mut [Vec<f64>; N],
+    mut row: impl FnMut(usize, &mut [Vec<f32>; N]),
+) {
     let width = sums[0].len();
     let mut partial: [Vec<f32>; N] = std::array::from_fn(|_| vec![0.0; width]);
     for first in (0..rows).step_by(BLOCK) {
@@ -69,7 +73,9 @@ fn sum_rows<const N: usize>(rows: usize, sums: &mut [Vec<f64>; N], mut row: impl
             row(r, &mut partial);
         }
         for (sums, partial) in sums.iter_mut().zip(&partial) {
-            sums.iter_mut().zip(partial).for_each(|(s, p)| *s += f64::from(*p));
+            sums.iter_mut()
+                .zip(partial)
+                .for_each(|(s, p)| *s += f64::from(*p));
         }
     }
 }
@@ -90,7 +96,9 @@ impl Moments {
         Self {
             count,
             mean: self.mean + delta * other.count / count,
-            squares: self.squares + other.squares + delta * delta * self.count * other.count / count,
+            squares: self.squares
+                + other.squares
+                + delta * delta * self.count * other.count / count,
         }
     }
 }
@@ -109,16 +117,29 @@ pub(super) fn statistics(problem: &Problem, x: &[f32]) -> Statistics {
             )
         })
         .collect();
-    let mut statistics = Statistics { mean: vec![], inverse: vec![] };
+    let mut statistics = Statistics {
+        mean: vec![],
+        inverse: vec![],
+    };
     for sample in pieces.chunks_exact(problem.pieces_per_sample()) {
         let channels: Vec<Moments> = (0..c)
-            .map(|j| sample[1..].iter().fold(sample[0][j], |sum, piece| sum.merge(piece[j])))
+            .map(|j| {
+                sample[1..]
+                    .iter()
+                    .fold(sample[0][j], |sum, piece| sum.merge(piece[j]))
+            })
             .collect();
         for group in channels.chunks_exact(c / problem.groups) {
-            let all = group[1..].iter().fold(group[0], |sum, channel| sum.merge(*channel));
+            let all = group[1..]
+                .iter()
+                .fold(group[0], |sum, channel| sum.merge(*channel));
             let inverse = 1.0 / (all.squares / all.count + EPS).sqrt();
-            statistics.mean.extend(std::iter::repeat_n(all.mean as f32, group.len()));
-            statistics.inverse.extend(std::iter::repeat_n(inverse as f32, group.len()));
+            statistics
+                .mean
+                .extend(std::iter::repeat_n(all.mean as f32, group.len()));
+            statistics
+                .inverse
+                .extend(std::iter::repeat_n(inverse as f32, group.len()));
         }
     }
     statistics
@@ -128,12 +149,19 @@ pub(super) fn statistics(problem: &Problem, x: &[f32]) -> Statistics {
 fn moments(x: &[f32], c: usize, count: usize) -> Vec<Moments> {
     let mut sums = [vec![0.0f64; c]];
     sum_rows(count, &mut sums, |r, [sum]| {
-        sum.iter_mut().zip(&x[r * c..][..c]).for_each(|(s, x)| *s += x);
+        sum.iter_mut()
+            .zip(&x[r * c..][..c])
+            .for_each(|(s, x)| *s += x);
     });
     let means: Vec<f32> = sums[0].iter().map(|s| (s / count as f64) as f32).collect();
     let mut deviations = [vec![0.0f64; c], vec![0.0f64; c]];
     sum_rows(count, &mut deviations, |r, [sum, squares]| {
-        for (((sum, squares), x), mean) in sum.iter_mut().zip(squares).zip(&x[r * c..][..c]).zip(&means) {
+        for (((sum, squares), x), mean) in sum
+            .iter_mut()
+            .zip(squares)
+            .zip(&x[r * c..][..c])
+            .zip(&means)
+        {
             let deviation = x - mean;
             *sum += deviation;
             *squares += deviation * deviation;
@@ -144,13 +172,23 @@ fn moments(x: &[f32], c: usize, count: usize) -> Vec<Moments> {
         .map(|j| {
             // The f32 mean is a shift; what it lacks is made good here.
             let rest = deviations[0][j] / n;
-            Moments { count: n, mean: f64::from(means[j]) + rest, squares: deviations[1][j] - n * rest * rest }
+            Moments {
+                count: n,
+                mean: f64::from(means[j]) + rest,
+                squares: deviations[1][j] - n * rest * rest,
+            }
         })
         .collect()
 }
 
 /// Second pass: normalise, scale, shift, activate.
-pub(super) fn forward(problem: &Problem, x: &[f32], scale: &[f32], shift: &[f32], statistics: &Statistics) -> Vec<f32> {
+pub(super) fn forward(
+    problem: &Problem,
+    x: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    statistics: &Statistics,
+) -> Vec<f32> {
     let (c, slope) = (problem.channels, problem.slope);
     let affine = problem.affine(scale, shift, statistics);
     fill_pieces(problem.lengths(), Arch::new, |arch, index, out| {
@@ -189,18 +227,31 @@ pub(super) fn backward(
         .into_par_iter()
         .map(|index| {
             let (sample, voxels) = problem.piece(index);
-            let (affine, mean) = (&affine[sample * c..][..c], &statistics.mean[sample * c..][..c]);
-            let (x, dy) = (&x[voxels.start * c..voxels.end * c], &dy[voxels.start * c..voxels.end * c]);
+            let (affine, mean) = (
+                &affine[sample * c..][..c],
+                &statistics.mean[sample * c..][..c],
+            );
+            let (x, dy) = (
+                &x[voxels.start * c..voxels.end * c],
+                &dy[voxels.start * c..voxels.end * c],
+            );
             Arch::new().dispatch(
                 #[inline(always)]
                 || {
                     let mut sums = [vec![0.0; c], vec![0.0; c]];
                     sum_rows(voxels.len(), &mut sums, |r, [sum, product]| {
-                        let rows = x[r * c..][..c].iter().zip(&dy[r * c..][..c]).zip(affine.iter().zip(mean));
+                        let rows = x[r * c..][..c]
+                            .iter()
+                            .zip(&dy[r * c..][..c])
+                            .zip(affine.iter().zip(mean));
                         for ((sum, product), ((x, dy), ([factor, summand], mean))) in
                             sum.iter_mut().zip(product).zip(rows)
                         {
-                            let g = if x * factor + summand > 0.0 { *dy } else { dy * slope };
+                            let g = if x * factor + summand > 0.0 {
+                                *dy
+                            } else {
+                                dy * slope
+                            };
                             *sum += g;
                             *product += g * (x - mean);
                         }
@@ -216,46 +267,80 @@ pub(super) fn backward(
     let mut terms = vec![[0.0f32; 3]; problem.samples * c];
     let width = c / problem.groups;
     for (sample, pieces) in pieces.chunks_exact(problem.pieces_per_sample()).enumerate() {
-        let total = |which: usize, j: usize| pieces.iter().map(|piece| piece[which][j]).sum::<f64>();
+        let total =
+            |which: usize, j: usize| pieces.iter().map(|piece| piece[which][j]).sum::<f64>();
         let inverse = &statistics.inverse[sample * c..][..c];
         let shifts: Vec<f64> = (0..c).map(|j| total(0, j)).collect();
-        let scales: Vec<f64> = (0..c).map(|j| total(1, j) * f64::from(inverse[j])).collect();
+        let scales: Vec<f64> = (0..c)
+            .map(|j| total(1, j) * f64::from(inverse[j]))
+            .collect();
         for first in (0..c).step_by(width) {
             let group = first..first + width;
             let count = (problem.voxels * width) as f64;
-            let mean = |sums: &[f64]| group.clone().map(|j| sums[j] * f64::from(scale[j])).sum::<f64>() / count;
+            let mean = |sums: &[f64]| {
+                group
+                    .clone()
+                    .map(|j| sums[j] * f64::from(scale[j]))
+                    .sum::<f64>()
+                    / count
+            };
             let (plain, product) = (mean(&shifts), mean(&scales));
             for j in group.clone() {
                 let inverse = f64::from(inverse[j]);
-                terms[sample * c + j] =
-                    [f64::from(scale[j]) * inverse, product * inverse * inverse, plain * inverse].map(|v| v as f32);
+                terms[sample * c + j] = [
+                    f64::from(scale[j]) * inverse,
+                    product * inverse * inverse,
+                    plain * inverse,
+                ]
+                .map(|v| v as f32);
                 tail[j] += scales[j];
                 tail[c + j] += shifts[j];
             }
         }
     }
 
-    fill_pieces(problem.lengths().chain([2 * c]), Arch::new, |arch, index, out| {
-        if index == problem.pieces() {
-            out.iter_mut().zip(&tail).for_each(|(out, sum)| *out = *sum as f32);
-            return;
-        }
-        let (sample, voxels) = problem.piece(index);
-        let (affine, mean) = (&affine[sample * c..][..c], &statistics.mean[sample * c..][..c]);
-        let (terms, x, dy) = (&terms[sample * c..][..c], &x[voxels.start * c..], &dy[voxels.start * c..]);
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for ((out, x), dy) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(dy.chunks_exact(c)) {
-                    let constants = affine.iter().zip(mean).zip(terms);
-                    for (((out, x), dy), (([factor, summand], mean), [a, b, e])) in
-                        out.iter_mut().zip(x).zip(dy).zip(constants)
+    fill_pieces(
+        problem.lengths().chain([2 * c]),
+        Arch::new,
+        |arch, index, out| {
+            if index == problem.pieces() {
+                out.iter_mut()
+                    .zip(&tail)
+                    .for_each(|(out, sum)| *out = *sum as f32);
+                return;
+            }
+            let (sample, voxels) = problem.piece(index);
+            let (affine, mean) = (
+                &affine[sample * c..][..c],
+                &statistics.mean[sample * c..][..c],
+            );
+            let (terms, x, dy) = (
+                &terms[sample * c..][..c],
+                &x[voxels.start * c..],
+                &dy[voxels.start * c..],
+            );
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for ((out, x), dy) in out
+                        .chunks_exact_mut(c)
+                        .zip(x.chunks_exact(c))
+                        .zip(dy.chunks_exact(c))
                     {
-                        let g = if x * factor + summand > 0.0 { *dy } else { dy * slope };
-                        *out = g * a - (x - mean) * b - e;
+                        let constants = affine.iter().zip(mean).zip(terms);
+                        for (((out, x), dy), (([factor, summand], mean), [a, b, e])) in
+                            out.iter_mut().zip(x).zip(dy).zip(constants)
+                        {
+                            let g = if x * factor + summand > 0.0 {
+                                *dy
+                            } else {
+                                dy * slope
+                            };
+                            *out = g * a - (x - mean) * b - e;
+                        }
                     }
-                }
-            },
-        );
-    })
+                },
+            );
+        },
+    )
 }
