@@ -97,7 +97,7 @@ impl CmcSpec {
         check_range("width", self.width, 1, 128)?;
         check_range("depth", self.depth, 2, 6)?;
         let joined = 2 * self.bottleneck();
-        if self.fusion && (self.fusion_groups == 0 || joined % self.fusion_groups != 0) {
+        if self.fusion && !joined.is_multiple_of(self.fusion_groups) {
             return Err(format!(
                 "`fusion_groups` is {}, expected a divisor of {joined} (width * 2^(depth + 1))",
                 self.fusion_groups

@@ -11,13 +11,13 @@ use candle_core::{D, Result, Tensor};
 pub fn mia(features: &Tensor, gamma: &Tensor) -> Result<Tensor> {
     let (n, d, h, w, c) = features.dims5()?;
     let rows = features.contiguous()?.reshape((n, d * h * w, c))?;
-    let energy = rows.t()?.contiguous()?.matmul(&rows)?;
+    let energy = rows.t()?.matmul(&rows)?;
     // softmax(max - E) = softmax(-E): shifting by the row's minimum keeps every exponent <= 0,
     // and as the softmax ignores a shift, the shift needs no gradient.
     let least = energy.detach().min_keepdim(D::Minus1)?;
     let weight = least.broadcast_sub(&energy)?.exp()?;
     let attention = weight.broadcast_div(&weight.sum_keepdim(D::Minus1)?)?;
-    let mixed = rows.matmul(&attention.t()?.contiguous()?)?;
+    let mixed = rows.matmul(&attention.t()?)?;
     let mixed = mixed.reshape((n, d, h, w, c))?;
     mixed.broadcast_mul(gamma)? + features
 }

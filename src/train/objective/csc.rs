@@ -29,22 +29,20 @@ pub fn csc(u: &Tensor, v: &Tensor, temperature: f64) -> Result<Tensor> {
     if temperature.is_nan() || temperature <= 0.0 {
         candle_core::bail!("temperature is {temperature}, expected a positive number");
     }
-    let unit = |x: &Tensor| -> Result<Tensor> {
-        let x = x.contiguous()?.reshape((n, d * h * w, c))?;
-        let squared = (x.sqr()?.sum_keepdim(1)? + SQUARED_NORM_FLOOR)?;
-        x.broadcast_div(&squared.sqrt()?)
-    };
-    let (u, v) = (unit(u)?, unit(v)?);
-    let positive = ((&u * &v)?.sum(1)? / temperature)?;
-    let rows = Tensor::cat(&[&u, &v], 2)?;
-    let scores = (rows.t()?.contiguous()?.matmul(&rows)? / temperature)?;
-    let itself = Tensor::eye(2 * c, scores.dtype(), scores.device())?;
+    // Only the joined map has the size of the features; all that follows is 2c x 2c a volume.
+    let rows = Tensor::cat(&[u, v], 4)?.reshape((n, d * h * w, 2 * c))?;
+    let products = rows.t()?.matmul(&rows)?;
+    let itself = Tensor::eye(2 * c, products.dtype(), products.device())?;
+    let squared = products.broadcast_mul(&itself)?.sum_keepdim(D::Minus1)?;
+    // Both sides of a score carry one of these: 1 / (|i| |j| T).
+    let scale = ((squared + SQUARED_NORM_FLOOR)? * temperature)?.powf(-0.5)?;
+    let scores = products.broadcast_mul(&scale)?.broadcast_mul(&scale.t()?)?;
+    let partner = Tensor::cat(&[itself.narrow(0, c, c)?, itself.narrow(0, 0, c)?], 0)?;
+    let positive = scores.broadcast_mul(&partner)?.sum(D::Minus1)?;
     let scores = scores.broadcast_sub(&(itself * 1e9)?)?;
     let most = scores.detach().max_keepdim(D::Minus1)?;
     let total = scores.broadcast_sub(&most)?.exp()?.sum_keepdim(D::Minus1)?;
-    let log_total = (total.log()? + most)?;
-    // Each positive pair counts for both of its rows, so its mean over c is its mean over 2c.
-    log_total.mean_all()? - positive.mean_all()?
+    (total.log()? + most)?.mean_all()? - positive.mean_all()?
 }
 
 /// Mean of [`csc`] over all pairs of present modalities; `None` with fewer than two.

@@ -6,11 +6,14 @@ use candle_core::{Device, Tensor};
 use super::super::cac::cac_all;
 use super::super::csc::csc_all;
 use super::super::pseudo_label::{Normalize, consistency, pseudo_target};
+use super::super::supervised::supervised;
 use super::super::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, Terms};
 use crate::nn::cmc::{CmcSpec, Sharing};
+use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::{Network, NetworkSpec};
 use crate::nn::params::Params;
 use crate::nn::testing::{noise, values};
+use crate::nn::unet3d::Unet3dSpec;
 
 const CLASSES: usize = 3;
 
@@ -119,6 +122,33 @@ fn each_term_alone_trains_the_parts_it_should_of_both_modalities() {
         .filter(|name| !name.starts_with("decoder.1."))
         .collect();
     assert_eq!(by_pseudo, expected);
+}
+
+#[test]
+fn labels_train_every_parameter_of_every_network() {
+    let unet = NetworkSpec::Unet3d(Unet3dSpec {
+        width: 2,
+        depth: 3,
+        ..Unet3dSpec::default()
+    });
+    let lean = NetworkSpec::Cmc(CmcSpec {
+        width: 2,
+        depth: 3,
+        mia: false,
+        fusion: false,
+        ..CmcSpec::default()
+    });
+    for spec in [unet, lean] {
+        let mut params = Params::new(3, &Device::Cpu);
+        let network = spec.build(2, CLASSES, &mut params).unwrap();
+        let output = network.forward(&images(20)).unwrap();
+        let label = (noise(&[2, 8, 8, 8], 5).abs().unwrap() * 2.999).unwrap();
+        let label = label.to_dtype(candle_core::DType::U8).unwrap();
+        let targets = vec![Some(label); output.logits.len()];
+        let loss = supervised(&output.logits, &targets, &DiceCe::default());
+        let grads = loss.unwrap().unwrap().backward().unwrap();
+        assert_eq!(trained(&params, &grads), all(&params));
+    }
 }
 
 #[test]
