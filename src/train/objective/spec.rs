@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::pseudo_label::Normalize;
 use super::ramp::Ramp;
-use super::threshold::ThresholdSpec;
 use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::Heads;
 
@@ -53,14 +52,21 @@ pub struct SupervisedSpec {
     /// Weight of the cross-entropy within the term.
     #[schemars(range(min = 0.0))]
     pub cross_entropy: f64,
+    /// Whether background is one of the classes of the Dice loss.
+    pub include_background: bool,
+    /// Whether probabilities enter the denominator of the Dice loss squared.
+    pub squared: bool,
 }
 
 impl Default for SupervisedSpec {
     fn default() -> Self {
+        let loss = DiceCe::default();
         Self {
             weight: 1.0,
-            dice: 1.0,
-            cross_entropy: 1.0,
+            dice: loss.dice_weight,
+            cross_entropy: loss.ce_weight,
+            include_background: loss.include_background,
+            squared: loss.squared,
         }
     }
 }
@@ -122,11 +128,12 @@ impl Default for CacSpec {
 }
 
 /// Pseudo-labels from the teacher's weak view for the student's strong view.
+///
+/// From which confidence a voxel is used is the teacher's affair, not the term's: voxels below it
+/// arrive as ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PseudoLabelSpec {
-    /// From which confidence a voxel is used; others are ignored, not background.
-    pub threshold: ThresholdSpec,
     /// By how many voxels the term is divided.
     pub normalize: Normalize,
     /// Weight of the soft Dice loss within the term.
@@ -150,7 +157,6 @@ impl Default for PseudoLabelSpec {
     fn default() -> Self {
         let rise = Ramp::default();
         Self {
-            threshold: ThresholdSpec::default(),
             normalize: Normalize::default(),
             dice: 1.0,
             cross_entropy: 1.0,
@@ -241,8 +247,6 @@ impl ObjectiveSpec {
         }
         if let Some(spec) = &self.pseudo_label {
             check_parts("pseudo_label", spec.dice, spec.cross_entropy)?;
-            let checked = spec.threshold.check();
-            checked.map_err(|reason| format!("`pseudo_label`: `threshold`: {reason}"))?;
         }
         Ok(())
     }
@@ -276,6 +280,8 @@ impl SupervisedSpec {
         DiceCe {
             dice_weight: self.dice,
             ce_weight: self.cross_entropy,
+            include_background: self.include_background,
+            squared: self.squared,
             ..DiceCe::default()
         }
     }

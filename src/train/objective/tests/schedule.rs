@@ -56,18 +56,19 @@ fn a_ramp_at_the_start_at_seventy_percent_and_at_the_end() {
 fn an_objective_is_read_strictly_and_weighs_its_terms() {
     let read = |text: &str| serde_json::from_str::<ObjectiveSpec>(text);
     let text = r#"{"supervised": {}, "csc": {"weight": 0.1, "start": 0.5, "ramp": 0.0},
-        "pseudo_label": {"threshold": {"freematch": {"floor": 0.6}}}}"#;
+        "pseudo_label": {"normalize": "all"}}"#;
     let spec = read(text).unwrap();
     assert_eq!(spec.check(Heads::PerModality), Ok(()));
     let (before, after) = (spec.weights(0.49), spec.weights(0.5));
     assert_eq!((before.supervised, before.csc, before.cac), (1.0, 0.0, 0.0));
     assert_eq!((after.csc, after.cac, after.pseudo_label), (0.1, 0.0, 1.0));
-    let threshold = spec.pseudo_label.unwrap().threshold;
+    let threshold: ThresholdSpec =
+        serde_json::from_str(r#"{"freematch": {"floor": 0.6}}"#).unwrap();
     assert!(
         matches!(threshold, ThresholdSpec::Freematch(f) if f.floor == 0.6 && f.momentum == 0.999)
     );
+    assert!(serde_json::from_str::<ThresholdSpec>(r#"{"flexmatch": {"flor": 0}}"#).is_err());
     assert!(read(r#"{"cac": {"wieght": 1.0}}"#).is_err());
-    assert!(read(r#"{"pseudo_label": {"threshold": {"flexmatch": {"flor": 0}}}}"#).is_err());
     let text = serde_json::to_string(&ObjectiveSpec::default()).unwrap();
     assert_eq!(read(&text).unwrap(), ObjectiveSpec::default());
 }
@@ -89,9 +90,7 @@ fn an_objective_that_cannot_train_is_refused() {
         Heads::Joint,
     );
     assert!(parts.contains("one above 0"), "{parts}");
-    let fixed = refusal(
-        r#"{"pseudo_label": {"threshold": {"fixed": 1.5}}}"#,
-        Heads::Joint,
-    );
+    let fixed: ThresholdSpec = serde_json::from_str(r#"{"fixed": 1.5}"#).unwrap();
+    let fixed = fixed.check().unwrap_err();
     assert!(fixed.contains("`fixed` is 1.5"), "{fixed}");
 }
