@@ -13,9 +13,12 @@
 //! Results do not depend on the number of threads: work is cut by shape alone, and every sum over
 //! pieces is made in the order of the pieces.
 //!
-//! This floor knows tensors only. It must not know Arrow, YAML or where voxels come from.
+//! This floor knows tensors, and the description of a network that is built of them. It must not know
+//! Arrow, the other sections of a pipeline or where voxels come from.
 
 pub mod adamw;
+mod blocks;
+pub mod cmc;
 pub mod conv3d;
 pub mod conv_transpose3d;
 mod cpu;
@@ -24,9 +27,13 @@ pub mod ema;
 pub mod gradients;
 mod inplace;
 pub mod max_pool3d;
+pub mod network;
 pub mod norm_act;
 pub mod params;
 pub mod tensor_file;
+pub mod unet3d;
 
 #[cfg(test)]
 pub(crate) mod check;
+#[cfg(test)]
+pub(crate) mod testing;
