@@ -7,4 +7,5 @@ pub mod plan;
 pub mod registry;
 pub mod spec;
 pub mod stage;
+pub mod train;
 pub mod volume;

@@ -1,1 +1,39 @@
 //! 3-D network operators on candle: channels last, forward and backward.
+//!
+//! Candle brings tensors, the autograd graph and matrix products, but no operation on volumes:
+//! neither convolution nor pooling nor normalisation in three dimensions that could be trained at a
+//! useful speed. Everything in the hot path of a 3-D network is therefore an operator of our own,
+//! one a file, each with its forward pass, its analytic gradient and its test against finite
+//! differences.
+//!
+//! **Shape** Activations are `[n, d, h, w, c]` with the channels last, so that a convolution is a
+//! matrix product over strided views, and norm, bias and softmax work on the last axis. Kernels are
+//! `[co, kd, kh, kw, ci]`. All values are f32.
+//!
+//! Results do not depend on the number of threads: work is cut by shape alone, and every sum over
+//! pieces is made in the order of the pieces.
+//!
+//! This floor knows tensors, and the description of a network that is built of them. It must not know
+//! Arrow, the other sections of a pipeline or where voxels come from.
+
+pub mod adamw;
+mod blocks;
+pub mod cmc;
+pub mod conv3d;
+pub mod conv_transpose3d;
+mod cpu;
+pub mod dice_ce;
+pub mod ema;
+pub mod gradients;
+mod inplace;
+pub mod max_pool3d;
+pub mod network;
+pub mod norm_act;
+pub mod params;
+pub mod tensor_file;
+pub mod unet3d;
+
+#[cfg(test)]
+pub(crate) mod check;
+#[cfg(test)]
+pub(crate) mod testing;

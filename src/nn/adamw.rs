@@ -1,0 +1,386 @@
+//! Adam with decoupled weight decay, one pass in place for each parameter.
+//!
+//! Composed of tensor operations a step would be eighteen passes and as many allocations.
+
+pub use super::gradients::Gradients;
+
+use super::cpu::f32s;
+use super::inplace::{CHUNK, f32s_mut};
+use super::params::Params;
+use super::tensor_file::TensorFileError;
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Constants of AdamW.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWConfig {
+    /// Learning rate where no schedule gives another.
+    pub lr: f64,
+    /// Decay of the mean of gradients.
+    pub beta1: f64,
+    /// Decay of the mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root of the mean square.
+    pub eps: f64,
+    /// Share of a weight that a step takes away, per unit of learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    /// The constants of the paper, with a weight decay of 0.01.
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+        }
+    }
+}
+
+/// The optimiser and its two moments of every parameter.
+///
+/// **Law** At step `t`: `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`,
+/// `p = p - lr weight_decay p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)`.
+///
+/// Weight decay is left out for parameters with one axis or none: scale and shift of norms and
+/// biases, which do not grow with the features they weigh.
+///
+/// **Source** Loshchilov and Hutter 2019, algorithm 2.
+pub struct AdamW {
+    config: AdamWConfig,
+    step: u64,
+    slots: Vec<Slot>,
+}
+
+/// A parameter and its moments.
+struct Slot {
+    name: String,
+    var: Var,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+/// The update of one parameter in place.
+struct Update<'a> {
+    beta1: f32,
+    beta2: f32,
+    /// 1 - lr weight_decay.
+    keep: f32,
+    /// lr / (1 - beta1^t).
+    rate: f32,
+    /// 1 / sqrt(1 - beta2^t).
+    root: f32,
+    eps: f32,
+    moments: RefCell<(&'a mut [f32], &'a mut [f32])>,
+}
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        dst: &mut CpuStorage,
+        dst_l: &Layout,
+        src: &CpuStorage,
+        src_l: &Layout,
+    ) -> Result<()> {
+        let (values, gradient) = (
+            f32s_mut(self.name(), dst, dst_l)?,
+            f32s(self.name(), src, src_l)?,
+        );
+        let (mean, square) = &mut *self.moments.borrow_mut();
+        if gradient.len() != values.len() || mean.len() != values.len() {
+            bail!(
+                "adamw: found {} values, {} gradients and {} moments",
+                values.len(),
+                gradient.len(),
+                mean.len()
+            );
+        }
+        let Self {
+            beta1,
+            beta2,
+            keep,
+            rate,
+            root,
+            eps,
+            ..
+        } = *self;
+        values
+            .par_chunks_mut(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
+            .zip(mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK)))
+            .for_each(|((values, gradient), (mean, square))| {
+                for (((p, g), m), v) in values.iter_mut().zip(gradient).zip(mean).zip(square) {
+                    *m = beta1 * *m + (1.0 - beta1) * g;
+                    *v = beta2 * *v + (1.0 - beta2) * g * g;
+                    *p = keep * *p - rate * *m / (v.sqrt() * root + eps);
+                }
+            });
+        Ok(())
+    }
+}
+
+impl AdamW {
+    /// Moments of zero for every parameter of `params`, which it goes on to update.
+    pub fn new(params: &Params, config: AdamWConfig) -> Self {
+        let slot = |(name, var): &(String, Var)| {
+            let zeros = vec![0.0; var.elem_count()];
+            Slot {
+                name: name.clone(),
+                var: var.clone(),
+                mean: zeros.clone(),
+                square: zeros,
+            }
+        };
+        Self {
+            config,
+            step: 0,
+            slots: params.named().iter().map(slot).collect(),
+        }
+    }
+
+    /// The constants.
+    pub fn config(&self) -> &AdamWConfig {
+        &self.config
+    }
+
+    /// Steps made so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// One step along `grads` with learning rate `lr`.
+    ///
+    /// **Errors** where the gradients belong to other parameters.
+    pub fn step(&mut self, grads: &Gradients, lr: f64) -> Result<()> {
+        let fits = self.slots.len() == grads.named().len()
+            && self
+                .slots
+                .iter()
+                .zip(grads.named())
+                .all(|(slot, (name, g))| slot.name == *name && slot.var.dims() == g.dims());
+        if !fits {
+            bail!("adamw: the gradients belong to another list of parameters");
+        }
+        self.step += 1;
+        let AdamWConfig {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            ..
+        } = self.config;
+        let correction = |beta: f64| 1.0 - beta.powf(self.step as f64);
+        for (slot, (_, gradient)) in self.slots.iter_mut().zip(grads.named()) {
+            let decay = if slot.var.rank() > 1 {
+                weight_decay
+            } else {
+                0.0
+            };
+            let update = Update {
+                beta1: beta1 as f32,
+                beta2: beta2 as f32,
+                keep: (1.0 - lr * decay) as f32,
+                rate: (lr / correction(beta1)) as f32,
+                root: (1.0 / correction(beta2).sqrt()) as f32,
+                eps: eps as f32,
+                moments: RefCell::new((&mut slot.mean, &mut slot.square)),
+            };
+            slot.var.as_tensor().inplace_op2(gradient, &update)?;
+        }
+        Ok(())
+    }
+
+    /// Everything a restart needs: `adamw.step`, then `adamw.mean.NAME` and `adamw.square.NAME`.
+    ///
+    /// **Errors** where a tensor cannot be made.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = vec![(
+            "adamw.step".to_owned(),
+            Tensor::new(&[self.step as i64], &Device::Cpu)?,
+        )];
+        for slot in &self.slots {
+            for (kind, values) in [("mean", &slot.mean), ("square", &slot.square)] {
+                let tensor = Tensor::from_slice(values, slot.var.shape(), &Device::Cpu)?;
+                state.push((format!("adamw.{kind}.{}", slot.name), tensor));
+            }
+        }
+        Ok(state)
+    }
+
+    /// Takes up what [`AdamW::state`] gave; tensors whose name does not begin with `adamw.` are
+    /// passed over, so that a file may hold more.
+    ///
+    /// **Errors** name every missing, unexpected and mis-shaped tensor; nothing is changed then.
+    pub fn load_state(
+        &mut self,
+        state: &[(String, Tensor)],
+    ) -> std::result::Result<(), TensorFileError> {
+        let mut problems = vec![];
+        let expected = self.state().map_err(|source| TensorFileError::Tensor {
+            name: "adamw.step".into(),
+            source,
+        })?;
+        let ours: Vec<&(String, Tensor)> = state
+            .iter()
+            .filter(|(name, _)| name.starts_with("adamw."))
+            .collect();
+        for (name, _) in &ours {
+            if !expected.iter().any(|(known, _)| known == name) {
+                problems.push(format!("`{name}` is unexpected"));
+            }
+        }
+        let mut found = vec![];
+        for (name, wanted) in &expected {
+            match ours.iter().find(|(known, _)| known == name) {
+                None => problems.push(format!("`{name}` is missing")),
+                Some((_, t)) if t.dims() != wanted.dims() || t.dtype() != wanted.dtype() => {
+                    problems.push(format!(
+                        "`{name}` is {:?} {:?}, expected {:?} {:?}",
+                        t.dtype(),
+                        t.dims(),
+                        wanted.dtype(),
+                        wanted.dims()
+                    ))
+                }
+                Some((_, tensor)) => found.push((name, tensor)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(TensorFileError::Mismatch { problems });
+        }
+        let mut step = self.step;
+        let mut moments = vec![];
+        for (name, tensor) in found {
+            let failed = |source| TensorFileError::Tensor {
+                name: name.clone(),
+                source,
+            };
+            if tensor.dtype() == DType::I64 {
+                step = tensor.to_vec1::<i64>().map_err(failed)?[0].max(0) as u64;
+            } else {
+                moments.push(
+                    tensor
+                        .flatten_all()
+                        .and_then(|t| t.to_vec1::<f32>())
+                        .map_err(failed)?,
+                );
+            }
+        }
+        self.step = step;
+        let mut moments = moments.into_iter();
+        for slot in &mut self.slots {
+            if let (Some(mean), Some(square)) = (moments.next(), moments.next()) {
+                (slot.mean, slot.square) = (mean, square);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::check::values;
+    use crate::nn::params::Init;
+
+    const CONFIG: AdamWConfig = AdamWConfig {
+        lr: 0.1,
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weight_decay: 0.05,
+    };
+
+    fn params() -> Params {
+        let mut params = Params::new(5, &Device::Cpu);
+        params
+            .get("w", &[3, 4], Init::HeNormal { fan_in: 2 })
+            .unwrap();
+        params.get("b", &[4], Init::Const(0.7)).unwrap();
+        params
+    }
+
+    /// One step towards `sum p^4 / 4`, whose gradient is `p^3`.
+    fn step(params: &Params, adamw: &mut AdamW, lr: f64) {
+        let mut gradients = Gradients::zeros(params).unwrap();
+        for (_, var) in params.named() {
+            let loss = (var.sqr().unwrap().sqr().unwrap().sum_all().unwrap() / 4.0).unwrap();
+            gradients.add(&loss.backward().unwrap(), params).unwrap();
+        }
+        adamw.step(&gradients, lr).unwrap();
+    }
+
+    fn all(params: &Params) -> Vec<f32> {
+        params
+            .named()
+            .iter()
+            .flat_map(|(_, var)| values(var))
+            .collect()
+    }
+
+    #[test]
+    fn follows_the_formula_with_decay_on_weights_only() {
+        let params = params();
+        let mut adamw = AdamW::new(&params, CONFIG);
+        let mut expected: Vec<[f64; 3]> = all(&params)
+            .iter()
+            .map(|&p| [f64::from(p), 0.0, 0.0])
+            .collect();
+        for t in 1..=20 {
+            let lr = 0.1 / f64::from(t);
+            step(&params, &mut adamw, lr);
+            for (i, [p, m, v]) in expected.iter_mut().enumerate() {
+                let g = p.powi(3);
+                *m = 0.9 * *m + 0.1 * g;
+                *v = 0.99 * *v + 0.01 * g * g;
+                if i < 12 {
+                    *p -= lr * 0.05 * *p;
+                }
+                *p -= lr * (*m / (1.0 - 0.9f64.powi(t)))
+                    / ((*v / (1.0 - 0.99f64.powi(t))).sqrt() + 1e-8);
+            }
+        }
+        let worst = all(&params)
+            .iter()
+            .zip(&expected)
+            .map(|(p, e)| (f64::from(*p) - e[0]).abs())
+            .fold(0.0, f64::max);
+        println!("adamw: largest difference after 20 steps {worst:.1e}");
+        assert!(worst < 5e-6, "{worst}");
+    }
+
+    #[test]
+    fn a_restart_goes_on_as_if_nothing_happened() {
+        let (whole, parted) = (params(), params());
+        let mut adamw = AdamW::new(&whole, CONFIG);
+        (0..6).for_each(|_| step(&whole, &mut adamw, 0.05));
+        let mut first = AdamW::new(&parted, CONFIG);
+        (0..3).for_each(|_| step(&parted, &mut first, 0.05));
+        let state = first.state().unwrap();
+        let mut second = AdamW::new(&parted, CONFIG);
+        second.load_state(&state).unwrap();
+        assert_eq!(second.steps(), 3);
+        (0..3).for_each(|_| step(&parted, &mut second, 0.05));
+        assert_eq!(all(&whole), all(&parted));
+
+        let mut broken = state.clone();
+        broken.remove(1);
+        broken.push((
+            "adamw.mean.x".into(),
+            Tensor::new(&[0f32], &Device::Cpu).unwrap(),
+        ));
+        let message = second.load_state(&broken).unwrap_err().to_string();
+        assert!(
+            message.contains("`adamw.mean.w` is missing")
+                && message.contains("`adamw.mean.x` is unexpected"),
+            "{message}"
+        );
+    }
+}

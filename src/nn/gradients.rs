@@ -1,0 +1,187 @@
+//! The gradients of all parameters, summed over micro-batches.
+
+use super::cpu::f32s;
+use super::inplace::{Blend, CHUNK, Scale};
+use super::params::Params;
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+/// One gradient a parameter, in the parameters' order.
+pub struct Gradients {
+    tensors: Vec<(String, Tensor)>,
+}
+
+impl Gradients {
+    /// Zeros for every parameter.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn zeros(params: &Params) -> Result<Self> {
+        let zeros = |(name, var): &(String, candle_core::Var)| {
+            Ok((name.clone(), var.as_detached_tensor().zeros_like()?))
+        };
+        Ok(Self {
+            tensors: params.named().iter().map(zeros).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Adds what one backward pass found. A parameter that the loss did not reach adds nothing.
+    ///
+    /// **Errors** where `params` is not the list this buffer was made for.
+    pub fn add(&mut self, grads: &GradStore, params: &Params) -> Result<()> {
+        if self.tensors.len() != params.named().len() {
+            bail!(
+                "gradients of {} parameters were asked to take those of {}",
+                self.tensors.len(),
+                params.named().len()
+            );
+        }
+        for ((name, sum), (other, var)) in self.tensors.iter().zip(params.named()) {
+            if name != other {
+                bail!("the gradient of `{name}` was asked to take that of `{other}`");
+            }
+            if let Some(gradient) = grads.get(var.as_tensor()) {
+                sum.inplace_op2(
+                    &gradient.contiguous()?,
+                    &Blend {
+                        keep: 1.0,
+                        factor: 1.0,
+                    },
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Multiplies all gradients, for instance by 1 / micro-batches.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        self.tensors
+            .iter()
+            .try_for_each(|(_, tensor)| tensor.inplace_op1(&Scale(factor as f32)))
+    }
+
+    /// Euclidean norm over all gradients together; not finite where one of them is not.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn global_norm(&self) -> Result<f64> {
+        let mut squares = 0.0;
+        for (name, tensor) in &self.tensors {
+            let (storage, layout) = tensor.storage_and_layout();
+            let of = |values: &[f32]| -> f64 {
+                // Collected before it is summed: the order must not be that of the threads.
+                let sums: Vec<f64> = values
+                    .par_chunks(CHUNK)
+                    .map(|chunk| chunk.iter().map(|&v| f64::from(v) * f64::from(v)).sum())
+                    .collect();
+                sums.iter().sum()
+            };
+            squares += match &*storage {
+                Storage::Cpu(storage) => of(f32s(name, storage, layout)?),
+                _ => of(&tensor.flatten_all()?.to_vec1::<f32>()?),
+            };
+        }
+        Ok(squares.sqrt())
+    }
+
+    /// Scales all gradients down to `max_norm` where their norm is larger; returns the norm before.
+    ///
+    /// A norm that is not finite is returned and changes nothing: it is for the caller to stop.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn clip(&mut self, max_norm: f64) -> Result<f64> {
+        let norm = self.global_norm()?;
+        if norm.is_finite() && norm > max_norm {
+            self.scale(max_norm / norm)?;
+        }
+        Ok(norm)
+    }
+
+    /// Back to zeros.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn clear(&mut self) -> Result<()> {
+        self.scale(0.0)
+    }
+
+    /// Names and gradients in the parameters' order.
+    pub fn named(&self) -> &[(String, Tensor)] {
+        &self.tensors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::check::{check_threads, normals, values};
+    use crate::nn::params::Init;
+    use candle_core::Device;
+
+    fn params() -> Params {
+        let mut params = Params::new(0, &Device::Cpu);
+        params.get("a", &[2], Init::Const(3.0)).unwrap();
+        params.get("b", &[1], Init::Const(1.0)).unwrap();
+        params
+    }
+
+    #[test]
+    fn gradients_sum_scale_clip_and_clear() {
+        let params = params();
+        let mut gradients = Gradients::zeros(&params).unwrap();
+        // d/da a^2 / 2 = a; the loss does not reach b.
+        let a = params.named()[0].1.as_tensor();
+        let grads = (a.sqr().unwrap().sum_all().unwrap() / 2.0)
+            .unwrap()
+            .backward()
+            .unwrap();
+        gradients.add(&grads, &params).unwrap();
+        gradients.add(&grads, &params).unwrap();
+        gradients.scale(0.5).unwrap();
+        assert_eq!(values(&gradients.named()[0].1), [3.0, 3.0]);
+        assert_eq!(values(&gradients.named()[1].1), [0.0]);
+        let norm = 18f64.sqrt();
+        assert_eq!(gradients.clip(10.0).unwrap(), norm);
+        assert_eq!(gradients.clip(1.0).unwrap(), norm);
+        assert!((gradients.global_norm().unwrap() - 1.0).abs() < 1e-6);
+        gradients.scale(f64::NAN).unwrap();
+        assert!(gradients.clip(1.0).unwrap().is_nan());
+        gradients.clear().unwrap();
+        assert_eq!(gradients.global_norm().unwrap(), 0.0);
+    }
+
+    #[test]
+    fn another_list_is_refused() {
+        let mut other = Params::new(0, &Device::Cpu);
+        let c = other.get("c", &[2], Init::Const(3.0)).unwrap();
+        other.get("b", &[1], Init::Const(1.0)).unwrap();
+        let grads = c.sum_all().unwrap().backward().unwrap();
+        let error = Gradients::zeros(&params())
+            .unwrap()
+            .add(&grads, &other)
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("`a`") && error.to_string().contains("`c`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_norm_does_not_depend_on_threads() {
+        let tensor = Tensor::from_vec(normals("g", 200_000), 200_000, &Device::Cpu).unwrap();
+        check_threads("global norm", || {
+            let norm = Gradients {
+                tensors: vec![("g".into(), tensor.clone())],
+            }
+            .global_norm()
+            .unwrap();
+            vec![
+                Tensor::new(
+                    &[norm as f32, (norm - f64::from(norm as f32)) as f32],
+                    &Device::Cpu,
+                )
+                .unwrap(),
+            ]
+        });
+    }
+}

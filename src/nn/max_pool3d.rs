@@ -1,0 +1,246 @@
+//! Maximum over blocks of 2 x 2 x 2 voxels.
+
+use super::cpu::{dims5, f32s, fill_pieces};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+/// Maximum over 2 x 2 x 2 voxels with stride 2, each channel by itself.
+///
+/// **Shape** `[n, d, h, w, c]` to `[n, d / 2, h / 2, w / 2, c]`; an axis of size 1 stays as it is.
+///
+/// **Law** Of equal maxima the first in `z, y, x` order takes the gradient. NaN wins over numbers.
+///
+/// **Errors** where a size is neither 1 nor even (the message names the shape) or values are not f32.
+pub fn max_pool3d(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(MaxPool3d)
+}
+
+struct MaxPool3d;
+
+/// dx from (x, y, dy).
+struct Gradient;
+
+/// Sizes of the input and of the window.
+#[derive(Clone, Copy)]
+struct Problem {
+    size: [usize; 5],
+    window: [usize; 3],
+}
+
+impl Problem {
+    fn new(op: &str, size: [usize; 5]) -> Result<Self> {
+        if size.contains(&0) || size[1..4].iter().any(|&s| s != 1 && s % 2 == 1) {
+            bail!(
+                "{op}: expected depth, height and width to be even or 1, found {size:?}; pad or crop the input"
+            );
+        }
+        let window = [1, 2, 3].map(|axis| if size[axis] == 1 { 1 } else { 2 });
+        Ok(Self { size, window })
+    }
+
+    fn pooled(&self) -> [usize; 5] {
+        let [n, d, h, w, c] = self.size;
+        let [kd, kh, kw] = self.window;
+        [n, d / kd, h / kh, w / kw, c]
+    }
+
+    /// The input lines under output line `line`, in order; lines are counted over n, d, h.
+    fn lines(self, line: usize) -> impl Iterator<Item = usize> {
+        let (h, [kd, kh, _]) = (self.size[2], self.window);
+        let pooled_h = h / kh;
+        let (plane, y) = (line / pooled_h, line % pooled_h);
+        (0..kd).flat_map(move |dz| (0..kh).map(move |dy| (plane * kd + dz) * h + y * kh + dy))
+    }
+}
+
+impl CustomOp1 for MaxPool3d {
+    fn name(&self) -> &'static str {
+        "max_pool3d"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        let problem = Problem::new(op, dims5(op, layout)?)?;
+        let x = f32s(op, storage, layout)?;
+        let [n, d, h, w, c] = problem.pooled();
+        let (length, kw) = (problem.size[3] * c, problem.window[2]);
+        // A piece is a plane of outputs: lines alone would be too short to share out.
+        let y = fill_pieces(
+            std::iter::repeat_n(h * w * c, n * d),
+            || (),
+            |(), plane, out| {
+                for (y, out) in out.chunks_exact_mut(w * c).enumerate() {
+                    for (i, line) in problem.lines(plane * h + y).enumerate() {
+                        let line = &x[line * length..][..length];
+                        for (out, voxels) in out.chunks_exact_mut(c).zip(line.chunks_exact(kw * c))
+                        {
+                            for (dx, values) in voxels.chunks_exact(c).enumerate() {
+                                let first = i == 0 && dx == 0;
+                                for (most, &value) in out.iter_mut().zip(values) {
+                                    *most = if first || value > *most || value.is_nan() {
+                                        value
+                                    } else {
+                                        *most
+                                    };
+                                }
+                            }
+                        }
+                    }
+                }
+            },
+        );
+        Ok((CpuStorage::F32(y), Shape::from(vec![n, d, h, w, c])))
+    }
+
+    fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(x.apply_op3_no_bwd(y, &dy.contiguous()?, &Gradient)?))
+    }
+}
+
+impl CustomOp3 for Gradient {
+    fn name(&self) -> &'static str {
+        "max_pool3d gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        let problem = Problem::new(op, dims5(op, l1)?)?;
+        let (x, y, dy) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
+        let ([n, d, h, w, c], [_, _, pooled_h, _, _]) = (problem.size, problem.pooled());
+        let [kd, kh, kw] = problem.window;
+        let (length, pooled) = (w * c, w / kw * c);
+        let dx = fill_pieces(
+            std::iter::repeat_n(kd * h * length, n * d / kd),
+            Vec::new,
+            |left, plane, out| {
+                for line in 0..pooled_h {
+                    let (y, dy) = (
+                        &y[(plane * pooled_h + line) * pooled..][..pooled],
+                        &dy[(plane * pooled_h + line) * pooled..][..pooled],
+                    );
+                    // What the first maximum has not yet taken.
+                    left.clear();
+                    left.extend_from_slice(dy);
+                    for source in problem.lines(plane * pooled_h + line) {
+                        let local = source - plane * kd * h;
+                        let (x, out) = (
+                            &x[source * length..][..length],
+                            &mut out[local * length..][..length],
+                        );
+                        for (voxel, y) in y.chunks_exact(c).enumerate() {
+                            for dx in 0..kw {
+                                let at = (voxel * kw + dx) * c;
+                                let left = &mut left[voxel * c..][..c];
+                                for (((out, left), x), y) in out[at..at + c]
+                                    .iter_mut()
+                                    .zip(left)
+                                    .zip(&x[at..at + c])
+                                    .zip(y)
+                                {
+                                    let is_max = x == y;
+                                    *out = if is_max { *left } else { 0.0 };
+                                    *left = if is_max { 0.0 } else { *left };
+                                }
+                            }
+                        }
+                    }
+                }
+            },
+        );
+        debug_assert!(kh <= 2);
+        Ok((CpuStorage::F32(dx), l1.shape().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::check::{check_op, check_threads, normals, values};
+    use candle_core::{DType, Device, Var};
+
+    fn direct(x: &[f64], size: [usize; 5]) -> Vec<f64> {
+        let [n, d, h, w, c] = size;
+        let step = |s: usize| if s == 1 { 1 } else { 2 };
+        let (kd, kh, kw) = (step(d), step(h), step(w));
+        let mut y = vec![f64::NEG_INFINITY; n * (d / kd) * (h / kh) * (w / kw) * c];
+        for (at, &value) in x.iter().enumerate() {
+            let (j, px, py, pz, b) = (
+                at % c,
+                at / c % w,
+                at / c / w % h,
+                at / c / w / h % d,
+                at / c / w / h / d,
+            );
+            let target =
+                (((b * (d / kd) + pz / kd) * (h / kh) + py / kh) * (w / kw) + px / kw) * c + j;
+            y[target] = y[target].max(value);
+        }
+        y
+    }
+
+    #[test]
+    fn agrees_with_the_definition_and_its_differences() {
+        for size in [
+            [1, 4, 6, 8, 3],
+            [2, 2, 2, 2, 5],
+            [2, 1, 4, 6, 2],
+            [1, 4, 1, 1, 7],
+        ] {
+            check_op(
+                &format!("max_pool3d {size:?}"),
+                &[(&size, normals("x", size.iter().product()))],
+                1e-5,
+                |t| max_pool3d(&t[0]),
+                |v| direct(&v[0], size),
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_maxima_takes_the_gradient() {
+        let x = Var::zeros((1, 2, 2, 2, 1), DType::F32, &Device::Cpu).unwrap();
+        let grads = max_pool3d(&x)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        assert_eq!(
+            values(grads.get(&x).unwrap()),
+            [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn does_not_depend_on_threads() {
+        check_threads("max_pool3d", || {
+            let x = Var::from_vec(
+                normals("x", 2 * 12 * 14 * 16 * 5),
+                (2, 12, 14, 16, 5),
+                &Device::Cpu,
+            )
+            .unwrap();
+            let y = max_pool3d(&x).unwrap();
+            let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            vec![y, grads.get(&x).unwrap().clone()]
+        });
+    }
+
+    #[test]
+    fn odd_sizes_are_named() {
+        let x = Tensor::zeros((1, 4, 5, 6, 2), DType::F32, &Device::Cpu).unwrap();
+        assert!(
+            max_pool3d(&x)
+                .unwrap_err()
+                .to_string()
+                .contains("[1, 4, 5, 6, 2]")
+        );
+    }
+}

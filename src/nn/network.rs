@@ -1,0 +1,234 @@
+//! What a segmentation network is to a trainer, and the choice among them as written in YAML.
+
+use candle_core::{Result, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cmc::CmcSpec;
+use super::params::Params;
+use super::unet3d::Unet3dSpec;
+
+/// What one forward pass gives.
+///
+/// With [`Heads::PerModality`] both lists have one entry a declared modality, in the order of the
+/// images; with [`Heads::Joint`] they have exactly one entry.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Logits of each head, `[n, d, h, w, classes]`; `None` where that head's modality is missing.
+    pub logits: Vec<Option<Tensor>>,
+    /// Bottleneck features `[n, d, h, w, c]`, before any attention across channels; `None` where missing.
+    pub features: Vec<Option<Tensor>>,
+}
+
+/// How many predictions a network makes for one subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// One prediction for the subject (early fusion).
+    Joint,
+    /// One prediction for each modality.
+    PerModality,
+}
+
+/// A segmentation network for any non-empty subset of its modalities.
+///
+/// Each volume is normalised by itself, so a prediction does not depend on its batch partners and
+/// training equals testing.
+pub trait Network: Send + Sync {
+    /// One forward pass over `images`, one entry a modality, `[n, d, h, w, 1]` or `None` where missing.
+    ///
+    /// **Errors** [`NetworkError`], wrapped, when no modality is present, their number or shapes do
+    /// not fit, or an edge is no multiple of [`stride`](Network::stride).
+    fn forward(&self, images: &[Option<Tensor>]) -> Result<Output>;
+
+    /// How many predictions [`forward`](Network::forward) makes.
+    fn heads(&self) -> Heads;
+
+    /// Voxels between neighbours of the bottleneck; patch edges must be multiples of it.
+    fn stride(&self) -> usize;
+}
+
+/// What is wrong with a network's description or with what it was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// The description cannot be built.
+    #[error("network cannot be built: {reason}")]
+    Spec {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// All modalities are missing.
+    #[error("every modality is missing from this batch; give at least one of {declared}")]
+    NoModality {
+        /// Modalities the network was built for.
+        declared: usize,
+    },
+    /// The list of images has another length than the network has modalities.
+    #[error("found {found} images, expected {expected}, one a modality (`None` where missing)")]
+    Modalities {
+        /// Length of the list.
+        found: usize,
+        /// Modalities the network was built for.
+        expected: usize,
+    },
+    /// An image has the wrong shape.
+    #[error("image of modality {modality} has shape {found:?}, expected {expected}")]
+    Image {
+        /// Index of the modality.
+        modality: usize,
+        /// Its shape.
+        found: Vec<usize>,
+        /// What was expected.
+        expected: String,
+    },
+    /// A patch edge does not divide.
+    #[error(
+        "patch of {found:?} voxels (z, y, x) does not divide by the network's stride {stride}; \
+         choose edges that are multiples of {stride} and at least one of {twice} or more",
+        twice = 2 * stride
+    )]
+    Stride {
+        /// Patch edges (z, y, x).
+        found: Vec<usize>,
+        /// The network's stride.
+        stride: usize,
+    },
+    /// Features of two modalities do not lie on one grid.
+    #[error(
+        "features of modality {modality} have shape {found:?}, those before it {expected:?}; \
+         resample the modalities to one grid before fusing them"
+    )]
+    Features {
+        /// Index of the modality.
+        modality: usize,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape of the first present modality.
+        expected: Vec<usize>,
+    },
+}
+
+impl From<NetworkError> for candle_core::Error {
+    fn from(error: NetworkError) -> Self {
+        Self::wrap(error)
+    }
+}
+
+/// Checks the images of one pass and gives the first present one, whose shape all of them share.
+///
+/// The bottleneck must keep two voxels: an instance norm over a single one gives its shift,
+/// whatever the image shows.
+pub(crate) fn check_images(
+    images: &[Option<Tensor>],
+    modalities: usize,
+    stride: usize,
+) -> std::result::Result<&Tensor, NetworkError> {
+    if images.len() != modalities {
+        return Err(NetworkError::Modalities {
+            found: images.len(),
+            expected: modalities,
+        });
+    }
+    let mut common: Option<&Tensor> = None;
+    for (modality, image) in images.iter().enumerate() {
+        let Some(image) = image else { continue };
+        let found = image.dims().to_vec();
+        let refuse = |expected: String| NetworkError::Image {
+            modality,
+            found: found.clone(),
+            expected,
+        };
+        if found.len() != 5 || found[4] != 1 {
+            return Err(refuse("[n, d, h, w, 1]".to_owned()));
+        }
+        match common {
+            Some(first) if first.dims() != found => {
+                let expected = format!("{:?} like the modalities before it", first.dims());
+                return Err(refuse(expected));
+            }
+            Some(_) => {}
+            None => common = Some(image),
+        }
+    }
+    let first = common.ok_or(NetworkError::NoModality {
+        declared: modalities,
+    })?;
+    let edges = &first.dims()[1..4];
+    let divides = edges.iter().all(|&e| e > 0 && e % stride == 0);
+    if !divides || edges.iter().all(|&e| e == stride) {
+        return Err(NetworkError::Stride {
+            found: edges.to_vec(),
+            stride,
+        });
+    }
+    Ok(first)
+}
+
+/// The network to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkSpec {
+    /// A 3-D U-Net over all modalities at once (early fusion), one prediction a subject.
+    Unet3d(Unet3dSpec),
+    /// Cross-modality collaboration: an encoder and a decoder a modality, fused at the bottleneck.
+    Cmc(CmcSpec),
+}
+
+impl Default for NetworkSpec {
+    fn default() -> Self {
+        Self::Unet3d(Unet3dSpec::default())
+    }
+}
+
+impl NetworkSpec {
+    /// Says what cannot be built, without building it.
+    ///
+    /// **Errors** one sentence naming the field, what was found and what is possible.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        match self {
+            Self::Unet3d(spec) => spec.check(),
+            Self::Cmc(spec) => spec.check(),
+        }
+    }
+
+    /// Builds the network and registers its parameters in `params`, in a fixed order.
+    ///
+    /// **Errors** [`NetworkError::Spec`], wrapped, for a description that [`check`](Self::check)
+    /// refuses, no modality, or fewer than two classes (background counts).
+    pub fn build(
+        &self,
+        modalities: usize,
+        classes: usize,
+        params: &mut Params,
+    ) -> Result<Box<dyn Network>> {
+        let refuse = |reason: String| NetworkError::Spec { reason };
+        self.check().map_err(refuse)?;
+        if modalities == 0 {
+            return Err(refuse("found 0 modalities, expected at least 1".to_owned()).into());
+        }
+        if !(2..=255).contains(&classes) {
+            let reason = format!("found {classes} classes, expected 2 to 255, background included");
+            return Err(refuse(reason).into());
+        }
+        Ok(match self {
+            Self::Unet3d(spec) => Box::new(spec.build(modalities, classes, params)?),
+            Self::Cmc(spec) => Box::new(spec.build(modalities, classes, params)?),
+        })
+    }
+}
+
+/// Refuses a number outside `low..=high`, naming the field.
+pub(crate) fn check_range(
+    field: &str,
+    found: usize,
+    low: usize,
+    high: usize,
+) -> std::result::Result<(), String> {
+    if (low..=high).contains(&found) {
+        Ok(())
+    } else {
+        Err(format!("`{field}` is {found}, expected {low} to {high}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Instance or group norm and the activation after it, as one operator.
+//!
+//! Composed of candle's own operations this would be a dozen passes over the volume, each kept for
+//! the backward pass. Fused it is two passes forward and two back, and only the input is kept.
+
+mod passes;
+
+#[cfg(test)]
+mod tests;
+
+use super::cpu::f32s;
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use passes::{Problem, Statistics};
+use std::sync::{Arc, OnceLock};
+
+/// Added to the variance before its root is taken.
+pub const EPS: f64 = 1e-5;
+
+/// Which values share mean and variance. Every sample of a batch has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// Each channel by itself (Ulyanov et al. 2016).
+    Instance,
+    /// Consecutive channels in groups of equal size (Wu and He 2018).
+    Group {
+        /// Number of groups; must divide the channels.
+        groups: usize,
+    },
+}
+
+/// What follows the norm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// `max(u, 0)`; the gradient at 0 is 0.
+    Relu,
+    /// `u` where positive, else `u` times this slope.
+    LeakyRelu(f64),
+}
+
+impl Activation {
+    /// The factor of values that are not positive.
+    fn slope(self) -> f32 {
+        match self {
+            Self::None => 1.0,
+            Self::Relu => 0.0,
+            Self::LeakyRelu(slope) => slope as f32,
+        }
+    }
+}
+
+/// Normalises each sample, scales and shifts each channel, and applies the activation.
+///
+/// **Shape** `x` `[n, ..., c]`, `scale` and `shift` `[c]`; the result is shaped as `x`.
+///
+/// **Law** `y = act(scale (x - mean) / sqrt(variance + EPS) + shift)` with the biased variance over
+/// the voxels of a sample and the channels that `norm` puts together.
+///
+/// **Errors** where shapes do not fit, the groups do not divide the channels, or values are not f32.
+pub fn norm_act(
+    x: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    norm: Norm,
+    act: Activation,
+) -> Result<Tensor> {
+    let op = NormAct {
+        norm,
+        act,
+        statistics: Arc::new(OnceLock::new()),
+    };
+    x.contiguous()?
+        .apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
+}
+
+struct NormAct {
+    norm: Norm,
+    act: Activation,
+    /// Made by the forward pass: two numbers a sample and channel.
+    statistics: Arc<OnceLock<Statistics>>,
+}
+
+/// (dx, dscale, dshift) one after another, from (x, dy, scale and shift one after another).
+struct Gradient {
+    norm: Norm,
+    act: Activation,
+    statistics: Arc<OnceLock<Statistics>>,
+}
+
+fn problem(op: &str, x: &Layout, norm: Norm, act: Activation) -> Result<Problem> {
+    let (&[n, .., c], elements) = (x.dims(), x.shape().elem_count()) else {
+        bail!(
+            "{op}: expected a batch of samples with channels last, found {:?}",
+            x.dims()
+        );
+    };
+    let groups = match norm {
+        Norm::Instance => c,
+        Norm::Group { groups } => groups,
+    };
+    if elements == 0 || groups == 0 || c % groups != 0 {
+        bail!(
+            "{op}: expected values, and groups that divide the channels; found {:?} and {groups} groups",
+            x.dims()
+        );
+    }
+    Ok(Problem {
+        samples: n,
+        channels: c,
+        groups,
+        voxels: elements / n / c,
+        slope: act.slope(),
+    })
+}
+
+impl CustomOp3 for NormAct {
+    fn name(&self) -> &'static str {
+        "norm_act"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        let problem = problem(op, l1, self.norm, self.act)?;
+        for (what, layout) in [("scale", l2), ("shift", l3)] {
+            if layout.dims() != [problem.channels] {
+                bail!(
+                    "{op}: expected {what} of shape [{}], found {:?}",
+                    problem.channels,
+                    layout.dims()
+                );
+            }
+        }
+        let (x, scale, shift) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
+        let statistics = self
+            .statistics
+            .get_or_init(|| passes::statistics(&problem, x));
+        let y = passes::forward(&problem, x, scale, shift, statistics);
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        shift: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradient = Gradient {
+            norm: self.norm,
+            act: self.act,
+            statistics: Arc::clone(&self.statistics),
+        };
+        let all = x.apply_op3_no_bwd(
+            &dy.contiguous()?,
+            &Tensor::cat(&[scale, shift], 0)?,
+            &gradient,
+        )?;
+        let (count, c) = (x.elem_count(), scale.elem_count());
+        Ok((
+            Some(all.narrow(0, 0, count)?.reshape(x.shape())?),
+            Some(all.narrow(0, count, c)?),
+            Some(all.narrow(0, count + c, c)?),
+        ))
+    }
+}
+
+impl CustomOp3 for Gradient {
+    fn name(&self) -> &'static str {
+        "norm_act gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        let problem = problem(op, l1, self.norm, self.act)?;
+        let (x, dy, affine) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
+        let (scale, shift) = affine.split_at(problem.channels);
+        let statistics = self
+            .statistics
+            .get_or_init(|| passes::statistics(&problem, x));
+        let all = passes::backward(&problem, x, dy, scale, shift, statistics);
+        let count = all.len();
+        Ok((CpuStorage::F32(all), Shape::from(count)))
+    }
+}

@@ -1,0 +1,305 @@
+//! The trainable tensors of a network: named, ordered, reproducible.
+//!
+//! An initial value depends on (seed, name, shape) alone, so adding a layer changes no other, and
+//! the order is that of registration, never that of a hash map.
+
+use super::tensor_file::{TensorFileError, read_tensors, write_tensors};
+use crate::draw::DrawKey;
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// How a parameter begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Normal with mean 0 and variance `2 / fan_in` (He et al. 2015).
+    HeNormal {
+        /// Values that enter one output.
+        fan_in: usize,
+    },
+    /// This value everywhere.
+    Const(f64),
+}
+
+/// Ordered list of named variables, all f32.
+pub struct Params {
+    seed: u64,
+    device: Device,
+    frozen: bool,
+    vars: Vec<(String, Var)>,
+    index: HashMap<String, usize>,
+}
+
+impl Params {
+    /// An empty list; `seed` keys all initial values.
+    pub fn new(seed: u64, device: &Device) -> Self {
+        Self {
+            seed,
+            device: device.clone(),
+            frozen: false,
+            vars: vec![],
+            index: HashMap::new(),
+        }
+    }
+
+    /// As [`Params::new`], but networks built on it keep no graph: for teachers and inference.
+    ///
+    /// The tensors that [`Params::get`] hands out follow later changes all the same.
+    pub fn frozen(seed: u64, device: &Device) -> Self {
+        Self {
+            frozen: true,
+            ..Self::new(seed, device)
+        }
+    }
+
+    /// Registers a parameter, or finds the one registered under this name, and returns its tensor.
+    ///
+    /// `name` is a dotted path such as `encoder.0.conv.weight`.
+    ///
+    /// **Errors** where the name is known with another shape, or the device refuses.
+    pub fn get(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        let at = match self.index.get(name) {
+            Some(&at) => at,
+            None => {
+                let var = Var::from_vec(self.initial(name, shape, init), shape, &self.device)?;
+                self.index.insert(name.to_owned(), self.vars.len());
+                self.vars.push((name.to_owned(), var));
+                self.vars.len() - 1
+            }
+        };
+        let var = &self.vars[at].1;
+        if var.dims() != shape {
+            bail!(
+                "parameter `{name}` is registered with shape {:?} and asked for with {shape:?}",
+                var.dims()
+            );
+        }
+        Ok(if self.frozen {
+            var.as_detached_tensor()
+        } else {
+            var.as_tensor().clone()
+        })
+    }
+
+    fn initial(&self, name: &str, shape: &[usize], init: Init) -> Vec<f32> {
+        let count = shape.iter().product();
+        match init {
+            Init::Const(value) => vec![value as f32; count],
+            Init::HeNormal { fan_in } => {
+                let mut rng = DrawKey {
+                    seed: self.seed,
+                    epoch: 0,
+                    subject: name,
+                    sample: 0,
+                }
+                .rng("nn.params.init");
+                let std = (2.0 / fan_in.max(1) as f64).sqrt();
+                (0..count).map(|_| (std * rng.normal()) as f32).collect()
+            }
+        }
+    }
+
+    /// Names and variables in the order of registration.
+    pub fn named(&self) -> &[(String, Var)] {
+        &self.vars
+    }
+
+    /// Number of trainable values.
+    pub fn count(&self) -> usize {
+        self.vars.iter().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Copies of all parameters as they are now.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn snapshot(&self) -> Result<Vec<(String, Tensor)>> {
+        self.vars
+            .iter()
+            .map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?)))
+            .collect()
+    }
+
+    /// Replaces all parameters; names may come in any order.
+    ///
+    /// **Errors** name every missing, unexpected and mis-shaped tensor, and nothing is changed then.
+    pub fn set(&self, tensors: &[(String, Tensor)]) -> std::result::Result<(), TensorFileError> {
+        let mut problems = vec![];
+        let mut sources: Vec<Option<&Tensor>> = vec![None; self.vars.len()];
+        for (name, tensor) in tensors {
+            match self.index.get(name) {
+                None => problems.push(format!("`{name}` is unexpected")),
+                Some(&at) => {
+                    let var = &self.vars[at].1;
+                    if var.dims() != tensor.dims() || tensor.dtype() != DType::F32 {
+                        problems.push(format!(
+                            "`{name}` is {:?} {:?}, expected {:?} {:?}",
+                            tensor.dtype(),
+                            tensor.dims(),
+                            DType::F32,
+                            var.dims()
+                        ));
+                    }
+                    sources[at] = Some(tensor);
+                }
+            }
+        }
+        let missing = self
+            .vars
+            .iter()
+            .zip(&sources)
+            .filter(|(_, source)| source.is_none());
+        problems.extend(missing.map(|((name, _), _)| format!("`{name}` is missing")));
+        if !problems.is_empty() {
+            return Err(TensorFileError::Mismatch { problems });
+        }
+        for ((name, var), tensor) in self.vars.iter().zip(sources) {
+            let failed = |source| TensorFileError::Tensor {
+                name: name.clone(),
+                source,
+            };
+            let tensor = tensor.expect("invariant: missing tensors were refused above");
+            var.set(&tensor.to_device(&self.device).map_err(failed)?)
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all parameters to a safetensors file, whole or not at all.
+    ///
+    /// **Errors** name the file.
+    pub fn save(
+        &self,
+        path: &Path,
+        metadata: &HashMap<String, String>,
+    ) -> std::result::Result<(), TensorFileError> {
+        let tensors: Vec<(String, Tensor)> = self
+            .vars
+            .iter()
+            .map(|(name, var)| (name.clone(), var.as_detached_tensor()))
+            .collect();
+        write_tensors(path, &tensors, metadata)
+    }
+
+    /// Reads all parameters from a file that [`Params::save`] wrote, and returns its metadata.
+    ///
+    /// **Errors** name the file, and every missing, unexpected and mis-shaped tensor; nothing is
+    /// changed then.
+    pub fn load(
+        &self,
+        path: &Path,
+    ) -> std::result::Result<HashMap<String, String>, TensorFileError> {
+        let (tensors, metadata) = read_tensors(path, &self.device)?;
+        self.set(&tensors)?;
+        Ok(metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::check::values;
+
+    const HE: Init = Init::HeNormal { fan_in: 50 };
+
+    #[test]
+    fn initial_values_depend_on_seed_name_and_shape_alone() {
+        let mut first = Params::new(3, &Device::Cpu);
+        let a = first.get("a", &[40, 50], HE).unwrap();
+        let b = first.get("b", &[40, 50], HE).unwrap();
+        let mut second = Params::new(3, &Device::Cpu);
+        assert_eq!(values(&second.get("b", &[40, 50], HE).unwrap()), values(&b));
+        assert_ne!(values(&a), values(&b));
+        assert_ne!(
+            values(
+                &Params::new(4, &Device::Cpu)
+                    .get("a", &[40, 50], HE)
+                    .unwrap()
+            ),
+            values(&a)
+        );
+        let variance = values(&a)
+            .iter()
+            .map(|v| f64::from(*v).powi(2))
+            .sum::<f64>()
+            / 2000.0;
+        // Three standard errors of a variance from 2000 draws.
+        assert!(
+            (variance / 0.04 - 1.0).abs() < 3.0 * (2.0f64 / 2000.0).sqrt(),
+            "{variance}"
+        );
+        assert_eq!(first.count(), 4000);
+        assert_eq!(
+            first
+                .named()
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert_eq!(
+            values(&first.get("a", &[40, 50], Init::Const(9.0)).unwrap()),
+            values(&a)
+        );
+        assert!(
+            first
+                .get("a", &[50, 40], HE)
+                .unwrap_err()
+                .to_string()
+                .contains("[40, 50]")
+        );
+    }
+
+    #[test]
+    fn a_frozen_list_follows_changes_without_a_graph() {
+        let mut params = Params::frozen(0, &Device::Cpu);
+        let w = params.get("w", &[2], Init::Const(1.0)).unwrap();
+        params
+            .set(&[("w".into(), Tensor::new(&[5f32, 6.0], &Device::Cpu).unwrap())])
+            .unwrap();
+        assert_eq!(values(&w), [5.0, 6.0]);
+        assert!(!(&w * 2.0).unwrap().track_op());
+    }
+
+    #[test]
+    fn files_bring_back_the_same_values_or_say_why_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.safetensors");
+        let mut params = Params::new(1, &Device::Cpu);
+        params.get("w", &[3, 4], HE).unwrap();
+        params.get("b", &[4], Init::Const(0.5)).unwrap();
+        let before = params.snapshot().unwrap();
+        let metadata = HashMap::from([("step".to_owned(), "12".to_owned())]);
+        params.save(&path, &metadata).unwrap();
+        params.named()[0]
+            .1
+            .set(&Tensor::zeros((3, 4), DType::F32, &Device::Cpu).unwrap())
+            .unwrap();
+        assert_ne!(
+            values(&before[0].1),
+            values(&params.named()[0].1),
+            "a snapshot is a copy"
+        );
+        assert_eq!(params.load(&path).unwrap(), metadata);
+        for ((_, before), (_, now)) in before.iter().zip(params.named()) {
+            assert_eq!(values(before), values(now));
+        }
+
+        let mut other = Params::new(1, &Device::Cpu);
+        let w = other.get("w", &[4, 3], Init::Const(7.0)).unwrap();
+        other.get("c", &[1], Init::Const(0.0)).unwrap();
+        let message = other.load(&path).unwrap_err().to_string();
+        for part in [
+            "`w` is F32 [3, 4], expected F32 [4, 3]",
+            "`b` is unexpected",
+            "`c` is missing",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(values(&w).iter().all(|&v| v == 7.0));
+    }
+}

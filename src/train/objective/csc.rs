@@ -1,0 +1,51 @@
+//! Channel-wise semantic consistency: a channel should mean the same in every modality.
+
+use candle_core::{D, Result, Tensor};
+
+/// Added to a channel's squared norm, so that a dead channel has cosine 0 and a finite gradient.
+const SQUARED_NORM_FLOOR: f64 = 1e-6;
+
+/// NT-Xent over the `2c` channels of two feature maps, `[n, d, h, w, c]` each, as one number.
+///
+/// **Law** per volume, with the rows `r` the channels of `u` then of `v` and `s` their cosines over
+/// the voxels: `mean_i -ln( exp(s(i, i*)/T) / sum_{j≠i} exp(s(i, j)/T) )`, where `i*` is the same
+/// channel of the other map; then the mean over the batch. The cosines are one `2c x 2c` product.
+///
+/// Nothing here compares voxels with voxels: both maps may be moved by one permutation of the
+/// voxels without effect.
+///
+/// **Errors** when the shapes differ or the temperature is not positive.
+///
+/// **Source** Chen et al. 2020 (SimCLR), equation 1, with channels for samples.
+pub fn csc(u: &Tensor, v: &Tensor, temperature: f64) -> Result<Tensor> {
+    let (n, d, h, w, c) = u.dims5()?;
+    if u.dims() != v.dims() {
+        candle_core::bail!(
+            "features to compare have shapes {:?} and {:?}, expected equal ones",
+            u.dims(),
+            v.dims()
+        );
+    }
+    if temperature.is_nan() || temperature <= 0.0 {
+        candle_core::bail!("temperature is {temperature}, expected a positive number");
+    }
+    // Only the joined map has the size of the features; all that follows is 2c x 2c a volume.
+    let rows = Tensor::cat(&[u, v], 4)?.reshape((n, d * h * w, 2 * c))?;
+    let products = rows.t()?.matmul(&rows)?;
+    let itself = Tensor::eye(2 * c, products.dtype(), products.device())?;
+    let squared = products.broadcast_mul(&itself)?.sum_keepdim(D::Minus1)?;
+    // Both sides of a score carry one of these: 1 / (|i| |j| T).
+    let scale = ((squared + SQUARED_NORM_FLOOR)? * temperature)?.powf(-0.5)?;
+    let scores = products.broadcast_mul(&scale)?.broadcast_mul(&scale.t()?)?;
+    let partner = Tensor::cat(&[itself.narrow(0, c, c)?, itself.narrow(0, 0, c)?], 0)?;
+    let positive = scores.broadcast_mul(&partner)?.sum(D::Minus1)?;
+    let scores = scores.broadcast_sub(&(itself * 1e9)?)?;
+    let most = scores.detach().max_keepdim(D::Minus1)?;
+    let total = scores.broadcast_sub(&most)?.exp()?.sum_keepdim(D::Minus1)?;
+    (total.log()? + most)?.mean_all()? - positive.mean_all()?
+}
+
+/// Mean of [`csc`] over all pairs of present modalities; `None` with fewer than two.
+pub fn csc_all(features: &[Option<Tensor>], temperature: f64) -> Result<Option<Tensor>> {
+    super::mean_over_pairs(features, |u, v| csc(u, v, temperature))
+}

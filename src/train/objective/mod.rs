@@ -1,0 +1,51 @@
+//! What training minimises: a supervised term and three that need no label, each with its own weight.
+//!
+//! Every term is a function of tensors and knows neither networks nor data; whether two heads lie
+//! in one frame, or whether a subject is labelled, is the caller's to know.
+
+pub mod cac;
+pub mod csc;
+pub mod pseudo_label;
+pub mod ramp;
+mod spec;
+pub mod supervised;
+pub mod threshold;
+
+#[cfg(test)]
+mod tests;
+
+use candle_core::{D, Result, Tensor};
+
+pub use self::spec::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, SupervisedSpec, Terms};
+
+/// Softmax over the last dimension, with gradient and without overflow.
+pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
+    // A softmax ignores a shift, so the shift needs no gradient.
+    let most = x.detach().max_keepdim(D::Minus1)?;
+    let e = x.broadcast_sub(&most)?.exp()?;
+    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
+}
+
+/// Mean of scalars; `None` of none.
+fn mean_of(losses: &[Tensor]) -> Result<Option<Tensor>> {
+    match losses {
+        [] => Ok(None),
+        [one] => Ok(Some(one.clone())),
+        many => Ok(Some(Tensor::stack(many, 0)?.mean_all()?)),
+    }
+}
+
+/// Mean of a symmetric comparison over all pairs of those present; `None` with fewer than two.
+fn mean_over_pairs(
+    values: &[Option<Tensor>],
+    compare: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Option<Tensor>> {
+    let present: Vec<&Tensor> = values.iter().flatten().collect();
+    let mut losses = Vec::new();
+    for (i, first) in present.iter().enumerate() {
+        for second in &present[i + 1..] {
+            losses.push(compare(first, second)?);
+        }
+    }
+    mean_of(&losses)
+}

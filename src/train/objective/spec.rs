@@ -1,0 +1,311 @@
+//! The objective as written in YAML: which terms, how heavy, and from when on.
+
+use candle_core::{Result, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pseudo_label::Normalize;
+use super::ramp::Ramp;
+use crate::nn::dice_ce::DiceCe;
+use crate::nn::network::Heads;
+
+/// What training minimises: the weighted sum of the terms that are given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveSpec {
+    /// Dice and cross-entropy of each head against the label of its modality.
+    #[serde(default)]
+    pub supervised: Option<SupervisedSpec>,
+    /// Channel-wise semantic consistency between the modalities' features (needs a head a modality).
+    #[serde(default)]
+    pub csc: Option<CscSpec>,
+    /// Anatomical consistency between the modalities' predictions (needs a head a modality, in one frame).
+    #[serde(default)]
+    pub cac: Option<CacSpec>,
+    /// The strong view learns what the teacher is sure of on the weak view.
+    #[serde(default)]
+    pub pseudo_label: Option<PseudoLabelSpec>,
+}
+
+impl Default for ObjectiveSpec {
+    /// Supervised only.
+    fn default() -> Self {
+        Self {
+            supervised: Some(SupervisedSpec::default()),
+            csc: None,
+            cac: None,
+            pseudo_label: None,
+        }
+    }
+}
+
+/// The supervised term.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SupervisedSpec {
+    /// Weight of the term, from the first step to the last.
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// Weight of the soft Dice loss within the term.
+    #[schemars(range(min = 0.0))]
+    pub dice: f64,
+    /// Weight of the cross-entropy within the term.
+    #[schemars(range(min = 0.0))]
+    pub cross_entropy: f64,
+    /// Whether background is one of the classes of the Dice loss.
+    pub include_background: bool,
+    /// Whether probabilities enter the denominator of the Dice loss squared.
+    pub squared: bool,
+}
+
+impl Default for SupervisedSpec {
+    fn default() -> Self {
+        let loss = DiceCe::default();
+        Self {
+            weight: 1.0,
+            dice: loss.dice_weight,
+            cross_entropy: loss.ce_weight,
+            include_background: loss.include_background,
+            squared: loss.squared,
+        }
+    }
+}
+
+/// The consistency of channels between modalities (CSC): NT-Xent over channels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CscSpec {
+    /// Temperature of the NT-Xent loss; lower ones stress the closest wrong channels.
+    #[schemars(range(min = 0.01, max = 10.0))]
+    pub temperature: f64,
+    /// Final weight of the term.
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// When the term starts, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub start: f64,
+    /// How long the weight rises, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ramp: f64,
+}
+
+impl Default for CscSpec {
+    fn default() -> Self {
+        let rise = Ramp::default();
+        Self {
+            temperature: 0.5,
+            weight: rise.weight,
+            start: rise.start,
+            ramp: rise.ramp,
+        }
+    }
+}
+
+/// The consistency of predictions between modalities (CAC): one minus their soft Dice overlap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacSpec {
+    /// Final weight of the term.
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// When the term starts, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub start: f64,
+    /// How long the weight rises, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ramp: f64,
+}
+
+impl Default for CacSpec {
+    fn default() -> Self {
+        let rise = Ramp::default();
+        Self {
+            weight: rise.weight,
+            start: rise.start,
+            ramp: rise.ramp,
+        }
+    }
+}
+
+/// Pseudo-labels from the teacher's weak view for the student's strong view.
+///
+/// From which confidence a voxel is used is the teacher's affair, not the term's: voxels below it
+/// arrive as ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PseudoLabelSpec {
+    /// By how many voxels the term is divided.
+    pub normalize: Normalize,
+    /// Weight of the soft Dice loss within the term.
+    #[schemars(range(min = 0.0))]
+    pub dice: f64,
+    /// Weight of the cross-entropy within the term.
+    #[schemars(range(min = 0.0))]
+    pub cross_entropy: f64,
+    /// Final weight of the term.
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// When the term starts, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub start: f64,
+    /// How long the weight rises, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ramp: f64,
+}
+
+impl Default for PseudoLabelSpec {
+    fn default() -> Self {
+        let rise = Ramp::default();
+        Self {
+            normalize: Normalize::default(),
+            dice: 1.0,
+            cross_entropy: 1.0,
+            weight: rise.weight,
+            start: rise.start,
+            ramp: rise.ramp,
+        }
+    }
+}
+
+/// One value a term: the terms of a step, or their weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms<T> {
+    /// The supervised term.
+    pub supervised: T,
+    /// The consistency of channels.
+    pub csc: T,
+    /// The consistency of predictions.
+    pub cac: T,
+    /// The pseudo-label term.
+    pub pseudo_label: T,
+}
+
+impl ObjectiveSpec {
+    /// How each term's weight grows; `None` for a term that is not given.
+    pub fn ramps(&self) -> Terms<Option<Ramp>> {
+        let late = |weight: f64, start: f64, ramp: f64| Ramp {
+            weight,
+            start,
+            ramp,
+        };
+        Terms {
+            supervised: (self.supervised.as_ref()).map(|s| Ramp::constant(s.weight)),
+            csc: (self.csc.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
+            cac: (self.cac.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
+            pseudo_label: (self.pseudo_label.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
+        }
+    }
+
+    /// Each term's weight at `progress`, the fraction of training that is done; 0 for a term that
+    /// is not given, which the caller need not compute.
+    pub fn weights(&self, progress: f64) -> Terms<f64> {
+        let at = |ramp: Option<Ramp>| ramp.map_or(0.0, |ramp| ramp.at(progress));
+        let ramps = self.ramps();
+        Terms {
+            supervised: at(ramps.supervised),
+            csc: at(ramps.csc),
+            cac: at(ramps.cac),
+            pseudo_label: at(ramps.pseudo_label),
+        }
+    }
+
+    /// Says what does not fit, also with the network's heads.
+    ///
+    /// **Errors** one sentence that names the field, what was found and what is possible.
+    pub fn check(&self, heads: Heads) -> std::result::Result<(), String> {
+        let ramps = self.ramps();
+        let named = [
+            ("supervised", ramps.supervised),
+            ("csc", ramps.csc),
+            ("cac", ramps.cac),
+            ("pseudo_label", ramps.pseudo_label),
+        ];
+        if named.iter().all(|(_, ramp)| ramp.is_none()) {
+            let terms = "`supervised`, `csc`, `cac`, `pseudo_label`";
+            return Err(format!("the objective has no term; give one of {terms}"));
+        }
+        for (name, ramp) in named {
+            let checked = ramp.map_or(Ok(()), |ramp| ramp.check());
+            checked.map_err(|reason| format!("`{name}`: {reason}"))?;
+            if matches!(name, "csc" | "cac") && ramp.is_some() && heads == Heads::Joint {
+                return Err(format!(
+                    "`{name}` compares modalities, but the network makes one joint prediction; \
+                     use the network `cmc` or remove `{name}`"
+                ));
+            }
+        }
+        if let Some(csc) = &self.csc
+            && !(0.01..=10.0).contains(&csc.temperature)
+        {
+            let found = csc.temperature;
+            return Err(format!(
+                "`csc`: `temperature` is {found}, expected 0.01 to 10"
+            ));
+        }
+        if let Some(spec) = &self.supervised {
+            check_parts("supervised", spec.dice, spec.cross_entropy)?;
+        }
+        if let Some(spec) = &self.pseudo_label {
+            check_parts("pseudo_label", spec.dice, spec.cross_entropy)?;
+        }
+        Ok(())
+    }
+
+    /// The weighted sum of the terms that were computed; `None` when none has a weight above 0.
+    pub fn total(&self, terms: &Terms<Option<Tensor>>, progress: f64) -> Result<Option<Tensor>> {
+        let weights = self.weights(progress);
+        let mut total: Option<Tensor> = None;
+        for (term, weight) in [
+            (&terms.supervised, weights.supervised),
+            (&terms.csc, weights.csc),
+            (&terms.cac, weights.cac),
+            (&terms.pseudo_label, weights.pseudo_label),
+        ] {
+            let Some(term) = term.as_ref().filter(|_| weight > 0.0) else {
+                continue;
+            };
+            let weighted = (term * weight)?;
+            total = Some(match total {
+                Some(sum) => (sum + weighted)?,
+                None => weighted,
+            });
+        }
+        Ok(total)
+    }
+}
+
+impl SupervisedSpec {
+    /// The loss of one head.
+    pub fn loss(&self) -> DiceCe {
+        DiceCe {
+            dice_weight: self.dice,
+            ce_weight: self.cross_entropy,
+            include_background: self.include_background,
+            squared: self.squared,
+            ..DiceCe::default()
+        }
+    }
+}
+
+impl PseudoLabelSpec {
+    /// The loss of one head.
+    pub fn loss(&self) -> DiceCe {
+        DiceCe {
+            dice_weight: self.dice,
+            ce_weight: self.cross_entropy,
+            ..DiceCe::default()
+        }
+    }
+}
+
+/// Refuses weights of Dice and cross-entropy that are negative or both 0.
+fn check_parts(term: &str, dice: f64, cross_entropy: f64) -> std::result::Result<(), String> {
+    let valid = |value: f64| value.is_finite() && value >= 0.0;
+    if valid(dice) && valid(cross_entropy) && dice + cross_entropy > 0.0 {
+        return Ok(());
+    }
+    Err(format!(
+        "`{term}`: `dice` is {dice} and `cross_entropy` is {cross_entropy}, \
+         expected 0 or more each and one above 0"
+    ))
+}

@@ -1,0 +1,4 @@
+mod consistency;
+mod gradient;
+mod pseudo;
+mod schedule;
