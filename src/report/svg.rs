@@ -18,31 +18,31 @@ const COLOURS: usize = 7;
 
 /// One line.
 #[derive(Debug, Clone)]
-pub struct Series {
+pub(super) struct Series {
     /// Name in the legend.
-    pub name: String,
+    pub(super) name: String,
     /// Points in ascending x; values that are not finite break the line.
-    pub points: Vec<(f64, f64)>,
+    pub(super) points: Vec<(f64, f64)>,
 }
 
 /// One chart.
 #[derive(Debug, Clone)]
-pub struct Chart {
+pub(super) struct Chart {
     /// Name of the x axis.
-    pub x_name: &'static str,
+    pub(super) x_name: &'static str,
     /// Name of the y axis.
-    pub y_name: String,
+    pub(super) y_name: String,
     /// Lines in the legend's order.
-    pub series: Vec<Series>,
+    pub(super) series: Vec<Series>,
     /// Limits of the y axis, where the values have natural ones (0 to 1 for Dice).
-    pub y_limits: Option<(f64, f64)>,
+    pub(super) y_limits: Option<(f64, f64)>,
 }
 
 impl Chart {
     /// The chart with axes, ticks and legend as an `<svg>` and an HTML list.
     ///
     /// A chart without a finite point is an empty string.
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let finite = || {
             let points = self.series.iter().flat_map(|s| s.points.iter());
             points.filter(|(x, y)| x.is_finite() && y.is_finite())
@@ -51,14 +51,11 @@ impl Chart {
             return String::new();
         }
         let (x_low, x_high) = span(finite().map(|p| p.0));
-        let (y_low, y_high) = self.y_limits.unwrap_or_else(|| span(finite().map(|p| p.1)));
+        let (y_low, y_high) = span(finite().map(|p| p.1));
         let x_ticks = ticks(x_low, x_high, 6);
-        let y_ticks = ticks(y_low, y_high, 5);
         // Lines may end between ticks along x; along y the outermost ticks frame them.
-        let (y_low, y_high) = match (self.y_limits, &y_ticks[..]) {
-            (None, [first, .., last]) => (first.min(y_low), last.max(y_high)),
-            _ => (y_low, y_high),
-        };
+        let (y_low, y_high) = self.y_limits.unwrap_or_else(|| framed(y_low, y_high, 5));
+        let y_ticks = ticks(y_low, y_high, 5);
         let place = |(x, y): (f64, f64)| {
             let across = (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT);
             let up = (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM);
@@ -88,22 +85,39 @@ impl Chart {
         let (x_step, y_step) = (step(x_ticks), step(y_ticks));
         for &tick in y_ticks {
             let (_, y) = place((0.0, tick));
-            write(out, format_args!(
-                r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                LEFT - 7.0, y + 3.8, number(tick, y_step)
-            ));
+            write(
+                out,
+                format_args!(
+                    r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                    LEFT - 7.0,
+                    y + 3.8,
+                    number(tick, y_step)
+                ),
+            );
         }
         for &tick in x_ticks {
             let (x, _) = place((tick, 0.0));
-            write(out, format_args!(
-                r#"<line class="axis" x1="{x:.1}" x2="{x:.1}" y1="{bottom}" y2="{}"/><text class="tick" x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#,
-                bottom + 4.0, bottom + 16.0, number(tick, x_step)
-            ));
+            write(
+                out,
+                format_args!(
+                    r#"<line class="axis" x1="{x:.1}" x2="{x:.1}" y1="{bottom}" y2="{}"/><text class="tick" x="{x:.1}" y="{}" text-anchor="middle">{}</text>"#,
+                    bottom + 4.0,
+                    bottom + 16.0,
+                    number(tick, x_step)
+                ),
+            );
         }
-        write(out, format_args!(
-            r#"<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/><text class="name" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text><text class="name" transform="translate(12 {:.1}) rotate(-90)" text-anchor="middle">{}</text>"#,
-            (LEFT + right) / 2.0, HEIGHT - 6.0, escape(self.x_name), (TOP + bottom) / 2.0, escape(&self.y_name)
-        ));
+        write(
+            out,
+            format_args!(
+                r#"<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/><text class="name" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text><text class="name" transform="translate(12 {:.1}) rotate(-90)" text-anchor="middle">{}</text>"#,
+                (LEFT + right) / 2.0,
+                HEIGHT - 6.0,
+                escape(self.x_name),
+                (TOP + bottom) / 2.0,
+                escape(&self.y_name)
+            ),
+        );
     }
 
     fn legend(&self, out: &mut String) {
@@ -112,10 +126,14 @@ impl Chart {
         }
         out.push_str(r#"<ul class="legend">"#);
         for (i, series) in self.series.iter().enumerate() {
-            write(out, format_args!(
-                r#"<li><svg width="22" height="10"><line class="{}" x1="1" x2="21" y1="5" y2="5"/></svg>{}</li>"#,
-                style(i), escape(&series.name)
-            ));
+            write(
+                out,
+                format_args!(
+                    r#"<li><svg width="22" height="10"><line class="{}" x1="1" x2="21" y1="5" y2="5"/></svg>{}</li>"#,
+                    style(i),
+                    escape(&series.name)
+                ),
+            );
         }
         out.push_str("</ul>");
     }
@@ -131,16 +149,25 @@ fn line(out: &mut String, i: usize, series: &Series, place: impl Fn((f64, f64)) 
             .collect();
         if placed.len() > 1 {
             let points = placed.join(" ");
-            write(out, format_args!(r#"<polyline class="{}" points="{points}"/>"#, style(i)));
+            write(
+                out,
+                format_args!(r#"<polyline class="{}" points="{points}"/>"#, style(i)),
+            );
         }
     }
     if points.len() <= MARKED_POINTS {
         for &point in points.iter().filter(|p| p.1.is_finite()) {
             let (x, y) = place(point);
-            write(out, format_args!(
-                r#"<circle class="{}" cx="{x:.1}" cy="{y:.1}" r="2.6"><title>{}: {} at {}</title></circle>"#,
-                style(i), escape(&series.name), significant(point.1), point.0
-            ));
+            write(
+                out,
+                format_args!(
+                    r#"<circle class="{}" cx="{x:.1}" cy="{y:.1}" r="2.6"><title>{}: {} at {}</title></circle>"#,
+                    style(i),
+                    escape(&series.name),
+                    significant(point.1),
+                    point.0
+                ),
+            );
         }
     }
 }
@@ -180,22 +207,34 @@ fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
-/// Round numbers around or within the limits, about `count` of them: steps of 1, 2 or 5.
-///
-/// **Law** along an axis whose ends lie within a hundredth of a step of a tick, that tick counts.
+/// Round numbers within the limits, about `count` of them; a limit that is one counts.
 fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
-    let raw = (high - low) / count as f64;
-    let magnitude = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .map(|m| m * magnitude)
-        .into_iter()
-        .find(|s| *s >= raw * 0.999)
-        .unwrap_or(raw);
+    let step = round_step(low, high, count);
     let (first, last) = (
         (low / step - 0.01).ceil() as i64,
         (high / step + 0.01).floor() as i64,
     );
     (first..=last).map(|k| k as f64 * step).collect()
+}
+
+/// Limits moved outwards to round numbers.
+fn framed(low: f64, high: f64, count: usize) -> (f64, f64) {
+    let step = round_step(low, high, count);
+    (
+        (low / step + 0.01).floor() * step,
+        (high / step - 0.01).ceil() * step,
+    )
+}
+
+/// The smallest step of 1, 2 or 5 times a power of ten that makes at most `count` of a span.
+fn round_step(low: f64, high: f64, count: usize) -> f64 {
+    let raw = (high - low) / count as f64;
+    let magnitude = 10f64.powf(raw.log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|m| m * magnitude)
+        .into_iter()
+        .find(|s| *s >= raw * 0.999)
+        .unwrap_or(raw)
 }
 
 fn step(ticks: &[f64]) -> f64 {
@@ -222,7 +261,7 @@ fn trim_exponent(text: &str) -> String {
 }
 
 /// Four significant digits.
-pub fn significant(value: f64) -> String {
+pub(super) fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
@@ -254,6 +293,8 @@ mod tests {
     fn ticks_are_round() {
         assert_eq!(ticks(0.0, 1.0, 5).len(), 6);
         assert_eq!(ticks(0.0, 4000.0, 6), [0.0, 1000.0, 2000.0, 3000.0, 4000.0]);
+        assert_eq!(framed(0.0, 1.23, 5), (0.0, 1.5));
+        assert_eq!(framed(0.0, 1.0, 5), (0.0, 1.0));
         assert_eq!(number(0.6000000000000001, 0.2), "0.6");
         assert_eq!(number(0.0005, 0.0005), "5e-4");
         assert_eq!(number(20_000.0, 5_000.0), "20k");
@@ -270,7 +311,13 @@ mod tests {
             series: vec![
                 Series {
                     name: "a & b".into(),
-                    points: vec![(0.0, 1.0), (1.0, 0.5), (2.0, f64::NAN), (3.0, 0.4), (4.0, 0.3)],
+                    points: vec![
+                        (0.0, 1.0),
+                        (1.0, 0.5),
+                        (2.0, f64::NAN),
+                        (3.0, 0.4),
+                        (4.0, 0.3),
+                    ],
                 },
                 Series {
                     name: "flat".into(),
