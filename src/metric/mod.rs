@@ -1,0 +1,36 @@
+//! How well a prediction agrees with the truth.
+//!
+//! Plain slices in, numbers out; nothing here knows of rows, files or networks.
+
+pub mod dice;
+
+pub use dice::{ClassScore, Confusion, confusion, mean};
+
+/// Why two label maps cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricError {
+    /// The label maps have different sizes.
+    #[error(
+        "the prediction has {prediction} voxels, the truth {truth}; bring both onto one grid first"
+    )]
+    Length {
+        /// Voxels of the prediction.
+        prediction: usize,
+        /// Voxels of the truth.
+        truth: usize,
+    },
+    /// A class number nobody declared.
+    #[error(
+        "class {class} in the {of} at voxel {voxel}, expected 0 to {}; map the labels or declare more classes", classes - 1
+    )]
+    Class {
+        /// The class number found.
+        class: usize,
+        /// `prediction` or `truth`.
+        of: &'static str,
+        /// Position in the buffer.
+        voxel: usize,
+        /// Number of classes declared, background included.
+        classes: usize,
+    },
+}

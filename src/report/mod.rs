@@ -1,0 +1,228 @@
+//! One page about a run that opens without a network: `report.html`.
+//!
+//! Everything shown is computed from the run's own Parquet tables; a table that is not there
+//! leaves its section out.
+
+mod compare;
+mod curves;
+mod run;
+mod scores;
+mod svg;
+
+use crate::metric::mean;
+use crate::sink::parquet::write_whole;
+use crate::sink::{EdgeRow, FailureRow, SinkError};
+use curves::Panel;
+use run::Run;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Failures shown; the table holds them all.
+const MOST_FAILURES: usize = 200;
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A table could not be read, or the page not be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Nothing to report on.
+    #[error(
+        "{} holds none of the tables of a run; give the folder of a run, such as runs/<name>/<stamp>", path.display()
+    )]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The page's template failed.
+    #[error("the report's template failed")]
+    Template(#[from] minijinja::Error),
+}
+
+#[derive(Serialize)]
+struct Page {
+    name: String,
+    written: Option<String>,
+    version: &'static str,
+    pipeline: Option<String>,
+    cards: Vec<Card>,
+    comparison: Option<compare::Comparison>,
+    panels: Vec<Panel>,
+    scores: Vec<scores::Group>,
+    edges: Vec<EdgeView>,
+    busiest: Option<String>,
+    failures: Vec<FailureRow>,
+    failures_total: usize,
+}
+
+#[derive(Serialize)]
+struct Card {
+    label: &'static str,
+    value: String,
+    note: String,
+}
+
+#[derive(Serialize)]
+struct EdgeView {
+    node: String,
+    rows: i64,
+    size: String,
+    failures: i64,
+    busy: Share,
+    starved: Share,
+    blocked: Share,
+}
+
+/// A time, and its share of the longest bar in per cent.
+#[derive(Serialize)]
+struct Share {
+    time: String,
+    percent: f64,
+}
+
+/// Writes `report.html` into a run folder from the tables there, and says where it is.
+///
+/// Sub-folders with `scores.parquet` are compared with each other.
+/// **Errors** when the folder holds no table, a table is damaged or the page cannot be written.
+pub fn write(run_dir: &Path) -> Result<PathBuf, ReportError> {
+    let run = Run::load(run_dir)?;
+    let comparison = compare::compare(run_dir)?;
+    if run.is_empty() && comparison.is_none() {
+        return Err(ReportError::Empty {
+            path: run_dir.to_owned(),
+        });
+    }
+    let page = Page {
+        cards: cards(&run),
+        comparison,
+        panels: curves::panels(&run.metrics),
+        scores: scores::groups(&run.scores),
+        edges: edge_views(&run.edges),
+        busiest: busiest(&run.edges),
+        failures_total: run.failures.len(),
+        failures: run.failures.into_iter().take(MOST_FAILURES).collect(),
+        name: run.name,
+        written: run.written,
+        version: env!("CARGO_PKG_VERSION"),
+        pipeline: run.pipeline,
+    };
+    let mut templates = minijinja::Environment::new();
+    // The name's ending turns escaping on.
+    templates.add_template("report.html", include_str!("report.html"))?;
+    let html = templates
+        .get_template("report.html")?
+        .render(minijinja::value::Serde(&page))?;
+    let path = run_dir.join("report.html");
+    write_whole(&path, html.as_bytes())?;
+    Ok(path)
+}
+
+fn cards(run: &Run) -> Vec<Card> {
+    let mut cards = Vec::new();
+    let mut card = |label, value: String, note: String| cards.push(Card { label, value, note });
+    if let Some((dice, step)) = curves::best_validation_dice(&run.metrics) {
+        card(
+            "best validation Dice",
+            format!("{dice:.3}"),
+            format!("at step {step}"),
+        );
+    }
+    let tested = run
+        .scores
+        .iter()
+        .filter(|s| s.split == "test" && s.class_id > 0);
+    if let Some(dice) = mean(tested.map(|s| s.dice)) {
+        card(
+            "test Dice",
+            format!("{dice:.3}"),
+            "mean over subjects and classes".to_owned(),
+        );
+    }
+    if let Some(last) = run.metrics.iter().max_by_key(|m| m.step) {
+        card(
+            "steps",
+            last.step.to_string(),
+            format!("{} epochs", last.epoch + 1),
+        );
+    }
+    if !run.subjects.is_empty() {
+        let labelled = run.subjects.iter().filter(|s| s.labelled).count();
+        card(
+            "subjects",
+            run.subjects.len().to_string(),
+            format!("{labelled} labelled"),
+        );
+    }
+    let seconds: f64 = run.subjects.iter().filter_map(|s| s.seconds).sum();
+    if seconds > 0.0 {
+        let bytes: i64 = run.subjects.iter().map(|s| s.bytes).sum();
+        card(
+            "preparation",
+            duration(seconds),
+            format!("{} read", size(bytes)),
+        );
+    }
+    if run.has_failures {
+        let note = if run.failures.is_empty() {
+            "every subject went through"
+        } else {
+            "see below"
+        };
+        card("failures", run.failures.len().to_string(), note.to_owned());
+    }
+    cards
+}
+
+fn edge_views(edges: &[EdgeRow]) -> Vec<EdgeView> {
+    let longest = edges
+        .iter()
+        .map(total_seconds)
+        .fold(0.0, f64::max)
+        .max(f64::MIN_POSITIVE);
+    let share = |seconds: f64| Share {
+        time: duration(seconds),
+        percent: (seconds / longest * 1000.0).round() / 10.0,
+    };
+    let view = |edge: &EdgeRow| EdgeView {
+        node: edge.node.clone(),
+        rows: edge.rows,
+        size: size(edge.bytes),
+        failures: edge.failures,
+        busy: share(edge.busy_seconds),
+        starved: share(edge.starved_seconds),
+        blocked: share(edge.blocked_seconds),
+    };
+    edges.iter().map(view).collect()
+}
+
+fn total_seconds(edge: &EdgeRow) -> f64 {
+    edge.busy_seconds + edge.starved_seconds + edge.blocked_seconds
+}
+
+/// The node that works most of its time: making it faster makes the run faster.
+fn busiest(edges: &[EdgeRow]) -> Option<String> {
+    let share = |e: &EdgeRow| e.busy_seconds / total_seconds(e).max(f64::MIN_POSITIVE);
+    let node = edges.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
+    Some(format!(
+        "{} works {:.0} % of its time",
+        node.node,
+        share(node) * 100.0
+    ))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 0.0005 => "0 s".to_owned(),
+        s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7200.0 => format!("{:.1} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+fn size(bytes: i64) -> String {
+    bytesize::ByteSize::b(u64::try_from(bytes).unwrap_or(0)).to_string()
+}
+
+#[cfg(test)]
+mod tests;

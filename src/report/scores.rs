@@ -1,0 +1,225 @@
+//! Score tables: mean and standard deviation by class and modality, and every subject.
+
+use crate::metric::mean;
+use crate::sink::ScoreRow;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A class is weak when its mean Dice is below this …
+const WEAK_DICE: f64 = 0.5;
+/// … or this far below the mean over the classes of its modality.
+const WEAK_GAP: f64 = 0.1;
+/// Subjects shown; the lowest come first.
+const MOST_SUBJECTS: usize = 200;
+
+/// Scores of one split under one checkpoint.
+#[derive(Serialize)]
+pub(super) struct Group {
+    title: String,
+    modalities: Vec<String>,
+    classes: Vec<ClassLine>,
+    overall: Vec<Cell>,
+    columns: Vec<String>,
+    subjects: Vec<SubjectLine>,
+    subjects_total: usize,
+    weak: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ClassLine {
+    class: String,
+    cells: Vec<Cell>,
+    truth_ml: String,
+    predicted_ml: String,
+}
+
+/// Mean ± standard deviation, how many subjects, and whether it is weak.
+#[derive(Serialize, Clone, Default)]
+pub(super) struct Cell {
+    pub(super) text: String,
+    pub(super) sd: String,
+    pub(super) count: usize,
+    pub(super) weak: bool,
+    /// Mean in per cent, for a bar behind the number.
+    pub(super) percent: f64,
+}
+
+#[derive(Serialize)]
+struct SubjectLine {
+    subject: String,
+    modality: String,
+    cells: Vec<Cell>,
+    mean: Cell,
+}
+
+/// Background is not a score anybody asks for.
+pub(super) fn foreground(scores: &[ScoreRow]) -> impl Iterator<Item = &ScoreRow> {
+    scores.iter().filter(|s| s.class_id > 0)
+}
+
+/// Groups in the order test, validation, train, each with its checkpoints.
+pub(super) fn groups(scores: &[ScoreRow]) -> Vec<Group> {
+    let mut keys: Vec<(usize, &str, &str)> = foreground(scores)
+        .map(|s| (rank(&s.split), s.split.as_str(), s.checkpoint.as_str()))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let rows = |split: &str, checkpoint: &str| -> Vec<&ScoreRow> {
+        foreground(scores)
+            .filter(|s| s.split == split && s.checkpoint == checkpoint)
+            .collect()
+    };
+    keys.into_iter()
+        .map(|(_, split, checkpoint)| {
+            group(
+                format!("{split}, {checkpoint} checkpoint"),
+                &rows(split, checkpoint),
+            )
+        })
+        .collect()
+}
+
+pub(super) fn rank(split: &str) -> usize {
+    let order = ["test", "validation", "train"];
+    order
+        .iter()
+        .position(|s| *s == split)
+        .unwrap_or(order.len())
+}
+
+/// Classes in the order of their numbers.
+pub(super) fn classes<'a>(rows: &[&'a ScoreRow]) -> Vec<&'a str> {
+    let classes: BTreeMap<i32, &str> = rows
+        .iter()
+        .map(|s| (s.class_id, s.class.as_str()))
+        .collect();
+    classes.into_values().collect()
+}
+
+/// Modalities in the order of their first appearance.
+pub(super) fn modalities<'a>(rows: &[&'a ScoreRow]) -> Vec<&'a str> {
+    let mut modalities: Vec<&str> = Vec::new();
+    for row in rows {
+        if !modalities.contains(&row.modality.as_str()) {
+            modalities.push(&row.modality);
+        }
+    }
+    modalities
+}
+
+/// Mean and sample standard deviation of the values there are.
+pub(super) fn cell(values: impl Iterator<Item = Option<f64>>) -> Cell {
+    let values: Vec<f64> = values.flatten().collect();
+    let Some(mean) = mean(values.iter().copied().map(Some)) else {
+        return Cell {
+            text: "–".to_owned(),
+            ..Cell::default()
+        };
+    };
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let sd = (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt());
+    Cell {
+        text: format!("{mean:.3}"),
+        sd: sd.map_or_else(String::new, |sd| format!("± {sd:.3}")),
+        count: values.len(),
+        weak: false,
+        percent: (mean * 1000.0).round() / 10.0,
+    }
+}
+
+fn group(title: String, rows: &[&ScoreRow]) -> Group {
+    let (classes, modalities) = (classes(rows), modalities(rows));
+    let of = |modality: &str, class: Option<&str>| -> Vec<&ScoreRow> {
+        rows.iter()
+            .filter(|s| s.modality == modality && class.is_none_or(|c| s.class == c))
+            .copied()
+            .collect()
+    };
+    let overall: Vec<Cell> = modalities
+        .iter()
+        .map(|m| {
+            // Every class weighs the same, however many subjects have it.
+            let mut all = cell(
+                classes
+                    .iter()
+                    .map(|c| mean(of(m, Some(c)).iter().map(|s| s.dice))),
+            );
+            all.sd = String::new();
+            all
+        })
+        .collect();
+    let mut weak = Vec::new();
+    let lines = classes.iter().map(|class| {
+        let cells = modalities.iter().zip(&overall).map(|(m, overall)| {
+            let mut cell = cell(of(m, Some(class)).iter().map(|s| s.dice));
+            cell.weak = cell.count > 0
+                && (cell.percent < 100.0 * WEAK_DICE
+                    || cell.percent < overall.percent - 100.0 * WEAK_GAP);
+            if cell.weak {
+                weak.push(format!("{class} in {m}"));
+            }
+            cell
+        });
+        let cells = cells.collect();
+        let own = || rows.iter().filter(|s| s.class == *class);
+        let ml = |values: Option<f64>| values.map_or_else(|| "–".to_owned(), |v| format!("{v:.1}"));
+        ClassLine {
+            class: (*class).to_owned(),
+            cells,
+            truth_ml: ml(mean(own().map(|s| Some(s.truth_ml)))),
+            predicted_ml: ml(mean(own().map(|s| Some(s.predicted_ml)))),
+        }
+    });
+    let lines = lines.collect();
+    let mut subjects = subject_lines(rows, &classes);
+    let subjects_total = subjects.len();
+    subjects.truncate(MOST_SUBJECTS);
+    Group {
+        title,
+        modalities: modalities.iter().map(|m| (*m).to_owned()).collect(),
+        classes: lines,
+        overall,
+        columns: classes.iter().map(|c| (*c).to_owned()).collect(),
+        subjects,
+        subjects_total,
+        weak,
+    }
+}
+
+/// One line a subject and modality, lowest mean first.
+fn subject_lines(rows: &[&ScoreRow], classes: &[&str]) -> Vec<SubjectLine> {
+    let mut lines: BTreeMap<(&str, &str), Vec<&ScoreRow>> = BTreeMap::new();
+    for row in rows {
+        lines
+            .entry((&row.subject_id, &row.modality))
+            .or_default()
+            .push(row);
+    }
+    let single = |values: Vec<Option<f64>>| {
+        let mut cell = cell(values.into_iter());
+        cell.sd = String::new();
+        cell.weak = cell.count > 0 && cell.percent < 100.0 * WEAK_DICE;
+        cell
+    };
+    let mut lines: Vec<SubjectLine> = lines
+        .into_iter()
+        .map(|((subject, modality), rows)| SubjectLine {
+            subject: subject.to_owned(),
+            modality: modality.to_owned(),
+            cells: classes
+                .iter()
+                .map(|c| {
+                    single(
+                        rows.iter()
+                            .filter(|s| s.class == *c)
+                            .map(|s| s.dice)
+                            .collect(),
+                    )
+                })
+                .collect(),
+            mean: single(rows.iter().map(|s| s.dice).collect()),
+        })
+        .collect();
+    lines.sort_by(|a, b| a.mean.percent.total_cmp(&b.mean.percent));
+    lines
+}

@@ -1,0 +1,147 @@
+//! Everything that lasts: output tables, prepared rows, volumes in Parquet.
+//!
+//! Whatever is written appears under its final name whole or not at all. Each table is defined
+//! once, in [`rows`]: the Rust row, the Arrow schema with units and documentation, the committed
+//! JSON description and the reader used by a resumed run all come from that definition.
+
+mod cell;
+pub mod codec;
+pub mod parquet;
+pub mod prepared;
+pub mod rows;
+pub mod stored;
+pub mod table;
+
+pub use parquet::{Receipt, TableWriter, append_table, read_table, write_table};
+pub use prepared::{PreparedWriter, read_prepared};
+pub use rows::{
+    EdgeRow, FailureRow, MetricRow, PredictionRow, PseudoLabelRow, ScoreRow, SubjectRow, TableRow,
+};
+pub use stored::{read_stored_volume, stored_volume_array};
+pub use table::{ColumnDef, ColumnType, TABLES, TableDef};
+
+use crate::volume::VolumeError;
+use std::path::{Path, PathBuf};
+
+/// Why an output could not be written, or a table not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The file system refused.
+    #[error("{}: {action} failed", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Parquet refused to write or to read the file.
+    #[error("{}: {action} failed", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Parquet's reason.
+        #[source]
+        source: ::parquet::errors::ParquetError,
+    },
+    /// An earlier write failed, so the file cannot be whole.
+    #[error("{}: an earlier write to this table failed; nothing was published", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a table, but not the one expected.
+    #[error("{}: found {found}, expected {expected}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Schema or column found.
+        found: String,
+        /// Schema or column expected, and what to do.
+        expected: String,
+    },
+    /// A stored volume whose bytes are not what its sibling fields say.
+    #[error("stored volume: {problem}")]
+    Stored {
+        /// What was found, what was expected.
+        problem: String,
+    },
+    /// A value that Parquet cannot hold.
+    #[error(
+        "a volume of {bytes} bytes after compression exceeds Parquet's limit of 2 GiB a value; write patches or a smaller field of view"
+    )]
+    TooLarge {
+        /// Bytes of the encoded volume.
+        bytes: usize,
+    },
+    /// Rows that do not belong into one file.
+    #[error("{problem}")]
+    Rows {
+        /// What was found, what was expected.
+        problem: String,
+    },
+    /// A volume broke a rule.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+pub(crate) fn io_error<'a>(
+    path: &'a Path,
+    action: &'static str,
+) -> impl Fn(std::io::Error) -> SinkError + 'a {
+    move |source| SinkError::Io {
+        path: path.to_owned(),
+        action,
+        source,
+    }
+}
+
+/// A file name for a subject, whatever its id holds: other characters become `+` and hex digits.
+///
+/// **Law** ASCII letters, digits, `-`, `.` and `_` stand for themselves, except a leading `.` or
+/// `_`, which Parquet readers take for hidden files. Different ids give different names.
+pub fn file_stem(subject: &str) -> String {
+    use std::fmt::Write as _;
+    let mut stem = String::with_capacity(subject.len());
+    for (i, byte) in subject.bytes().enumerate() {
+        let inner = i > 0 && matches!(byte, b'.' | b'_');
+        if byte.is_ascii_alphanumeric() || byte == b'-' || inner {
+            stem.push(char::from(byte));
+        } else {
+            let _infallible = write!(stem, "+{byte:02X}");
+        }
+    }
+    stem
+}
+
+/// Where a volume table keeps one subject's rows of one epoch:
+/// `<run>/<table>/epoch_0007/<subject>.parquet`.
+///
+/// The folder name has no `=`, because the epoch is a column of the file already and readers
+/// that know Hive's folders would find it twice.
+pub fn epoch_path(run_dir: &Path, table: &TableDef, epoch: i64, subject: &str) -> PathBuf {
+    run_dir
+        .join(table.name)
+        .join(format!("epoch_{epoch:04}"))
+        .join(format!("{}.parquet", file_stem(subject)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_a_file_name_of_its_own() {
+        assert_eq!(file_stem("amos_0057"), "amos_0057");
+        assert_eq!(file_stem("a/b"), "a+2Fb");
+        assert_eq!(file_stem("a+2Fb"), "a+2B2Fb");
+        assert_eq!(file_stem("../x"), "+2E.+2Fx");
+        assert_eq!(file_stem("_tmp"), "+5Ftmp");
+        let path = epoch_path(Path::new("run"), &rows::PREDICTIONS, 7, "s 1");
+        assert_eq!(path, Path::new("run/predictions/epoch_0007/s+201.parquet"));
+    }
+}

@@ -1,0 +1,219 @@
+//! Prepared rows: one Parquet file a subject, so that a resumed run skips what is there.
+
+use super::parquet::{TableWriter, read_batches};
+use super::stored::{
+    is_stored_volume, read_stored_volume, stored_volume_array, stored_volume_fields,
+};
+use super::table::{DOC_KEY, NAME_KEY};
+use super::{Receipt, SinkError, file_stem, io_error};
+use crate::volume::Row;
+use crate::volume::columns::volume_array;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Writes prepared rows into `<folder>/<subject>.parquet` and, if wanted, each volume as
+/// `<folder>/nifti/<subject>/<column>.nii.gz`.
+///
+/// Every file appears whole or not at all, and a subject's Parquet file last: where it is, its
+/// NIfTI files are.
+#[derive(Debug, Clone)]
+pub struct PreparedWriter {
+    folder: PathBuf,
+    nifti: bool,
+}
+
+impl PreparedWriter {
+    /// A writer into a folder, which is made.
+    ///
+    /// **Errors** when the folder cannot be made.
+    pub fn create(folder: &Path, nifti: bool) -> Result<Self, SinkError> {
+        fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            nifti,
+        })
+    }
+
+    /// Where a subject's rows lie or will lie.
+    pub fn path(&self, subject: &str) -> PathBuf {
+        self.folder.join(format!("{}.parquet", file_stem(subject)))
+    }
+
+    /// Whether a subject's rows are there, whole.
+    pub fn contains(&self, subject: &str) -> bool {
+        self.path(subject).is_file()
+    }
+
+    /// Writes all rows of one subject, replacing older ones; subjects may be written from
+    /// several threads.
+    ///
+    /// **Errors** when there is no row, when rows are of several subjects or have different
+    /// channels, or when the folder cannot be written.
+    pub fn write(&self, rows: &[Row]) -> Result<Receipt, SinkError> {
+        let Some(first) = rows.first() else {
+            return Err(rows_error("no row to write"));
+        };
+        if let Some(other) = rows.iter().find(|r| r.subject != first.subject) {
+            return Err(rows_error(&format!(
+                "rows of `{}` and `{}` in one write, expected one subject a file",
+                first.subject, other.subject
+            )));
+        }
+        let mut writer: Option<TableWriter> = None;
+        let path = self.path(&first.subject);
+        for row in rows {
+            let batch = stored_batch(row)?;
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                None => writer.insert(TableWriter::create(&path, batch.schema())?),
+            };
+            writer.write(&batch)?;
+        }
+        writer.ok_or_else(|| rows_error("no row to write"))?.close()
+    }
+}
+
+/// Reads the rows of a prepared file.
+///
+/// **Errors** when the file is damaged or is no prepared file.
+pub fn read_prepared(path: &Path) -> Result<Vec<Row>, SinkError> {
+    let mut rows = Vec::new();
+    for batch in read_batches(path)? {
+        for i in 0..batch.num_rows() {
+            let one = batch.slice(i, 1);
+            let columns = one
+                .columns()
+                .iter()
+                .map(|c| -> Result<ArrayRef, SinkError> {
+                    if !is_stored_volume(c.data_type()) {
+                        return Ok(c.clone());
+                    }
+                    let volume = read_stored_volume(c.as_struct(), 0)?;
+                    Ok(Arc::new(volume_array(volume.as_ref())))
+                });
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let fields = one
+                .schema()
+                .fields()
+                .iter()
+                .zip(&columns)
+                .map(|(f, c)| Field::new(f.name(), c.data_type().clone(), f.is_nullable()))
+                .collect::<Vec<_>>();
+            let plain = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+                .expect("the schema is taken from the columns");
+            rows.push(Row::from_batch(&plain, 0)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// A row with its volumes encoded; the other columns are those of rows between stages.
+fn stored_batch(row: &Row) -> Result<RecordBatch, SinkError> {
+    let plain = row.to_batch();
+    let schema = plain.schema();
+    let mut columns = plain.columns().to_vec();
+    let first = plain.num_columns() - row.images.len() - row.labels.len();
+    for (column, channel) in columns[first..]
+        .iter_mut()
+        .zip(row.images.iter().chain(&row.labels))
+    {
+        *column = Arc::new(stored_volume_array(std::slice::from_ref(&channel.volume))?);
+    }
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(i, field)| {
+            let field = Field::clone(field);
+            if i < first {
+                field
+            } else {
+                field.with_data_type(DataType::Struct(stored_volume_fields()))
+            }
+        })
+        .collect();
+    let mut metadata = schema.metadata().clone();
+    metadata.insert(NAME_KEY.to_owned(), "prepared".to_owned());
+    metadata.insert(
+        DOC_KEY.to_owned(),
+        "One row a subject or patch after preparation, volumes encoded.".to_owned(),
+    );
+    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+    Ok(RecordBatch::try_new(schema, columns).expect("the schema is taken from the columns"))
+}
+
+fn rows_error(problem: &str) -> SinkError {
+    SinkError::Rows {
+        problem: problem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::row::DrawRecord;
+    use crate::volume::{Channel, Grid, Split, Volume};
+
+    fn row(subject: &str, sample: u32) -> Row {
+        let grid = Grid::with_spacing([3, 4, 5], [1.0, 1.0, 2.5]).unwrap();
+        let image = (0..60).map(|i| i as f32 * 0.25 + sample as f32).collect();
+        let channel = |name: &str, volume| Channel {
+            name: name.into(),
+            volume,
+        };
+        Row {
+            subject: subject.into(),
+            cohort: "demo".into(),
+            split: Split::Train,
+            epoch: 1,
+            sample,
+            view: String::new(),
+            images: vec![
+                channel("ct", Some(Volume::from_vec::<f32>(image, grid).unwrap())),
+                channel("mr", None),
+            ],
+            labels: vec![channel(
+                "",
+                Some(Volume::from_vec(vec![1u8; 60], grid).unwrap()),
+            )],
+            draws: vec![DrawRecord {
+                stage: "stages[1].patch".into(),
+                draw: serde_json::json!({"offset": [1, 2, 3]}),
+            }],
+            history: vec!["stages[0].orient".into(), "stages[1].patch".into()],
+        }
+    }
+
+    #[test]
+    fn rows_survive_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = PreparedWriter::create(&folder.path().join("prepared"), false).unwrap();
+        let rows = [row("site/1", 0), row("site/1", 1)];
+        assert!(!writer.contains("site/1"));
+        let receipt = writer.write(&rows).unwrap();
+        assert!(writer.contains("site/1"));
+        assert_eq!(receipt.rows, 2);
+        assert!(receipt.path.ends_with("prepared/site+2F1.parquet"));
+        let back = read_prepared(&receipt.path).unwrap();
+        assert_eq!(back.len(), 2);
+        for (a, b) in back.iter().zip(&rows) {
+            assert_eq!(a.to_batch(), b.to_batch());
+        }
+    }
+
+    #[test]
+    fn two_subjects_and_none_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = PreparedWriter::create(folder.path(), false).unwrap();
+        assert!(writer.write(&[]).is_err());
+        let error = writer.write(&[row("a", 0), row("b", 0)]).unwrap_err();
+        assert!(error.to_string().contains("`a` and `b`"));
+        let mut other = row("a", 1);
+        other.images.pop();
+        assert!(writer.write(&[row("a", 0), other]).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

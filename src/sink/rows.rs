@@ -1,0 +1,300 @@
+//! The output tables, each defined once: Rust row, columns, units, documentation.
+
+use super::table::{ColumnDef, TableDef};
+use super::{SinkError, cell, cell::Cell};
+use crate::volume::Volume;
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+/// A row of an output table.
+pub trait TableRow: Sized {
+    /// The table.
+    const TABLE: &'static TableDef;
+    /// Rows as one record batch with the table's schema.
+    ///
+    /// **Errors** only where a volume is too large for Parquet.
+    fn batch(rows: &[Self]) -> Result<RecordBatch, SinkError>;
+    /// Rows of a record batch.
+    ///
+    /// **Errors** name the column that is absent or of another type.
+    fn read(batch: &RecordBatch) -> Result<Vec<Self>, SinkError>;
+}
+
+/// Defines a table and its row: fields are `/// meaning`, `name: type => "unit"`.
+macro_rules! tables {
+    ($(
+        $(#[doc = $table_doc:literal])+
+        #[derive($($derive:ident),+)]
+        $row:ident => $table:ident $name:literal version $version:literal {
+            $($(#[doc = $doc:literal])+ $column:ident: $type:ty => $unit:literal,)+
+        }
+    )+) => {$(
+        $(#[doc = $table_doc])+
+        #[derive($($derive),+)]
+        pub struct $row {
+            $($(#[doc = $doc])+ pub $column: $type,)+
+        }
+
+        $(#[doc = $table_doc])+
+        pub const $table: TableDef = TableDef {
+            name: $name,
+            version: $version,
+            doc: concat!($($table_doc),+).trim_ascii(),
+            columns: &[$(ColumnDef {
+                name: stringify!($column),
+                dtype: <$type as Cell>::TYPE,
+                nullable: <$type as Cell>::NULLABLE,
+                unit: $unit,
+                doc: concat!($($doc),+).trim_ascii(),
+            }),+],
+        };
+
+        impl TableRow for $row {
+            const TABLE: &'static TableDef = &$table;
+
+            fn batch(rows: &[Self]) -> Result<RecordBatch, SinkError> {
+                let columns = vec![$(<$type as Cell>::array(rows.iter().map(|r| &r.$column))?),+];
+                Ok(RecordBatch::try_new($table.arrow_schema(), columns)
+                    .expect("the columns are built from the schema"))
+            }
+
+            fn read(batch: &RecordBatch) -> Result<Vec<Self>, SinkError> {
+                $(let $column = cell::column::<$type>(batch, stringify!($column))?;)+
+                (0..batch.num_rows())
+                    .map(|i| Ok(Self { $($column: <$type as Cell>::value($column, i)?,)+ }))
+                    .collect()
+            }
+        }
+    )+};
+}
+
+tables! {
+    /// One row a subject of the cohort: what it is, and how its preparation went.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    SubjectRow => SUBJECTS "subjects" version 1 {
+        /// The subject's id, unique in the cohort.
+        subject_id: String => "",
+        /// Name of the cohort.
+        cohort: String => "",
+        /// Part of the cohort: train, validation or test.
+        split: String => "",
+        /// Whether any label map is present and used.
+        labelled: bool => "",
+        /// Modalities present, in the order of the source.
+        modalities: Vec<String> => "",
+        /// Voxels along x of the first image present, as stored.
+        shape_x: i32 => "voxels",
+        /// Voxels along y of the first image present, as stored.
+        shape_y: i32 => "voxels",
+        /// Voxels along z of the first image present, as stored.
+        shape_z: i32 => "voxels",
+        /// Distance of voxel centres along x of the first image present.
+        spacing_x_mm: f64 => "mm",
+        /// Distance of voxel centres along y of the first image present.
+        spacing_y_mm: f64 => "mm",
+        /// Distance of voxel centres along z of the first image present.
+        spacing_z_mm: f64 => "mm",
+        /// Directions in which x, y and z of the first image grow, such as RAS or LPI.
+        orientation: String => "",
+        /// BLAKE3 over the subject's source files.
+        digest: String => "",
+        /// Voxels along x after preparation; null before it or where it failed.
+        prepared_shape_x: Option<i32> => "voxels",
+        /// Voxels along y after preparation; null before it or where it failed.
+        prepared_shape_y: Option<i32> => "voxels",
+        /// Voxels along z after preparation; null before it or where it failed.
+        prepared_shape_z: Option<i32> => "voxels",
+        /// Time to read and prepare the subject; null where it was not done or came from a cache.
+        seconds: Option<f64> => "s",
+        /// Bytes of all voxels as read.
+        bytes: i64 => "bytes",
+        /// ok, or failed: then the table of failures holds the cause.
+        status: String => "",
+    }
+
+    /// One row a number measured: losses, scores and schedules over the steps of training.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    MetricRow => METRICS "metrics" version 1 {
+        /// Optimiser steps done, from 0.
+        step: i64 => "steps",
+        /// Pass over the data, from 0.
+        epoch: i64 => "epochs",
+        /// Part of the cohort it was measured on: train, validation or test.
+        split: String => "",
+        /// The subject, where the number belongs to one.
+        subject_id: Option<String> => "",
+        /// The modality (prediction head), where the number belongs to one.
+        modality: Option<String> => "",
+        /// The class, where the number belongs to one.
+        class: Option<String> => "",
+        /// What was measured: loss (total), loss.<term>, dice, learning_rate and so on.
+        name: String => "",
+        /// The number; its unit stands beside it.
+        value: f64 => "",
+        /// Unit of the value; 1 for ratios and losses.
+        unit: String => "",
+    }
+
+    /// One row a subject, prediction head and class: agreement of prediction and truth.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    ScoreRow => SCORES "scores" version 1 {
+        /// The subject's id.
+        subject_id: String => "",
+        /// Part of the cohort: train, validation or test.
+        split: String => "",
+        /// Weights the prediction was made with: best (on validation) or last.
+        checkpoint: String => "",
+        /// Modality whose prediction head made the label map.
+        modality: String => "",
+        /// Class number in the label map.
+        class_id: i32 => "",
+        /// Class name.
+        class: String => "",
+        /// Dice coefficient 2|P∩T| / (|P| + |T|) over the whole volume; null where the class is in
+        /// neither prediction nor truth, 0 where it is in one of them only.
+        dice: Option<f64> => "1",
+        /// Volume of the class in the truth.
+        truth_ml: f64 => "ml",
+        /// Volume of the class in the prediction.
+        predicted_ml: f64 => "ml",
+        /// Voxels of the class in the truth.
+        truth_voxels: i64 => "voxels",
+        /// Voxels of the class in the prediction.
+        predicted_voxels: i64 => "voxels",
+    }
+
+    /// One row a node of the running graph: what flowed out of it and whom it waited for.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    EdgeRow => EDGES "edges" version 1 {
+        /// Stage path in the pipeline, such as stages[1].resample.
+        node: String => "",
+        /// Rows sent on.
+        rows: i64 => "rows",
+        /// Bytes of voxels sent on.
+        bytes: i64 => "bytes",
+        /// Time spent working, summed over workers.
+        busy_seconds: f64 => "s",
+        /// Time spent waiting for input, summed over workers.
+        starved_seconds: f64 => "s",
+        /// Time spent waiting for room downstream, summed over workers.
+        blocked_seconds: f64 => "s",
+        /// Rows that failed here.
+        failures: i64 => "rows",
+    }
+
+    /// One row a subject that failed; the run went on without it.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    FailureRow => FAILURES "failures" version 1 {
+        /// The subject's id.
+        subject_id: String => "",
+        /// Stage path in the pipeline, or source.
+        stage: String => "",
+        /// The whole chain of causes.
+        cause: String => "",
+        /// The file at fault, where one is known.
+        file: Option<String> => "",
+    }
+
+    /// One row an unlabelled subject, head and drawing: the label map training took for true.
+    #[derive(Debug, Clone)]
+    PseudoLabelRow => PSEUDO_LABELS "pseudo_labels" version 1 {
+        /// The subject's id.
+        subject_id: String => "",
+        /// Pass over the data in which it was drawn, from 0.
+        epoch: i64 => "epochs",
+        /// Modality whose prediction head drew it.
+        modality: String => "",
+        /// Optimiser steps the teacher had seen.
+        teacher_step: i64 => "steps",
+        /// Class numbers.
+        label: Volume => "",
+        /// Probability of the class drawn, u8 with slope 1/255: 0 is 0, 255 is 1.
+        confidence: Option<Volume> => "1",
+        /// Confidence a voxel needed to be kept, one value a class.
+        thresholds: Vec<f32> => "1",
+        /// Share of the voxels of a class that were kept, one value a class.
+        kept_fraction: Vec<f32> => "1",
+    }
+
+    /// One row a subject and prediction head: the label map predicted.
+    #[derive(Debug, Clone)]
+    PredictionRow => PREDICTIONS "predictions" version 1 {
+        /// The subject's id.
+        subject_id: String => "",
+        /// Part of the cohort: train, validation or test.
+        split: String => "",
+        /// Pass over the data after which it was made, from 0.
+        epoch: i64 => "epochs",
+        /// Modality whose prediction head made it.
+        modality: String => "",
+        /// Weights it was made with: best (on validation) or last.
+        checkpoint: String => "",
+        /// Class numbers.
+        label: Volume => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_lists_and_nan_survive() {
+        let row = SubjectRow {
+            subject_id: "s1".into(),
+            cohort: "demo".into(),
+            split: "train".into(),
+            labelled: true,
+            modalities: vec!["ct".into(), "mr".into()],
+            shape_x: 4,
+            shape_y: 5,
+            shape_z: 6,
+            spacing_x_mm: 0.5,
+            spacing_y_mm: 0.5,
+            spacing_z_mm: 2.0,
+            orientation: "RAS".into(),
+            digest: "ab".into(),
+            prepared_shape_x: None,
+            prepared_shape_y: Some(3),
+            prepared_shape_z: None,
+            seconds: None,
+            bytes: 240,
+            status: "failed".into(),
+        };
+        let other = SubjectRow {
+            modalities: vec![],
+            labelled: false,
+            seconds: Some(1.5),
+            ..row.clone()
+        };
+        let rows = [row, other];
+        let batch = SubjectRow::batch(&rows).unwrap();
+        assert_eq!(batch.schema(), SUBJECTS.arrow_schema());
+        assert_eq!(SubjectRow::read(&batch).unwrap(), rows);
+        let text = serde_json::to_string(&rows).unwrap();
+        let back: Vec<SubjectRow> = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, rows);
+
+        let diverged = MetricRow {
+            step: 3,
+            epoch: 0,
+            split: "train".into(),
+            subject_id: None,
+            modality: None,
+            class: None,
+            name: "loss".into(),
+            value: f64::NAN,
+            unit: "1".into(),
+        };
+        let back = MetricRow::read(&MetricRow::batch(&[diverged]).unwrap()).unwrap();
+        assert!(back[0].value.is_nan());
+        assert_eq!(EdgeRow::batch(&[]).unwrap().num_rows(), 0);
+    }
+
+    #[test]
+    fn an_absent_column_is_named() {
+        let batch = FailureRow::batch(&[]).unwrap();
+        let error = EdgeRow::read(&batch).unwrap_err().to_string();
+        assert!(error.contains("column `node`"), "{error}");
+    }
+}

@@ -1,0 +1,232 @@
+//! Volume columns as they lie in Parquet: compressed, with codec, checksum and geometry.
+
+use super::table::DOC_KEY;
+use super::{SinkError, codec};
+use crate::volume::columns::{volume_array, volume_at, volume_fields};
+use crate::volume::{Dtype, Volume};
+use arrow::array::{
+    Array, ArrayRef, AsArray, LargeBinaryArray, LargeBinaryBuilder, StringArray, StructArray,
+};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, Fields};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Largest value a Parquet file can hold, in bytes.
+const LARGEST_VALUE_BYTES: usize = i32::MAX as usize - 1024;
+
+const FIELD_DOCS: [(&str, &str); 8] = [
+    (
+        "voxels",
+        "encoded voxels; decoded little endian, row-major [z, y, x], x fastest",
+    ),
+    (
+        "codec",
+        "zstd1, or shuffleN+zstd1 where N-byte voxels are stored as N byte planes",
+    ),
+    ("blake3", "BLAKE3 of the decoded bytes, hexadecimal"),
+    ("dtype", "stored type: u8, i16, f32 and so on"),
+    ("shape", "voxels along z, y, x"),
+    (
+        "affine",
+        "3x4 row by row: world (x, y, z in mm, RAS+) from voxel (x, y, z)",
+    ),
+    ("slope", "value = slope * stored + intercept"),
+    ("intercept", "value = slope * stored + intercept"),
+];
+
+/// Fields of a stored volume column.
+pub fn stored_volume_fields() -> Fields {
+    let plain = volume_fields();
+    let fields = FIELD_DOCS.iter().map(|(name, doc)| {
+        let field = plain.find(name).map_or_else(
+            || Field::new(*name, DataType::Utf8, false),
+            |(_, field)| Field::clone(field),
+        );
+        field.with_metadata(HashMap::from([(DOC_KEY.to_owned(), (*doc).to_owned())]))
+    });
+    fields.collect()
+}
+
+/// Whether a type is a stored volume, told by its fields' names and types.
+pub fn is_stored_volume(dtype: &DataType) -> bool {
+    let DataType::Struct(fields) = dtype else {
+        return false;
+    };
+    let expected = stored_volume_fields();
+    fields.len() == expected.len()
+        && fields
+            .iter()
+            .zip(&expected)
+            .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
+}
+
+/// Encodes volumes into a column, one value a volume.
+///
+/// **Errors** when a volume is larger than a Parquet value may be.
+pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, SinkError> {
+    if volumes.is_empty() {
+        let empty = arrow::array::new_empty_array(&DataType::Struct(stored_volume_fields()));
+        return Ok(empty.as_struct().clone());
+    }
+    let mut voxels = LargeBinaryBuilder::new();
+    let (mut codecs, mut sums, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    for volume in volumes {
+        match volume {
+            Some(volume) => {
+                let blob = codec::encode(volume.buffer(), volume.dtype().bytes())?;
+                if blob.len() > LARGEST_VALUE_BYTES {
+                    return Err(SinkError::TooLarge { bytes: blob.len() });
+                }
+                voxels.append_value(blob);
+                codecs.push(codec::name(volume.dtype().bytes()));
+                sums.push(blake3::hash(volume.buffer()).to_hex().to_string());
+            }
+            None => {
+                voxels.append_value([]);
+                codecs.push(String::new());
+                sums.push(String::new());
+            }
+        }
+        plain.push(without_voxels(&volume_array(volume.as_ref())));
+    }
+    let parts: Vec<&dyn Array> = plain.iter().map(|a| a as &dyn Array).collect();
+    let plain = concat(&parts).expect("all parts have the type of a volume column");
+    let plain = plain.as_struct();
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(voxels.finish()),
+        Arc::new(StringArray::from(codecs)),
+        Arc::new(StringArray::from(sums)),
+    ];
+    columns.extend(plain.columns()[1..].iter().cloned());
+    Ok(StructArray::new(
+        stored_volume_fields(),
+        columns,
+        plain.nulls().cloned(),
+    ))
+}
+
+/// Reads and checks one volume of a stored volume column; `None` where it is null.
+///
+/// **Errors** when the struct is no stored volume, its codec is unknown, the blob is damaged or
+/// its checksum differs.
+pub fn read_stored_volume(array: &StructArray, index: usize) -> Result<Option<Volume>, SinkError> {
+    if !is_stored_volume(array.data_type()) {
+        return Err(problem(format!(
+            "the column is {}; expected the struct written by this package",
+            array.data_type()
+        )));
+    }
+    if array.is_null(index) {
+        return Ok(None);
+    }
+    let row = array.slice(index, 1);
+    let text = |column: usize| row.column(column).as_string::<i32>().value(0).to_owned();
+    let (codec_name, sum, dtype) = (text(1), text(2), text(3));
+    let itemsize = Dtype::from_name(&dtype)
+        .ok_or_else(|| problem(format!("unknown dtype `{dtype}`")))?
+        .bytes();
+    let expected = codec::name(itemsize);
+    if codec_name != expected {
+        return Err(problem(format!(
+            "codec `{codec_name}` for dtype {dtype}, expected `{expected}`; read it with the version that wrote it"
+        )));
+    }
+    let shape = row.column(4).as_fixed_size_list().value(0);
+    let shape = shape.as_primitive::<arrow::datatypes::Int32Type>().values();
+    let length = shape
+        .iter()
+        .try_fold(itemsize, |n, &side| {
+            n.checked_mul(usize::try_from(side).ok()?)
+        })
+        .ok_or_else(|| problem(format!("impossible shape {shape:?} (z, y, x)")))?;
+    let bytes = codec::decode(row.column(0).as_binary::<i64>().value(0), itemsize, length)?;
+    let found = blake3::hash(&bytes).to_hex();
+    if found.as_str() != sum {
+        return Err(problem(format!(
+            "checksum {found} of the decoded voxels, expected {sum}; the file is damaged, write it again"
+        )));
+    }
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, bytes.len() as i64]));
+    let voxels = LargeBinaryArray::new(offsets, Buffer::from_vec(bytes), None);
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(voxels)];
+    columns.extend(row.columns()[3..].iter().cloned());
+    let plain = StructArray::new(volume_fields(), columns, None);
+    Ok(volume_at(&plain, 0, "stored volume")?)
+}
+
+/// Voxels are stored encoded, so the plain ones must not be concatenated first.
+fn without_voxels(plain: &StructArray) -> StructArray {
+    let mut columns = plain.columns().to_vec();
+    columns[0] = Arc::new(LargeBinaryArray::from(vec![&[][..]; plain.len()]));
+    StructArray::new(volume_fields(), columns, plain.nulls().cloned())
+}
+
+fn problem(problem: String) -> SinkError {
+    SinkError::Stored { problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::{Grid, Scaling};
+
+    fn volumes() -> Vec<Option<Volume>> {
+        let grid = Grid::from_rows(
+            [3, 2, 2],
+            [
+                [-0.5, 0.1, 0.0, 7.0],
+                [0.0, 1.5, 0.0, -3.0],
+                [0.0, 0.0, 2.0, 1.0],
+            ],
+        )
+        .unwrap();
+        let ct = Volume::try_new(
+            Buffer::from_vec((0..12i16).map(|i| i * 100 - 500).collect::<Vec<_>>()),
+            Dtype::I16,
+            Scaling {
+                slope: 0.5,
+                intercept: -3.0,
+            },
+            grid,
+        )
+        .unwrap();
+        let label = Volume::from_vec(vec![0u8, 1, 2, 0, 0, 0, 3, 3, 3, 1, 1, 0], grid).unwrap();
+        vec![Some(ct), None, Some(label)]
+    }
+
+    #[test]
+    fn volumes_survive_with_type_scaling_and_grid() {
+        let volumes = volumes();
+        let array = stored_volume_array(&volumes).unwrap();
+        assert!(is_stored_volume(array.data_type()));
+        for (i, volume) in volumes.iter().enumerate() {
+            let back = read_stored_volume(&array, i).unwrap();
+            assert_eq!(back.is_some(), volume.is_some());
+            let (Some(back), Some(volume)) = (back, volume) else {
+                continue;
+            };
+            assert_eq!(back.buffer().as_slice(), volume.buffer().as_slice());
+            assert_eq!(back.dtype(), volume.dtype());
+            assert_eq!(back.scaling(), volume.scaling());
+            assert_eq!(back.grid(), volume.grid());
+        }
+        assert_eq!(stored_volume_array(&[]).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_changed_checksum_and_a_foreign_codec_are_errors() {
+        let array = stored_volume_array(&volumes()[..1]).unwrap();
+        let with = |column: usize, text: &str| {
+            let mut columns = array.columns().to_vec();
+            columns[column] = Arc::new(StringArray::from(vec![text]));
+            let changed = StructArray::new(stored_volume_fields(), columns, None);
+            read_stored_volume(&changed, 0).unwrap_err().to_string()
+        };
+        assert!(with(2, "00").contains("expected 00"));
+        assert!(with(1, "lz4").contains("codec `lz4` for dtype i16, expected `shuffle2+zstd1`"));
+        let plain = volume_array(volumes()[0].as_ref());
+        assert!(read_stored_volume(&plain, 0).is_err());
+    }
+}
