@@ -69,6 +69,23 @@ struct FixedRow {
     range: [usize; 2],
 }
 
+impl FixedRow {
+    fn at(&self, x: usize) -> [i64; 3] {
+        [0, 1, 2].map(|axis| self.start[axis] + self.step[axis] * x as i64)
+    }
+}
+
+#[inline(always)]
+fn whole(position: i64) -> usize {
+    (position >> 32) as usize
+}
+
+#[inline(always)]
+fn fraction(position: i64) -> f32 {
+    // 24 bits fill an f32; through i32, because unsigned numbers convert slowly.
+    ((position as u32) >> 8) as i32 as f32 * (1.0 / 16_777_216.0)
+}
+
 /// Half-open range of `i` with `0 <= start + i * step < bound`.
 fn steps_inside(start: i64, step: i64, bound: i64) -> [i64; 2] {
     let ceil_div = |a: i64, b: i64| -((-a).div_euclid(b));
@@ -88,22 +105,29 @@ pub(super) fn linear_general(source: &[f32], walk: &Walk, shape: [usize; 3], out
     let [nx, ny, _] = walk.source_shape;
     let plane = nx * ny;
     let limit = walk.source_shape.map(|n| n - 1);
-    let fraction = |p: i64| ((p as u32) >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
     for (row, values) in out.chunks_exact_mut(shape[0]).enumerate() {
         let (y, z) = (row % shape[1], row / shape[1]);
         let fixed = walk.row(y, z, shape[0], 0.0, limit);
         let [begin, end] = fixed.range;
-        let mut p = [0, 1, 2].map(|a| fixed.start[a] + fixed.step[a] * begin as i64);
+        // Plain numbers, not arrays: the positions stay in registers.
+        let [mut px, mut py, mut pz] = fixed.at(begin);
+        let [dx, dy, dz] = fixed.step;
         for value in &mut values[begin..end] {
-            let [i, j, k] = p.map(|p| (p >> 32) as usize);
-            let [u, v, w] = p.map(fraction);
-            let at = k * plane + j * nx + i;
+            let at = whole(pz) * plane + whole(py) * nx + whole(px);
+            let (u, v, w) = (fraction(px), fraction(py), fraction(pz));
             let cell = &source[at..at + plane + nx + 2];
-            let edge = |offset: usize| cell[offset] * (1.0 - u) + cell[offset + 1] * u;
-            let near = edge(0) * (1.0 - v) + edge(nx) * v;
-            let far = edge(plane) * (1.0 - v) + edge(plane + nx) * v;
-            *value = near * (1.0 - w) + far * w;
-            p = [0, 1, 2].map(|a| p[a] + fixed.step[a]);
+            let (a, b) = (cell[0], cell[nx]);
+            let a = a + (cell[1] - a) * u;
+            let b = b + (cell[nx + 1] - b) * u;
+            let (c, d) = (cell[plane], cell[plane + nx]);
+            let c = c + (cell[plane + 1] - c) * u;
+            let d = d + (cell[plane + nx + 1] - d) * u;
+            let near = a + (b - a) * v;
+            let far = c + (d - c) * v;
+            *value = near + (far - near) * w;
+            px += dx;
+            py += dy;
+            pz += dz;
         }
         for x in (0..begin).chain(end..shape[0]) {
             if let Some(value) = linear_at(source, walk, walk.position(x, y, z)) {
@@ -140,21 +164,24 @@ pub(super) fn nearest_general<T: Copy>(
     out: &mut [T],
 ) {
     let [nx, ny, _] = walk.source_shape;
+    let plane = nx * ny;
     for (row, values) in out.chunks_exact_mut(shape[0]).enumerate() {
         let (y, z) = (row % shape[1], row / shape[1]);
         let fixed = walk.row(y, z, shape[0], 0.5 + SNAP, walk.source_shape);
         let [begin, end] = fixed.range;
-        let mut p = [0, 1, 2].map(|a| fixed.start[a] + fixed.step[a] * begin as i64);
+        let [mut px, mut py, mut pz] = fixed.at(begin);
+        let [dx, dy, dz] = fixed.step;
         for value in &mut values[begin..end] {
-            let [i, j, k] = p.map(|p| (p >> 32) as usize);
-            *value = source[(k * ny + j) * nx + i];
-            p = [0, 1, 2].map(|a| p[a] + fixed.step[a]);
+            *value = source[whole(pz) * plane + whole(py) * nx + whole(px)];
+            px += dx;
+            py += dy;
+            pz += dz;
         }
         for x in (0..begin).chain(end..shape[0]) {
             let at = walk.position(x, y, z);
             let [i, j, k] = [0, 1, 2].map(|a| nearest(at[a], walk.last[a], walk.reach[a]));
             if let (Some(i), Some(j), Some(k)) = (i, j, k) {
-                values[x] = source[(k * ny + j) * nx + i];
+                values[x] = source[k * plane + j * nx + i];
             }
         }
     }

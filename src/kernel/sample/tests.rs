@@ -188,7 +188,15 @@ fn voxel_rates() {
         * DAffine3::from_rotation_z(0.2)
         * DAffine3::from_rotation_x(0.1)
         * DAffine3::from_scale(DVec3::splat(0.8));
-    for (name, map) in [("axis-aligned", axis), ("general", turn)] {
+    let inner = DAffine3::from_translation(DVec3::splat(25.0))
+        * DAffine3::from_rotation_z(0.2)
+        * DAffine3::from_rotation_x(0.1)
+        * DAffine3::from_scale(DVec3::splat(0.5));
+    for (name, map) in [
+        ("axis-aligned", axis),
+        ("general", turn),
+        ("general, wholly inside", inner),
+    ] {
         let best = |run: &dyn Fn() -> usize| {
             (0..9)
                 .map(|_| {
