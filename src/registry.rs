@@ -2,6 +2,19 @@
 
 use crate::plan::entry::StageEntry;
 use crate::stage::shuffle::Shuffle;
+use crate::stage::spatial::{
+    crop_foreground::CropForeground, flip::Flip, orient::Orient, pad::Pad, patch::Patch,
+    resample::Resample, rotate90::Rotate90,
+};
 
 /// Every built-in step, in the order of the documentation.
-pub const STAGES: &[StageEntry] = &[StageEntry::order::<Shuffle>()];
+pub const STAGES: &[StageEntry] = &[
+    StageEntry::order::<Shuffle>(),
+    StageEntry::stage::<Orient>(),
+    StageEntry::stage::<Resample>(),
+    StageEntry::stage::<CropForeground>(),
+    StageEntry::stage::<Pad>(),
+    StageEntry::augment::<Patch>(),
+    StageEntry::augment::<Flip>(),
+    StageEntry::augment::<Rotate90>(),
+];

@@ -130,38 +130,57 @@ pub fn minimum(values: &[f32]) -> Option<f32> {
     (least < f32::INFINITY || values.contains(&f32::INFINITY)).then_some(least)
 }
 
-/// How many voxels each class has, by class number.
+/// Stretches of one number in memory order: number and length.
 ///
-/// Label maps are long runs of one number: a run costs one look-up, a voxel one comparison.
+/// Label maps are long stretches, so that a class is looked up once a stretch and a voxel costs
+/// one vector lane's comparison.
+fn runs<T: Copy + PartialEq>(values: &[T]) -> impl Iterator<Item = (T, usize)> {
+    const BLOCK: usize = 64;
+    let mut rest = values;
+    std::iter::from_fn(move || {
+        let &value = rest.first()?;
+        let blocks = rest.chunks_exact(BLOCK);
+        let whole = blocks
+            .take_while(|block| block.iter().fold(true, |same, &v| same & (v == value)))
+            .count();
+        let tail = &rest[whole * BLOCK..];
+        let length = whole * BLOCK + tail.iter().position(|&v| v != value).unwrap_or(tail.len());
+        // A NaN differs from itself; it is a run of its own.
+        let length = length.max(1);
+        rest = &rest[length..];
+        Some((value, length))
+    })
+}
+
+/// How many voxels each class has, by class number.
 pub fn class_counts<T: Copy + PartialEq>(
     labels: &[T],
     class_of: impl Fn(T) -> i64,
 ) -> BTreeMap<i64, usize> {
     let mut counts = BTreeMap::new();
-    let mut rest = labels;
-    while let Some(&value) = rest.first() {
-        let run = rest.iter().position(|&v| v != value);
-        // A NaN differs from itself; it is a run of its own.
-        let run = run.map_or(rest.len(), |n| n.max(1));
-        *counts.entry(class_of(value)).or_default() += run;
-        rest = &rest[run..];
+    for (value, length) in runs(labels) {
+        *counts.entry(class_of(value)).or_default() += length;
     }
     counts
 }
 
 /// Buffer index of the `n`-th voxel (from 0) for which `is_wanted` holds, in memory order.
 ///
-/// Needs no list of positions: blocks are counted, and only the block of the voxel is walked.
-pub fn nth_voxel<T: Copy>(source: &[T], n: usize, is_wanted: impl Fn(T) -> bool) -> Option<usize> {
-    const BLOCK: usize = 4096;
-    let mut left = n;
-    for (block, values) in source.chunks(BLOCK).enumerate() {
-        let count: usize = values.iter().map(|&v| usize::from(is_wanted(v))).sum();
-        if left < count {
-            let hits = values.iter().enumerate().filter(|&(_, &v)| is_wanted(v));
-            return hits.map(|(i, _)| block * BLOCK + i).nth(left);
+/// Needs no list of positions.
+pub fn nth_voxel<T: Copy + PartialEq>(
+    source: &[T],
+    n: usize,
+    is_wanted: impl Fn(T) -> bool,
+) -> Option<usize> {
+    let (mut left, mut at) = (n, 0);
+    for (value, length) in runs(source) {
+        if is_wanted(value) {
+            if left < length {
+                return Some(at + left);
+            }
+            left -= length;
         }
-        left -= count;
+        at += length;
     }
     None
 }
@@ -211,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn picks_lie_beyond_the_first_block() {
+    fn picks_lie_beyond_long_runs() {
         let mut labels = vec![0i16; 10_000];
         for i in [5000, 9000, 9001] {
             labels[i] = 1;
