@@ -116,7 +116,7 @@ impl Reference {
         let mut spacing_mm = self.spacing_mm.unwrap_or([f64::NAN; 3]);
         for (old_mm, new_mm) in spacing_mm.iter_mut().zip(wanted) {
             if let Some(new_mm) = new_mm
-                && !((new_mm - *old_mm).abs() <= SAME_SPACING_MM)
+                && (old_mm.is_nan() || (new_mm - *old_mm).abs() > SAME_SPACING_MM)
             {
                 *old_mm = new_mm;
             }
