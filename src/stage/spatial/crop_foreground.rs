@@ -1,0 +1,129 @@
+//! Cuts away the air around the body.
+
+use super::regrid::{background_value, check_one_grid, in_column, one_grid, windowed};
+use crate::kernel::region::{Region, bounding_box};
+use crate::stage::{EdgeSchema, Stage, StageError};
+use crate::volume::Row;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Crops every volume of a subject to the box of its foreground, the same box for all.
+///
+/// Foreground is every voxel above the threshold in any of the modalities looked at. A subject
+/// without foreground, or without those modalities, keeps its whole volume. All modalities need
+/// one grid.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CropForeground {
+    /// Modalities to look at; all where left out.
+    #[serde(default)]
+    pub modalities: Option<Vec<String>>,
+    /// Threshold in the image's values at this step: a number, or `min` for the minimum of each image.
+    #[serde(default)]
+    pub above: Threshold,
+    /// Margin kept on every side in mm, rounded up to whole voxels.
+    #[serde(default)]
+    pub margin_mm: f64,
+}
+
+/// What foreground lies above.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Threshold {
+    /// This value.
+    Value(f64),
+    /// A value found in each image.
+    Named(NamedThreshold),
+}
+
+/// A threshold found in each image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NamedThreshold {
+    /// The image's minimum.
+    Min,
+}
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Self::Named(NamedThreshold::Min)
+    }
+}
+
+impl Default for CropForeground {
+    fn default() -> Self {
+        Self {
+            modalities: None,
+            above: Threshold::default(),
+            margin_mm: 0.0,
+        }
+    }
+}
+
+impl CropForeground {
+    fn looks_at(&self, modality: &str) -> bool {
+        let named = self.modalities.as_ref();
+        named.is_none_or(|names| names.iter().any(|n| n == modality))
+    }
+
+    fn foreground(&self, row: &Row) -> Option<Region> {
+        let images = row.images.iter().filter(|c| self.looks_at(&c.name));
+        let boxes = images.filter_map(|channel| {
+            let volume = channel.volume.as_ref()?;
+            let values = volume.to_f32();
+            let above = match self.above {
+                Threshold::Value(value) => value as f32,
+                Threshold::Named(NamedThreshold::Min) => background_value(&values),
+            };
+            bounding_box(&values, volume.grid().shape_xyz(), |v| v > above)
+        });
+        boxes.reduce(Region::union)
+    }
+}
+
+impl Stage for CropForeground {
+    const NAME: &'static str = "crop_foreground";
+    const EXAMPLE: &'static str = "{ above: min, margin_mm: 10 }";
+
+    fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
+        input.check_modalities(self.modalities.as_deref())?;
+        if self.modalities.as_ref().is_some_and(Vec::is_empty) {
+            return Err(
+                "`modalities` is empty; name at least one, or leave it out for all".to_owned(),
+            );
+        }
+        if !(self.margin_mm.is_finite() && self.margin_mm >= 0.0) {
+            return Err(format!(
+                "`margin_mm` is {}; a margin is 0 or a positive number of mm",
+                self.margin_mm
+            ));
+        }
+        if let Threshold::Value(value) = self.above
+            && !value.is_finite()
+        {
+            return Err(format!(
+                "`above` is {value}; write a finite number, or `min`"
+            ));
+        }
+        check_one_grid(input, Self::NAME)?;
+        Ok(input.map(|c| c.shape_xyz = None))
+    }
+
+    fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
+        let Some(grid) = one_grid(&row, Self::NAME)? else {
+            return Ok(vec![row]);
+        };
+        let Some(region) = self.foreground(&row) else {
+            return Ok(vec![row]);
+        };
+        let margin = grid
+            .spacing_mm()
+            .map(|mm| (self.margin_mm / mm - 1e-6).ceil().max(0.0) as usize);
+        let region = region.grown(margin, grid.shape_xyz());
+        let offset = region.offset_xyz.map(|o| o as i64);
+        let row = row
+            .try_map_volumes(|_, role, v| windowed(&v, role, offset, region.shape_xyz))
+            .map_err(in_column)?;
+        Ok(vec![row])
+    }
+}
