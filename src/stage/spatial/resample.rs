@@ -4,7 +4,7 @@ use super::regrid::{background_value, bad_grid, in_column, with_bits, with_store
 use crate::kernel::sample::{sample_linear, sample_nearest};
 use crate::stage::{ChannelSchema, EdgeSchema, Stage, StageError};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
-use crate::volume::{Dtype, Grid, Role, Row, Volume, VolumeError};
+use crate::volume::{Grid, Role, Row, Volume, VolumeError};
 use arrow::buffer::Buffer;
 use glam::DAffine3;
 use schemars::JsonSchema;
@@ -116,7 +116,7 @@ impl Reference {
         let mut spacing_mm = self.spacing_mm.unwrap_or([f64::NAN; 3]);
         for (old_mm, new_mm) in spacing_mm.iter_mut().zip(wanted) {
             if let Some(new_mm) = new_mm
-                && !((new_mm - *old_mm).abs() <= SAME_SPACING_MM)
+                && (old_mm.is_nan() || (new_mm - *old_mm).abs() > SAME_SPACING_MM)
             {
                 *old_mm = new_mm;
             }
