@@ -72,8 +72,23 @@ fn add_tile(
         }
         Path::Planar => {
             problem.gather_planar(x, tile, &mut scratch.line, &mut scratch.operand);
-            let a = Matrix::rows(&scratch.operand, rows).t();
-            matmul([co, rows, width], gradient, a, sum, width, true);
+            // The product that reads both operands along their memory is the transposed one.
+            let columns = Matrix::rows(&scratch.operand, rows);
+            scratch.product.resize(width * co, 0.0);
+            let product = &mut scratch.product;
+            matmul(
+                [width, rows, co],
+                columns,
+                Matrix::rows(dy, co),
+                product,
+                co,
+                false,
+            );
+            for (o, sums) in sum.chunks_exact_mut(width).enumerate() {
+                for (sum, row) in sums.iter_mut().zip(scratch.product.chunks_exact(co)) {
+                    *sum += row[o];
+                }
+            }
         }
         Path::Gather => {
             let once = problem.taps_at_once(tile);
