@@ -3,13 +3,16 @@
 //! A source lists subjects and says what each is for; voxels are read one subject at a time. It
 //! never opens a label file of an unlabelled training subject, so such files need not exist.
 
+mod error;
 mod files;
 pub mod folders;
 pub mod manifest;
 mod named;
+mod path;
 pub mod phantom;
 pub mod split;
 
+pub use error::SourceError;
 pub use files::FileCohort;
 pub use folders::FoldersSpec;
 pub use manifest::ManifestSpec;
@@ -17,115 +20,14 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
+use path::resolve_path;
+
 use crate::stage::{ChannelSchema, EdgeSchema};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// Why a cohort cannot be opened: always the user's file, folder or table.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// A path names an environment variable that is not set.
-    #[error(
-        "`{text}` needs the environment variable `{name}`, which is not set; set it, or write `${{{name}:-default}}`"
-    )]
-    Variable {
-        /// The path as written.
-        text: String,
-        /// The variable.
-        name: String,
-    },
-    /// A file or folder is not where it was looked for.
-    #[error(
-        "`{text}` is not there; looked for {}",
-        looked.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" and ")
-    )]
-    NotFound {
-        /// The path as written.
-        text: String,
-        /// Every place tried.
-        looked: Vec<PathBuf>,
-    },
-    /// The system refused to read.
-    #[error("{}: reading failed", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A manifest that is no table of subjects.
-    #[error("{}: {problem}", path.display())]
-    Manifest {
-        /// The manifest.
-        path: PathBuf,
-        /// What was found, what was expected, what to do.
-        problem: String,
-    },
-    /// A `where:` that is no condition on the manifest's columns.
-    #[error("`where: {clause}`: {problem}")]
-    Where {
-        /// The condition as written.
-        clause: String,
-        /// What the query engine says.
-        problem: String,
-    },
-    /// A folder in which no file fits the pattern.
-    #[error(
-        "no file in {} fits `{pattern}`; {}",
-        folder.display(),
-        if seen.is_empty() { "there are no files at that depth".to_owned() } else { format!("the first files are {}", seen.join(", ")) }
-    )]
-    NoMatch {
-        /// The pattern as written.
-        pattern: String,
-        /// Where it was looked for.
-        folder: PathBuf,
-        /// Up to three files that are there, relative to the folder.
-        seen: Vec<String>,
-    },
-    /// One subject twice.
-    #[error(
-        "{}: subject `{subject}` stands at {first} and at {second}; give each subject one row, or select one with `where`",
-        path.display()
-    )]
-    Duplicate {
-        /// The manifest.
-        path: PathBuf,
-        /// The subject's id.
-        subject: String,
-        /// Line or entry of the first.
-        first: String,
-        /// Line or entry of the second.
-        second: String,
-    },
-    /// A manifest none of whose images exist.
-    #[error(
-        "none of the {count} images that {} names exist, such as {}; paths are relative to the manifest's folder",
-        path.display(),
-        example.display()
-    )]
-    NoFiles {
-        /// The manifest.
-        path: PathBuf,
-        /// How many images it names.
-        count: usize,
-        /// The first of them.
-        example: PathBuf,
-    },
-    /// A split that cannot be made.
-    #[error(transparent)]
-    Split(#[from] SplitError),
-    /// Options that contradict each other.
-    #[error("{}", problems.join("; "))]
-    Options {
-        /// Each problem, as [`SourceSpec::check`] tells it.
-        problems: Vec<String>,
-    },
-}
 
 /// One subject of a cohort.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,16 +58,6 @@ impl SubjectRecord {
             self.labels.iter_mut().for_each(|l| l.location = None);
         }
         self
-    }
-}
-
-impl VolumeRef {
-    /// The file it lies in; `None` where it is missing or made on demand.
-    pub fn file(&self) -> Option<&Path> {
-        match &self.location {
-            Some(Location::File { path, .. }) => Some(path),
-            _ => None,
-        }
     }
 }
 
@@ -359,43 +251,6 @@ impl SourceSpec {
             Self::Phantom(_) => vec![String::new()],
         }
     }
-}
-
-/// Expands `${VAR:-default}` and finds the file or folder: as written if absolute, else in the
-/// current directory, else in `base`.
-pub fn resolve_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
-    resolve_with(text, base, |name| std::env::var(name).ok())
-}
-
-fn resolve_with(
-    text: &str,
-    base: &Path,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<PathBuf, SourceError> {
-    // As in a shell, `:-` also replaces a variable that is set but empty.
-    let lookup = |name: &str| variable(name).filter(|v| !v.is_empty()).map(Some).ok_or(());
-    let expanded =
-        shellexpand::env_with_context(text, lookup).map_err(|e| SourceError::Variable {
-            text: text.to_owned(),
-            name: e.var_name,
-        })?;
-    let here = PathBuf::from(expanded.as_ref());
-    let there = base.join(&here);
-    if here.exists() {
-        return Ok(here);
-    }
-    if there.exists() {
-        return Ok(there);
-    }
-    let mut looked = vec![std::path::absolute(&here).unwrap_or(here)];
-    let there = std::path::absolute(&there).unwrap_or(there);
-    if there != looked[0] {
-        looked.push(there);
-    }
-    Err(SourceError::NotFound {
-        text: text.to_owned(),
-        looked,
-    })
 }
 
 /// Problems of names that become columns: empty, repeated, or with characters a column cannot bear.

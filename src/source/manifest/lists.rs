@@ -3,7 +3,8 @@
 //! **Source** `dataset.json` of the Medical Segmentation Decathlon (Antonelli et al. 2022): `training`
 //! of image and label, `test` of paths; and lists with a key for each modality (`img_CT`, `mask_CT`).
 
-use super::{ColumnRef, ManifestColumns, Named};
+use super::{ColumnRef, ManifestColumns};
+use crate::source::Named;
 use serde_json::{Map, Value};
 
 /// A list as a table.

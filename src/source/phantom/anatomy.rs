@@ -2,7 +2,7 @@
 
 use crate::draw::SampleRng;
 use crate::volume::Grid;
-use glam::{DAffine3, DQuat, DVec3, EulerRot};
+use glam::{DAffine3, DMat3, DQuat, DVec3, EulerRot};
 use std::f64::consts::TAU;
 
 /// Most organs a phantom can have.
@@ -79,9 +79,16 @@ impl Shape {
         radius / (1.0 + bulge.clamp(-MOST_BULGE, MOST_BULGE))
     }
 
-    /// No point further from the centre is inside.
-    fn reach_mm(&self) -> f64 {
-        self.semi_axes_mm.max_element() * (1.0 + MOST_BULGE)
+    /// Half the box along x, y, z that holds the shape after `pose`, in mm.
+    ///
+    /// **Law** An ellipsoid with semi-axes a, turned by R, spans sqrt(Σⱼ (Rᵢⱼ aⱼ)²) along axis i.
+    fn reach_mm(&self, pose: &DAffine3) -> DVec3 {
+        let axes = pose.matrix3
+            * DMat3::from_quat(self.turn.inverse())
+            * DMat3::from_diagonal(self.semi_axes_mm);
+        let squares =
+            axes.x_axis * axes.x_axis + axes.y_axis * axes.y_axis + axes.z_axis * axes.z_axis;
+        DVec3::from(squares.to_array().map(f64::sqrt)) * (1.0 + MOST_BULGE)
     }
 }
 
@@ -130,7 +137,7 @@ impl Anatomy {
         let unit = extent.min_element();
         let organs = self.organs.len();
         for i in 0..2 * organs + 2 {
-            let radius = unit * rng.uniform(0.035, 0.075);
+            let radius = unit * rng.uniform(0.04, 0.08);
             let stretch = if i % 2 == 0 {
                 1.0
             } else {
@@ -168,11 +175,12 @@ impl Anatomy {
             back: pose.inverse(),
         };
         let mut codes = vec![AIR; grid.voxel_count()];
+        let (per_body, fat) = (self.body_mm.recip(), self.fat * self.fat);
         canvas.each([0; 3], canvas.shape, |i, position| {
-            let level = (position / self.body_mm).length();
-            if level < self.fat {
+            let square = (position * per_body).length_squared();
+            if square < fat {
                 codes[i] = MUSCLE;
-            } else if level < 1.0 {
+            } else if square < 1.0 {
                 codes[i] = FAT;
             }
         });
@@ -208,9 +216,9 @@ fn draw_organs(rng: &mut SampleRng, count: u8, extent: DVec3, least_mm: f64) -> 
     let large = usize::from(count.max(2) - 1);
     let ring = 0.23;
     let room = if large == 1 {
-        0.15
+        0.2
     } else {
-        (0.85 * ring * (TAU / 2.0 / large as f64).sin()).min(0.15)
+        (0.85 * ring * (TAU / 2.0 / large as f64).sin()).min(0.18)
     };
     let mut organs: Vec<Shape> = Vec::with_capacity(usize::from(count));
     for k in 0..large {
@@ -237,7 +245,7 @@ fn draw_organs(rng: &mut SampleRng, count: u8, extent: DVec3, least_mm: f64) -> 
         let inwards = -first.centre_mm.normalize_or(DVec3::X);
         let wobble = DVec3::new(rng.normal(), rng.normal(), rng.normal()) * 0.3;
         let direction = (inwards + DVec3::Z + wobble).normalize_or(DVec3::Z);
-        let radius = (unit * rng.uniform(0.055, 0.075)).max(least_mm);
+        let radius = (unit * rng.uniform(0.07, 0.095)).max(least_mm);
         let mut ratio = || rng.uniform(0.85, 1.2);
         let axes = DVec3::new(ratio(), ratio(), ratio()) * radius;
         let centre =
@@ -286,7 +294,7 @@ impl Canvas {
 
     fn each_near(&self, shape: &Shape, visit: impl FnMut(usize, DVec3)) {
         let at = self.pose.transform_point3(shape.centre_mm) / self.spacing + self.centre();
-        let reach = DVec3::splat(shape.reach_mm()) / self.spacing;
+        let reach = shape.reach_mm(&self.pose) / self.spacing;
         // Casts saturate: below 0 is 0.
         let low = [0, 1, 2].map(|i| (at[i] - reach[i]).floor() as usize);
         let high =

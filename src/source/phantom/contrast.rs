@@ -58,13 +58,18 @@ impl PhantomCohort {
             sample: 0,
         };
         let mut rng = key.rng(&format!("source.phantom.contrast[{modality}]"));
-        let mut signal = || rng.uniform(0.15, 0.95);
+        let muscle = rng.uniform(0.35, 0.6);
+        // An organ may be brighter or darker, but never as good as invisible.
+        let organs = std::array::from_fn(|_| {
+            let sign = if rng.chance(0.5) { 1.0 } else { -1.0 };
+            muscle + sign * rng.uniform(0.12, 0.32)
+        });
         Palette {
             air: 0.01,
-            fat: signal(),
-            muscle: signal(),
-            spine: signal(),
-            organs: std::array::from_fn(|_| signal()),
+            fat: rng.uniform(0.15, 0.95),
+            muscle,
+            spine: rng.uniform(0.1, 0.3),
+            organs,
         }
     }
 
