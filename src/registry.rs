@@ -1,7 +1,23 @@
 //! The list of every step a pipeline may name; the only file that names them all.
 
 use crate::plan::entry::StageEntry;
+use crate::stage::intensity::contrast::Contrast;
+use crate::stage::intensity::gamma::Gamma;
+use crate::stage::intensity::gaussian_noise::GaussianNoise;
+use crate::stage::intensity::scale_intensity::ScaleIntensity;
+use crate::stage::intensity::shift_intensity::ShiftIntensity;
+use crate::stage::intensity::window::Window;
+use crate::stage::intensity::zscore::Zscore;
 use crate::stage::shuffle::Shuffle;
 
 /// Every built-in step, in the order of the documentation.
-pub const STAGES: &[StageEntry] = &[StageEntry::order::<Shuffle>()];
+pub const STAGES: &[StageEntry] = &[
+    StageEntry::order::<Shuffle>(),
+    StageEntry::stage::<Window>(),
+    StageEntry::stage::<Zscore>(),
+    StageEntry::augment::<ScaleIntensity>(),
+    StageEntry::augment::<ShiftIntensity>(),
+    StageEntry::augment::<Contrast>(),
+    StageEntry::augment::<Gamma>(),
+    StageEntry::augment::<GaussianNoise>(),
+];

@@ -1,1 +1,5 @@
 //! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.
+
+pub mod math;
+pub mod moments;
+pub mod noise;
