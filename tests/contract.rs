@@ -334,6 +334,9 @@ fn intensity_steps_leave_labels_alone() {
             continue;
         }
         seen += 1;
+        let planned = certain(entry).check(&edge()).unwrap();
+        let known = planned.images().all(|image| image.dtype.is_some());
+        assert!(known, "{}: a step that always runs knows its types", entry.name);
         let before: Vec<String> = subject("a").labels.iter().map(print).collect();
         for row in run(certain(entry).as_ref(), SEED, subject("a")) {
             let after: Vec<String> = row.labels.iter().map(print).collect();

@@ -175,9 +175,7 @@ fn fill(run: &Path, gain: f64) {
 
 /// A page, with its escaped slashes readable.
 fn page(path: &Path) -> String {
-    std::fs::read_to_string(path)
-        .unwrap()
-        .replace("&#x2f;", "/")
+    std::fs::read_to_string(path).unwrap().replace("&#x2f;", "/")
 }
 
 /// `VOXSTREAM_KEEP` names a folder in which the made-up run stays, to look at it in a browser.

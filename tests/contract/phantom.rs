@@ -8,7 +8,7 @@ use voxstream::volume::{Channel, Dtype, Grid, Role, Row, Scaling, Split, Volume}
 const SHAPE_XYZ: [usize; 3] = [12, 10, 8];
 
 /// CT as i16 with scaling, MR as u16, labels as u8; every subject another body on one grid.
-pub fn subject(name: &str) -> Row {
+pub(super) fn subject(name: &str) -> Row {
     let grid = Grid::with_spacing(SHAPE_XYZ, [1.5, 1.25, 2.0]).unwrap();
     let mut rng = DrawKey {
         seed: 11,
@@ -62,14 +62,14 @@ pub fn subject(name: &str) -> Row {
 }
 
 /// A subject whose MR is missing.
-pub fn subject_without_mr(name: &str) -> Row {
+pub(super) fn subject_without_mr(name: &str) -> Row {
     let mut row = subject(name);
     row.images[1].volume = None;
     row
 }
 
 /// What a plan knows of these subjects.
-pub fn edge() -> EdgeSchema {
+pub(super) fn edge() -> EdgeSchema {
     let row = subject("any");
     let images = row.images.iter().map(|c| (Role::Image, c));
     let channels = images.chain(row.labels.iter().map(|c| (Role::Label, c)));
@@ -92,7 +92,7 @@ pub fn edge() -> EdgeSchema {
 }
 
 /// Rows that may be refused, but must not bring a run down.
-pub fn odd_rows() -> Vec<(&'static str, Row)> {
+pub(super) fn odd_rows() -> Vec<(&'static str, Row)> {
     let filled = |value: f32, shape_xyz: [usize; 3]| {
         let grid = Grid::with_spacing(shape_xyz, [1.0; 3]).unwrap();
         let mut row = subject("odd");
