@@ -1,6 +1,8 @@
 //! Streaming data pipelines for registered multimodal medical volumes.
 
+pub mod cli;
 pub mod draw;
+pub mod error;
 pub mod kernel;
 pub mod metric;
 pub mod nn;
@@ -8,7 +10,10 @@ pub mod plan;
 pub mod query;
 pub mod registry;
 pub mod report;
+pub mod run;
+pub mod schema;
 pub mod sink;
+pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod train;

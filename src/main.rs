@@ -1,1 +1,16 @@
-fn main() {}
+//! The voxstream program: parse, call, render an error, exit.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+use voxstream::cli::{Cli, carry_out, show_error};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match carry_out(&cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            show_error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

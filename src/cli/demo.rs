@@ -1,7 +1,7 @@
 //! `demo`: the main job on a made-up cohort, with nothing but this program.
 
 use super::run::{print_scores, stop_on_signals};
-use super::{planned, stdout};
+use super::{open, stdout};
 use crate::error::Error;
 use crate::plan::overrides;
 use crate::run::driver::{RunOptions, RunOutcome, run as drive};
@@ -29,8 +29,7 @@ pub fn demo(out: Option<&Path>, workers: Option<usize>, to: &mut dyn Write) -> R
             file = overrides::apply(&file, assignment)
                 .map_err(|error| Error::Pipeline { diagnostics: vec![Diagnostic { file: file.clone(), error }] })?;
         }
-        let plan = planned(&file)?;
-        let cohort = plan.pipeline.source.open(plan.pipeline.seed)?;
+        let (plan, cohort) = open(&file)?;
         tracing::info!(part, "training");
         let options =
             RunOptions { out: Some(folder.join(part)), workers, progress: std::io::stderr().is_terminal(), ..RunOptions::default() };

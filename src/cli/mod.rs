@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod inspect;
+
 pub mod run;
 pub mod schema;
 pub mod stages;
@@ -10,7 +11,8 @@ pub mod stages;
 use crate::error::Error;
 use crate::plan::explain::{Form, explain};
 use crate::plan::{Plan, compile, overrides};
-use crate::query::{Format, Session};
+use crate::query::Format;
+use crate::run::chain::causes;
 use crate::registry::STAGES;
 use crate::source::Cohort;
 use crate::spec::{Diagnostic, SourceFile};
@@ -178,7 +180,7 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
     let colour = std::io::stderr().is_terminal();
     // A second call in one process (a test) keeps the first subscriber.
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).with_target(false).try_init().ok();
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::stdout();
     match &cli.command {
         Command::Demo { out: folder, workers } => demo::demo(folder.as_deref(), *workers, &mut out),
         Command::Check { files, data } => check::check(files, *data, &mut out),
@@ -213,8 +215,9 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
                 FormatArg::Json => Format::Json,
                 FormatArg::Parquet => Format::Parquet,
             };
-            let batches = Session::open(run)?.sql(sql)?;
-            crate::query::print(&batches, format, &mut out)?;
+            let batches = crate::query::Session::open(run)?.sql(sql)?;
+            // Not the locked stream: Parquet's writer wants one that may move between threads.
+            crate::query::print(&batches, format, std::io::stdout())?;
             Ok(0)
         }
         Command::Report { run } => {
@@ -258,8 +261,9 @@ pub fn planned(file: &SourceFile) -> Result<Plan, Error> {
 /// **Errors** every mistake in the file, or why the cohort cannot be opened.
 pub fn open(file: &SourceFile) -> Result<(Plan, Box<dyn Cohort>), Error> {
     let plan = planned(file)?;
-    let cohort = plan.pipeline.source.open(plan.pipeline.seed)?;
-    let schema = cohort.schema();
+    let cohort = plan.pipeline.source.open(&file.folder(), plan.pipeline.seed)?;
+    let unreadable = |e: crate::volume::VolumeError| Error::run(format!("no subject can be read; the first: {}", causes(&e)));
+    let schema = cohort.schema().map_err(unreadable)?;
     let plan = compile(file, STAGES, Some(schema)).map_err(|diagnostics| Error::Pipeline { diagnostics })?;
     Ok((plan, cohort))
 }
@@ -272,7 +276,7 @@ pub fn show_error(error: &Error) {
         Error::Pipeline { diagnostics } => {
             diagnostics.iter().map(|d| d.render(colour)).collect::<Vec<_>>().join("\n\n") + &format!("\n\n{error}")
         }
-        other => format!("error: {}", crate::run::chain::causes(other)),
+        other => format!("error: {}", causes(other)),
     };
     // Nothing is left to tell a user whose stderr is closed.
     writeln!(err, "{text}").ok();

@@ -1,5 +1,9 @@
 //! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.
 
+pub mod math;
+pub mod moments;
+pub mod noise;
 pub mod region;
 pub mod reorient;
 pub mod sample;
+pub mod vote;

@@ -190,6 +190,15 @@ impl NetworkSpec {
         }
     }
 
+    /// Patch edges must be multiples of this.
+    pub fn stride(&self) -> usize {
+        let depth = match self {
+            Self::Unet3d(spec) => spec.depth,
+            Self::Cmc(spec) => spec.depth,
+        };
+        1 << depth.saturating_sub(1).min(31)
+    }
+
     /// Builds the network and registers its parameters in `params`, in a fixed order.
     ///
     /// **Errors** [`NetworkError::Spec`], wrapped, for a description that [`check`](Self::check)

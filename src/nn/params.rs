@@ -52,6 +52,18 @@ impl Params {
         }
     }
 
+    /// The same parameters for a second network that keeps no graph: weights are shared, not copied.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            seed: self.seed,
+            device: self.device.clone(),
+            frozen: true,
+            vars: self.vars.clone(),
+            index: self.index.clone(),
+        }
+    }
+
     /// Registers a parameter, or finds the one registered under this name, and returns its tensor.
     ///
     /// `name` is a dotted path such as `encoder.0.conv.weight`.

@@ -152,7 +152,8 @@ fn mermaid(plan: &Plan) -> String {
     out
 }
 
-fn json(plan: &Plan) -> Value {
+/// Everything of a plan as JSON; also what a resumed run is compared by.
+pub fn json(plan: &Plan) -> Value {
     let p = &plan.pipeline;
     let chain = |steps: &[Step], edges: &[EdgeSchema]| -> Vec<Value> {
         let describe = |(step, edge): (&Step, &EdgeSchema)| {

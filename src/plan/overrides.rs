@@ -22,7 +22,7 @@ pub fn apply(file: &SourceFile, assignment: &str) -> Result<SourceFile, SpecErro
         };
         match next {
             Some(found) => node = found,
-            None if node.is_map() => return Ok(edited(file, insertion(node, &file.text, &keys[depth..], value))),
+            None if node.is_map() => return Ok(file.edited(insertion(node, &file.text, &keys[depth..], value))),
             None => {
                 let problem = format!("`--set {path}`: there is no `{key}` in `{}`", keys[..depth].join("."));
                 return Err(SpecError::new(node.at(), problem).with_help(help));
@@ -30,12 +30,7 @@ pub fn apply(file: &SourceFile, assignment: &str) -> Result<SourceFile, SpecErro
         }
     }
     let at = node.at();
-    Ok(edited(file, format!("{}{value}{}", &file.text[..at.start], &file.text[at.end..])))
-}
-
-fn edited(file: &SourceFile, text: String) -> SourceFile {
-    let name = if file.name.ends_with(" (with --set)") { file.name.clone() } else { format!("{} (with --set)", file.name) };
-    SourceFile { name, text }
+    Ok(file.edited(format!("{}{value}{}", &file.text[..at.start], &file.text[at.end..])))
 }
 
 /// The text with `keys: value` added to the map `node`.

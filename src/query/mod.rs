@@ -78,37 +78,37 @@ pub struct Session {
     tables: Vec<String>,
 }
 
-/// Opens a run folder: tables that the run did not write are absent.
-///
-/// Not to be called from within an asynchronous runtime; the session has its own, of one thread.
-/// **Errors** when the folder cannot be read, holds no table or a damaged one.
-pub fn open(run_dir: &Path) -> Result<Session, QueryError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| QueryError::Io {
-            path: run_dir.to_owned(),
-            action: "starting the runtime",
-            source,
-        })?;
-    // One partition: a sum of doubles depends on its order, and answers must not depend on cores.
-    let mut config = SessionConfig::new()
-        .with_batch_size(PLAIN_BATCH_ROWS)
-        .with_target_partitions(1)
-        .with_information_schema(true);
-    let options = config.options_mut();
-    options.execution.listing_table_ignore_subdirectory = false;
-    options.execution.parquet.schema_force_view_types = false;
-    let context = SessionContext::new_with_config(config);
-    let tables = runtime.block_on(tables::register(&context, run_dir))?;
-    Ok(Session {
-        runtime,
-        context,
-        tables,
-    })
-}
-
 impl Session {
+    /// Opens a run folder: tables that the run did not write are absent.
+    ///
+    /// Not to be called from within an asynchronous runtime; the session has its own, of one thread.
+    /// **Errors** when the folder cannot be read, holds no table or a damaged one.
+    pub fn open(run_dir: &Path) -> Result<Self, QueryError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| QueryError::Io {
+                path: run_dir.to_owned(),
+                action: "starting the runtime",
+                source,
+            })?;
+        // One partition: a sum of doubles depends on its order, and answers must not depend on cores.
+        let mut config = SessionConfig::new()
+            .with_batch_size(PLAIN_BATCH_ROWS)
+            .with_target_partitions(1)
+            .with_information_schema(true);
+        let options = config.options_mut();
+        options.execution.listing_table_ignore_subdirectory = false;
+        options.execution.parquet.schema_force_view_types = false;
+        let context = SessionContext::new_with_config(config);
+        let tables = runtime.block_on(tables::register(&context, run_dir))?;
+        Ok(Self {
+            runtime,
+            context,
+            tables,
+        })
+    }
+
     /// Names of the tables, those of sub-runs with their folder in front.
     pub fn tables(&self) -> &[String] {
         &self.tables

@@ -31,13 +31,19 @@ pub enum Format {
 pub fn print(
     batches: &[RecordBatch],
     format: Format,
-    mut out: impl Write + Send,
+    mut out: impl Write,
 ) -> Result<(), QueryError> {
     let Some(first) = batches.first() else {
         return Ok(());
     };
     if format == Format::Parquet {
-        return write_stream(out, first.schema(), batches).map_err(|e| failure(&e));
+        // Parquet's writer may move between threads; a locked stdout may not.
+        let mut bytes = Vec::new();
+        write_stream(&mut bytes, first.schema(), batches).map_err(|e| failure(&e))?;
+        return out
+            .write_all(&bytes)
+            .and_then(|()| out.flush())
+            .map_err(|e| failure(&e));
     }
     let texts: Vec<RecordBatch> = batches
         .iter()

@@ -1,7 +1,5 @@
 use super::*;
-use crate::sink::{
-    EdgeRow, PredictionRow, ScoreRow, TableRow, epoch_path, read_stored_volume, write_table,
-};
+use crate::sink::{EdgeRow, PredictionRow, ScoreRow, read_stored_volume, write_table};
 use crate::volume::{Grid, Volume};
 use arrow::array::AsArray;
 
@@ -43,7 +41,7 @@ fn run_folder() -> tempfile::TempDir {
     ];
     write_table(&run.join("scores.parquet"), &scores).unwrap();
     for (subject, epoch) in [("a", 1), ("b", 1), ("a", 2)] {
-        let path = epoch_path(run, PredictionRow::TABLE, epoch, subject);
+        let path = run.join(format!("predictions/epoch-{epoch}/{subject}.parquet"));
         write_table(&path, &[prediction(subject, epoch)]).unwrap();
     }
     write_table(&run.join("labelled_only/scores.parquet"), &scores[..1]).unwrap();
@@ -62,7 +60,7 @@ fn text(session: &Session, sql: &str, format: Format) -> String {
 #[test]
 fn tables_and_sub_runs_are_there_by_name() {
     let folder = run_folder();
-    let session = open(folder.path()).unwrap();
+    let session = Session::open(folder.path()).unwrap();
     assert_eq!(
         session.tables(),
         ["predictions", "scores", "labelled_only.scores"]
@@ -92,7 +90,7 @@ fn tables_and_sub_runs_are_there_by_name() {
 #[test]
 fn voxels_come_in_small_batches_and_are_shown_by_size() {
     let folder = run_folder();
-    let session = open(folder.path()).unwrap();
+    let session = Session::open(folder.path()).unwrap();
     let batches = session
         .sql("select * from predictions order by epoch desc, subject_id")
         .unwrap();
@@ -127,7 +125,7 @@ fn voxels_come_in_small_batches_and_are_shown_by_size() {
 fn units_and_meaning_reach_the_result() {
     let folder = tempfile::tempdir().unwrap();
     write_table::<EdgeRow>(&folder.path().join("edges.parquet"), &[]).unwrap();
-    let session = open(folder.path()).unwrap();
+    let session = Session::open(folder.path()).unwrap();
     let batches = session.sql("select busy_seconds from edges").unwrap();
     assert_eq!(
         batches[0].schema().field(0).metadata()["voxstream.unit"],
@@ -138,7 +136,7 @@ fn units_and_meaning_reach_the_result() {
 #[test]
 fn mistakes_list_the_tables() {
     let folder = run_folder();
-    let session = open(folder.path()).unwrap();
+    let session = Session::open(folder.path()).unwrap();
     let error = session.sql("select * from score").unwrap_err().to_string();
     assert!(error.contains("score"), "{error}");
     assert!(
@@ -156,16 +154,16 @@ fn mistakes_list_the_tables() {
 
     let nothing = tempfile::tempdir().unwrap();
     assert!(matches!(
-        open(nothing.path()),
+        Session::open(nothing.path()),
         Err(QueryError::Empty { .. })
     ));
     assert!(matches!(
-        open(&nothing.path().join("x")),
+        Session::open(&nothing.path().join("x")),
         Err(QueryError::Io { .. })
     ));
     std::fs::write(nothing.path().join("scores.parquet"), b"no parquet").unwrap();
     assert!(matches!(
-        open(nothing.path()),
+        Session::open(nothing.path()),
         Err(QueryError::Table { .. })
     ));
 }

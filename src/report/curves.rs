@@ -19,7 +19,7 @@ pub(super) struct Panel {
 }
 
 /// Points by series name; several rows of one step (subjects, say) are averaged.
-type Curves<'a> = BTreeMap<String, BTreeMap<i64, Vec<Option<f64>>>>;
+type Curves = BTreeMap<String, BTreeMap<i64, Vec<Option<f64>>>>;
 
 /// All charts: losses first, then Dice, learning rate, then the rest by name.
 pub(super) fn panels(metrics: &[MetricRow]) -> Vec<Panel> {
@@ -37,7 +37,7 @@ pub(super) fn panels(metrics: &[MetricRow]) -> Vec<Panel> {
         .filter(|m| !is_loss(m) && !is_validation_dice(m))
         .map(|m| m.name.as_str())
         .collect();
-    rest.sort_by_key(|name| (*name != "learning_rate", *name));
+    rest.sort_by_key(|name| (*name != "mean_dice", *name != "lr", *name));
     rest.dedup();
     for name in rest {
         let rows = metrics
@@ -47,21 +47,36 @@ pub(super) fn panels(metrics: &[MetricRow]) -> Vec<Panel> {
             .iter()
             .find(|m| m.name == name)
             .map_or("", |m| m.unit.as_str());
-        let title = sentence(name);
+        let title = match name {
+            "lr" => "Learning rate".to_owned(),
+            "mean_dice" => "Mean Dice".to_owned(),
+            other => sentence(other),
+        };
+        let limits = (name == "mean_dice").then_some((0.0, 1.0));
         let axis = match unit {
             "" | "1" => title.to_lowercase(),
             unit => format!("{} ({unit})", title.to_lowercase()),
         };
-        panels.extend(panel(&title, &axis, rows, other_series, None));
+        panels.extend(panel(&title, &axis, rows, other_series, limits));
     }
     panels
 }
 
-/// Largest mean of the validation Dice over its classes, and the step it was reached at.
+/// Largest mean validation Dice, and the step it was reached at first: what was measured as
+/// `mean_dice`, or the mean over heads and classes where it was not.
 pub(super) fn best_validation_dice(metrics: &[MetricRow]) -> Option<(f64, i64)> {
+    let means = || {
+        metrics
+            .iter()
+            .filter(|m| m.name == "mean_dice" && m.split == "validation")
+    };
+    let dice = || metrics.iter().filter(|m| is_validation_dice(m));
     let mut steps: BTreeMap<i64, Vec<Option<f64>>> = BTreeMap::new();
-    for row in metrics.iter().filter(|m| is_validation_dice(m)) {
-        steps.entry(row.step).or_default().push(finite(row.value));
+    let mut add = |row: &MetricRow| steps.entry(row.step).or_default().push(finite(row.value));
+    if means().next().is_some() {
+        means().for_each(&mut add);
+    } else {
+        dice().for_each(&mut add);
     }
     steps
         .into_iter()
@@ -87,7 +102,7 @@ fn dice_panels(metrics: &[MetricRow]) -> Vec<Panel> {
 }
 
 fn is_loss(row: &MetricRow) -> bool {
-    row.name == "loss" || row.name.starts_with("loss.")
+    row.name == "loss" || row.name.starts_with("loss_")
 }
 
 fn is_validation_dice(row: &MetricRow) -> bool {
@@ -95,7 +110,7 @@ fn is_validation_dice(row: &MetricRow) -> bool {
 }
 
 fn loss_series(row: &MetricRow) -> String {
-    let term = row.name.strip_prefix("loss.").unwrap_or("total");
+    let term = row.name.strip_prefix("loss_").unwrap_or("total");
     match row.split.as_str() {
         "train" => term.replace('_', " "),
         split => format!("{} ({split})", term.replace('_', " ")),

@@ -246,14 +246,18 @@ fn step(ticks: &[f64]) -> f64 {
 
 /// A tick with as many decimals as its step needs.
 fn number(value: f64, step: f64) -> String {
-    if value != 0.0 && (value.abs() < 1e-3 || step.abs() < 1e-4) {
-        return trim_exponent(&format!("{value:.1e}"));
+    let decimals = (-step.abs().log10().floor()).max(0.0);
+    // The multiples of a step are not exact: 3 * 0.2 is not 0.6.
+    let value = (value / step).round() * step;
+    if value == 0.0 {
+        "0".to_owned()
+    } else if decimals > 3.0 {
+        trim_exponent(&format!("{value:.1e}"))
+    } else if value.abs() >= 10_000.0 {
+        format!("{}k", significant(value / 1000.0))
+    } else {
+        format!("{value:.precision$}", precision = decimals as usize)
     }
-    if value.abs() >= 10_000.0 {
-        return format!("{}k", significant(value / 1000.0));
-    }
-    let decimals = (-step.abs().log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{value:.decimals$}")
 }
 
 fn trim_exponent(text: &str) -> String {

@@ -32,17 +32,12 @@ fn metrics() -> Vec<MetricRow> {
         let wiggle = 0.15 * (noise(step as u64) - 0.5) * (0.3 + fall);
         let (supervised, consistency) = (
             0.25 + 1.3 * fall + wiggle,
-            0.2 * t * (1.2 - t) + wiggle / 6.0,
+            (0.2 * t * (1.2 - t) + wiggle / 6.0).max(0.0),
         );
         rows.push(metric(step, "train", "loss", supervised + consistency));
-        rows.push(metric(step, "train", "loss.supervised", supervised));
-        rows.push(metric(step, "train", "loss.consistency", consistency));
-        rows.push(metric(
-            step,
-            "train",
-            "learning_rate",
-            1e-3 * (1.0 - t).powf(0.9),
-        ));
+        rows.push(metric(step, "train", "loss_supervised", supervised));
+        rows.push(metric(step, "train", "loss_consistency", consistency));
+        rows.push(metric(step, "train", "lr", 1e-3 * (1.0 - t).powf(0.9)));
         if step % 200 != 199 {
             continue;
         }
@@ -175,7 +170,9 @@ fn fill(run: &Path, gain: f64) {
 
 /// A page, with its escaped slashes readable.
 fn page(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap().replace("&#x2f;", "/")
+    std::fs::read_to_string(path)
+        .unwrap()
+        .replace("&#x2f;", "/")
 }
 
 /// `VOXSTREAM_KEEP` names a folder in which the made-up run stays, to look at it in a browser.

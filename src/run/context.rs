@@ -166,7 +166,7 @@ impl RunContext {
     }
 
     fn join_volume(&self, table: &str, part: &str, subject: &str) -> PathBuf {
-        self.folder.join(table).join(part).join(crate::sink::prepared::file_stem(subject))
+        self.folder.join(table).join(part).join(crate::sink::file_stem(subject))
     }
 
     fn keep_nifti<'a>(

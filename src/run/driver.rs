@@ -16,7 +16,7 @@ use crate::train::checkpoint;
 use crate::train::device::DeviceChoice;
 use crate::train::infer::Window;
 use crate::volume::Row;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -93,7 +93,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
 
 /// What must not change between a start and a resume.
 fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json::Value {
-    let mut ledger: serde_json::Value = serde_json::from_str(&explain::explain(plan, explain::Form::Json)).expect("a plan is shown as JSON");
+    let mut ledger: serde_json::Value = explain::json(plan);
     let digests: serde_json::Map<_, _> = cohort
         .subjects()
         .iter()
@@ -105,12 +105,13 @@ fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json:
     ledger
 }
 
-/// Half of the machine's memory.
+/// Half of the machine's memory; 4 GiB where the machine does not tell.
 fn default_memory() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    // A machine that does not tell its memory gets a budget that fits any.
-    if system.total_memory() == 0 { 4 << 30 } else { system.total_memory() / 2 }
+    let total = sysinfo::System::new().map(|mut system| {
+        system.refresh_memory();
+        system.total_memory()
+    });
+    total.ok().filter(|bytes| *bytes > 0).map_or(4 << 30, |bytes| bytes / 2)
 }
 
 struct PrepareSubject {
@@ -163,8 +164,8 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
 }
 
 fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, Error> {
-    let path = crate::source::expand(&section.checkpoint)?;
-    let folder = checkpoint::find(Path::new(&path))?;
+    let path = crate::source::resolve_path(&section.checkpoint, &cx.plan.file.folder())?;
+    let folder = checkpoint::find(&path)?;
     let (model, file) = checkpoint::open(&folder, &cx.device)?;
     let steps: Vec<_> = cx.plan.pipeline.stages.iter().map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() })).collect();
     if serde_json::Value::from(steps) != file.stages {

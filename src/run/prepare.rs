@@ -18,6 +18,7 @@ pub struct Preparer {
     subject_limit: u64,
     source: Arc<Node>,
     failed: Mutex<BTreeMap<String, Failure>>,
+    shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
 }
 
 impl Preparer {
@@ -30,6 +31,7 @@ impl Preparer {
             cache: Cache::new(memory / 2),
             subject_limit: memory,
             failed: Mutex::default(),
+            shapes: Mutex::default(),
         }
     }
 
@@ -90,7 +92,12 @@ impl Preparer {
         })?;
         self.source.passed(1, row.bytes());
         row.epoch = epoch;
-        self.stages.run(row)
+        let rows = self.stages.run(row)?;
+        if let Some((_, volume)) = rows.first().and_then(Row::first_image) {
+            let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+            shapes.insert(index, volume.grid().shape_xyz());
+        }
+        Ok(rows)
     }
 
     /// The one prepared row of a subject, from the cache where it is.
@@ -112,6 +119,11 @@ impl Preparer {
                 Err(Failure { subject: self.subject(index).id.clone(), stage: "stages".to_owned(), cause })
             }
         }
+    }
+
+    /// Voxels along x, y, z of a subject's prepared images, once it was prepared.
+    pub fn prepared_shape(&self, index: usize) -> Option<[usize; 3]> {
+        self.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(&index).copied()
     }
 
     /// Remembers a failure that arose behind `stages`.

@@ -13,7 +13,7 @@ pub mod stored;
 pub mod table;
 
 pub use parquet::{Receipt, TableWriter, append_table, read_table, write_table};
-pub use prepared::{PreparedWriter, read_prepared};
+pub use prepared::{PreparedWriter, file_stem, read_prepared};
 pub use rows::{
     EdgeRow, FailureRow, MetricRow, PredictionRow, PseudoLabelRow, ScoreRow, SubjectRow, TableRow,
 };
@@ -97,51 +97,5 @@ pub(crate) fn io_error<'a>(
         path: path.to_owned(),
         action,
         source,
-    }
-}
-
-/// A file name for a subject, whatever its id holds: other characters become `+` and hex digits.
-///
-/// **Law** ASCII letters, digits, `-`, `.` and `_` stand for themselves, except a leading `.` or
-/// `_`, which Parquet readers take for hidden files. Different ids give different names.
-pub fn file_stem(subject: &str) -> String {
-    use std::fmt::Write as _;
-    let mut stem = String::with_capacity(subject.len());
-    for (i, byte) in subject.bytes().enumerate() {
-        let inner = i > 0 && matches!(byte, b'.' | b'_');
-        if byte.is_ascii_alphanumeric() || byte == b'-' || inner {
-            stem.push(char::from(byte));
-        } else {
-            let _infallible = write!(stem, "+{byte:02X}");
-        }
-    }
-    stem
-}
-
-/// Where a volume table keeps one subject's rows of one epoch:
-/// `<run>/<table>/epoch_0007/<subject>.parquet`.
-///
-/// The folder name has no `=`, because the epoch is a column of the file already and readers
-/// that know Hive's folders would find it twice.
-pub fn epoch_path(run_dir: &Path, table: &TableDef, epoch: i64, subject: &str) -> PathBuf {
-    run_dir
-        .join(table.name)
-        .join(format!("epoch_{epoch:04}"))
-        .join(format!("{}.parquet", file_stem(subject)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_id_has_a_file_name_of_its_own() {
-        assert_eq!(file_stem("amos_0057"), "amos_0057");
-        assert_eq!(file_stem("a/b"), "a+2Fb");
-        assert_eq!(file_stem("a+2Fb"), "a+2B2Fb");
-        assert_eq!(file_stem("../x"), "+2E.+2Fx");
-        assert_eq!(file_stem("_tmp"), "+5Ftmp");
-        let path = epoch_path(Path::new("run"), &rows::PREDICTIONS, 7, "s 1");
-        assert_eq!(path, Path::new("run/predictions/epoch_0007/s+201.parquet"));
     }
 }

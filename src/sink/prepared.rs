@@ -5,7 +5,7 @@ use super::stored::{
     is_stored_volume, read_stored_volume, stored_volume_array, stored_volume_fields,
 };
 use super::table::{DOC_KEY, NAME_KEY};
-use super::{Receipt, SinkError, file_stem, io_error};
+use super::{Receipt, SinkError, io_error};
 use crate::volume::Row;
 use crate::volume::columns::volume_array;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -145,6 +145,24 @@ fn stored_batch(row: &Row) -> Result<RecordBatch, SinkError> {
     Ok(RecordBatch::try_new(schema, columns).expect("the schema is taken from the columns"))
 }
 
+/// A file name for a subject, whatever its id holds: other characters become `+` and hex digits.
+///
+/// **Law** ASCII letters, digits, `-`, `.` and `_` stand for themselves, except a leading `.` or
+/// `_`, which Parquet readers take for hidden files. Different ids give different names.
+pub fn file_stem(subject: &str) -> String {
+    use std::fmt::Write as _;
+    let mut stem = String::with_capacity(subject.len());
+    for (i, byte) in subject.bytes().enumerate() {
+        let inner = i > 0 && matches!(byte, b'.' | b'_');
+        if byte.is_ascii_alphanumeric() || byte == b'-' || inner {
+            stem.push(char::from(byte));
+        } else {
+            write!(stem, "+{byte:02X}").expect("a string takes every text");
+        }
+    }
+    stem
+}
+
 fn rows_error(problem: &str) -> SinkError {
     SinkError::Rows {
         problem: problem.to_owned(),
@@ -202,6 +220,15 @@ mod tests {
         for (a, b) in back.iter().zip(&rows) {
             assert_eq!(a.to_batch(), b.to_batch());
         }
+    }
+
+    #[test]
+    fn every_id_has_a_file_name_of_its_own() {
+        assert_eq!(file_stem("amos_0057"), "amos_0057");
+        assert_eq!(file_stem("a/b"), "a+2Fb");
+        assert_eq!(file_stem("a+2Fb"), "a+2B2Fb");
+        assert_eq!(file_stem("../x"), "+2E.+2Fx");
+        assert_eq!(file_stem("_tmp"), "+5Ftmp");
     }
 
     #[test]

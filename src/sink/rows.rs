@@ -127,7 +127,8 @@ tables! {
         modality: Option<String> => "",
         /// The class, where the number belongs to one.
         class: Option<String> => "",
-        /// What was measured: loss (total), loss.<term>, dice, learning_rate and so on.
+        /// What was measured: loss (total), loss_<term>, dice, mean_dice (over heads and classes), lr
+        /// (learning rate) and so on.
         name: String => "",
         /// The number; its unit stands beside it.
         value: f64 => "",
@@ -208,7 +209,7 @@ tables! {
         teacher_step: i64 => "steps",
         /// Class numbers.
         label: Volume => "",
-        /// Probability of the class drawn, u8 with slope 1/255: 0 is 0, 255 is 1.
+        /// Probability of the class drawn as u8: stored 0 is 0, stored 255 is 1.
         confidence: Option<Volume> => "1",
         /// Confidence a voxel needed to be kept, one value a class.
         thresholds: Vec<f32> => "1",

@@ -1,4 +1,8 @@
 //! Volume columns as they lie in Parquet: compressed, with codec, checksum and geometry.
+//!
+//! Shape and affine are plain lists here, not the fixed-size lists of rows between stages: Arrow
+//! C++ (pyarrow, pandas) refuses a file in which a fixed-size list lies under a null struct, which
+//! is every missing modality.
 
 use super::table::DOC_KEY;
 use super::{SinkError, codec};
@@ -8,8 +12,8 @@ use arrow::array::{
     Array, ArrayRef, AsArray, LargeBinaryArray, LargeBinaryBuilder, StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::concat;
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -40,11 +44,13 @@ const FIELD_DOCS: [(&str, &str); 8] = [
 pub fn stored_volume_fields() -> Fields {
     let plain = volume_fields();
     let fields = FIELD_DOCS.iter().map(|(name, doc)| {
-        let field = plain.find(name).map_or_else(
-            || Field::new(*name, DataType::Utf8, false),
-            |(_, field)| Field::clone(field),
-        );
-        field.with_metadata(HashMap::from([(DOC_KEY.to_owned(), (*doc).to_owned())]))
+        let dtype = match plain.find(name).map(|(_, field)| field.data_type()) {
+            Some(DataType::FixedSizeList(item, _)) => DataType::List(item.clone()),
+            Some(dtype) => dtype.clone(),
+            None => DataType::Utf8,
+        };
+        Field::new(*name, dtype, false)
+            .with_metadata(HashMap::from([(DOC_KEY.to_owned(), (*doc).to_owned())]))
     });
     fields.collect()
 }
@@ -99,7 +105,12 @@ pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, Si
         Arc::new(StringArray::from(codecs)),
         Arc::new(StringArray::from(sums)),
     ];
-    columns.extend(plain.columns()[1..].iter().cloned());
+    for (column, field) in plain.columns()[1..]
+        .iter()
+        .zip(&stored_volume_fields()[3..])
+    {
+        columns.push(cast(column, field.data_type()).expect("a list of fixed size is a list"));
+    }
     Ok(StructArray::new(
         stored_volume_fields(),
         columns,
@@ -133,8 +144,8 @@ pub fn read_stored_volume(array: &StructArray, index: usize) -> Result<Option<Vo
             "codec `{codec_name}` for dtype {dtype}, expected `{expected}`; read it with the version that wrote it"
         )));
     }
-    let shape = row.column(4).as_fixed_size_list().value(0);
-    let shape = shape.as_primitive::<arrow::datatypes::Int32Type>().values();
+    let shape = row.column(4).as_list::<i32>().value(0);
+    let shape = shape.as_primitive::<Int32Type>().values();
     let length = shape
         .iter()
         .try_fold(itemsize, |n, &side| {
@@ -151,8 +162,16 @@ pub fn read_stored_volume(array: &StructArray, index: usize) -> Result<Option<Vo
     let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, bytes.len() as i64]));
     let voxels = LargeBinaryArray::new(offsets, Buffer::from_vec(bytes), None);
     let mut columns: Vec<ArrayRef> = vec![Arc::new(voxels)];
-    columns.extend(row.columns()[3..].iter().cloned());
-    let plain = StructArray::new(volume_fields(), columns, None);
+    for (column, field) in row.columns()[3..].iter().zip(&volume_fields()[1..]) {
+        let column = cast(column, field.data_type());
+        columns.push(column.map_err(|e| problem(format!("{}: {e}", field.name())))?);
+    }
+    // A list of another length is cast to null, which the field does not allow.
+    let plain = StructArray::try_new(volume_fields(), columns, None).map_err(|e| {
+        problem(format!(
+            "shape or affine of another length than 3 or 12: {e}"
+        ))
+    })?;
     Ok(volume_at(&plain, 0, "stored volume")?)
 }
 
@@ -226,6 +245,21 @@ mod tests {
         };
         assert!(with(2, "00").contains("expected 00"));
         assert!(with(1, "lz4").contains("codec `lz4` for dtype i16, expected `shuffle2+zstd1`"));
+        let mut columns = array.columns().to_vec();
+        columns[5] = Arc::new(arrow::array::ListArray::from_iter_primitive::<
+            arrow::datatypes::Float64Type,
+            _,
+            _,
+        >([Some([Some(1.0)])]));
+        let DataType::List(item) = stored_volume_fields()[5].data_type().clone() else {
+            panic!("the affine is a list");
+        };
+        let short = columns[5].as_list::<i32>();
+        let (offsets, values) = (short.offsets().clone(), short.values().clone());
+        columns[5] = Arc::new(arrow::array::ListArray::new(item, offsets, values, None));
+        let short = StructArray::new(stored_volume_fields(), columns, None);
+        let error = read_stored_volume(&short, 0).unwrap_err().to_string();
+        assert!(error.contains("another length"), "{error}");
         let plain = volume_array(volumes()[0].as_ref());
         assert!(read_stored_volume(&plain, 0).is_err());
     }

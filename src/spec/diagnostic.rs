@@ -3,6 +3,9 @@
 use super::node::{At, SpecError};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+/// Marks the name of a file whose text is not what lies on disk.
+const EDITED: &str = " (with --set)";
+
 /// A file's name and text, to point into.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
@@ -13,6 +16,19 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
+    /// The folder of the file, for paths relative to it.
+    pub fn folder(&self) -> std::path::PathBuf {
+        let name = self.name.strip_suffix(EDITED).unwrap_or(&self.name);
+        std::path::Path::new(name).parent().unwrap_or(std::path::Path::new(".")).to_owned()
+    }
+
+    /// The same file with another text, its name marked as edited.
+    #[must_use]
+    pub fn edited(&self, text: String) -> Self {
+        let name = self.name.strip_suffix(EDITED).unwrap_or(&self.name);
+        Self { name: format!("{name}{EDITED}"), text }
+    }
+
     /// Line and column of a byte, both from 1, columns in characters.
     pub fn line_column(&self, byte: usize) -> (usize, usize) {
         let before = &self.text[..byte.min(self.text.len())];

@@ -8,6 +8,7 @@ use super::TrainError;
 use super::model::{Model, ModelSpec};
 use super::objective::threshold::Thresholds;
 use super::trainer::Trainer;
+use crate::nn::tensor_file::{read_tensors, write_tensors};
 use candle_core::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
@@ -100,7 +101,7 @@ pub fn save<P: Serialize>(
     if let Some(teacher) = &trainer.teacher {
         teacher.params.save(&draft.path().join("teacher.safetensors"), &none)?;
     }
-    trainer.optimizer.save(&draft.path().join("optimizer.safetensors"))?;
+    write_tensors(&draft.path().join("optimizer.safetensors"), &trainer.optimizer.state()?, &none)?;
     write_json(&draft.path().join("model.json"), model)?;
     write_json(&draft.path().join("state.json"), state)?;
     beside(draft.path())?;
@@ -183,7 +184,8 @@ pub fn restore<P: DeserializeOwned>(folder: &Path, trainer: &mut Trainer) -> Res
     if let Some(teacher) = &trainer.teacher {
         teacher.params.load(&folder.join("teacher.safetensors"))?;
     }
-    trainer.optimizer.load(&folder.join("optimizer.safetensors"), &trainer.student.params)?;
+    let (state_of_adamw, _) = read_tensors(&folder.join("optimizer.safetensors"), &Device::Cpu)?;
+    trainer.optimizer.load_state(&state_of_adamw)?;
     trainer.thresholds.clone_from(&state.thresholds);
     trainer.step = state.step;
     Ok(state)

@@ -1,3 +1,57 @@
-//! Training: what is minimised, and the loop that minimises it.
+//! Training on candle: batches, the step, validation windows, checkpoints.
+//!
+//! Rows come in, numbers and label maps go out; where rows come from is not known here. The
+//! device is touched by the calling thread alone.
 
+pub mod batch;
+pub mod checkpoint;
+pub mod device;
+pub mod infer;
+pub mod model;
 pub mod objective;
+pub mod schedule;
+pub mod trainer;
+
+use std::path::PathBuf;
+
+/// Why training or prediction cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A tensor operation failed.
+    #[error("tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+    /// A file of weights cannot be read, written or used.
+    #[error(transparent)]
+    Weights(#[from] crate::nn::tensor_file::TensorFileError),
+    /// A loss or gradient is NaN or infinite.
+    #[error("step {step}: {term} is {value} (subjects {}); lower `train.optimizer.lr`, or look at these volumes with `voxstream inspect`", subjects.join(", "))]
+    NotFinite {
+        /// Optimiser step, from 0.
+        step: u64,
+        /// Loss term, or `gradient`.
+        term: &'static str,
+        /// What it came to.
+        value: f64,
+        /// Subjects in the batch.
+        subjects: Vec<String>,
+    },
+    /// Rows cannot form a batch.
+    #[error("subject {subject}: {problem}")]
+    Batch {
+        /// The subject's id.
+        subject: String,
+        /// What was found, what was expected, what to do.
+        problem: String,
+    },
+    /// A device that is not there.
+    #[error("{0}")]
+    Device(String),
+    /// A checkpoint that cannot be used.
+    #[error("checkpoint {}: {problem}", path.display())]
+    Checkpoint {
+        /// Its folder or file.
+        path: PathBuf,
+        /// What was found, what was expected, what to do.
+        problem: String,
+    },
+}

@@ -37,7 +37,7 @@ impl Model {
         let mut params = Params::new(seed, device);
         let build = |params: &mut Params| spec.network.build(spec.modalities.len(), spec.classes.len(), params);
         let trained = build(&mut params)?;
-        let frozen = build(&mut params.frozen())?;
+        let frozen = build(&mut params.detached())?;
         Ok(Self { spec: spec.clone(), params, trained, frozen, device: device.clone() })
     }
 

@@ -8,8 +8,9 @@ use super::objective::supervised::supervised;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
 use super::objective::{ObjectiveSpec, Terms, cac::cac_all, csc::csc_all};
 use super::schedule::learning_rate;
-use crate::nn::adamw::{AdamW, AdamWConfig, Gradients};
-use crate::nn::ema;
+use crate::nn::adamw::{AdamW, AdamWConfig};
+use crate::nn::ema::Ema;
+use crate::nn::gradients::Gradients;
 use crate::volume::Row;
 use candle_core::{Device, Tensor};
 
@@ -96,7 +97,7 @@ impl Trainer {
         };
         let thresholds = config.teacher.as_ref().map(|(spec, _)| Thresholds::new(spec.clone(), student.classes()));
         let adamw = AdamWConfig { lr: config.lr, weight_decay: config.weight_decay, ..AdamWConfig::default() };
-        let optimizer = AdamW::new(&student.params, adamw)?;
+        let optimizer = AdamW::new(&student.params, adamw);
         let gradients = Gradients::zeros(&student.params)?;
         Ok(Self { config, student, teacher, thresholds, optimizer, gradients, step: 0 })
     }
@@ -111,26 +112,26 @@ impl Trainer {
     /// **Errors** when a loss or the gradient is not finite (nothing is changed then), or rows do
     /// not form a batch.
     pub fn train(&mut self, batches: &[StepRows]) -> Result<Vec<Figure>, TrainError> {
-        self.gradients.clear();
+        self.gradients.clear()?;
         let mut sums = Sums { kept: vec![(0.0, 0.0); self.student.classes()], ..Sums::default() };
         for rows in batches {
             self.labelled(rows, batches.len(), &mut sums)?;
             self.unlabelled(rows, batches.len(), &mut sums)?;
         }
-        let norm = self.gradients.global_norm();
+        let norm = self.gradients.global_norm()?;
         if !norm.is_finite() {
             let rows = batches.iter().flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(_, s)| s)));
             let subjects = rows.map(|r| r.subject.clone()).collect();
             return Err(TrainError::NotFinite { step: self.step, term: "gradient", value: norm, subjects });
         }
         if let Some(limit) = self.config.clip_norm.filter(|limit| norm > *limit) {
-            self.gradients.scale(limit / norm);
+            self.gradients.scale(limit / norm)?;
         }
         let lr = learning_rate(self.step, self.config.steps, self.config.lr, self.config.warmup);
-        self.optimizer.step(&self.student.params, &self.gradients, lr)?;
+        self.optimizer.step(&self.gradients, lr)?;
         self.step += 1;
         if let (Some(teacher), Some((_, decay))) = (&self.teacher, &self.config.teacher) {
-            ema::update(&teacher.params, &self.student.params, self.step, *decay)?;
+            Ema::update(&teacher.params, &self.student.params, self.step, *decay)?;
         }
         Ok(self.figures(&sums, norm, lr))
     }

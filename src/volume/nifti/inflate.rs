@@ -1,0 +1,228 @@
+//! Bytes of a file, inflated when they are gzip. No size is believed before the file confirms it.
+
+use super::{format, io};
+use crate::volume::{VolumeError, Voxel};
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
+use libdeflater::Decompressor;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// What a gzip member begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Deflate's best ratio: a back-reference of 258 bytes in two bits.
+const BEST_RATIO: u64 = 1032;
+
+/// A file's first bytes and what is known without reading more.
+pub(super) struct Head {
+    /// The first bytes, inflated.
+    pub(super) bytes: Vec<u8>,
+    /// Whether the file is gzip.
+    pub(super) gzip: bool,
+    /// The file's length on disk.
+    pub(super) file_bytes: u64,
+}
+
+/// Where the wanted voxels lie, in bytes of the inflated file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    /// First byte of the first volume.
+    pub(super) offset: u64,
+    /// Bytes of all volumes.
+    pub(super) whole: u64,
+    /// Bytes of the volumes before the wanted one.
+    pub(super) skip: u64,
+}
+
+/// Reads up to `limit` bytes; fewer when the file is shorter.
+///
+/// **Errors** `Io`, and `Format` when a gzip file is damaged before `limit`.
+pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
+    let file = File::open(path).map_err(io(path, "opening"))?;
+    let file_bytes = file
+        .metadata()
+        .map_err(io(path, "reading the length"))?
+        .len();
+    let mut reader = BufReader::new(file);
+    let mut magic = Vec::with_capacity(2);
+    (&mut reader)
+        .take(2)
+        .read_to_end(&mut magic)
+        .map_err(io(path, "reading"))?;
+    let gzip = magic == GZIP;
+    reader.rewind().map_err(io(path, "reading"))?;
+    let mut bytes = Vec::with_capacity(limit as usize);
+    if gzip {
+        let mut inflated = MultiGzDecoder::new(reader).take(limit);
+        if let Err(error) = inflated.read_to_end(&mut bytes) {
+            return Err(damaged(path, bytes.len(), limit, &error));
+        }
+    } else {
+        reader
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(io(path, "reading"))?;
+    }
+    Ok(Head {
+        bytes,
+        gzip,
+        file_bytes,
+    })
+}
+
+/// Holds a promise of `end` bytes against what a file of this length can contain.
+///
+/// **Errors** `Format` naming bytes expected and found.
+pub(super) fn check_length(path: &Path, head: &Head, end: u64) -> Result<(), VolumeError> {
+    let found = head.file_bytes;
+    if !head.gzip && found < end {
+        return Err(format(
+            path,
+            "voxels",
+            format!(
+                "cut off: the header promises a file of {end} bytes, found {found}; copy the file again from its origin"
+            ),
+        ));
+    }
+    if head.gzip && end > found.saturating_mul(BEST_RATIO) {
+        let most = found.saturating_mul(BEST_RATIO);
+        return Err(format(
+            path,
+            "dim",
+            format!(
+                "the header promises {end} bytes, but {found} bytes of gzip hold {most} at most; the header is damaged or the file cut off"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Reads `count` voxels of a block in the file's byte order.
+///
+/// **Errors** `Io`; `Format` when the file is cut off, damaged or too big for memory.
+pub(super) fn voxels<T: Voxel>(
+    path: &Path,
+    block: Block,
+    count: usize,
+) -> Result<Vec<T>, VolumeError> {
+    let head = head(path, 0)?;
+    let end = block.offset.saturating_add(block.whole);
+    check_length(path, &head, end)?;
+    if head.gzip {
+        inflated(path, block, count, end)
+    } else {
+        plain(path, block, count)
+    }
+}
+
+fn plain<T: Voxel>(path: &Path, block: Block, count: usize) -> Result<Vec<T>, VolumeError> {
+    let mut file = File::open(path).map_err(io(path, "opening"))?;
+    file.seek(SeekFrom::Start(block.offset + block.skip))
+        .map_err(io(path, "reading"))?;
+    let mut voxels = zeroed::<T>(path, count)?;
+    file.read_exact(bytemuck::cast_slice_mut(&mut voxels))
+        .map_err(io(path, "reading the voxels"))?;
+    Ok(voxels)
+}
+
+fn inflated<T: Voxel>(
+    path: &Path,
+    block: Block,
+    count: usize,
+    end: u64,
+) -> Result<Vec<T>, VolumeError> {
+    let compressed = std::fs::read(path).map_err(io(path, "reading"))?;
+    let size = size_of::<T>();
+    let all = usize::try_from(end).map_err(|_| too_big(path, end))?;
+    // One buffer for header and voxels: inflating in one shot is twice as fast as in pieces, and
+    // moving the voxels to the front costs a twentieth of it.
+    let mut voxels = zeroed::<T>(path, all.div_ceil(size))?;
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut voxels);
+    let out = &mut bytes[..all];
+    // Several members, bytes after the voxels and damage all end here without a full buffer; the
+    // slower way reads the first two and says what is wrong with the third.
+    if Decompressor::new().gzip_decompress(&compressed, out) != Ok(all) {
+        members(path, &compressed, out)?;
+    }
+    let start = (block.offset + block.skip) as usize;
+    bytes.copy_within(start..start + count * size, 0);
+    voxels.truncate(count);
+    if voxels.capacity() > 2 * count {
+        voxels.shrink_to_fit();
+    }
+    Ok(voxels)
+}
+
+/// Fills `out` from gzip members, each checked to its end; bytes after the last needed member are
+/// ignored.
+fn members(path: &Path, compressed: &[u8], out: &mut [u8]) -> Result<(), VolumeError> {
+    let expected = out.len() as u64;
+    let (mut rest, mut filled) = (compressed, 0);
+    loop {
+        let mut member = GzDecoder::new(rest);
+        loop {
+            match member.read(&mut out[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) => return Err(damaged(path, filled, expected, &error)),
+            }
+        }
+        // The checksum stands behind the member's last byte.
+        if let Err(error) = std::io::copy(&mut member, &mut std::io::sink()) {
+            return Err(damaged(path, filled, expected, &error));
+        }
+        rest = member.into_inner();
+        if filled == out.len() {
+            return Ok(());
+        }
+        if !rest.starts_with(&GZIP) {
+            return Err(cut_off(path, filled, expected));
+        }
+    }
+}
+
+/// A zeroed vector, or an error where `vec!` would end the process.
+fn zeroed<T: Voxel>(path: &Path, count: usize) -> Result<Vec<T>, VolumeError> {
+    bytemuck::allocation::try_zeroed_vec(count)
+        .map_err(|()| too_big(path, count as u64 * size_of::<T>() as u64))
+}
+
+fn too_big(path: &Path, bytes: u64) -> VolumeError {
+    let source = std::io::Error::new(
+        ErrorKind::OutOfMemory,
+        format!("{bytes} bytes are not to be had"),
+    );
+    io(path, "allocating the voxels")(source)
+}
+
+fn cut_off(path: &Path, found: usize, expected: u64) -> VolumeError {
+    format(
+        path,
+        "gzip",
+        format!(
+            "cut off: expected {expected} inflated bytes, found {found}; copy the file again from its origin"
+        ),
+    )
+}
+
+fn damaged(path: &Path, found: usize, expected: u64, error: &std::io::Error) -> VolumeError {
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return if (found as u64) < expected {
+            cut_off(path, found, expected)
+        } else {
+            format(
+                path,
+                "gzip",
+                "cut off: all voxels are there, but not the checksum that proves them; copy the file again from its origin",
+            )
+        };
+    }
+    format(
+        path,
+        "gzip",
+        format!(
+            "damaged after {found} of {expected} inflated bytes ({error}); copy the file again from its origin"
+        ),
+    )
+}

@@ -1,0 +1,92 @@
+//! NIfTI in and out: the only door to `.nii`, `.nii.gz` and `.hdr`/`.img` files.
+//!
+//! NIfTI's order, x fastest, is row-major `[z, y, x]`: decoding needs no transpose. Integers stay
+//! as stored, with slope and intercept in the volume's [`Scaling`].
+//!
+//! What is read, and what is decided on purpose:
+//!
+//! | file | here |
+//! | --- | --- |
+//! | NIfTI-1 and NIfTI-2, both byte orders, single file or pair, gzip or not | read; gzip is known by its first bytes, never by the name |
+//! | 1-D and 2-D files | read; missing axes have one voxel |
+//! | 4-D files | one 3-D volume, chosen by `index`; a fourth axis of length 1 needs no choice |
+//! | affine | sform if its code is above 0, else qform, else pixel sizes with the origin at the centre and x flipped, as nibabel does |
+//! | metres and micrometres | converted to mm |
+//! | `scl_slope` 0, NaN or infinite | no scaling, as the standard says |
+//! | `vox_offset`, extensions | the offset is the truth; whatever lies before it is skipped |
+//! | bytes after the voxels or after the last gzip member | ignored, as nibabel does |
+//! | gzip of several members (bgzip, `pigz -i`, `cat`) | read |
+//! | gzip with a wrong checksum or a cut trailer | refused, though nibabel reads it: damaged voxels would train a model without a word |
+//! | `bitpix` that contradicts `datatype` | refused, though nibabel mends it: one of the two is wrong and nobody knows which |
+//! | NaN affine | refused as no grid |
+//! | RGB, complex, 128-bit floats, 5-D and vectors, ANALYZE 7.5 | unsupported, with a hint |
+//!
+//! No size is believed before the file's own length confirms it: plain files must be as long as
+//! the header promises, gzip files long enough for deflate's best ratio, 1032 to 1.
+
+mod affine;
+mod decode;
+mod header;
+mod inflate;
+mod labels;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use header::{ByteOrder, Header, Layout, Version};
+pub use write::write;
+
+use super::{Scaling, Volume, VolumeError};
+use std::path::{Path, PathBuf};
+
+/// Reads and checks a file's header; of a gzip file only the first kilobytes are inflated.
+///
+/// `path` may name either half of a pair. The voxels are not read, but the file's length is held
+/// against the header, so a truncated plain file is found here.
+///
+/// **Errors** `Io`, `Format`, `Unsupported` or `Grid`, as the module's table says.
+pub fn read_header(path: &Path) -> Result<Header, VolumeError> {
+    header::read(path)
+}
+
+/// Reads one 3-D volume `[z, y, x]` as it is stored, scaling kept beside it.
+///
+/// `index` chooses along the fourth axis (the modalities of Decathlon-style files); of a plain
+/// file only that block is read. A file with one volume takes `None` or `Some(0)`.
+///
+/// **Errors** as [`read_header`]; `Format` when the choice is missing or out of range, when the
+/// voxels are cut off or when the gzip stream is damaged.
+pub fn read(path: &Path, index: Option<usize>) -> Result<Volume, VolumeError> {
+    let header = header::read(path)?;
+    let index = header.choose(path, index)?;
+    decode::volume(&header, index)
+}
+
+/// Reads one label map `[z, y, x]` as u8, or u16 when a class number is above 255.
+///
+/// Labels stored as floats or with a scaling are common: every value must be a whole number from
+/// 0 to 65535 after scaling.
+///
+/// **Errors** as [`read`]; `Format` with the first offending value and its voxel.
+pub fn read_labels(path: &Path, index: Option<usize>) -> Result<Volume, VolumeError> {
+    labels::from_volume(path, read(path, index)?)
+}
+
+/// A breach of the format.
+fn format(path: &Path, field: &'static str, problem: impl Into<String>) -> VolumeError {
+    VolumeError::Format {
+        path: PathBuf::from(path),
+        field,
+        problem: problem.into(),
+    }
+}
+
+/// Adds file and action to a system's error.
+fn io<'a>(path: &'a Path, action: &'static str) -> impl FnOnce(std::io::Error) -> VolumeError + 'a {
+    move |source| VolumeError::Io {
+        path: PathBuf::from(path),
+        action,
+        source,
+    }
+}

@@ -1,0 +1,8 @@
+//! Files made byte by byte, so that no writer of ours vouches for a reader of ours.
+
+mod build;
+mod hostile;
+mod labels;
+mod reading;
+mod speed;
+mod writing;

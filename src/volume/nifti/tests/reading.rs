@@ -1,0 +1,368 @@
+use super::build::{Build, gzip, save};
+use crate::volume::nifti::{ByteOrder, Layout, Version, read, read_header};
+use crate::volume::{Dtype, Scaling, Volume};
+use crate::with_voxel_type;
+use std::path::Path;
+use tempfile::tempdir;
+
+/// Stored numbers as f64.
+fn stored(volume: &Volume) -> Vec<f64> {
+    use crate::volume::Voxel as _;
+    with_voxel_type!(volume.dtype(), T => {
+        volume.as_slice::<T>().unwrap().iter().map(|v| v.to_f64()).collect()
+    })
+}
+
+fn values(path: &Path) -> Vec<f64> {
+    stored(&read(path, None).unwrap())
+}
+
+fn dtypes() -> impl Iterator<Item = Dtype> {
+    Dtype::ALL.into_iter().filter(|&d| d != Dtype::F16)
+}
+
+#[test]
+fn every_type_order_version_and_packing_is_read() {
+    let folder = tempdir().unwrap();
+    let mut read_files = 0;
+    for dtype in dtypes() {
+        for (version, big) in [(1, false), (1, true), (2, false), (2, true)] {
+            for name in ["a.nii", "a.nii.gz"] {
+                // The widest numbers of the type, so that a wrong order or width shows.
+                let unsigned = matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64);
+                let most = match dtype.bytes() {
+                    1 => 100.0,
+                    2 => 30_000.0,
+                    _ => 16_000_000.0,
+                };
+                let sign = if unsigned { 1.0 } else { -1.0 };
+                let build = Build {
+                    version,
+                    big,
+                    values: (0..24).map(|i| sign * (most - f64::from(i))).collect(),
+                    ..Build::new(dtype)
+                };
+                let path = build.save(folder.path(), name);
+                let header = read_header(&path).unwrap();
+                assert_eq!(header.dtype, dtype);
+                assert_eq!(header.gzip, name.ends_with(".gz"));
+                assert_eq!(
+                    header.byte_order,
+                    if big {
+                        ByteOrder::Big
+                    } else {
+                        ByteOrder::Little
+                    }
+                );
+                assert_eq!(
+                    header.version,
+                    if version == 1 {
+                        Version::Nifti1
+                    } else {
+                        Version::Nifti2
+                    }
+                );
+                assert_eq!(header.layout, Layout::Single);
+                assert_eq!(header.descrip, "made by a test");
+                let volume = read(&path, None).unwrap();
+                assert_eq!(
+                    stored(&volume),
+                    build.values,
+                    "{dtype} {version} {big} {name}"
+                );
+                assert_eq!(volume.grid().shape_zyx(), [4, 3, 2]);
+                assert_eq!(volume.grid().rows(), build.srow);
+                assert_eq!(volume.scaling(), Scaling::NONE);
+                read_files += 1;
+            }
+        }
+    }
+    assert_eq!(read_files, 10 * 4 * 2);
+}
+
+#[test]
+fn pairs_are_read_from_either_half_packed_or_not() {
+    let folder = tempdir().unwrap();
+    for (n, (header_name, image_name)) in [
+        ("hdr", "img"),
+        ("hdr.gz", "img.gz"),
+        ("hdr", "img.gz"),
+        ("hdr.gz", "img"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for version in [1, 2] {
+            for offset in [0usize, 32, 7] {
+                let build = Build {
+                    version,
+                    pair: true,
+                    vox_offset: Some(offset as f64),
+                    ..Build::new(Dtype::I16)
+                };
+                let stem = format!("p{n}-{version}-{offset}");
+                let pack = |name: &str, bytes: Vec<u8>| {
+                    if name.ends_with(".gz") {
+                        gzip(&bytes)
+                    } else {
+                        bytes
+                    }
+                };
+                let image = [vec![0xEE; offset], build.voxels()].concat();
+                let header = save(
+                    folder.path(),
+                    &format!("{stem}.{header_name}"),
+                    &pack(header_name, build.header()),
+                );
+                let image = save(
+                    folder.path(),
+                    &format!("{stem}.{image_name}"),
+                    &pack(image_name, image),
+                );
+                for path in [&header, &image] {
+                    assert_eq!(values(path), build.values, "{path:?}");
+                }
+                let found = read_header(&header).unwrap();
+                assert_eq!(
+                    (found.layout, found.gzip),
+                    (Layout::Pair, image_name.ends_with(".gz"))
+                );
+                assert_eq!(found.voxels_path, image);
+            }
+        }
+    }
+}
+
+#[test]
+fn extensions_and_padding_are_skipped_by_the_offset() {
+    let folder = tempdir().unwrap();
+    // An extension of 32 bytes; 64 bytes of padding with extender 0; an extension with padding
+    // behind it; one that claims a size of 0.
+    let mut extension = vec![1, 0, 0, 0, 32, 0, 0, 0, 6, 0, 0, 0];
+    extension.extend([b'x'; 24]);
+    let padding = vec![0; 4 + 64];
+    let both = [extension.clone(), vec![0; 24]].concat();
+    let empty = [vec![1, 0, 0, 0, 0, 0, 0, 0], vec![0xAB; 56]].concat();
+    for gap in [extension, padding, both, empty] {
+        for name in ["e.nii", "e.nii.gz"] {
+            for version in [1, 2] {
+                let build = Build {
+                    version,
+                    gap: gap.clone(),
+                    ..Build::new(Dtype::F32)
+                };
+                assert_eq!(values(&build.save(folder.path(), name)), build.values);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_offset_no_voxel_is_aligned_to_is_honoured() {
+    let folder = tempdir().unwrap();
+    let build = Build {
+        gap: vec![0; 4 + 3],
+        ..Build::new(Dtype::F64)
+    };
+    for name in ["o.nii", "o.nii.gz"] {
+        assert_eq!(values(&build.save(folder.path(), name)), build.values);
+    }
+}
+
+#[test]
+fn scaling_is_kept_beside_integers() {
+    let folder = tempdir().unwrap();
+    let build = Build {
+        slope: 0.5,
+        inter: -3.0,
+        ..Build::new(Dtype::I16)
+    };
+    let volume = read(&build.save(folder.path(), "s.nii"), None).unwrap();
+    assert_eq!(volume.dtype(), Dtype::I16);
+    assert_eq!(
+        volume.scaling(),
+        Scaling {
+            slope: 0.5,
+            intercept: -3.0
+        }
+    );
+    assert_eq!(volume.to_f32()[..4], [-3.0, -2.5, -2.0, -1.5]);
+    for (slope, inter) in [(0.0, 5.0), (f64::NAN, 5.0), (f64::INFINITY, f64::NAN)] {
+        let build = Build {
+            slope,
+            inter,
+            ..Build::new(Dtype::I16)
+        };
+        let volume = read(&build.save(folder.path(), "n.nii"), None).unwrap();
+        assert_eq!(volume.scaling(), Scaling::NONE, "{slope} {inter}");
+    }
+}
+
+#[test]
+fn affine_is_sform_then_qform_then_sizes() {
+    let folder = tempdir().unwrap();
+    let half = std::f64::consts::FRAC_1_SQRT_2;
+    // A quarter turn about z: x to y, y to -x.
+    let mut build = Build {
+        qform_code: 1,
+        quatern: [0.0, 0.0, half],
+        qoffset: [5.0, 6.0, 7.0],
+        ..Build::new(Dtype::U8)
+    };
+    let rows = |build: &Build| {
+        read_header(&build.save(folder.path(), "f.nii"))
+            .unwrap()
+            .grid
+            .rows()
+    };
+    assert_eq!(rows(&build), build.srow);
+    build.sform_code = 0;
+    let close = |found: [[f64; 4]; 3], wanted: [[f64; 4]; 3]| {
+        for (f, w) in found.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((f - w).abs() < 1e-6, "{found:?}");
+        }
+    };
+    // pixdim[0] is 0 in many files and means +1; negative sizes lose their sign; 0 counts as 1.
+    for (pixdim, z) in [
+        ([1.0, 1.0, 2.0, 3.0], 3.0),
+        ([0.0, 1.0, 2.0, 3.0], 3.0),
+        ([-1.0, 1.0, 2.0, 3.0], -3.0),
+        ([0.0, -1.0, -2.0, -3.0], 3.0),
+        ([1.0, 1.0, 2.0, 0.0], 1.0),
+    ] {
+        build.pixdim[..4].copy_from_slice(&pixdim);
+        close(
+            rows(&build),
+            [
+                [0.0, -2.0, 0.0, 5.0],
+                [1.0, 0.0, 0.0, 6.0],
+                [0.0, 0.0, z, 7.0],
+            ],
+        );
+    }
+    build.qform_code = 0;
+    build.pixdim = [1.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, 1.0];
+    close(
+        rows(&build),
+        [
+            [-1.0, 0.0, 0.0, 0.5],
+            [0.0, 2.0, 0.0, -2.0],
+            [0.0, 0.0, 3.0, -4.5],
+        ],
+    );
+}
+
+#[test]
+fn metres_and_micrometres_become_millimetres() {
+    let folder = tempdir().unwrap();
+    for (units, mm) in [(0, 1.0), (2, 1.0), (2 | 8, 1.0), (1, 1000.0), (3, 0.001)] {
+        let build = Build {
+            units,
+            ..Build::new(Dtype::U8)
+        };
+        let grid = read_header(&build.save(folder.path(), "u.nii"))
+            .unwrap()
+            .grid;
+        assert!((grid.spacing_mm()[2] - 3.0 * mm).abs() < 1e-9);
+        assert!((grid.rows()[2][3] - 30.5 * mm).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn missing_axes_have_one_voxel() {
+    let folder = tempdir().unwrap();
+    for (dim, shape) in [
+        // What lies behind dim[0] axes is not believed.
+        ([2, 4, 6, 0, -1, 9, 9, 9], [1, 6, 4]),
+        ([1, 24, 0, 0, 0, 0, 0, 0], [1, 1, 24]),
+        ([4, 2, 3, 4, 1, 0, 0, 0], [4, 3, 2]),
+        ([7, 2, 3, 4, 1, 1, 1, 1], [4, 3, 2]),
+    ] {
+        let build = Build {
+            dim,
+            ..Build::new(Dtype::I32)
+        };
+        let volume = read(&build.save(folder.path(), "d.nii"), None).unwrap();
+        assert_eq!(volume.grid().shape_zyx(), shape);
+        assert_eq!(stored(&volume), build.values);
+    }
+}
+
+#[test]
+fn one_volume_of_a_4d_file_is_chosen() {
+    let folder = tempdir().unwrap();
+    for name in ["m.nii", "m.nii.gz"] {
+        for big in [false, true] {
+            let build = Build {
+                big,
+                dim: [4, 2, 3, 2, 3, 1, 1, 1],
+                values: (0..36).map(f64::from).collect(),
+                ..Build::new(Dtype::I16)
+            };
+            let path = build.save(folder.path(), name);
+            assert_eq!(read_header(&path).unwrap().volumes, 3);
+            for index in 0..3 {
+                let volume = read(&path, Some(index)).unwrap();
+                assert_eq!(stored(&volume), build.values[12 * index..12 * (index + 1)]);
+            }
+            let none = read(&path, None).unwrap_err().to_string();
+            assert!(
+                none.ends_with(
+                    "dim: a 4-D file with 3 volumes; choose one with an index from 0 to 2"
+                ),
+                "{none}"
+            );
+            let far = read(&path, Some(3)).unwrap_err().to_string();
+            assert!(
+                far.ends_with("dim: volume 3 was asked for, but the file has 3, counted from 0"),
+                "{far}"
+            );
+        }
+    }
+}
+
+#[test]
+fn gzip_is_known_by_its_bytes_not_by_the_name() {
+    let folder = tempdir().unwrap();
+    let build = Build::new(Dtype::U16);
+    let zipped = save(folder.path(), "zipped.nii", &gzip(&build.bytes()));
+    let plain = save(folder.path(), "plain.nii.gz", &build.bytes());
+    assert_eq!(values(&zipped), build.values);
+    assert_eq!(values(&plain), build.values);
+}
+
+#[test]
+fn gzip_members_are_joined_and_the_rest_ignored() {
+    let folder = tempdir().unwrap();
+    let build = Build::new(Dtype::F32);
+    let bytes = build.bytes();
+    let members = |cuts: &[usize]| -> Vec<u8> {
+        let edges = [&[0], cuts, &[bytes.len()]].concat();
+        edges
+            .windows(2)
+            .flat_map(|w| gzip(&bytes[w[0]..w[1]]))
+            .collect()
+    };
+    let more = [bytes.clone(), vec![9; 100]].concat();
+    for (name, file) in [
+        ("cut inside the header", members(&[100])),
+        ("cut inside the voxels", members(&[370, 371])),
+        ("empty members between", members(&[352, 352, 352])),
+        ("bytes behind the voxels", gzip(&more)),
+        (
+            "zeros behind the member",
+            [gzip(&bytes), vec![0; 512]].concat(),
+        ),
+        (
+            "rubbish behind the member",
+            [gzip(&bytes), b"rubbish".to_vec()].concat(),
+        ),
+        (
+            "rubbish behind two members",
+            [members(&[400]), b"rubbish".to_vec()].concat(),
+        ),
+    ] {
+        let path = save(folder.path(), "g.nii.gz", &file);
+        assert_eq!(values(&path), build.values, "{name}");
+    }
+}
