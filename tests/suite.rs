@@ -1,3 +1,8 @@
-//! Integration tests.
+//! Integration tests: one binary, because each would link the query engine again.
 
 mod contract;
+mod diagnostics;
+mod floors;
+mod pipelines;
+mod resume;
+mod schemas;
