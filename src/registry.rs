@@ -1,6 +1,13 @@
 //! The list of every step a pipeline may name; the only file that names them all.
 
 use crate::plan::entry::StageEntry;
+use crate::stage::intensity::contrast::Contrast;
+use crate::stage::intensity::gamma::Gamma;
+use crate::stage::intensity::gaussian_noise::GaussianNoise;
+use crate::stage::intensity::scale_intensity::ScaleIntensity;
+use crate::stage::intensity::shift_intensity::ShiftIntensity;
+use crate::stage::intensity::window::Window;
+use crate::stage::intensity::zscore::Zscore;
 use crate::stage::shuffle::Shuffle;
 use crate::stage::spatial::{
     crop_foreground::CropForeground, flip::Flip, orient::Orient, pad::Pad, patch::Patch,
@@ -17,4 +24,11 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::augment::<Patch>(),
     StageEntry::augment::<Flip>(),
     StageEntry::augment::<Rotate90>(),
+    StageEntry::stage::<Window>(),
+    StageEntry::stage::<Zscore>(),
+    StageEntry::augment::<ScaleIntensity>(),
+    StageEntry::augment::<ShiftIntensity>(),
+    StageEntry::augment::<Contrast>(),
+    StageEntry::augment::<Gamma>(),
+    StageEntry::augment::<GaussianNoise>(),
 ];

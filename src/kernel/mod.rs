@@ -3,3 +3,6 @@
 pub mod region;
 pub mod reorient;
 pub mod sample;
+pub mod math;
+pub mod moments;
+pub mod noise;

@@ -1,1 +1,128 @@
 //! Steps that change values and leave labels alone.
+//!
+//! All of them leave the images they change as f32. Augmentations change every voxel of an image,
+//! background and padding included; where that matters, normalise so that background is told apart
+//! by its value ([`zscore`] does).
+//!
+//! Every modality draws its own values, for missing modalities too, so that leaving one out changes
+//! no other. Draws are f32: their JSON text gives back the same bits.
+
+pub mod contrast;
+pub mod gamma;
+pub mod gaussian_noise;
+pub mod scale_intensity;
+pub mod shift_intensity;
+pub mod window;
+pub mod zscore;
+
+use super::{EdgeSchema, StageError};
+use crate::draw::{SampleRng, check_probability};
+use crate::volume::{Dtype, Role, Row};
+use std::collections::BTreeMap;
+
+/// What was drawn for each modality that is changed.
+pub type PerModality<T> = BTreeMap<String, T>;
+
+/// Largest magnitude of a parameter that is multiplied with or added to voxels.
+const LARGEST: f64 = 1e6;
+
+fn selects(modalities: Option<&[String]>, name: &str) -> bool {
+    modalities.is_none_or(|named| named.iter().any(|n| n == name))
+}
+
+/// Schema after a step that always runs: the images it changes are f32.
+///
+/// **Errors** when `modalities` is empty or names one that does not arrive.
+fn check_modalities(
+    input: &EdgeSchema,
+    modalities: Option<&[String]>,
+) -> Result<EdgeSchema, String> {
+    if modalities.is_some_and(<[String]>::is_empty) {
+        return Err("`modalities` is empty; name at least one or leave it out".to_owned());
+    }
+    input.check_modalities(modalities)?;
+    Ok(input.map(|c| {
+        if c.role == Role::Image && selects(modalities, &c.name) {
+            c.dtype = Some(Dtype::F32);
+        }
+    }))
+}
+
+/// Schema after a step that runs with probability `p`: images that arrive as integers are f32 in
+/// some rows only, unless `p` is 0 or 1.
+///
+/// **Errors** as [`check_modalities`], and when `p` is no probability.
+fn check_augment(
+    input: &EdgeSchema,
+    p: f64,
+    modalities: Option<&[String]>,
+) -> Result<EdgeSchema, String> {
+    check_probability(p)?;
+    let mut changed = check_modalities(input, modalities)?;
+    for (after, before) in changed.channels.iter_mut().zip(&input.channels) {
+        if p < 1.0 && after.dtype != before.dtype {
+            after.dtype = if p > 0.0 { None } else { before.dtype };
+        }
+    }
+    Ok(changed)
+}
+
+/// With probability `p` one draw for each selected modality that is present.
+fn draw_each<T>(
+    rng: &mut SampleRng,
+    p: f64,
+    modalities: Option<&[String]>,
+    row: &Row,
+    mut one: impl FnMut(&mut SampleRng) -> T,
+) -> Option<PerModality<T>> {
+    if !rng.chance(p) {
+        return None;
+    }
+    let mut drawn = PerModality::new();
+    for image in &row.images {
+        let value = one(rng);
+        if image.volume.is_some() && selects(modalities, &image.name) {
+            drawn.insert(image.name.clone(), value);
+        }
+    }
+    (!drawn.is_empty()).then_some(drawn)
+}
+
+/// Changes the values of every image that has a draw.
+///
+/// **Errors** when the draw is of an image that the row lacks.
+fn apply_each<T>(
+    drawn: &PerModality<T>,
+    mut row: Row,
+    mut change: impl FnMut(&T, &mut [f32]),
+) -> Result<Row, StageError> {
+    for (name, value) in drawn {
+        let image = row.images.iter_mut().find(|c| &c.name == name);
+        let Some((image, volume)) = image.and_then(|c| c.volume.take().map(|v| (c, v))) else {
+            return Err(StageError::input(format!(
+                "the draw is of modality `{name}`, which this row lacks; replay it on the row it was made for"
+            )));
+        };
+        image.volume = Some(volume.map_f32(|voxels| change(value, voxels)));
+    }
+    Ok(row)
+}
+
+/// Changes the values of every selected image; labels and other images stay as they are.
+fn map_each(
+    mut row: Row,
+    modalities: Option<&[String]>,
+    mut change: impl FnMut(&mut [f32]),
+) -> Row {
+    for image in &mut row.images {
+        if selects(modalities, &image.name)
+            && let Some(volume) = image.volume.take()
+        {
+            image.volume = Some(volume.map_f32(&mut change));
+        }
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! Mean, standard deviation and extremes of voxels, added up in f64 in an order that never changes.
+
+use pulp::Arch;
+
+/// Partial sums side by side: enough for the widest registers, and part of the result's definition.
+const LANES: usize = 16;
+
+/// Mean and spread of the voxels that were counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moments {
+    /// How many voxels were counted.
+    pub count: usize,
+    /// Their mean; 0 without voxels.
+    pub mean: f64,
+    /// Their standard deviation, divided by the count (not count - 1); 0 without voxels.
+    pub sd: f64,
+}
+
+/// Moments of the voxels for which `keep` holds.
+///
+/// **Law** two passes: the mean first, then the mean squared distance from it.
+pub fn moments(values: &[f32], keep: impl Fn(f32) -> bool + Copy) -> Moments {
+    let count = sum(values, |v| f64::from(u8::from(keep(v))));
+    if count == 0.0 {
+        return Moments {
+            count: 0,
+            mean: 0.0,
+            sd: 0.0,
+        };
+    }
+    let mean = sum(values, |v| if keep(v) { f64::from(v) } else { 0.0 }) / count;
+    let square = sum(values, |v| {
+        let distance = f64::from(v) - mean;
+        if keep(v) { distance * distance } else { 0.0 }
+    });
+    Moments {
+        count: count as usize,
+        mean,
+        sd: (square / count).sqrt(),
+    }
+}
+
+/// Smallest and largest finite voxel; `None` where no voxel is finite.
+pub fn finite_bounds(values: &[f32]) -> Option<[f32; 2]> {
+    let bounds = Arch::new().dispatch(|| {
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        for chunk in values.chunks(LANES) {
+            for ((v, low), high) in chunk.iter().zip(&mut low).zip(&mut high) {
+                let finite = v.is_finite();
+                *low = if finite & (*v < *low) { *v } else { *low };
+                *high = if finite & (*v > *high) { *v } else { *high };
+            }
+        }
+        [
+            low.into_iter().fold(f32::INFINITY, f32::min),
+            high.into_iter().fold(f32::NEG_INFINITY, f32::max),
+        ]
+    });
+    (bounds[0] <= bounds[1]).then_some(bounds)
+}
+
+fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
+    Arch::new().dispatch(|| {
+        let mut lanes = [0f64; LANES];
+        let (whole, rest) = values.as_chunks::<LANES>();
+        for chunk in whole {
+            for (lane, v) in lanes.iter_mut().zip(chunk) {
+                *lane += term(*v);
+            }
+        }
+        for (lane, v) in lanes.iter_mut().zip(rest) {
+            *lane += term(*v);
+        }
+        lanes.iter().sum()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_agree_with_their_definition() {
+        let values: Vec<f32> = (0..1003)
+            .map(|i| ((i * 37) % 101) as f32 - 20.0 + 1e4)
+            .collect();
+        let n = values.len() as f64;
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+        let square = values.iter().map(|v| (f64::from(*v) - mean).powi(2));
+        let sd = (square.sum::<f64>() / n).sqrt();
+        let found = moments(&values, |_| true);
+        assert_eq!(found.count, 1003);
+        assert!((found.mean - mean).abs() < 1e-9 && (found.sd - sd).abs() < 1e-9);
+    }
+
+    #[test]
+    fn voxels_that_are_not_finite_are_left_out() {
+        let values = [f32::NAN, 2.0, f32::INFINITY, 4.0, f32::NEG_INFINITY];
+        let found = moments(&values, f32::is_finite);
+        assert_eq!((found.count, found.mean, found.sd), (2, 3.0, 1.0));
+        assert_eq!(finite_bounds(&values), Some([2.0, 4.0]));
+        assert_eq!(finite_bounds(&[f32::NAN]), None);
+        assert_eq!(moments(&[], |_| true).count, 0);
+    }
+}
