@@ -1,24 +1,15 @@
 //! Writes `schemas/`: the JSON Schema of a pipeline file and the columns of every table.
 
-use crate::plan::entry::StageEntry;
+pub mod stage;
+
+pub use stage::stage_schema;
+
 use crate::plan::pipeline::{PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection};
 use crate::registry::STAGES;
 use crate::sink::TABLES;
 use crate::source::SourceSpec;
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
-
-/// JSON Schema of one stage's parameters.
-pub fn stage_schema(entry: &StageEntry) -> Value {
-    let mut generator = SchemaGenerator::default();
-    let schema = (entry.schema)(&mut generator);
-    let mut value = Value::from(schema);
-    let definitions = generator.take_definitions(true);
-    if !definitions.is_empty() {
-        value["$defs"] = definitions.into();
-    }
-    value
-}
 
 /// JSON Schema of a pipeline file, for editors.
 pub fn pipeline_schema() -> Value {

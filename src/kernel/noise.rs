@@ -51,7 +51,6 @@ fn box_muller(words: &[u32; BLOCK], normals: &mut [f32; BLOCK]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::hint::black_box;
 
     fn noise(count: usize, seed: u64) -> Vec<f32> {
         let mut values = vec![0f32; count];
@@ -107,28 +106,5 @@ mod tests {
     fn first_voxels_never_change() {
         let bits: Vec<u32> = noise(3, 1).iter().map(|v| v.to_bits()).collect();
         assert_eq!(bits, [1_047_741_240, 3_188_808_656, 1_023_346_230]);
-    }
-
-    #[test]
-    #[ignore = "prints a speed"]
-    fn speed() {
-        let cpu = || -> f64 {
-            let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-            text.split(' ').next().unwrap().parse::<f64>().unwrap() * 1e-9
-        };
-        let mut values = vec![0f32; 128 * 128 * 128];
-        for round in 0..4 {
-            let start = cpu();
-            for seed in 0..20 {
-                add_normal(black_box(&mut values), 0.1, seed);
-            }
-            let rate = 20.0 * values.len() as f64 / 1e6 / (cpu() - start);
-            let start = cpu();
-            let mut stream = ChaCha8Rng::from_seed([0; 32]);
-            (0..20)
-                .for_each(|_| stream.fill_bytes(bytemuck::cast_slice_mut(black_box(&mut values))));
-            let bulk = 20.0 * values.len() as f64 / 1e6 / (cpu() - start);
-            eprintln!("{round}: {rate:.0} Mvoxel/s; key stream alone {bulk:.0}");
-        }
     }
 }

@@ -1,0 +1,321 @@
+//! `stages`: what steps there are, or everything about one of them.
+
+use crate::plan::entry::{Kind, StageEntry};
+use crate::registry::STAGES;
+use crate::schema::stage_schema;
+use crate::spec::node::suggest;
+use serde_json::Value;
+use std::io::{self, Write};
+
+const WIDTH: usize = 96;
+
+/// Writes a table of all steps, or one step's description, parameters and example.
+///
+/// Returns whether the step was found; if not, the nearest name has been written.
+/// **Errors** those of `out`.
+pub fn stages(name: Option<&str>, out: &mut dyn Write) -> io::Result<bool> {
+    let Some(name) = name else {
+        table(out)?;
+        return Ok(true);
+    };
+    match STAGES.iter().find(|entry| entry.name == name) {
+        Some(entry) => page(entry, out).map(|()| true),
+        None => {
+            let names: Vec<&str> = STAGES.iter().map(|entry| entry.name).collect();
+            writeln!(out, "unknown stage `{name}`; {}", suggest(name, &names))?;
+            Ok(false)
+        }
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Stage => "stage",
+        Kind::Augment => "augment",
+        Kind::Order => "order",
+    }
+}
+
+fn table(out: &mut dyn Write) -> io::Result<()> {
+    let longest = STAGES.iter().map(|e| e.name.len()).max().unwrap_or(0);
+    for entry in STAGES {
+        let schema = stage_schema(entry);
+        let (name, kind) = (entry.name, kind(entry.kind));
+        let summary = first_sentence(text(&schema, "description"));
+        writeln!(out, "{name:longest$}  {kind:7}  {summary}")?;
+    }
+    Ok(())
+}
+
+fn page(entry: &StageEntry, out: &mut dyn Write) -> io::Result<()> {
+    let schema = stage_schema(entry);
+    writeln!(out, "{} ({})\n", entry.name, kind(entry.kind))?;
+    wrap(text(&schema, "description"), "", out)?;
+    if let Some(properties) = schema["properties"].as_object() {
+        writeln!(out, "\nParameters:")?;
+        let required = schema["required"].as_array().map_or(&[][..], Vec::as_slice);
+        for (name, property) in properties {
+            let default = match property.get("default") {
+                _ if required.iter().any(|r| r == name) => "required".to_owned(),
+                None | Some(Value::Null) => "optional".to_owned(),
+                Some(value) => format!("default {}", yaml(value)),
+            };
+            writeln!(out, "\n  {name}: {}; {default}", type_of(property, &schema))?;
+            wrap(text(property, "description"), "      ", out)?;
+            for (value, meaning) in choices(property, &schema) {
+                wrap(&format!("- {}: {meaning}", yaml(value)), "      ", out)?;
+            }
+        }
+    }
+    writeln!(out, "\nExample:\n")?;
+    match entry.example.trim_end().split_once('\n') {
+        None => writeln!(out, "  - {}: {}", entry.name, entry.example.trim_end()),
+        Some(_) => {
+            writeln!(out, "  - {}:", entry.name)?;
+            let mut lines = entry.example.trim_end().lines();
+            lines.try_for_each(|line| writeln!(out, "      {line}"))
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// The first paragraph up to its first full stop.
+fn first_sentence(description: &str) -> String {
+    let paragraph = description.split("\n\n").next().unwrap_or_default();
+    let line = paragraph.replace('\n', " ");
+    let end = line.find(". ").map_or(line.len(), |stop| stop + 1);
+    line[..end].to_owned()
+}
+
+/// Follows `$ref` into `$defs`.
+fn resolve<'a>(node: &'a Value, root: &'a Value) -> &'a Value {
+    let target = text(node, "$ref").strip_prefix("#/$defs/");
+    target.map_or(node, |name| &root["$defs"][name])
+}
+
+/// Alternatives of a type, `null` left out: it only says that the field may be missing.
+fn alternatives<'a>(node: &'a Value, root: &'a Value) -> Vec<&'a Value> {
+    let node = resolve(node, root);
+    let list = node["anyOf"]
+        .as_array()
+        .or_else(|| node["oneOf"].as_array());
+    list.map_or_else(
+        || vec![node],
+        |list| {
+            let present = list.iter().filter(|n| n["type"] != "null");
+            present.flat_map(|n| alternatives(n, root)).collect()
+        },
+    )
+}
+
+/// The named values of a choice with the meaning of each, where they have one.
+fn choices<'a>(node: &'a Value, root: &'a Value) -> Vec<(&'a Value, String)> {
+    let named = alternatives(node, root).into_iter();
+    named
+        .filter_map(|n| Some((n.get("const")?, text(n, "description").replace('\n', " "))))
+        .filter(|(_, meaning)| !meaning.is_empty())
+        .collect()
+}
+
+/// A type as one would say it: `number or [number, number] or { choice: list of number }`.
+fn type_of(node: &Value, root: &Value) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for node in alternatives(node, root) {
+        let name = simple_type(node, root);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(" or ")
+}
+
+fn simple_type(node: &Value, root: &Value) -> String {
+    if let Some(value) = node.get("const") {
+        return yaml(value);
+    }
+    if let Some(values) = node["enum"].as_array() {
+        let shown = values.iter().filter(|v| !v.is_null()).map(yaml);
+        return shown.collect::<Vec<_>>().join(" or ");
+    }
+    let name = match &node["type"] {
+        Value::Array(names) => {
+            let present = names.iter().filter_map(Value::as_str);
+            present
+                .filter(|n| *n != "null")
+                .collect::<Vec<_>>()
+                .join(" or ")
+        }
+        name => name.as_str().unwrap_or("any value").to_owned(),
+    };
+    match name.as_str() {
+        "array" => array_type(node, root),
+        "object" => match node["properties"].as_object() {
+            Some(fields) => {
+                let field =
+                    |(name, node): (&String, &Value)| format!("{name}: {}", type_of(node, root));
+                format!(
+                    "{{ {} }}",
+                    fields.iter().map(field).collect::<Vec<_>>().join(", ")
+                )
+            }
+            None => match &node["additionalProperties"] {
+                value @ Value::Object(_) => format!("map of {}", type_of(value, root)),
+                _ => "map".to_owned(),
+            },
+        },
+        "string" => "text".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "integer" => "whole number".to_owned(),
+        _ => name,
+    }
+}
+
+fn array_type(node: &Value, root: &Value) -> String {
+    let item = type_of(&node["items"], root);
+    match (node["minItems"].as_u64(), node["maxItems"].as_u64()) {
+        (Some(least), Some(most)) if least == most && least <= 4 => {
+            format!("[{}]", vec![item; least as usize].join(", "))
+        }
+        _ => format!("list of {item}"),
+    }
+}
+
+/// A JSON value as one writes it in YAML.
+fn yaml(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            format!(
+                "[{}]",
+                items.iter().map(yaml).collect::<Vec<_>>().join(", ")
+            )
+        }
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| format!("{name}: {}", yaml(value));
+            format!(
+                "{{ {} }}",
+                fields.iter().map(field).collect::<Vec<_>>().join(", ")
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Writes paragraphs broken at [`WIDTH`] columns, without Markdown's bold; list items keep lines of their own.
+fn wrap(description: &str, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    let mut line = String::new();
+    for source in description.lines() {
+        let source = source.replace("**", "");
+        let blank = source.trim().is_empty();
+        if blank || source.trim_start().starts_with("- ") {
+            flush(&mut line, indent, out)?;
+        }
+        if blank {
+            writeln!(out)?;
+        }
+        for word in source.split_whitespace() {
+            let width = indent.len() + line.chars().count() + 1 + word.chars().count();
+            if !line.is_empty() && width > WIDTH {
+                flush(&mut line, indent, out)?;
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    flush(&mut line, indent, out)
+}
+
+fn flush(line: &mut String, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    if !line.is_empty() {
+        writeln!(out, "{indent}{line}")?;
+        line.clear();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(name: Option<&str>) -> (bool, String) {
+        let mut out = Vec::new();
+        let found = stages(name, &mut out).unwrap();
+        (found, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn the_table_has_every_stage_with_a_summary() {
+        let (found, table) = written(None);
+        assert!(found);
+        assert_eq!(table.lines().count(), STAGES.len());
+        for (line, entry) in table.lines().zip(STAGES) {
+            assert!(
+                line.starts_with(entry.name) && line.ends_with('.'),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_says_type_default_and_meaning_of_every_parameter() {
+        let (found, page) = written(Some("gaussian_noise"));
+        assert!(found);
+        let range =
+            "  std: number or [number, number] or { choice: list of number }; default [0.0, 0.1]\n";
+        assert!(page.contains(range), "{page}");
+        assert!(
+            page.contains("  p: number; default 0.15\n      Probability"),
+            "{page}"
+        );
+        assert!(
+            page.contains("  modalities: list of text; optional\n"),
+            "{page}"
+        );
+        assert!(
+            page.ends_with("  - gaussian_noise: { std: [0.0, 0.1], p: 0.15 }\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("deviation.\n\nLaw `v' = v + std * n`"),
+            "{page}"
+        );
+        let (_, page) = written(Some("window"));
+        assert!(
+            page.contains("  range: [number, number]; required\n"),
+            "{page}"
+        );
+        let (_, page) = written(Some("zscore"));
+        assert!(
+            page.contains("  foreground: above_min or nonzero or all; default above_min\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("      - nonzero: Voxels that are not 0"),
+            "{page}"
+        );
+        for entry in STAGES {
+            let (_, page) = written(Some(entry.name));
+            assert!(
+                page.lines().all(|l| l.chars().count() <= WIDTH + 20),
+                "{page}"
+            );
+            assert!(!page.contains("any value"), "{page}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_stage_gets_the_nearest_name() {
+        assert_eq!(
+            written(Some("zscroe")),
+            (
+                false,
+                "unknown stage `zscroe`; did you mean `zscore`?\n".to_owned()
+            )
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! What every registered step promises. New steps are covered as soon as they are registered.
+//!
+//! A step's example must run on the phantom (modalities `ct` and `mr`, one label map, 12 x 10 x 8
+//! voxels). Steps whose file lies in `src/stage/intensity/` also promise to leave labels alone.
+
+mod phantom;
+mod prints;
+
+use phantom::{edge, odd_rows, subject, subject_without_mr};
+use prints::{all_prints, print, voxels};
+use std::path::Path;
+use voxstream::plan::entry::{Kind, StageEntry};
+use voxstream::registry::STAGES;
+use voxstream::schema::stage_schema;
+use voxstream::spec::node::Document;
+use voxstream::stage::{AnyStage, ChannelSchema};
+use voxstream::volume::{Role, Row};
+
+const SEED: u64 = 20;
+
+/// Reads parameters as a pipeline would; JSON is YAML too.
+fn parse(entry: &StageEntry, text: &str) -> Box<dyn AnyStage> {
+    let document = Document::parse(text).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+    (entry.parse)(document.root()).unwrap_or_else(|e| panic!("{}: {text}: {e:?}", entry.name))
+}
+
+fn example(entry: &StageEntry) -> Box<dyn AnyStage> {
+    parse(entry, entry.example)
+}
+
+/// The example with another probability; `None` for steps without `p`.
+fn with_p(entry: &StageEntry, p: f64) -> Option<Box<dyn AnyStage>> {
+    let mut parameters = example(entry).to_json();
+    parameters.get("p")?;
+    parameters["p"] = p.into();
+    Some(parse(entry, &parameters.to_string()))
+}
+
+/// The example as it runs on every row, where that can be asked for.
+fn certain(entry: &StageEntry) -> Box<dyn AnyStage> {
+    with_p(entry, 1.0).unwrap_or_else(|| example(entry))
+}
+
+fn run(stage: &dyn AnyStage, seed: u64, row: Row) -> Vec<Row> {
+    let subject = row.subject.clone();
+    let path = format!("stages[0].{}", stage.name());
+    let result = stage.run(&path, seed, row);
+    result.unwrap_or_else(|e| panic!("{} on {subject}: {e}", stage.name()))
+}
+
+#[test]
+fn names_are_unique_snake_case() {
+    let mut names: Vec<&str> = STAGES.iter().map(|e| e.name).collect();
+    let is_snake = |n: &&str| {
+        n.chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    assert!(names.iter().all(is_snake), "{names:?}");
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+}
+
+#[test]
+fn examples_parse_and_parameters_survive_json() {
+    for entry in STAGES {
+        let stage = example(entry);
+        assert_eq!(stage.name(), entry.name);
+        assert_eq!(
+            stage.is_random(),
+            entry.kind == Kind::Augment,
+            "{}",
+            entry.name
+        );
+        let parameters = stage.to_json();
+        let again = parse(entry, &parameters.to_string()).to_json();
+        assert_eq!(again, parameters, "{}", entry.name);
+    }
+}
+
+#[test]
+fn every_step_and_every_parameter_is_documented() {
+    for entry in STAGES {
+        let schema = stage_schema(entry);
+        let mut missing = Vec::new();
+        undocumented(entry.name, &schema, &mut missing);
+        assert!(missing.is_empty(), "no doc comment: {missing:?}");
+        let description = schema["description"].as_str().unwrap_or_default();
+        assert!(!description.trim().is_empty(), "{}", entry.name);
+        assert_eq!(
+            schema["additionalProperties"], false,
+            "{}: deny_unknown_fields",
+            entry.name
+        );
+    }
+}
+
+/// Properties without a description, here and in the types they refer to.
+fn undocumented(path: &str, node: &serde_json::Value, missing: &mut Vec<String>) {
+    match node {
+        serde_json::Value::Object(fields) => {
+            let properties = fields.get("properties").and_then(|p| p.as_object());
+            for (name, property) in properties.into_iter().flatten() {
+                let text = property["description"].as_str().unwrap_or_default();
+                if text.trim().is_empty() {
+                    missing.push(format!("{path}.{name}"));
+                }
+            }
+            for (name, child) in fields.iter().filter(|(name, _)| *name != "examples") {
+                undocumented(&format!("{path}/{name}"), child, missing);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            items
+                .iter()
+                .for_each(|item| undocumented(path, item, missing));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn rows_are_what_the_plan_said() {
+    for entry in STAGES {
+        let stages = [Some(example(entry)), with_p(entry, 1.0), with_p(entry, 0.0)];
+        for stage in stages.into_iter().flatten() {
+            let planned = stage.check(&edge()).unwrap_or_else(|e| {
+                panic!("{}: the example does not suit the phantom: {e}", entry.name)
+            });
+            for row in [subject("a"), subject_without_mr("b")] {
+                let present = row.images[1].volume.is_some();
+                let rows = run(stage.as_ref(), SEED, row);
+                if let Some(count) = planned.rows_per_subject {
+                    assert_eq!(rows.len(), count as usize, "{}", entry.name);
+                }
+                for row in &rows {
+                    agree(entry.name, &planned.channels, row);
+                    let mr = row.images.iter().find(|c| c.name == "mr").unwrap();
+                    assert_eq!(mr.volume.is_some(), present, "{}: mr", entry.name);
+                }
+            }
+        }
+    }
+}
+
+fn agree(stage: &str, planned: &[ChannelSchema], row: &Row) {
+    let images = planned.iter().filter(|c| c.role == Role::Image).count();
+    assert_eq!(row.images.len(), images, "{stage}: images");
+    assert_eq!(row.labels.len(), planned.len() - images, "{stage}: labels");
+    for (plan, channel) in planned.iter().zip(row.images.iter().chain(&row.labels)) {
+        let column = format!("{stage}: {}", plan.column());
+        assert_eq!(plan.name, channel.name, "{column}");
+        let Some(volume) = &channel.volume else {
+            continue;
+        };
+        let grid = volume.grid();
+        assert_eq!(
+            plan.dtype.unwrap_or(volume.dtype()),
+            volume.dtype(),
+            "{column}"
+        );
+        assert_eq!(
+            plan.shape_xyz.unwrap_or(grid.shape_xyz()),
+            grid.shape_xyz(),
+            "{column}"
+        );
+        let orientation = plan.orientation.clone();
+        assert_eq!(
+            orientation.unwrap_or(grid.orientation()),
+            grid.orientation(),
+            "{column}"
+        );
+        let spacing = grid.spacing_mm();
+        for (plan, found) in plan.spacing_mm.unwrap_or(spacing).iter().zip(spacing) {
+            assert!(
+                (plan / found - 1.0).abs() < 1e-6,
+                "{column}: {plan} mm, found {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_depend_on_the_key_alone() {
+    for entry in STAGES {
+        let names = ["a", "b", "c"];
+        let (one, other) = (certain(entry), certain(entry));
+        let forwards: Vec<_> = names
+            .iter()
+            .map(|n| all_prints(&run(one.as_ref(), SEED, subject(n))))
+            .collect();
+        let mut backwards = Vec::new();
+        for name in names.iter().rev() {
+            let _ = run(other.as_ref(), SEED + 1, subject("unrelated"));
+            backwards.push(all_prints(&run(other.as_ref(), SEED, subject(name))));
+        }
+        backwards.reverse();
+        assert_eq!(forwards, backwards, "{}", entry.name);
+        let threads = std::thread::scope(|scope| {
+            let start = |n: &'static str| {
+                let one = one.as_ref();
+                scope.spawn(move || all_prints(&run(one, SEED, subject(n))))
+            };
+            let running: Vec<_> = names.into_iter().map(start).collect();
+            let done = running.into_iter().map(|t| t.join().unwrap());
+            done.collect::<Vec<_>>()
+        });
+        assert_eq!(forwards, threads, "{}", entry.name);
+    }
+}
+
+#[test]
+fn other_keys_draw_otherwise() {
+    for entry in STAGES.iter().filter(|e| e.kind == Kind::Augment) {
+        // A step that draws nothing but whether it runs varies in the example, not at p = 1.
+        let stages = [certain(entry), example(entry)];
+        let vary = |change: fn(&mut Row, u32)| {
+            stages.iter().any(|stage| {
+                let draws_at = |i| {
+                    let mut row = subject("a");
+                    change(&mut row, i);
+                    let rows = run(stage.as_ref(), SEED, row);
+                    let draws = rows
+                        .iter()
+                        .map(|r| r.draws.iter().map(|d| d.draw.to_string()));
+                    draws.map(Iterator::collect).collect::<Vec<Vec<_>>>()
+                };
+                (1..32).any(|i| draws_at(i) != draws_at(0))
+            })
+        };
+        assert!(
+            vary(|row, i| row.epoch = u64::from(i)),
+            "{}: epoch",
+            entry.name
+        );
+        assert!(vary(|row, i| row.sample = i), "{}: sample", entry.name);
+        assert!(
+            vary(|row, i| row.subject = format!("a{i}")),
+            "{}: subject",
+            entry.name
+        );
+    }
+}
+
+#[test]
+fn replaying_the_record_gives_the_same_bytes() {
+    for entry in STAGES {
+        let stage = certain(entry);
+        for input in [subject("a"), subject_without_mr("b")] {
+            for row in run(stage.as_ref(), SEED, input.clone()) {
+                let Some(record) = row.draws.last() else {
+                    let replayed = stage.replay(&serde_json::Value::Null, input.clone());
+                    assert!(
+                        replayed.is_err() || entry.kind == Kind::Augment,
+                        "{}",
+                        entry.name
+                    );
+                    continue;
+                };
+                // Records are kept as text.
+                let text = record.draw.to_string();
+                let draw = serde_json::from_str(&text).unwrap();
+                let mut before = input.clone();
+                before.sample = row.sample;
+                let replayed = stage.replay(&draw, before).unwrap();
+                assert_eq!(voxels(&replayed), voxels(&row), "{}: {text}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn probability_zero_changes_nothing() {
+    for entry in STAGES {
+        let Some(stage) = with_p(entry, 0.0) else {
+            continue;
+        };
+        for row in run(stage.as_ref(), SEED, subject("a")) {
+            assert_eq!(voxels(&row), voxels(&subject("a")), "{}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn steps_with_a_probability_do_something() {
+    for entry in STAGES {
+        let Some(stage) = with_p(entry, 1.0) else {
+            continue;
+        };
+        let changes = |i: u64| {
+            let mut row = subject("a");
+            row.epoch = i;
+            let rows = run(stage.as_ref(), SEED, row);
+            rows.iter().any(|row| voxels(row) != voxels(&subject("a")))
+        };
+        assert!((0..8).any(changes), "{}", entry.name);
+    }
+}
+
+#[test]
+fn intensity_steps_leave_labels_alone() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/stage/intensity");
+    let mut seen = 0;
+    for entry in STAGES {
+        if !folder.join(format!("{}.rs", entry.name)).exists() {
+            continue;
+        }
+        seen += 1;
+        let planned = certain(entry).check(&edge()).unwrap();
+        let known = planned.images().all(|image| image.dtype.is_some());
+        assert!(
+            known,
+            "{}: a step that always runs knows its types",
+            entry.name
+        );
+        let before: Vec<String> = subject("a").labels.iter().map(print).collect();
+        for row in run(certain(entry).as_ref(), SEED, subject("a")) {
+            let after: Vec<String> = row.labels.iter().map(print).collect();
+            assert_eq!(after, before, "{}", entry.name);
+        }
+    }
+    let files = std::fs::read_dir(folder).unwrap().filter(|f| {
+        let name = f.as_ref().unwrap().file_name();
+        !["mod.rs", "tests.rs"].contains(&name.to_str().unwrap())
+    });
+    assert_eq!(seen, files.count(), "one file a step, named like it");
+}
+
+#[test]
+fn odd_rows_are_refused_or_passed() {
+    for entry in STAGES {
+        for (what, row) in odd_rows() {
+            // A panic is the failure looked for; say where it came from.
+            let stage = certain(entry);
+            let run = std::panic::AssertUnwindSafe(|| stage.run("stages[0]", SEED, row));
+            let result = std::panic::catch_unwind(run);
+            assert!(result.is_ok(), "{} panics on {what}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn orders_are_permutations_that_depend_on_the_epoch() {
+    for entry in STAGES.iter().filter(|e| e.kind == Kind::Order) {
+        let stage = example(entry);
+        let order = |epoch| {
+            let mut subjects: Vec<usize> = (0..40).collect();
+            stage.order("stages[0]", SEED, epoch, &mut subjects);
+            subjects
+        };
+        assert_eq!(order(3), order(3), "{}", entry.name);
+        assert_ne!(order(3), order(4), "{}", entry.name);
+        let mut sorted = order(3);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..40).collect::<Vec<_>>(), "{}", entry.name);
+    }
+}
