@@ -1,8 +1,8 @@
 //! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.
 
-pub mod region;
-pub mod reorient;
-pub mod sample;
 pub mod math;
 pub mod moments;
 pub mod noise;
+pub mod region;
+pub mod reorient;
+pub mod sample;
