@@ -4,15 +4,17 @@
 //! voxels). Steps whose file lies in `src/stage/intensity/` also promise to leave labels alone.
 
 mod phantom;
+mod prints;
 
 use phantom::{edge, odd_rows, subject, subject_without_mr};
+use prints::{all_prints, print, voxels};
 use std::path::Path;
 use voxstream::plan::entry::{Kind, StageEntry};
 use voxstream::registry::STAGES;
 use voxstream::schema::stage_schema;
 use voxstream::spec::node::Document;
 use voxstream::stage::{AnyStage, ChannelSchema};
-use voxstream::volume::{Channel, Row, Volume};
+use voxstream::volume::{Role, Row};
 
 const SEED: u64 = 20;
 
@@ -44,34 +46,6 @@ fn run(stage: &dyn AnyStage, seed: u64, row: Row) -> Vec<Row> {
     let path = format!("stages[0].{}", stage.name());
     let result = stage.run(&path, seed, row);
     result.unwrap_or_else(|e| panic!("{} on {subject}: {e}", stage.name()))
-}
-
-/// A volume as text that names what differs: type, scaling, grid, and the digest of its bytes.
-fn print(channel: &Channel) -> String {
-    let shown = channel.volume.as_ref().map(|v: &Volume| {
-        let digest = blake3::hash(v.buffer().as_slice()).to_hex();
-        format!("{} {:?} {:?} {digest}", v.dtype(), v.scaling(), v.grid())
-    });
-    format!("{} {shown:?}", channel.name)
-}
-
-/// Everything in a row that is written to Parquet.
-fn prints(row: &Row) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{} {} {} {:?} {:?}",
-        row.subject, row.epoch, row.sample, row.view, row.history
-    )];
-    lines.push(serde_json::to_string(&row.draws).unwrap());
-    lines.extend(voxels(row));
-    lines
-}
-
-fn voxels(row: &Row) -> Vec<String> {
-    row.images.iter().chain(&row.labels).map(print).collect()
-}
-
-fn all_prints(rows: &[Row]) -> Vec<Vec<String>> {
-    rows.iter().map(prints).collect()
 }
 
 #[test]
@@ -169,10 +143,7 @@ fn rows_are_what_the_plan_said() {
 }
 
 fn agree(stage: &str, planned: &[ChannelSchema], row: &Row) {
-    let images = planned
-        .iter()
-        .filter(|c| c.role == voxstream::volume::Role::Image)
-        .count();
+    let images = planned.iter().filter(|c| c.role == Role::Image).count();
     assert_eq!(row.images.len(), images, "{stage}: images");
     assert_eq!(row.labels.len(), planned.len() - images, "{stage}: labels");
     for (plan, channel) in planned.iter().zip(row.images.iter().chain(&row.labels)) {
@@ -336,7 +307,11 @@ fn intensity_steps_leave_labels_alone() {
         seen += 1;
         let planned = certain(entry).check(&edge()).unwrap();
         let known = planned.images().all(|image| image.dtype.is_some());
-        assert!(known, "{}: a step that always runs knows its types", entry.name);
+        assert!(
+            known,
+            "{}: a step that always runs knows its types",
+            entry.name
+        );
         let before: Vec<String> = subject("a").labels.iter().map(print).collect();
         for row in run(certain(entry).as_ref(), SEED, subject("a")) {
             let after: Vec<String> = row.labels.iter().map(print).collect();

@@ -204,32 +204,38 @@ fn yaml(value: &Value) -> String {
     }
 }
 
-/// Writes paragraphs broken at [`WIDTH`] columns; list items keep lines of their own.
+/// Writes paragraphs broken at [`WIDTH`] columns, without Markdown's bold; list items keep lines of their own.
 fn wrap(description: &str, indent: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut line = String::new();
-    let mut flush = |line: &mut String| -> io::Result<()> {
-        if !line.is_empty() {
-            writeln!(out, "{indent}{line}")?;
-            line.clear();
-        }
-        Ok(())
-    };
     for source in description.lines() {
-        if source.trim().is_empty() || source.trim_start().starts_with("- ") {
-            flush(&mut line)?;
+        let source = source.replace("**", "");
+        let blank = source.trim().is_empty();
+        if blank || source.trim_start().starts_with("- ") {
+            flush(&mut line, indent, out)?;
+        }
+        if blank {
+            writeln!(out)?;
         }
         for word in source.split_whitespace() {
+            let width = indent.len() + line.chars().count() + 1 + word.chars().count();
+            if !line.is_empty() && width > WIDTH {
+                flush(&mut line, indent, out)?;
+            }
             if !line.is_empty() {
-                if indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
-                    flush(&mut line)?;
-                } else {
-                    line.push(' ');
-                }
+                line.push(' ');
             }
             line.push_str(word);
         }
     }
-    flush(&mut line)
+    flush(&mut line, indent, out)
+}
+
+fn flush(line: &mut String, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    if !line.is_empty() {
+        writeln!(out, "{indent}{line}")?;
+        line.clear();
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -272,6 +278,10 @@ mod tests {
         );
         assert!(
             page.ends_with("  - gaussian_noise: { std: [0.0, 0.1], p: 0.15 }\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("deviation.\n\nLaw `v' = v + std * n`"),
             "{page}"
         );
         let (_, page) = written(Some("window"));

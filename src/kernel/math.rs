@@ -100,8 +100,7 @@ mod tests {
                 .max((f64::from(s) - angle.sin()).abs())
                 .max((f64::from(c) - angle.cos()).abs());
         }
-        println!("ln {ln_worst:.1e}, exp2 {exp_worst:.1e}, turn {turn_worst:.1e}");
-        assert!(ln_worst < 3e-6 && exp_worst < 5e-7 && turn_worst < 2e-7);
+        assert!(ln_worst < 4e-7 && exp_worst < 2e-7 && turn_worst < 2e-7);
     }
 
     #[test]
@@ -116,7 +115,6 @@ mod tests {
                 worst = worst.max((f64::from(unit_pow(t, g)) - exact).abs());
             }
         }
-        println!("power {worst:.1e}");
-        assert!(worst < 5e-7, "{worst}");
+        assert!(worst < 2e-7, "{worst}");
     }
 }

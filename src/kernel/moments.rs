@@ -42,37 +42,43 @@ pub fn moments(values: &[f32], keep: impl Fn(f32) -> bool + Copy) -> Moments {
 
 /// Smallest and largest finite voxel; `None` where no voxel is finite.
 pub fn finite_bounds(values: &[f32]) -> Option<[f32; 2]> {
-    let bounds = Arch::new().dispatch(|| {
-        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        for chunk in values.chunks(LANES) {
-            for ((v, low), high) in chunk.iter().zip(&mut low).zip(&mut high) {
-                let finite = v.is_finite();
-                *low = if finite & (*v < *low) { *v } else { *low };
-                *high = if finite & (*v > *high) { *v } else { *high };
+    let bounds = Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+            for chunk in values.chunks(LANES) {
+                for ((v, low), high) in chunk.iter().zip(&mut low).zip(&mut high) {
+                    let finite = v.is_finite();
+                    *low = if finite & (*v < *low) { *v } else { *low };
+                    *high = if finite & (*v > *high) { *v } else { *high };
+                }
             }
-        }
-        [
-            low.into_iter().fold(f32::INFINITY, f32::min),
-            high.into_iter().fold(f32::NEG_INFINITY, f32::max),
-        ]
-    });
+            [
+                low.into_iter().fold(f32::INFINITY, f32::min),
+                high.into_iter().fold(f32::NEG_INFINITY, f32::max),
+            ]
+        },
+    );
     (bounds[0] <= bounds[1]).then_some(bounds)
 }
 
 fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
-    Arch::new().dispatch(|| {
-        let mut lanes = [0f64; LANES];
-        let (whole, rest) = values.as_chunks::<LANES>();
-        for chunk in whole {
-            for (lane, v) in lanes.iter_mut().zip(chunk) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut lanes = [0f64; LANES];
+            let (whole, rest) = values.as_chunks::<LANES>();
+            for chunk in whole {
+                for (lane, v) in lanes.iter_mut().zip(chunk) {
+                    *lane += term(*v);
+                }
+            }
+            for (lane, v) in lanes.iter_mut().zip(rest) {
                 *lane += term(*v);
             }
-        }
-        for (lane, v) in lanes.iter_mut().zip(rest) {
-            *lane += term(*v);
-        }
-        lanes.iter().sum()
-    })
+            lanes.iter().sum()
+        },
+    )
 }
 
 #[cfg(test)]

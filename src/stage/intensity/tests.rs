@@ -133,39 +133,3 @@ fn checks_name_modalities_and_say_which_images_become_f32() {
     );
     assert!(check_augment(&input, 1.5, None).is_err());
 }
-
-#[test]
-fn tmp_speed() {
-    let cpu = || -> f64 {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        text.split(' ').next().unwrap().parse::<f64>().unwrap() * 1e-9
-    };
-    let mut values = vec![0f32; 128 * 128 * 128];
-    crate::kernel::noise::add_normal(&mut values, 100.0, 1);
-    values.iter_mut().for_each(|v| *v = v.max(-50.0));
-    let row = row_of(&values);
-    for entry in crate::registry::STAGES.iter() {
-        let d = crate::spec::node::Document::parse(entry.example).unwrap();
-        let mut json = (entry.parse)(d.root()).unwrap().to_json();
-        json["modalities"] = serde_json::Value::Null;
-        if json.get("p").is_some() { json["p"] = 1.0.into(); }
-        if entry.name == "shuffle" { continue }
-        let text = json.to_string();
-        let d = crate::spec::node::Document::parse(&text).unwrap();
-        let stage = (entry.parse)(d.root()).unwrap();
-        let mut best = f64::INFINITY;
-        let mut row = row.clone().map_images(|_, _| ());
-        for i in 0..12 {
-            row.epoch = i;
-            row.draws.clear();
-            let start = cpu();
-            row = stage.run("x", 1, row).unwrap().remove(0);
-            best = best.min(cpu() - start);
-        }
-        eprintln!("{:18} {:.1} ms/128^3  {:.0} Mvoxel/s", entry.name, best * 1e3, 2.097 / best);
-    }
-    let mut out = Vec::new();
-    crate::cli::stages::stages(None, &mut out).unwrap();
-    for n in ["gamma", "zscore", "window", "shuffle"] { crate::cli::stages::stages(Some(n), &mut out).unwrap(); }
-    eprintln!("{}", String::from_utf8(out).unwrap());
-}

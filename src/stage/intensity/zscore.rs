@@ -4,6 +4,7 @@ use super::{LARGEST, check_modalities, map_each};
 use crate::kernel::moments::{Moments, finite_bounds, moments};
 use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::Row;
+use pulp::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -72,15 +73,21 @@ impl Zscore {
         let (mean, scale, clip) = (mean as f32, scale.unwrap_or(0.0), self.clip as f32);
         // The next number above -clip keeps foreground and background apart.
         let lowest = (-clip).next_up();
-        for v in voxels {
-            let scaled = ((*v - mean) * scale).clamp(lowest, clip);
-            *v = match self.background {
-                _ if foreground(*v) => scaled,
-                Background::Zero => 0.0,
-                Background::Scaled if v.is_finite() => scaled,
-                Background::Below | Background::Scaled => -clip,
-            };
-        }
+        let scale_background = self.background == Background::Scaled;
+        let apart = match self.background {
+            Background::Zero => 0.0,
+            Background::Below | Background::Scaled => -clip,
+        };
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for v in voxels.iter_mut() {
+                    let scaled = ((*v - mean) * scale).clamp(lowest, clip);
+                    let tissue = foreground(*v) | (scale_background & v.is_finite());
+                    *v = if tissue { scaled } else { apart };
+                }
+            },
+        );
     }
 }
 
