@@ -6,8 +6,10 @@ use super::stored::{
 };
 use super::table::{DOC_KEY, NAME_KEY};
 use super::{Receipt, SinkError, io_error};
-use crate::volume::Row;
 use crate::volume::columns::volume_array;
+use crate::volume::row::column_name;
+use crate::volume::voxels::Role;
+use crate::volume::{Row, nifti};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use std::fs;
@@ -15,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Writes prepared rows into `<folder>/<subject>.parquet` and, if wanted, each volume as
-/// `<folder>/nifti/<subject>/<column>.nii.gz`.
+/// `<folder>/nifti/<subject>/<column>.nii.gz`, with the row's number before the ending where there
+/// are several rows.
 ///
 /// Every file appears whole or not at all, and a subject's Parquet file last: where it is, its
 /// NIfTI files are.
@@ -64,7 +67,10 @@ impl PreparedWriter {
         }
         let mut writer: Option<TableWriter> = None;
         let path = self.path(&first.subject);
-        for row in rows {
+        for (index, row) in rows.iter().enumerate() {
+            if self.nifti {
+                self.write_nifti(row, (rows.len() > 1).then_some(index))?;
+            }
             let batch = stored_batch(row)?;
             let writer = match &mut writer {
                 Some(writer) => writer,
@@ -73,6 +79,26 @@ impl PreparedWriter {
             writer.write(&batch)?;
         }
         writer.ok_or_else(|| rows_error("no row to write"))?.close()
+    }
+
+    fn write_nifti(&self, row: &Row, index: Option<usize>) -> Result<(), SinkError> {
+        let folder = self.folder.join("nifti").join(file_stem(&row.subject));
+        fs::create_dir_all(&folder).map_err(io_error(&folder, "creating the folder"))?;
+        let images = row.images.iter().map(|c| (Role::Image, c));
+        for (role, channel) in images.chain(row.labels.iter().map(|c| (Role::Label, c))) {
+            let Some(volume) = &channel.volume else {
+                continue;
+            };
+            let column = file_stem(&column_name(role, &channel.name));
+            let suffix = index.map_or_else(String::new, |i| format!("_{i:04}"));
+            // The grid is the preparation's: a source's header would lend codes it has left.
+            nifti::write(
+                &folder.join(format!("{column}{suffix}.nii.gz")),
+                volume,
+                None,
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -220,6 +246,25 @@ mod tests {
         for (a, b) in back.iter().zip(&rows) {
             assert_eq!(a.to_batch(), b.to_batch());
         }
+    }
+
+    #[test]
+    fn nifti_files_hold_the_same_voxels() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = PreparedWriter::create(folder.path(), true).unwrap();
+        let rows = [row("a/1", 0), row("a/1", 1)];
+        writer.write(&rows).unwrap();
+        let files = folder.path().join("nifti/a+2F1");
+        for (i, row) in rows.iter().enumerate() {
+            let image = nifti::read(&files.join(format!("image.ct_{i:04}.nii.gz")), None).unwrap();
+            let expected = row.images[0].volume.as_ref().unwrap();
+            assert_eq!(image.buffer().as_slice(), expected.buffer().as_slice());
+            assert_eq!(image.grid(), expected.grid());
+            assert!(files.join(format!("label_{i:04}.nii.gz")).is_file());
+        }
+        assert_eq!(fs::read_dir(&files).unwrap().count(), 4);
+        writer.write(&rows[..1]).unwrap();
+        assert!(files.join("image.ct.nii.gz").is_file());
     }
 
     #[test]
