@@ -9,6 +9,7 @@ pub mod query;
 pub mod registry;
 pub mod report;
 pub mod sink;
+pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod train;

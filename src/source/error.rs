@@ -1,0 +1,107 @@
+//! Why a cohort cannot be opened.
+
+use super::SplitError;
+use std::path::PathBuf;
+
+/// Why a cohort cannot be opened: always the user's file, folder or table.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A path names an environment variable that is not set.
+    #[error(
+        "`{text}` needs the environment variable `{name}`, which is not set; set it, or write `${{{name}:-default}}`"
+    )]
+    Variable {
+        /// The path as written.
+        text: String,
+        /// The variable.
+        name: String,
+    },
+    /// A file or folder is not where it was looked for.
+    #[error(
+        "`{text}` is not there; looked for {}",
+        looked.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" and ")
+    )]
+    NotFound {
+        /// The path as written.
+        text: String,
+        /// Every place tried.
+        looked: Vec<PathBuf>,
+    },
+    /// The system refused to read.
+    #[error("{}: reading failed", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A manifest that is no table of subjects.
+    #[error("{}: {problem}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What was found, what was expected, what to do.
+        problem: String,
+    },
+    /// A `where:` that is no condition on the manifest's columns.
+    #[error("`where: {clause}`: {problem}")]
+    Where {
+        /// The condition as written.
+        clause: String,
+        /// What the query engine says.
+        problem: String,
+    },
+    /// A folder in which no file fits the pattern.
+    #[error(
+        "no file in {} fits `{pattern}`; {}",
+        folder.display(),
+        if seen.is_empty() { "there are no files at that depth".to_owned() } else { format!("the first files are {}", seen.join(", ")) }
+    )]
+    NoMatch {
+        /// The pattern as written.
+        pattern: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// Up to three files that are there, relative to the folder.
+        seen: Vec<String>,
+    },
+    /// One subject twice.
+    #[error(
+        "{}: subject `{subject}` stands at {first} and at {second}; give each subject one row, or select one with `where`",
+        path.display()
+    )]
+    Duplicate {
+        /// The manifest.
+        path: PathBuf,
+        /// The subject's id.
+        subject: String,
+        /// Line or entry of the first.
+        first: String,
+        /// Line or entry of the second.
+        second: String,
+    },
+    /// A manifest none of whose images exist.
+    #[error(
+        "none of the {count} images that {} names exist, such as {}; paths are relative to the manifest's folder",
+        path.display(),
+        example.display()
+    )]
+    NoFiles {
+        /// The manifest.
+        path: PathBuf,
+        /// How many images it names.
+        count: usize,
+        /// The first of them.
+        example: PathBuf,
+    },
+    /// A split that cannot be made.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// Options that contradict each other.
+    #[error("{}", problems.join("; "))]
+    Options {
+        /// Each problem, as [`SourceSpec::check`] tells it.
+        problems: Vec<String>,
+    },
+}

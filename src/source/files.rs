@@ -1,0 +1,199 @@
+//! A cohort whose volumes are NIfTI files; manifests and folders both end here.
+
+use super::split::{Candidate, SplitSpec};
+use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
+use crate::volume::{Channel, Role, Row, Split, VolumeError, nifti};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// A subject as its source lists it, before the split.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    pub(super) id: String,
+    /// Where the source places it.
+    pub(super) placed: Option<Split>,
+    /// Whether the source allows its labels to be used in training.
+    pub(super) may_label: bool,
+    pub(super) images: Vec<VolumeRef>,
+    pub(super) labels: Vec<VolumeRef>,
+}
+
+/// Subjects in files.
+#[derive(Debug, Clone)]
+pub struct FileCohort {
+    modalities: Vec<String>,
+    label_names: Vec<String>,
+    subjects: Vec<SubjectRecord>,
+}
+
+impl FileCohort {
+    /// Applies the split and seals the labels of unlabelled training subjects.
+    pub(super) fn try_new(
+        cohort: &str,
+        modalities: Vec<String>,
+        label_names: Vec<String>,
+        mut listed: Vec<Listed>,
+        split: &SplitSpec,
+    ) -> Result<Self, SourceError> {
+        listed.sort_by(|a, b| a.id.cmp(&b.id));
+        let candidates: Vec<Candidate<'_>> = listed
+            .iter()
+            .map(|s| Candidate {
+                id: &s.id,
+                placed: s.placed,
+                has_labels: s.may_label && s.labels.iter().any(|l| l.location.is_some()),
+            })
+            .collect();
+        let resolved = split.resolve(&candidates)?;
+        let subjects = listed
+            .into_iter()
+            .zip(resolved)
+            .filter_map(|(s, place)| {
+                let (split, labelled) = place?;
+                let record = SubjectRecord {
+                    id: s.id,
+                    cohort: cohort.to_owned(),
+                    split,
+                    labelled,
+                    images: s.images,
+                    labels: s.labels,
+                };
+                Some(record.seal())
+            })
+            .collect();
+        Ok(Self {
+            modalities,
+            label_names,
+            subjects,
+        })
+    }
+}
+
+/// The volumes that are there, images first.
+fn present(
+    subject: &SubjectRecord,
+) -> impl Iterator<Item = (Role, &VolumeRef, &Path, Option<usize>)> {
+    let images = subject.images.iter().map(|v| (Role::Image, v));
+    let labels = subject
+        .labels
+        .iter()
+        .filter(|_| subject.reads_labels())
+        .map(|v| (Role::Label, v));
+    images
+        .chain(labels)
+        .filter_map(|(role, volume)| match &volume.location {
+            Some(Location::File { path, index }) => Some((role, volume, path.as_path(), *index)),
+            Some(Location::Synthetic) | None => None,
+        })
+}
+
+fn channels(
+    subject: &SubjectRecord,
+    role: Role,
+    refs: &[VolumeRef],
+) -> Result<Vec<Channel>, VolumeError> {
+    refs.iter()
+        .map(|wanted| {
+            let found = present(subject).find(|(r, v, ..)| *r == role && v.name == wanted.name);
+            let volume = found
+                .map(|(_, _, path, index)| match role {
+                    Role::Image => nifti::read(path, index),
+                    Role::Label => nifti::read_labels(path, index),
+                })
+                .transpose()?;
+            Ok(Channel {
+                name: wanted.name.clone(),
+                volume,
+            })
+        })
+        .collect()
+}
+
+fn needs_an_image(subject: &SubjectRecord) -> Result<(), VolumeError> {
+    if present(subject).any(|(role, ..)| role == Role::Image) {
+        return Ok(());
+    }
+    Err(VolumeError::Column {
+        column: "image".to_owned(),
+        problem: format!(
+            "subject `{}` has no image of any modality; name one or leave the subject out",
+            subject.id
+        ),
+    })
+}
+
+impl Cohort for FileCohort {
+    fn modalities(&self) -> &[String] {
+        &self.modalities
+    }
+
+    fn label_names(&self) -> &[String] {
+        &self.label_names
+    }
+
+    fn subjects(&self) -> &[SubjectRecord] {
+        &self.subjects
+    }
+
+    fn load(&self, subject: &SubjectRecord) -> Result<Row, VolumeError> {
+        needs_an_image(subject)?;
+        Ok(Row {
+            subject: subject.id.clone(),
+            cohort: subject.cohort.clone(),
+            split: subject.split,
+            epoch: 0,
+            sample: 0,
+            view: String::new(),
+            images: channels(subject, Role::Image, &subject.images)?,
+            labels: channels(subject, Role::Label, &subject.labels)?,
+            draws: Vec::new(),
+            history: Vec::new(),
+        })
+    }
+
+    fn load_labels(&self, subject: &SubjectRecord) -> Result<Vec<Channel>, VolumeError> {
+        channels(subject, Role::Label, &subject.labels)
+    }
+
+    fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError> {
+        needs_an_image(subject)?;
+        present(subject)
+            .map(|(role, volume, path, _)| {
+                let header = nifti::read_header(path)?;
+                Ok(VolumeHeader {
+                    role,
+                    name: volume.name.clone(),
+                    grid: header.grid,
+                    dtype: header.dtype,
+                })
+            })
+            .collect()
+    }
+
+    fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError> {
+        let mut hasher = blake3::Hasher::new();
+        for (role, volume, path, index) in present(subject) {
+            let io = |source| VolumeError::Io {
+                path: PathBuf::from(path),
+                action: "reading size and time",
+                source,
+            };
+            let metadata = std::fs::metadata(path).map_err(io)?;
+            let changed = metadata.modified().map_err(io)?;
+            // Before 1970 the clock is wrong anyway; any constant will do.
+            let nanos = changed
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_nanos());
+            let text = path.to_string_lossy();
+            hasher.update(&[u8::from(role == Role::Label)]);
+            for part in [volume.name.as_str(), text.as_ref()] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+            hasher.update(&index.map_or(u64::MAX, |i| i as u64).to_le_bytes());
+            hasher.update(&metadata.len().to_le_bytes());
+            hasher.update(&nanos.to_le_bytes());
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}

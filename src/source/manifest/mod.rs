@@ -1,0 +1,271 @@
+//! A table that names a file for each subject and modality.
+
+mod columns;
+mod lists;
+mod table;
+
+pub use columns::{ColumnRef, ManifestColumns};
+
+use super::files::{FileCohort, Listed};
+use super::{Location, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path};
+use crate::volume::Split;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use table::Table;
+
+/// A table of subjects: CSV, Parquet or JSON.
+///
+/// JSON is an array of objects, a list in the form of the Medical Segmentation Decathlon
+/// (`training: [{ image, label }]`, `test`), or one with a key for each modality (`img_CT`,
+/// `mask_CT`, … in `training`, `unlabeled_training`, `validation`, `testing`). Both list forms are
+/// recognised by themselves: sections set split and labels, and no `columns` are needed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestSpec {
+    /// The table: absolute, or relative to the current directory, else to the pipeline file.
+    /// `${VAR}` and `${VAR:-default}` stand for environment variables. Paths *in* the table are
+    /// relative to the table's folder.
+    pub path: String,
+    /// Which column holds what; needed for CSV, Parquet and arrays of objects.
+    #[serde(default)]
+    pub columns: Option<ManifestColumns>,
+    /// Names of the images of a Decathlon list, one a channel of its 4-D files; default: the
+    /// list's own `modality` entry in lower case.
+    #[serde(default)]
+    pub modalities: Option<Vec<String>>,
+    /// Which rows to use: an SQL condition on the table's columns, such as `site = 'A' AND age > 40`.
+    /// Names are case-sensitive; quote those with special characters (`"my column"`). A list has the
+    /// columns `subject`, `section` and one for each key of its entries.
+    #[serde(default, rename = "where")]
+    pub condition: Option<String>,
+    /// Division into training, validation and test. Subjects that the table places in validation
+    /// or test stay there; default: the rest is trained on.
+    #[serde(default)]
+    pub split: Option<SplitSpec>,
+}
+
+impl ManifestSpec {
+    pub(super) fn modalities(&self) -> Vec<String> {
+        match &self.columns {
+            Some(columns) => columns.images.0.iter().map(|(n, _)| n.clone()).collect(),
+            None => self.modalities.clone().unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn label_names(&self) -> Vec<String> {
+        match &self.columns {
+            Some(columns) => columns.all_labels().into_iter().map(|(n, _)| n).collect(),
+            None => vec![String::new()],
+        }
+    }
+
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match (&self.columns, &self.modalities) {
+            (Some(_), Some(_)) => problems.push(
+                "`modalities` names the channels of a Decathlon list; with `columns` name them in `columns.images`".to_owned(),
+            ),
+            (Some(columns), None) => problems.extend(columns.problems()),
+            (None, Some(names)) => problems.extend(name_problems("modality", names.iter().map(String::as_str))),
+            (None, None) if !self.path.to_lowercase().ends_with(".json") => {
+                problems.push("`columns` is missing; say which columns hold `subject` and `images`".to_owned());
+            }
+            (None, None) => {}
+        }
+        problems.extend(self.split.iter().flat_map(SplitSpec::problems));
+        problems
+    }
+
+    pub(super) fn open(&self, base: &Path) -> Result<FileCohort, SourceError> {
+        let path = resolve_path(&self.path, base)?;
+        let text_columns = self
+            .columns
+            .as_ref()
+            .map(ManifestColumns::text_columns)
+            .unwrap_or_default();
+        let (table, listed_columns) =
+            Table::read(&path, &text_columns, self.modalities.as_deref())?;
+        let columns = match (&self.columns, listed_columns) {
+            (Some(columns), None) => columns.clone(),
+            (None, Some(columns)) => columns,
+            (Some(_), Some(_)) => {
+                let problem = "the sections of this list already say what is what; remove `columns`, and use `where: section = 'training'` to select";
+                return Err(SourceError::Manifest {
+                    path,
+                    problem: problem.to_owned(),
+                });
+            }
+            (None, None) => {
+                let problem = "this is an array of objects; add `columns` to say which keys hold `subject` and `images`";
+                return Err(SourceError::Manifest {
+                    path,
+                    problem: problem.to_owned(),
+                });
+            }
+        };
+        let problems = columns.problems();
+        if !problems.is_empty() {
+            return Err(SourceError::Manifest {
+                path,
+                problem: problems.join("; "),
+            });
+        }
+        let table = match &self.condition {
+            Some(condition) => table.select(condition)?,
+            None => table,
+        };
+        let listed = subjects(&table, &columns)?;
+        let cohort = path
+            .file_stem()
+            .map_or_else(|| "cohort".into(), |n| n.to_string_lossy());
+        some_image_exists(&path, &listed)?;
+        FileCohort::try_new(
+            &cohort,
+            columns.images.0.iter().map(|(n, _)| n.clone()).collect(),
+            columns.all_labels().into_iter().map(|(n, _)| n).collect(),
+            listed,
+            &self.split.clone().unwrap_or_default(),
+        )
+    }
+}
+
+fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, SourceError> {
+    let folder = table.path().parent().unwrap_or(Path::new(""));
+    let ids = table.text(&columns.subject)?;
+    let splits = columns
+        .split
+        .as_deref()
+        .map(|c| table.text(c))
+        .transpose()?;
+    let labelled = columns
+        .labelled
+        .as_deref()
+        .map(|c| table.text(c))
+        .transpose()?;
+    type Paths = (String, Option<usize>, Vec<Option<String>>);
+    let paths = |named: &[(String, ColumnRef)]| -> Result<Vec<Paths>, SourceError> {
+        named
+            .iter()
+            .map(|(name, c)| Ok((name.clone(), c.index(), table.text(c.column())?)))
+            .collect()
+    };
+    let (images, labels) = (paths(&columns.images.0)?, paths(&columns.all_labels())?);
+    let refs = |columns: &[Paths], row: usize| -> Vec<VolumeRef> {
+        let one = |(name, index, paths): &Paths| VolumeRef {
+            name: name.clone(),
+            location: paths[row].as_ref().map(|p| Location::File {
+                path: folder.join(p.trim_start_matches("./")),
+                index: *index,
+            }),
+        };
+        columns.iter().map(one).collect()
+    };
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut listed = Vec::with_capacity(ids.len());
+    for (row, id) in ids.iter().enumerate() {
+        let Some(id) = id else {
+            return Err(table.problem(format!(
+                "{} has no `{}`; give every subject an id",
+                table.position(row),
+                columns.subject
+            )));
+        };
+        if let Some(first) = seen.insert(id, row) {
+            return Err(SourceError::Duplicate {
+                path: table.path().to_path_buf(),
+                subject: id.clone(),
+                first: table.position(first),
+                second: table.position(row),
+            });
+        }
+        let cell = |column: &str, found: Option<&str>, expected: &str| {
+            table.problem(format!(
+                "{}: `{column}` is `{}`; expected {expected}",
+                table.position(row),
+                found.unwrap_or_default()
+            ))
+        };
+        let mut may_label = true;
+        let placed = match (&columns.split, &splits) {
+            (Some(column), Some(splits)) => {
+                let text = splits[row].as_deref();
+                let (split, labelled) = text.and_then(place).ok_or_else(|| {
+                    cell(
+                        column,
+                        text,
+                        "train, validation or test; leave other rows out with `where`",
+                    )
+                })?;
+                may_label = labelled;
+                Some(split)
+            }
+            _ => None,
+        };
+        if let (Some(column), Some(labelled)) = (&columns.labelled, &labelled) {
+            let text = labelled[row].as_deref();
+            may_label &= text
+                .and_then(truth)
+                .ok_or_else(|| cell(column, text, "true or false"))?;
+        }
+        listed.push(Listed {
+            id: id.clone(),
+            placed,
+            may_label,
+            images: refs(&images, row),
+            labels: refs(&labels, row),
+        });
+    }
+    if listed.is_empty() {
+        return Err(table.problem("the table has no rows; list at least one subject".to_owned()));
+    }
+    Ok(listed)
+}
+
+/// Split of a section or cell, and whether labels may be used in it.
+fn place(text: &str) -> Option<(Split, bool)> {
+    match text.trim().to_lowercase().as_str() {
+        "train" | "training" => Some((Split::Train, true)),
+        "unlabeled_training" | "unlabelled_training" => Some((Split::Train, false)),
+        "validation" | "valid" | "val" => Some((Split::Validation, true)),
+        "test" | "testing" => Some((Split::Test, true)),
+        _ => None,
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "true" | "yes" | "1" => Some(true),
+        "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// A whole cohort of absent files is a wrong path, not a run of bad subjects.
+fn some_image_exists(manifest: &Path, listed: &[Listed]) -> Result<(), SourceError> {
+    let paths = || {
+        let refs = listed.iter().flat_map(|s| &s.images);
+        refs.filter_map(|v| match &v.location {
+            Some(Location::File { path, .. }) => Some(path),
+            _ => None,
+        })
+    };
+    if paths().any(|p| p.exists()) {
+        return Ok(());
+    }
+    match paths().next() {
+        Some(example) => Err(SourceError::NoFiles {
+            path: manifest.to_path_buf(),
+            count: paths().count(),
+            example: example.clone(),
+        }),
+        None => Err(SourceError::Manifest {
+            path: manifest.to_path_buf(),
+            problem: "no row names an image; check `columns.images`".to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Reads a manifest into Arrow and selects rows of it with SQL.
+
+use super::super::SourceError;
+use super::{ManifestColumns, lists};
+use crate::spec::node::suggest;
+use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};
+use arrow::error::ArrowError;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Column that remembers where a row stood before `where`.
+const POSITION: &str = "voxstream_row";
+
+/// How positions are told to the user.
+enum Positions {
+    /// Lines of a file whose first line is the header.
+    Lines,
+    /// Rows, from 1.
+    Rows,
+    /// Names of their own, such as `training[3]`.
+    Entries(Vec<String>),
+}
+
+/// Rows of a manifest.
+pub(super) struct Table {
+    path: PathBuf,
+    batch: RecordBatch,
+    positions: Positions,
+}
+
+impl Table {
+    /// Reads a CSV, Parquet or JSON file; a JSON list brings its own columns.
+    pub(super) fn read(
+        path: &Path,
+        text_columns: &[&str],
+        modalities: Option<&[String]>,
+    ) -> Result<(Self, Option<ManifestColumns>), SourceError> {
+        let problem = |problem: String| SourceError::Manifest {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let kind = path
+            .extension()
+            .map(|e| e.to_string_lossy().to_lowercase())
+            .unwrap_or_default();
+        let mut columns = None;
+        let (batch, positions) = match kind.as_str() {
+            "csv" => (read_csv(path, text_columns)?, Positions::Lines),
+            "parquet" => (read_parquet(path)?, Positions::Rows),
+            "json" => {
+                let text = std::fs::read_to_string(path).map_err(|source| io(path, source))?;
+                let value: serde_json::Value = serde_json::from_str(&text)
+                    .map_err(|e| problem(format!("this is not JSON: {e}")))?;
+                match value {
+                    serde_json::Value::Array(rows) => {
+                        (batch_from_json(path, &rows)?, Positions::Rows)
+                    }
+                    value => {
+                        let list = lists::read(&value, modalities).map_err(problem)?;
+                        columns = Some(list.columns);
+                        (
+                            batch_from_json(path, &list.rows)?,
+                            Positions::Entries(list.positions),
+                        )
+                    }
+                }
+            }
+            _ => {
+                return Err(problem(
+                    "unknown kind of table; expected .csv, .parquet or .json".to_owned(),
+                ));
+            }
+        };
+        let batch = with_positions(&batch).map_err(|e| problem(e.to_string()))?;
+        let table = Self {
+            path: path.to_path_buf(),
+            batch,
+            positions,
+        };
+        Ok((table, columns))
+    }
+
+    /// The manifest.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An error about this manifest.
+    pub(super) fn problem(&self, problem: String) -> SourceError {
+        SourceError::Manifest {
+            path: self.path.clone(),
+            problem,
+        }
+    }
+
+    /// Where a row stands in the manifest, for messages.
+    pub(super) fn position(&self, row: usize) -> String {
+        let before = self
+            .batch
+            .column_by_name(POSITION)
+            .map_or(row, |c| c.as_primitive::<UInt64Type>().value(row) as usize);
+        match &self.positions {
+            Positions::Lines => format!("line {}", before + 2),
+            Positions::Rows => format!("row {}", before + 1),
+            Positions::Entries(names) => names
+                .get(before)
+                .cloned()
+                .unwrap_or_else(|| format!("entry {before}")),
+        }
+    }
+
+    /// A column as text; empty cells are `None`.
+    pub(super) fn text(&self, column: &str) -> Result<Vec<Option<String>>, SourceError> {
+        let schema = self.batch.schema();
+        let Some(array) = self.batch.column_by_name(column) else {
+            let known: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|f| f.name().as_str())
+                .filter(|n| *n != POSITION)
+                .collect();
+            return Err(self.problem(format!(
+                "there is no column `{column}`; {}",
+                suggest(column, &known)
+            )));
+        };
+        let array = cast(array, &DataType::Utf8).map_err(|_| {
+            self.problem(format!(
+                "column `{column}` holds {}; expected text",
+                array.data_type()
+            ))
+        })?;
+        let cells = array.as_string::<i32>().iter();
+        Ok(cells
+            .map(|cell| cell.filter(|t| !t.trim().is_empty()).map(str::to_owned))
+            .collect())
+    }
+
+    /// The rows that satisfy an SQL condition.
+    pub(super) fn select(self, condition: &str) -> Result<Self, SourceError> {
+        let problem = |problem: String| SourceError::Where {
+            clause: condition.to_owned(),
+            problem,
+        };
+        let total = self.batch.num_rows();
+        let batch = run_where(&self.batch, condition).map_err(|e| problem(e.strip_backtrace()))?;
+        if batch.num_rows() == 0 {
+            return Err(problem(format!(
+                "none of the {total} rows satisfies it; loosen it or check its values"
+            )));
+        }
+        Ok(Self { batch, ..self })
+    }
+}
+
+/// Runs the condition on a thread of its own: the caller may stand inside a runtime already.
+fn run_where(
+    batch: &RecordBatch,
+    condition: &str,
+) -> Result<RecordBatch, datafusion::error::DataFusionError> {
+    let query = async {
+        // Names as written: a column `Age` is found as Age.
+        let config = SessionConfig::new()
+            .with_target_partitions(1)
+            .set_bool("datafusion.sql_parser.enable_ident_normalization", false);
+        let context = SessionContext::new_with_config(config);
+        context.register_batch("cohort", batch.clone())?;
+        // The line break ends a comment in the condition before the bracket.
+        let sql = format!("SELECT * FROM cohort WHERE ({condition}\n)");
+        let frame = context.sql(&sql).await?;
+        let batches = frame.collect().await?;
+        let schema = batches
+            .first()
+            .map_or_else(|| batch.schema(), RecordBatch::schema);
+        Ok(concat_batches(&schema, &batches)?)
+    };
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        runtime.block_on(query)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("source-where".to_owned())
+            .spawn_scoped(scope, run)?;
+        thread.join().unwrap_or_else(|_| {
+            Err(datafusion::error::DataFusionError::Internal(
+                "the query engine panicked".to_owned(),
+            ))
+        })
+    })
+}
+
+fn io(path: &Path, source: std::io::Error) -> SourceError {
+    SourceError::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+fn manifest_error(path: &Path, error: &ArrowError) -> SourceError {
+    SourceError::Manifest {
+        path: path.to_path_buf(),
+        problem: error.to_string(),
+    }
+}
+
+fn read_csv(path: &Path, text_columns: &[&str]) -> Result<RecordBatch, SourceError> {
+    let open = || File::open(path).map_err(|source| io(path, source));
+    let arrow = |e: ArrowError| manifest_error(path, &e);
+    let format = arrow::csv::reader::Format::default().with_header(true);
+    let (inferred, _) = format.infer_schema(open()?, None).map_err(arrow)?;
+    let fields: Vec<FieldRef> = inferred
+        .fields()
+        .iter()
+        .map(|f| {
+            // A spreadsheet may put a byte order mark before the first name.
+            let name = f.name().trim_start_matches('\u{feff}').trim();
+            let is_text = text_columns.contains(&name) || *f.data_type() == DataType::Null;
+            let kind = if is_text {
+                DataType::Utf8
+            } else {
+                f.data_type().clone()
+            };
+            Arc::new(Field::new(name, kind, true))
+        })
+        .collect();
+    let schema = same_metadata(fields, &inferred);
+    let reader = arrow::csv::ReaderBuilder::new(schema.clone())
+        .with_format(format)
+        .build(open()?)
+        .map_err(arrow)?;
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(arrow)?;
+    concat_batches(&schema, &batches).map_err(arrow)
+}
+
+fn read_parquet(path: &Path) -> Result<RecordBatch, SourceError> {
+    let file = File::open(path).map_err(|source| io(path, source))?;
+    let arrow = |e: ArrowError| manifest_error(path, &e);
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| arrow(ArrowError::from(e)))?;
+    let reader = builder.build().map_err(|e| arrow(ArrowError::from(e)))?;
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(arrow)?;
+    concat_batches(&schema, &batches).map_err(arrow)
+}
+
+fn batch_from_json(path: &Path, rows: &[serde_json::Value]) -> Result<RecordBatch, SourceError> {
+    let arrow = |e: ArrowError| manifest_error(path, &e);
+    let inferred =
+        arrow::json::reader::infer_json_schema_from_iterator(rows.iter().map(Ok)).map_err(arrow)?;
+    let schema = Arc::new(inferred);
+    let mut decoder = arrow::json::ReaderBuilder::new(schema.clone())
+        .with_batch_size(rows.len().max(1))
+        .build_decoder()
+        .map_err(arrow)?;
+    decoder.serialize(rows).map_err(arrow)?;
+    let batch = decoder.flush().map_err(arrow)?;
+    Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(schema)))
+}
+
+fn same_metadata(fields: Vec<FieldRef>, of: &Schema) -> SchemaRef {
+    Arc::new(Schema::new_with_metadata(fields, of.metadata().clone()))
+}
+
+fn with_positions(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let old = batch.schema();
+    let mut fields: Vec<FieldRef> = old.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(POSITION, DataType::UInt64, false)));
+    let mut columns = batch.columns().to_vec();
+    columns.push(Arc::new(UInt64Array::from_iter_values(
+        0..batch.num_rows() as u64,
+    )));
+    RecordBatch::try_new(same_metadata(fields, &old), columns)
+}

@@ -1,0 +1,278 @@
+//! Where subjects come from: tables of paths, folders with a naming pattern, seeded phantoms.
+//!
+//! A source lists subjects and says what each is for; voxels are read one subject at a time. It
+//! never opens a label file of an unlabelled training subject, so such files need not exist.
+
+mod error;
+mod files;
+pub mod folders;
+pub mod manifest;
+mod named;
+mod path;
+pub mod phantom;
+pub mod split;
+
+pub use error::SourceError;
+pub use files::FileCohort;
+pub use folders::FoldersSpec;
+pub use manifest::ManifestSpec;
+pub use named::{ModalityNames, Named};
+pub use phantom::PhantomSpec;
+pub use split::{SplitError, SplitPart, SplitSpec};
+
+use path::resolve_path;
+
+use crate::stage::{ChannelSchema, EdgeSchema};
+use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// One subject of a cohort.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubjectRecord {
+    /// Unique in the cohort.
+    pub id: String,
+    /// Name of the cohort.
+    pub cohort: String,
+    /// What the subject is for.
+    pub split: Split,
+    /// Whether its labels may be used in training; false outside of training.
+    pub labelled: bool,
+    /// One entry a modality, in the cohort's order.
+    pub images: Vec<VolumeRef>,
+    /// One entry a label column, in the cohort's order.
+    pub labels: Vec<VolumeRef>,
+}
+
+impl SubjectRecord {
+    /// Whether its label maps are ever read: not those of unlabelled training subjects.
+    pub fn reads_labels(&self) -> bool {
+        self.split != Split::Train || self.labelled
+    }
+
+    /// Takes away the locations of labels that may not be read, so that nothing can open them.
+    pub(crate) fn seal(mut self) -> Self {
+        if !self.reads_labels() {
+            self.labels.iter_mut().for_each(|l| l.location = None);
+        }
+        self
+    }
+}
+
+/// A volume of a subject and where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeRef {
+    /// Modality; for labels the modality they belong to, or empty for one label for all.
+    pub name: String,
+    /// Where it is; `None` where this subject has none, or where it may not be read.
+    pub location: Option<Location>,
+}
+
+/// Where a volume is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Location {
+    /// In a NIfTI file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Which volume of a 4-D file, from 0.
+        index: Option<usize>,
+    },
+    /// Made on demand.
+    Synthetic,
+}
+
+/// What a volume's header tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeHeader {
+    /// Image or label.
+    pub role: Role,
+    /// Modality, or empty for one label for all.
+    pub name: String,
+    /// Where the voxels stand.
+    pub grid: Grid,
+    /// Stored type.
+    pub dtype: Dtype,
+}
+
+/// Subjects that can be read one by one, from any thread.
+pub trait Cohort: Send + Sync {
+    /// Image columns of every row, in order.
+    fn modalities(&self) -> &[String];
+    /// Label columns of every row, in order: modalities, or one empty name for one label for all.
+    fn label_names(&self) -> &[String];
+    /// Every subject in use, sorted by id.
+    fn subjects(&self) -> &[SubjectRecord];
+    /// Reads a subject: images always, labels where [`SubjectRecord::reads_labels`].
+    ///
+    /// **Errors** when a file is absent or broken, or the subject has no image at all.
+    fn load(&self, subject: &SubjectRecord) -> Result<Row, VolumeError>;
+    /// Reads the label maps on their own grid, for scoring; none where they may not be read.
+    ///
+    /// **Errors** when a file is absent or broken.
+    fn load_labels(&self, subject: &SubjectRecord) -> Result<Vec<Channel>, VolumeError>;
+    /// Headers of the volumes that [`Cohort::load`] would read; voxels are not decoded.
+    ///
+    /// **Errors** when a file is absent or its header is broken.
+    fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError>;
+    /// Digest of what [`Cohort::load`] would read: path, size and time of change of each file, or
+    /// the parameters of a phantom. Cheap; voxels are not read.
+    ///
+    /// **Errors** when a file is absent.
+    fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError>;
+
+    /// What [`Cohort::load`] gives, from the headers of all subjects.
+    ///
+    /// A field on which subjects agree is known, any other is `None`. Subjects whose headers
+    /// cannot be read are passed over: they fail when their turn comes.
+    ///
+    /// **Errors** the first one, when no subject's headers can be read.
+    fn schema(&self) -> Result<EdgeSchema, VolumeError> {
+        let found: Vec<_> = self
+            .subjects()
+            .par_iter()
+            .map(|s| self.headers(s))
+            .collect();
+        let mut readable = Vec::new();
+        let mut first_error = None;
+        for headers in found {
+            match headers {
+                Ok(headers) => readable.extend(headers),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        if let (true, Some(error)) = (readable.is_empty(), first_error) {
+            return Err(error);
+        }
+        let images = self.modalities().iter().map(|name| (Role::Image, name));
+        let labels = self.label_names().iter().map(|name| (Role::Label, name));
+        let channels = images
+            .chain(labels)
+            .map(|(role, name)| agreed(role, name, &readable))
+            .collect();
+        Ok(EdgeSchema {
+            channels,
+            rows_per_subject: Some(1),
+        })
+    }
+}
+
+/// Spacings closer than this, relative to the first, are one: NIfTI stores them as f32.
+const SAME_SPACING: f64 = 1e-4;
+
+fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
+    let of_column = || {
+        headers
+            .iter()
+            .filter(|h| h.role == role && h.name == name)
+            .map(|h| (&h.grid, h.dtype))
+    };
+    fn all<T>(mut values: impl Iterator<Item = T>, same: impl Fn(&T, &T) -> bool) -> Option<T> {
+        let first = values.next()?;
+        values.all(|v| same(&first, &v)).then_some(first)
+    }
+    ChannelSchema {
+        name: name.to_owned(),
+        role,
+        dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq),
+        shape_xyz: all(of_column().map(|(g, _)| g.shape_xyz()), PartialEq::eq),
+        spacing_mm: all(of_column().map(|(g, _)| g.spacing_mm()), |a, b| {
+            (0..3).all(|i| (a[i] - b[i]).abs() <= SAME_SPACING * a[i])
+        }),
+        orientation: all(of_column().map(|(g, _)| g.orientation()), PartialEq::eq),
+    }
+}
+
+/// Where subjects come from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceSpec {
+    /// A table of paths: CSV, Parquet or JSON.
+    Manifest(ManifestSpec),
+    /// A folder whose files are named by a pattern.
+    Folders(FoldersSpec),
+    /// A seeded synthetic cohort; needs no files.
+    Phantom(PhantomSpec),
+}
+
+impl SourceSpec {
+    /// Opens the cohort: lists its subjects, reads no volume.
+    ///
+    /// A relative path is looked for in the current directory, then in `base`, the folder of the
+    /// pipeline file. `seed` is the pipeline's; a phantom without a seed of its own takes it.
+    ///
+    /// **Errors** name the option, path, column or subject that is wrong.
+    pub fn open(&self, base: &Path, seed: u64) -> Result<Box<dyn Cohort>, SourceError> {
+        self.check()
+            .map_err(|problems| SourceError::Options { problems })?;
+        match self {
+            Self::Manifest(spec) => Ok(Box::new(spec.open(base)?)),
+            Self::Folders(spec) => Ok(Box::new(spec.open(base)?)),
+            Self::Phantom(spec) => spec.open(seed),
+        }
+    }
+
+    /// Checks the options against each other; touches no file.
+    ///
+    /// **Errors** every problem: what was found, what was expected, what to do.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        let problems = match self {
+            Self::Manifest(spec) => spec.problems(),
+            Self::Folders(spec) => spec.problems(),
+            Self::Phantom(spec) => spec.problems(),
+        };
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Image columns as far as the options alone tell: none for a JSON list without `columns`
+    /// or `modalities`, which names its own.
+    pub fn modalities(&self) -> Vec<String> {
+        match self {
+            Self::Manifest(spec) => spec.modalities(),
+            Self::Folders(spec) => spec.modalities.names(),
+            Self::Phantom(spec) => spec.modalities.clone(),
+        }
+    }
+
+    /// Label columns as far as the options alone tell: one for all for a JSON list without
+    /// `columns`.
+    pub fn label_names(&self) -> Vec<String> {
+        match self {
+            Self::Manifest(spec) => spec.label_names(),
+            Self::Folders(spec) => spec.label_names(),
+            Self::Phantom(_) => vec![String::new()],
+        }
+    }
+}
+
+/// Problems of names that become columns: empty, repeated, or with characters a column cannot bear.
+fn name_problems<'a>(what: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut problems = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        let sound = !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+        if !sound {
+            problems.push(format!(
+                "`{name}` cannot name a {what}; use letters, digits, `_` and `-`"
+            ));
+        }
+        if names[..i].contains(name) {
+            problems.push(format!("{what} `{name}` is named twice; name it once"));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;
