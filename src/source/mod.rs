@@ -93,7 +93,8 @@ pub struct VolumeHeader {
     pub name: String,
     /// Where the voxels stand.
     pub grid: Grid,
-    /// Stored type.
+    /// Stored type. A label map that is not u8 here is loaded as u8 or, where a class number needs
+    /// it, u16: only its voxels tell.
     pub dtype: Dtype,
 }
 
@@ -178,7 +179,8 @@ fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
     ChannelSchema {
         name: name.to_owned(),
         role,
-        dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq),
+        dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq)
+            .filter(|&dtype| role == Role::Image || dtype == Dtype::U8),
         shape_xyz: all(of_column().map(|(g, _)| g.shape_xyz()), PartialEq::eq),
         spacing_mm: all(of_column().map(|(g, _)| g.spacing_mm()), |a, b| {
             (0..3).all(|i| (a[i] - b[i]).abs() <= SAME_SPACING * a[i])
