@@ -2,7 +2,7 @@
 
 use super::split::{Candidate, SplitSpec};
 use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
-use crate::volume::{Channel, Role, Row, Split, VolumeError, nifti};
+use crate::volume::{Channel, Dtype, Role, Row, Scaling, Split, VolumeError, nifti};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -122,6 +122,16 @@ fn needs_an_image(subject: &SubjectRecord) -> Result<(), VolumeError> {
     })
 }
 
+/// Label maps are loaded as u8, or u16 where a class number needs it; a header tells only of bytes
+/// without scaling that they stay u8.
+fn label_dtype(header: &nifti::Header) -> Dtype {
+    match (header.dtype.bytes(), header.scaling == Scaling::NONE) {
+        (1, true) => Dtype::U8,
+        (1, false) => Dtype::U16,
+        _ => header.dtype,
+    }
+}
+
 impl Cohort for FileCohort {
     fn modalities(&self) -> &[String] {
         &self.modalities
@@ -164,7 +174,10 @@ impl Cohort for FileCohort {
                     role,
                     name: volume.name.clone(),
                     grid: header.grid,
-                    dtype: header.dtype,
+                    dtype: match role {
+                        Role::Image => header.dtype,
+                        Role::Label => label_dtype(&header),
+                    },
                 })
             })
             .collect()

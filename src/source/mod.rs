@@ -20,7 +20,7 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
-pub use path::resolve_path;
+use path::resolve_path;
 
 use crate::stage::{ChannelSchema, EdgeSchema};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
@@ -70,16 +70,6 @@ pub struct VolumeRef {
     pub location: Option<Location>,
 }
 
-impl VolumeRef {
-    /// The file it lies in; `None` where it is missing or made on demand.
-    pub fn file(&self) -> Option<&Path> {
-        match &self.location {
-            Some(Location::File { path, .. }) => Some(path),
-            _ => None,
-        }
-    }
-}
-
 /// Where a volume is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Location {
@@ -103,7 +93,8 @@ pub struct VolumeHeader {
     pub name: String,
     /// Where the voxels stand.
     pub grid: Grid,
-    /// Stored type.
+    /// Stored type. A label map that is not u8 here is loaded as u8 or, where a class number needs
+    /// it, u16: only its voxels tell.
     pub dtype: Dtype,
 }
 
@@ -188,7 +179,8 @@ fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
     ChannelSchema {
         name: name.to_owned(),
         role,
-        dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq),
+        dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq)
+            .filter(|&dtype| role == Role::Image || dtype == Dtype::U8),
         shape_xyz: all(of_column().map(|(g, _)| g.shape_xyz()), PartialEq::eq),
         spacing_mm: all(of_column().map(|(g, _)| g.spacing_mm()), |a, b| {
             (0..3).all(|i| (a[i] - b[i]).abs() <= SAME_SPACING * a[i])
