@@ -3,6 +3,7 @@
 use super::chain::Failure;
 use super::prepare::Preparer;
 use crate::metric::{ClassScore, confusion};
+use crate::nn::dice_ce::IGNORE;
 use crate::sink::{MetricRow, PredictionRow, ScoreRow};
 use crate::train::batch::classes_of;
 use crate::train::infer::{Window, predict};
@@ -62,7 +63,10 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
 
 fn score(model: &Model, predicted: &[u8], truth: &Volume, subject: &str) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
     let truth_classes = classes_of(truth, model.classes(), subject)?;
-    let counts = confusion(predicted, &truth_classes, model.classes())?;
+    // Voxels nobody annotated say nothing about the prediction.
+    let annotated = predicted.iter().copied().zip(truth_classes).filter(|(_, t)| *t != IGNORE);
+    let (predicted, truth_classes): (Vec<u8>, Vec<u8>) = annotated.unzip();
+    let counts = confusion(&predicted, &truth_classes, model.classes())?;
     Ok(counts.scores(truth.grid().voxel_volume_mm3()))
 }
 

@@ -20,7 +20,7 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
-use path::resolve_path;
+pub use path::resolve_path;
 
 use crate::stage::{ChannelSchema, EdgeSchema};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
@@ -68,6 +68,16 @@ pub struct VolumeRef {
     pub name: String,
     /// Where it is; `None` where this subject has none, or where it may not be read.
     pub location: Option<Location>,
+}
+
+impl VolumeRef {
+    /// The file it lies in; `None` where it is missing or made on demand.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.location {
+            Some(Location::File { path, .. }) => Some(path),
+            _ => None,
+        }
+    }
 }
 
 /// Where a volume is.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Expands `${VAR:-default}` and finds the file or folder: as written if absolute, else in the
 /// current directory, else in `base`.
-pub(super) fn resolve_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
+pub fn resolve_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
     resolve_with(text, base, |name| std::env::var(name).ok())
 }
 

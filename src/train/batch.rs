@@ -1,6 +1,7 @@
 //! Rows become tensors; the only place where channels are stacked.
 
 use super::TrainError;
+use crate::nn::dice_ce::IGNORE;
 use crate::nn::network::Heads;
 use crate::volume::{Row, Volume};
 use candle_core::{Device, Tensor};
@@ -60,13 +61,14 @@ fn stack(volumes: &[(&str, &Volume)], device: &Device) -> Result<Tensor, TrainEr
     Ok(Tensor::from_vec(values, (volumes.len(), d, h, w, 1), device)?)
 }
 
-/// A label map as bytes.
+/// A label map as bytes; [`IGNORE`] marks voxels nobody annotated.
 ///
 /// **Errors** name a value that is no class.
 pub fn classes_of(label: &Volume, classes: usize, subject: &str) -> Result<Vec<u8>, TrainError> {
+    let known = |v: &u16| *v != u16::from(IGNORE);
     let largest = match (label.as_slice::<u8>(), label.as_slice::<u16>()) {
-        (Some(values), _) => values.iter().copied().max().map(u16::from),
-        (_, Some(values)) => values.iter().copied().max(),
+        (Some(values), _) => values.iter().map(|v| u16::from(*v)).filter(known).max(),
+        (_, Some(values)) => values.iter().copied().filter(known).max(),
         _ => {
             let problem = format!("a label map stored as {}; expected u8 or u16", label.dtype());
             return Err(TrainError::Batch { subject: subject.to_owned(), problem });

@@ -14,6 +14,9 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Deflate's best ratio: a back-reference of 258 bytes in two bits.
 const BEST_RATIO: u64 = 1032;
 
+/// Bytes of a NIfTI-1 header.
+const SHORTER_HEADER: u64 = 348;
+
 /// A file's first bytes and what is known without reading more.
 pub(super) struct Head {
     /// The first bytes, inflated.
@@ -37,7 +40,7 @@ pub(super) struct Block {
 
 /// Reads up to `limit` bytes; fewer when the file is shorter.
 ///
-/// **Errors** `Io`, and `Format` when a gzip file is damaged before `limit`.
+/// **Errors** `Io`, and `Format` when a gzip file is damaged within the shorter of the two headers.
 pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
     let file = File::open(path).map_err(io(path, "opening"))?;
     let file_bytes = file
@@ -55,8 +58,17 @@ pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
     let mut bytes = Vec::with_capacity(limit as usize);
     if gzip {
         let mut inflated = MultiGzDecoder::new(reader).take(limit);
-        if let Err(error) = inflated.read_to_end(&mut bytes) {
-            return Err(damaged(path, bytes.len(), limit, &error));
+        let outcome = inflated.read_to_end(&mut bytes);
+        // A small file ends, or is damaged, behind its header: whoever reads the voxels will tell.
+        if let Err(error) = outcome
+            && bytes.len() < limit.min(SHORTER_HEADER) as usize
+        {
+            return Err(damaged(
+                path,
+                bytes.len(),
+                limit.min(SHORTER_HEADER),
+                &error,
+            ));
         }
     } else {
         reader

@@ -37,7 +37,9 @@ mod tests;
 pub use header::{ByteOrder, Header, Layout, Version};
 pub use write::write;
 
-use super::{Scaling, Volume, VolumeError};
+#[cfg(doc)]
+use super::Scaling;
+use super::{Volume, VolumeError};
 use std::path::{Path, PathBuf};
 
 /// Reads and checks a file's header; of a gzip file only the first kilobytes are inflated.

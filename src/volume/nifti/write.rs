@@ -23,7 +23,7 @@ const LEVEL: i32 = 3;
 ///
 /// The type stays as stored, scaling in `scl_slope`/`scl_inter`; f16, which the format does not
 /// know, becomes f32. The affine goes to the sform and, unless it is sheared, to the qform: the
-/// sform is exact in f32, the qform's quaternion may be off by 3e-4 rad next to half turns. Codes
+/// sform is exact in f32, the qform's quaternion may be off by 1e-3 rad next to half turns. Codes
 /// and the temporal unit come from `like`; without it the code is 2, aligned. The spatial unit is
 /// mm. A file of that name is replaced when the new one is complete, never before.
 ///

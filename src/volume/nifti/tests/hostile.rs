@@ -48,7 +48,7 @@ fn hostile_dims_are_refused_before_memory_is_asked_for() {
         (
             [3, 32767, 32767, 32767, 1, 1, 1, 1],
             "voxels",
-            "the header promises a file of 140724603453",
+            "the header promises a file of 140724603847004 bytes",
         ),
         (
             [7, 32767, 32767, 32767, 32767, 32767, 32767, 32767],

@@ -4,7 +4,7 @@ use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 use arrow::buffer::Buffer;
 use glam::{DAffine3, DMat3, DVec3};
 use half::f16;
-use nifti::{IntoNdArray as _, NiftiObject as _, NiftiVolume as _, ReaderOptions};
+use nifti::{IntoNdArray as _, NiftiObject as _, ReaderOptions};
 use std::path::Path;
 use tempfile::tempdir;
 
