@@ -1,7 +1,7 @@
 //! Sub-runs side by side: the same subjects, modalities and classes under several trainings.
 
 use super::ReportError;
-use super::scores::{Cell, cell, classes, foreground, modalities, rank};
+use super::scores::{Cell, cell, checkpoint, classes, foreground, modalities, rank};
 use crate::metric::mean;
 use crate::sink::{ScoreRow, TableRow, read_table};
 use serde::Serialize;
@@ -114,14 +114,6 @@ fn table(split: &str, found: &[(String, Vec<ScoreRow>)], all: &[&ScoreRow]) -> T
         title: split.to_owned(),
         lines,
     }
-}
-
-/// The best checkpoint's scores where a run has them, else the last's.
-fn checkpoint<'a>(rows: &'a [ScoreRow], split: &str) -> &'a str {
-    let of_split = || rows.iter().filter(|s| s.split == split);
-    let best = of_split().find(|s| s.checkpoint == "best");
-    best.or_else(|| of_split().next())
-        .map_or("", |s| &s.checkpoint)
 }
 
 fn line(modality: &str, class: &str, is_mean: bool, cells: Vec<Cell>) -> Line {

@@ -9,7 +9,6 @@ mod run;
 mod scores;
 mod svg;
 
-use crate::metric::mean;
 use crate::sink::parquet::write_whole;
 use crate::sink::{EdgeRow, FailureRow, SinkError};
 use curves::Panel;
@@ -127,16 +126,9 @@ fn cards(run: &Run) -> Vec<Card> {
             format!("at step {step}"),
         );
     }
-    let tested = run
-        .scores
-        .iter()
-        .filter(|s| s.split == "test" && s.class_id > 0);
-    if let Some(dice) = mean(tested.map(|s| s.dice)) {
-        card(
-            "test Dice",
-            format!("{dice:.3}"),
-            "mean over subjects and classes".to_owned(),
-        );
+    if let Some(dice) = scores::overall_dice(&run.scores, "test") {
+        let note = "mean over modalities and classes".to_owned();
+        card("test Dice", format!("{dice:.3}"), note);
     }
     if let Some(last) = run.metrics.iter().max_by_key(|m| m.step) {
         card(
@@ -199,14 +191,17 @@ fn total_seconds(edge: &EdgeRow) -> f64 {
     edge.busy_seconds + edge.starved_seconds + edge.blocked_seconds
 }
 
-/// The node that works most of its time: making it faster makes the run faster.
+/// The node that worked most: making it faster makes the run faster.
 fn busiest(edges: &[EdgeRow]) -> Option<String> {
-    let share = |e: &EdgeRow| e.busy_seconds / total_seconds(e).max(f64::MIN_POSITIVE);
-    let node = edges.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let all: f64 = edges.iter().map(|e| e.busy_seconds).sum();
+    let node = edges
+        .iter()
+        .max_by(|a, b| a.busy_seconds.total_cmp(&b.busy_seconds))?;
+    let share = node.busy_seconds / all.max(f64::MIN_POSITIVE) * 100.0;
+    let time = duration(node.busy_seconds);
     Some(format!(
-        "{} works {:.0} % of its time",
-        node.node,
-        share(node) * 100.0
+        "Most work was done by {}: {time}, {share:.0} % of all",
+        node.node
     ))
 }
 

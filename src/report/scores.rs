@@ -79,6 +79,26 @@ pub(super) fn groups(scores: &[ScoreRow]) -> Vec<Group> {
         .collect()
 }
 
+/// The best checkpoint of a split where there are scores of it, else the first.
+pub(super) fn checkpoint<'a>(rows: &'a [ScoreRow], split: &str) -> &'a str {
+    let of_split = || rows.iter().filter(|s| s.split == split);
+    let best = of_split().find(|s| s.checkpoint == "best");
+    best.or_else(|| of_split().next())
+        .map_or("", |s| &s.checkpoint)
+}
+
+/// Mean Dice of a split under its best checkpoint: over subjects for each modality and class,
+/// then over those, so that every class weighs the same.
+pub(super) fn overall_dice(rows: &[ScoreRow], split: &str) -> Option<f64> {
+    let checkpoint = checkpoint(rows, split);
+    let mut means: BTreeMap<(&str, i32), Vec<Option<f64>>> = BTreeMap::new();
+    for row in foreground(rows).filter(|s| s.split == split && s.checkpoint == checkpoint) {
+        let values = means.entry((&row.modality, row.class_id)).or_default();
+        values.push(row.dice);
+    }
+    mean(means.into_values().map(mean))
+}
+
 pub(super) fn rank(split: &str) -> usize {
     let order = ["test", "validation", "train"];
     order

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// Width of a chart in SVG units; the page scales it.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 230.0;
-const LEFT: f64 = 54.0;
+const LEFT: f64 = 60.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 38.0;

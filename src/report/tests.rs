@@ -228,6 +228,7 @@ fn figures_are_those_of_the_tables() {
     let run = temporary.path();
     let score = |subject: &str, dice| ScoreRow {
         subject_id: subject.into(),
+        split: "test".into(),
         dice,
         ..scores(1, 0.0)[0].clone()
     };
@@ -237,6 +238,15 @@ fn figures_are_those_of_the_tables() {
             score("a", Some(0.5)),
             score("b", Some(0.9)),
             score("c", None),
+            ScoreRow {
+                class_id: 2,
+                class: "spleen".into(),
+                ..score("a", Some(0.1))
+            },
+            ScoreRow {
+                checkpoint: "last".into(),
+                ..score("a", Some(1.0))
+            },
         ],
     )
     .unwrap();
@@ -253,6 +263,8 @@ fn figures_are_those_of_the_tables() {
     write_table(&run.join("metrics.parquet"), &rows).unwrap();
     let html = page(&write(run).unwrap());
     assert!(html.contains("0.700 <small>± 0.283</small>"));
+    // The mean of 0.7 and 0.1: classes weigh the same, and the last checkpoint is not the best.
+    assert!(html.contains("<small>test Dice</small><b>0.400</b>"));
     assert!(html.contains("<b>0.750</b><small>at step 20</small>"));
 }
 
@@ -265,7 +277,10 @@ fn missing_tables_leave_their_section_out() {
     ));
     write_table(&temporary.path().join("edges.parquet"), &edges()).unwrap();
     let html = page(&write(temporary.path()).unwrap());
-    assert!(html.contains("Time per stage") && html.contains("train works 97 % of its time"));
+    assert!(
+        html.contains("Time per stage")
+            && html.contains("Most work was done by train: 4.0 min, 46 % of all")
+    );
     for absent in [
         "<h2>Curves</h2>",
         "<h2>Scores</h2>",
