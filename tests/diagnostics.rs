@@ -25,7 +25,7 @@ fn five_mistakes_give_five_places() {
     let path = PathBuf::from("tests/bad/five-mistakes.yaml");
     let Err(Error::Pipeline { diagnostics }) = planned(&read(&path, &[]).unwrap()) else { panic!("no mistakes found") };
     let places: Vec<(usize, usize)> = diagnostics.iter().map(|d| d.file.line_column(d.error.at.unwrap().start)).collect();
-    assert_eq!(places, [(5, 27), (8, 12), (10, 5), (13, 32), (16, 10)]);
+    assert_eq!(places, [(5, 20), (8, 13), (10, 3), (13, 22), (16, 7)]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use voxstream::schema::pipeline_schema;
 use voxstream::spec::node::Document;
 
 /// Makes the phantom pipeline small enough for a test.
-pub const TINY: [&str; 8] = [
+pub(crate) const TINY: [&str; 8] = [
     "source.phantom.subjects=8",
     "source.phantom.size=[16,16,16]",
     "source.phantom.labelled=2",

@@ -8,11 +8,12 @@ use voxstream::sink::{MetricRow, ScoreRow, read_table};
 
 fn command(out: &Path, extra: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
-    command.args(["run", "pipelines/04-cmc-phantom.yaml", "--device", "cpu", "--out"]).arg(out).args(extra);
+    command.args(["run", "pipelines/04-cmc-phantom.yaml", "--device", "cpu", "--out"]).arg(out);
     for set in TINY.iter().chain(&["train.steps=8"]) {
         command.args(["--set", set]);
     }
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // The last override of a value wins.
+    command.args(extra).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 

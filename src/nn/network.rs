@@ -190,6 +190,14 @@ impl NetworkSpec {
         }
     }
 
+    /// What the network predicts.
+    pub fn heads(&self) -> Heads {
+        match self {
+            Self::Unet3d(_) => Heads::Joint,
+            Self::Cmc(_) => Heads::PerModality,
+        }
+    }
+
     /// Patch edges must be multiples of this.
     pub fn stride(&self) -> usize {
         let depth = match self {

@@ -68,7 +68,9 @@ pub fn compile(file: &SourceFile, registry: &[StageEntry], source: Option<EdgeSc
     let weak = chain(&pipeline.views.weak, edges.patch(), &mut errors);
     let strong = chain(&pipeline.views.strong, edges.patch(), &mut errors);
     let edges = Edges { weak, strong, ..edges };
-    sections(&pipeline, &edges, &mut errors);
+    // A `train` with mistakes is no missing `train`.
+    let has_train = document.root().get("train").is_some();
+    sections(&pipeline, &edges, has_train, &mut errors);
     if errors.is_empty() { Ok(Plan { pipeline, edges, file: file.clone() }) } else { Err(diagnostics(file, errors)) }
 }
 
@@ -96,7 +98,7 @@ fn chain(steps: &[Step], input: &EdgeSchema, errors: &mut Vec<SpecError>) -> Vec
     edges
 }
 
-fn sections(pipeline: &Pipeline, edges: &Edges, errors: &mut Vec<SpecError>) {
+fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Vec<SpecError>) {
     let trained = pipeline.train.is_some() || pipeline.predict.is_some();
     if let (Some(_), Some((_, at))) = (&pipeline.train, &pipeline.predict) {
         errors.push(SpecError::new(*at, "both `train` and `predict` are given").with_help("keep one; predict in a second file from the checkpoint"));
@@ -108,7 +110,7 @@ fn sections(pipeline: &Pipeline, edges: &Edges, errors: &mut Vec<SpecError>) {
         );
     }
     let views = &pipeline.views;
-    if pipeline.train.is_none()
+    if !has_train
         && let Some(step) = views.shared.iter().chain(&views.weak).chain(&views.strong).next()
     {
         errors.push(SpecError::new(step.at, "views are made in training only, and there is no `train`").with_help("add `train:` or remove `views:`"));
@@ -119,8 +121,13 @@ fn sections(pipeline: &Pipeline, edges: &Edges, errors: &mut Vec<SpecError>) {
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, train, *at, edges, errors);
     }
-    if pipeline.pseudo_label.as_ref().is_some_and(|p| !(0.0..1.0).contains(&p.ema)) {
-        errors.push(SpecError::new(None, "`pseudo_label.ema` is a decay from 0 to below 1"));
+    if let Some(section) = &pipeline.pseudo_label {
+        if !(0.0..1.0).contains(&section.ema) {
+            errors.push(SpecError::new(None, format!("`pseudo_label.ema` is {}, expected a decay from 0 to below 1", section.ema)));
+        }
+        if let Err(problem) = section.threshold.check() {
+            errors.push(SpecError::new(None, format!("`pseudo_label.threshold`: {problem}")));
+        }
     }
 }
 
@@ -148,6 +155,9 @@ fn training(pipeline: &Pipeline, train: &TrainSection, at: At, edges: &Edges, er
         refuse(format!("`train.network`: {problem}"), "see `voxstream schema pipeline`");
     }
     let objective = &train.objective;
+    if let Err(problem) = objective.check(train.network.heads()) {
+        refuse(format!("`train.objective`: {problem}"), "see `voxstream schema pipeline`");
+    }
     if train.batch.unlabelled > 0 && objective.pseudo_label.is_none() && objective.csc.is_none() && objective.cac.is_none() {
         refuse(
             format!("{} unlabelled rows a step, but no objective uses them", train.batch.unlabelled),

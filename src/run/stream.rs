@@ -63,6 +63,9 @@ impl Viewer {
         for row in self.shared.run(row)? {
             let weak = view(&self.weak, row.clone(), "weak")?;
             let strong = view(&self.strong, row, "strong")?;
+            if let Some(problem) = moved(&weak, &strong) {
+                return Err(Failure { subject: self.preparer.subject(subject).id.clone(), stage: "views".to_owned(), cause: problem });
+            }
             samples.extend(weak.iter().zip(&strong).map(|(w, s)| Sample { weak: w.to_batch(), strong: s.to_batch() }));
         }
         Ok(samples)
@@ -76,6 +79,14 @@ impl Viewer {
         }
         order
     }
+}
+
+/// Whether a step moved voxels in one view only; a pseudo-label would not fit the other then.
+fn moved(weak: &[Row], strong: &[Row]) -> Option<String> {
+    let grids = |rows: &[Row]| -> Vec<_> { rows.iter().map(|r| r.first_image().map(|(_, v)| *v.grid())).collect() };
+    (grids(weak) != grids(strong)).then(|| {
+        "the weak and the strong view stand on different grids; move spatial steps to `views.shared`".to_owned()
+    })
 }
 
 struct Job {

@@ -74,7 +74,6 @@ impl<'a> Training<'a> {
             seed: pipeline.seed,
         };
         let trainer = Trainer::new(config, &cx.device)?;
-        section.objective.check(trainer.student.heads()).map_err(|e| Error::run(format!("`train.objective`: {e}")))?;
         let window = window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx.subjects(|s| s.split == Split::Validation).into_iter().take(every).collect();
@@ -99,7 +98,7 @@ impl<'a> Training<'a> {
         let viewer = Arc::new(Viewer::new(&cx.plan, &cx.preparer, &cx.counters));
         let seed = cx.plan.pipeline.seed;
         let start = |name, subjects, position| {
-            let thread = |source| Error::Io { path: name_path(name), action: "starting worker threads", source };
+            let thread = |source| Error::Io { path: cx.folder.path.clone(), action: "starting worker threads", source };
             let budget = (cx.workers, cx.memory / 4);
             SampleStream::start(name, &viewer, subjects, seed, position, budget, &cx.counters).map_err(thread)
         };
@@ -221,10 +220,6 @@ impl<'a> Training<'a> {
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(scores)
     }
-}
-
-fn name_path(name: &str) -> std::path::PathBuf {
-    std::path::PathBuf::from(name)
 }
 
 fn take(stream: &mut SampleStream, count: u32) -> Result<Vec<Sample>, Error> {

@@ -176,6 +176,13 @@ impl<'a> Node<'a> {
         let text = self.document.text;
         let start = byte_of(text, self.yaml.span.start.index());
         let end = byte_of(text, self.yaml.span.end.index()).max(start);
+        // A flow list or map is reported up to its closing bracket; it belongs to the node.
+        let flow = |open, close| text[start..].starts_with(open) && text[end..].starts_with(close);
+        let end = if flow('[', ']') || flow('{', '}') {
+            end + 1
+        } else {
+            end
+        };
         // A block ends where the next one begins; the caret shall not run over blank lines.
         At {
             start,
