@@ -2,6 +2,7 @@
 
 mod contract;
 mod diagnostics;
+mod edge;
 mod floors;
 mod pipelines;
 mod resume;

@@ -147,8 +147,9 @@ fn inflated<T: Voxel>(
     let compressed = std::fs::read(path).map_err(io(path, "reading"))?;
     let size = size_of::<T>();
     let all = usize::try_from(end).map_err(|_| too_big(path, end))?;
-    // One buffer for header and voxels: inflating in one shot is twice as fast as in pieces, and
-    // moving the voxels to the front costs a twentieth of it.
+    // One buffer for header and voxels, since libdeflate inflates in one shot or not at all; the
+    // voxels are then moved to the front, so that the buffer is theirs alone and may be changed
+    // in place.
     let mut voxels = zeroed::<T>(path, all.div_ceil(size))?;
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut voxels);
     let out = &mut bytes[..all];

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 /// What a grid aligns to when nobody says: "another file", as nibabel writes.
 const ALIGNED: i32 = 2;
 
-/// gzip level: CT voxels at level 6 are 4 % smaller and take twice as long.
-const LEVEL: i32 = 3;
+/// gzip level: against level 3, label maps are a third smaller in the same time; CT voxels are 1 %
+/// smaller and take a fifth longer. Most of what is written are label maps.
+const LEVEL: i32 = 6;
 
 /// Writes a volume as NIfTI-1, or NIfTI-2 when an axis is longer than 32767 voxels.
 ///
