@@ -26,21 +26,41 @@ impl Stage for Invert {
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
-        Ok(vec![row.map_images(|_, values| values.iter_mut().for_each(|v| *v = -*v))])
+        Ok(vec![row.map_images(|_, values| {
+            values.iter_mut().for_each(|v| *v = -*v)
+        })])
     }
 }
 
 fn range(row: &Row) -> [f32; 2] {
-    let values = row.images[0].volume.as_ref().map(|v| v.to_f32().into_owned()).unwrap_or_default();
-    [values.iter().copied().fold(f32::INFINITY, f32::min), values.iter().copied().fold(f32::NEG_INFINITY, f32::max)]
+    let values = row.images[0]
+        .volume
+        .as_ref()
+        .map(|v| v.to_f32().into_owned())
+        .unwrap_or_default();
+    [
+        values.iter().copied().fold(f32::INFINITY, f32::min),
+        values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+    ]
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = "name: inverted\nsource: { phantom: { subjects: 1, size: [24, 24, 24], modalities: [ct], classes: 2 } }\nstages: [invert: {}]\n";
-    let file = SourceFile { name: "inverted.yaml".to_owned(), text: text.to_owned() };
-    let registry: Vec<StageEntry> = STAGES.iter().copied().chain([StageEntry::stage::<Invert>()]).collect();
-    let plan = compile(&file, &registry, None).map_err(|d| d.iter().map(|d| d.render(false)).collect::<String>())?;
-    let cohort = plan.pipeline.source.open(Path::new("."), plan.pipeline.seed)?;
+    let file = SourceFile {
+        name: "inverted.yaml".to_owned(),
+        text: text.to_owned(),
+    };
+    let registry: Vec<StageEntry> = STAGES
+        .iter()
+        .copied()
+        .chain([StageEntry::stage::<Invert>()])
+        .collect();
+    let plan = compile(&file, &registry, None)
+        .map_err(|d| d.iter().map(|d| d.render(false)).collect::<String>())?;
+    let cohort = plan
+        .pipeline
+        .source
+        .open(Path::new("."), plan.pipeline.seed)?;
     let row = cohort.load(&cohort.subjects()[0])?;
     println!("before {:?}", range(&row));
     let step = &plan.pipeline.stages[0];

@@ -55,7 +55,9 @@ pub enum Error {
 impl Error {
     /// A run that cannot start or go on.
     pub fn run(problem: impl Into<String>) -> Self {
-        Self::Run { problem: problem.into() }
+        Self::Run {
+            problem: problem.into(),
+        }
     }
 
     /// The process's exit code: 2 the user's file or data, 3 ours, 130 stopped by a signal.

@@ -4,7 +4,9 @@ pub mod stage;
 
 pub use stage::stage_schema;
 
-use crate::plan::pipeline::{PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection};
+use crate::plan::pipeline::{
+    PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
+};
 use crate::registry::STAGES;
 use crate::sink::TABLES;
 use crate::source::SourceSpec;
@@ -67,7 +69,14 @@ pub fn pipeline_schema() -> Value {
 /// Every schema: file name and text.
 pub fn all() -> Vec<(String, String)> {
     let pretty = |value: &Value| format!("{value:#}\n");
-    let mut files = vec![("pipeline.schema.json".to_owned(), pretty(&pipeline_schema()))];
-    files.extend(TABLES.iter().map(|t| (format!("{}.arrow.json", t.name), pretty(&t.to_json()))));
+    let mut files = vec![(
+        "pipeline.schema.json".to_owned(),
+        pretty(&pipeline_schema()),
+    )];
+    files.extend(
+        TABLES
+            .iter()
+            .map(|t| (format!("{}.arrow.json", t.name), pretty(&t.to_json()))),
+    );
     files
 }

@@ -5,26 +5,45 @@ use voxstream::cli::{planned, read};
 use voxstream::error::Error;
 
 fn shown(path: &PathBuf) -> String {
-    let error = planned(&read(path, &[]).unwrap()).err().unwrap_or_else(|| panic!("{} has no mistake", path.display()));
-    let Error::Pipeline { diagnostics } = error else { panic!("{error}") };
-    diagnostics.iter().map(|d| d.render(false)).collect::<Vec<_>>().join("\n\n")
+    let error = planned(&read(path, &[]).unwrap())
+        .err()
+        .unwrap_or_else(|| panic!("{} has no mistake", path.display()));
+    let Error::Pipeline { diagnostics } = error else {
+        panic!("{error}")
+    };
+    diagnostics
+        .iter()
+        .map(|d| d.render(false))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 #[test]
 fn every_bad_file_shows_its_snapshot() {
-    let mut files: Vec<PathBuf> = std::fs::read_dir("tests/bad").unwrap().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir("tests/bad")
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= 4, "{files:?}");
     for path in files {
-        insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap().to_owned(), shown(&path));
+        insta::assert_snapshot!(
+            path.file_stem().unwrap().to_str().unwrap().to_owned(),
+            shown(&path)
+        );
     }
 }
 
 #[test]
 fn five_mistakes_give_five_places() {
     let path = PathBuf::from("tests/bad/five-mistakes.yaml");
-    let Err(Error::Pipeline { diagnostics }) = planned(&read(&path, &[]).unwrap()) else { panic!("no mistakes found") };
-    let places: Vec<(usize, usize)> = diagnostics.iter().map(|d| d.file.line_column(d.error.at.unwrap().start)).collect();
+    let Err(Error::Pipeline { diagnostics }) = planned(&read(&path, &[]).unwrap()) else {
+        panic!("no mistakes found")
+    };
+    let places: Vec<(usize, usize)> = diagnostics
+        .iter()
+        .map(|d| d.file.line_column(d.error.at.unwrap().start))
+        .collect();
     assert_eq!(places, [(5, 20), (8, 13), (10, 3), (13, 22), (16, 7)]);
 }
 
@@ -32,7 +51,12 @@ fn five_mistakes_give_five_places() {
 fn an_override_is_checked_like_the_file() {
     let set = ["train.steps=many".to_owned()];
     let file = read(&PathBuf::from("pipelines/04-cmc-phantom.yaml"), &set).unwrap();
-    let Err(Error::Pipeline { diagnostics }) = planned(&file) else { panic!("no mistakes found") };
+    let Err(Error::Pipeline { diagnostics }) = planned(&file) else {
+        panic!("no mistakes found")
+    };
     let text = diagnostics[0].render(false);
-    assert!(text.contains("(with --set)") && text.contains("steps: many"), "{text}");
+    assert!(
+        text.contains("(with --set)") && text.contains("steps: many"),
+        "{text}"
+    );
 }

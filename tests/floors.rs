@@ -40,9 +40,18 @@ fn files(folder: &Path, into: &mut Vec<PathBuf>) {
 
 /// The text of a file without its tests; empty for test files.
 fn without_tests(path: &Path) -> String {
-    let is_test = path.components().any(|c| c.as_os_str() == "tests" || c.as_os_str() == "tests.rs");
+    let is_test = path
+        .components()
+        .any(|c| c.as_os_str() == "tests" || c.as_os_str() == "tests.rs");
     let text = std::fs::read_to_string(path).unwrap();
-    if is_test { String::new() } else { text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned() }
+    if is_test {
+        String::new()
+    } else {
+        text.split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
 }
 
 fn floor(module: &str) -> Option<usize> {
@@ -56,22 +65,43 @@ fn nothing_imports_upwards_and_doors_hold() {
     assert!(all.len() > 100);
     let mut wrong = Vec::new();
     for path in all {
-        let place = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
-        let module = place.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        let place = path
+            .strip_prefix("src")
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let module = place
+            .split('/')
+            .next()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned();
         let Some(own) = floor(&module) else {
-            assert!(["lib", "main"].contains(&module.as_str()), "{place}: on which floor?");
+            assert!(
+                ["lib", "main"].contains(&module.as_str()),
+                "{place}: on which floor?"
+            );
             continue;
         };
-        for line in without_tests(&path).lines().filter(|l| !l.trim_start().starts_with("//")) {
+        for line in without_tests(&path)
+            .lines()
+            .filter(|l| !l.trim_start().starts_with("//"))
+        {
             for used in line.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if floor(&used).is_some_and(|f| f > own) {
                     wrong.push(format!("{place} imports {used}, which is above it"));
                 }
             }
             for (package, doors) in DOORS {
-                let used = line.contains(&format!("use {package}")) || line.contains(&format!(" {package}::")) ;
-                if used && !line.contains("crate::") && !doors.iter().any(|d| place.starts_with(d)) {
+                let used = line.contains(&format!("use {package}"))
+                    || line.contains(&format!(" {package}::"));
+                if used && !line.contains("crate::") && !doors.iter().any(|d| place.starts_with(d))
+                {
                     wrong.push(format!("{place} uses {package}, which only {doors:?} may"));
                 }
             }
@@ -84,7 +114,13 @@ fn nothing_imports_upwards_and_doors_hold() {
 fn no_file_outgrows_the_house() {
     let mut all = Vec::new();
     files(Path::new("src"), &mut all);
-    let long: Vec<(PathBuf, usize)> =
-        all.into_iter().map(|p| { let n = without_tests(&p).lines().count(); (p, n) }).filter(|(_, n)| *n > 500).collect();
+    let long: Vec<(PathBuf, usize)> = all
+        .into_iter()
+        .map(|p| {
+            let n = without_tests(&p).lines().count();
+            (p, n)
+        })
+        .filter(|(_, n)| *n > 500)
+        .collect();
     assert!(long.is_empty(), "{long:?}");
 }

@@ -33,9 +33,22 @@ fn every_file_opens_with_what_it_shows_and_is_short() {
     for path in gallery() {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines.len() <= 40, "{} has {} lines", path.display(), lines.len());
-        assert!(lines[0].starts_with("# yaml-language-server: $schema=../schemas/"), "{}", path.display());
-        assert!(lines[1].starts_with("# ") && lines[1].ends_with('.'), "{}", path.display());
+        assert!(
+            lines.len() <= 40,
+            "{} has {} lines",
+            path.display(),
+            lines.len()
+        );
+        assert!(
+            lines[0].starts_with("# yaml-language-server: $schema=../schemas/"),
+            "{}",
+            path.display()
+        );
+        assert!(
+            lines[1].starts_with("# ") && lines[1].ends_with('.'),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -57,7 +70,10 @@ fn every_file_is_valid_for_editors() {
     for path in gallery() {
         let text = std::fs::read_to_string(&path).unwrap();
         let value: serde_json::Value = Document::parse(&text).unwrap().root().read().unwrap();
-        let errors: Vec<String> = validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(&value)
+            .map(|e| format!("{}: {e}", e.instance_path()))
+            .collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
     }
     let wrong = serde_json::json!({"name": "a", "source": {"phantom": {"subjcts": 3}}});
@@ -70,26 +86,63 @@ fn the_phantom_pipeline_runs_to_scores_and_a_report() {
     let out = folder.path().join("run");
     let mut set: Vec<String> = TINY.iter().map(|s| (*s).to_owned()).collect();
     set.push("train.steps=2".to_owned());
-    let (plan, cohort) = open(&read(Path::new("pipelines/04-cmc-phantom.yaml"), &set).unwrap()).unwrap();
-    let options = RunOptions { out: Some(out.clone()), workers: Some(2), ..RunOptions::default() };
+    let (plan, cohort) =
+        open(&read(Path::new("pipelines/04-cmc-phantom.yaml"), &set).unwrap()).unwrap();
+    let options = RunOptions {
+        out: Some(out.clone()),
+        workers: Some(2),
+        ..RunOptions::default()
+    };
     let outcome = run(plan, cohort, &options).unwrap();
     assert!(outcome.failures.is_empty());
     // 2 test subjects, 2 heads, 3 organs, 2 checkpoints.
     assert_eq!(outcome.scores.len(), 24);
 
     let session = Session::open(&out).unwrap();
-    for (table, rows) in [("subjects", 8), ("scores", 24), ("failures", 0), ("predictions", 4), ("pseudo_labels", 6)] {
-        let batches = session.sql(&format!("select count(*) from {table}")).unwrap();
-        let count = batches[0].column(0).as_any().downcast_ref::<arrow::array::Int64Array>().unwrap().value(0);
+    for (table, rows) in [
+        ("subjects", 8),
+        ("scores", 24),
+        ("failures", 0),
+        ("predictions", 4),
+        ("pseudo_labels", 6),
+    ] {
+        let batches = session
+            .sql(&format!("select count(*) from {table}"))
+            .unwrap();
+        let count = batches[0]
+            .column(0)
+            .as_any()
+            .downcast_ref::<arrow::array::Int64Array>()
+            .unwrap()
+            .value(0);
         assert_eq!(count, rows, "{table}");
     }
     let report = std::fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(report.contains("cmc-phantom") && report.contains("<svg") && !report.contains("http://") && !report.contains("https://"));
+    assert!(
+        report.contains("cmc-phantom")
+            && report.contains("<svg")
+            && !report.contains("http://")
+            && !report.contains("https://")
+    );
     // A second start in the same folder is refused, and a resume of a finished run does nothing.
     let again = |resume| {
-        let (plan, cohort) = open(&read(Path::new("pipelines/04-cmc-phantom.yaml"), &set).unwrap()).unwrap();
-        run(plan, cohort, &RunOptions { out: Some(out.clone()), resume, ..RunOptions::default() })
+        let (plan, cohort) =
+            open(&read(Path::new("pipelines/04-cmc-phantom.yaml"), &set).unwrap()).unwrap();
+        run(
+            plan,
+            cohort,
+            &RunOptions {
+                out: Some(out.clone()),
+                resume,
+                ..RunOptions::default()
+            },
+        )
     };
-    assert!(again(false).unwrap_err().to_string().contains("the folder is not empty"));
+    assert!(
+        again(false)
+            .unwrap_err()
+            .to_string()
+            .contains("the folder is not empty")
+    );
     assert!(again(true).is_ok());
 }

@@ -8,17 +8,31 @@ use voxstream::sink::{MetricRow, ScoreRow, read_table};
 
 fn command(out: &Path, extra: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
-    command.args(["run", "pipelines/04-cmc-phantom.yaml", "--device", "cpu", "--out"]).arg(out);
+    command
+        .args([
+            "run",
+            "pipelines/04-cmc-phantom.yaml",
+            "--device",
+            "cpu",
+            "--out",
+        ])
+        .arg(out);
     for set in TINY.iter().chain(&["train.steps=8"]) {
         command.args(["--set", set]);
     }
     // The last override of a value wins.
-    command.args(extra).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(extra)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command
 }
 
 fn tables(out: &Path) -> (Vec<MetricRow>, Vec<ScoreRow>) {
-    (read_table(&out.join("metrics.parquet")).unwrap(), read_table(&out.join("scores.parquet")).unwrap())
+    (
+        read_table(&out.join("metrics.parquet")).unwrap(),
+        read_table(&out.join("scores.parquet")).unwrap(),
+    )
 }
 
 /// Every file that looks finished can be read.
@@ -34,7 +48,8 @@ fn check_whole(folder: &Path) {
         } else if name.ends_with(".parquet") {
             voxstream::sink::parquet::read_batches(&path).unwrap();
         } else if name.ends_with(".json") {
-            serde_json::from_str::<serde_json::Value>(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            serde_json::from_str::<serde_json::Value>(&std::fs::read_to_string(&path).unwrap())
+                .unwrap();
         } else if name.ends_with(".safetensors") {
             voxstream::nn::tensor_file::read_tensors(&path, &candle_core::Device::Cpu).unwrap();
         }
@@ -45,34 +60,68 @@ fn check_whole(folder: &Path) {
 fn a_killed_run_resumes_to_the_same_figures() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
-    assert!(command(&whole, &["--workers", "1"]).status().unwrap().success());
+    assert!(
+        command(&whole, &["--workers", "1"])
+            .status()
+            .unwrap()
+            .success()
+    );
 
     let mut child = command(&killed, &["--workers", "2"]).spawn().unwrap();
     let start = Instant::now();
     while !killed.join("checkpoints/best.json").exists() {
-        assert!(child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(300), "no checkpoint was seen");
+        assert!(
+            child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(300),
+            "no checkpoint was seen"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     check_whole(&killed);
-    assert!(!killed.join("scores.parquet").exists(), "the run ended before it could be killed");
+    assert!(
+        !killed.join("scores.parquet").exists(),
+        "the run ended before it could be killed"
+    );
 
     // Another number of workers, on purpose: nothing may depend on it.
-    assert!(command(&killed, &["--workers", "3", "--resume"]).status().unwrap().success());
+    assert!(
+        command(&killed, &["--workers", "3", "--resume"])
+            .status()
+            .unwrap()
+            .success()
+    );
     let (a, b) = (tables(&whole), tables(&killed));
     assert_eq!(a.0, b.0);
     assert_eq!(a.1, b.1);
-    assert!(a.0.iter().any(|m| m.name == "loss_pseudo_label" && m.value > 0.0), "the unlabelled part trained");
+    assert!(
+        a.0.iter()
+            .any(|m| m.name == "loss_pseudo_label" && m.value > 0.0),
+        "the unlabelled part trained"
+    );
 }
 
 #[test]
 fn a_changed_pipeline_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    assert!(command(&out, &["--set", "train.steps=2"]).status().unwrap().success());
-    std::fs::write(out.join("status.json"), std::fs::read_to_string(out.join("status.json")).unwrap().replace("finished", "started")).unwrap();
-    let output = command(&out, &["--set", "train.steps=4", "--resume"]).stderr(Stdio::piped()).output().unwrap();
+    assert!(
+        command(&out, &["--set", "train.steps=2"])
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::fs::write(
+        out.join("status.json"),
+        std::fs::read_to_string(out.join("status.json"))
+            .unwrap()
+            .replace("finished", "started"),
+    )
+    .unwrap();
+    let output = command(&out, &["--set", "train.steps=4", "--resume"])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr.contains("train.steps"), "{stderr}");

@@ -17,7 +17,11 @@ pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, E
     for path in files {
         let checked = read(path, &[]).and_then(|file| {
             planned(&file)?;
-            if data { open(&file).map(|(_, cohort)| Some(cohort)) } else { Ok(None) }
+            if data {
+                open(&file).map(|(_, cohort)| Some(cohort))
+            } else {
+                Ok(None)
+            }
         });
         match checked {
             Ok(None) => writeln!(out, "{}: right", path.display()).map_err(stdout)?,
@@ -38,7 +42,11 @@ pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, E
 fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
     let (mut unusable, mut missing, mut other_grid) = (0, 0, 0);
     for subject in cohort.subjects() {
-        missing += subject.images.iter().filter(|r| r.location.is_none()).count();
+        missing += subject
+            .images
+            .iter()
+            .filter(|r| r.location.is_none())
+            .count();
         let headers = match cohort.headers(subject) {
             Ok(headers) => headers,
             Err(error) => {
@@ -47,8 +55,13 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
                 continue;
             }
         };
-        let Some(first) = headers.iter().find(|h| h.role == Role::Image) else { continue };
-        for header in headers.iter().filter(|h| !h.grid.is_same(&first.grid, SAME_GRID_TOLERANCE_MM)) {
+        let Some(first) = headers.iter().find(|h| h.role == Role::Image) else {
+            continue;
+        };
+        for header in headers
+            .iter()
+            .filter(|h| !h.grid.is_same(&first.grid, SAME_GRID_TOLERANCE_MM))
+        {
             other_grid += 1;
             let column = crate::volume::row::column_name(header.role, &header.name);
             writeln!(
@@ -60,14 +73,24 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
             )?;
         }
     }
-    let count = |split| cohort.subjects().iter().filter(|s| s.split == split).count();
+    let count = |split| {
+        cohort
+            .subjects()
+            .iter()
+            .filter(|s| s.split == split)
+            .count()
+    };
     use crate::volume::Split::{Test, Train, Validation};
     writeln!(
         out,
         "  {} subjects: {} train ({} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {unusable} subjects unusable",
         cohort.subjects().len(),
         count(Train),
-        cohort.subjects().iter().filter(|s| s.split == Train && s.labelled).count(),
+        cohort
+            .subjects()
+            .iter()
+            .filter(|s| s.split == Train && s.labelled)
+            .count(),
         count(Validation),
         count(Test),
     )?;

@@ -19,38 +19,70 @@ const PIPELINE: &str = include_str!("../../pipelines/04-cmc-phantom.yaml");
 /// **Errors** as a run.
 pub fn demo(out: Option<&Path>, workers: Option<usize>, to: &mut dyn Write) -> Result<u8, Error> {
     let stamp = chrono::Local::now().format("%Y%m%dT%H%M%S").to_string();
-    let folder: PathBuf = out.map_or_else(|| Path::new("runs").join("demo").join(stamp), Path::to_owned);
+    let folder: PathBuf = out.map_or_else(
+        || Path::new("runs").join("demo").join(stamp),
+        Path::to_owned,
+    );
     stop_on_signals();
-    let file = SourceFile { name: "pipelines/04-cmc-phantom.yaml".to_owned(), text: PIPELINE.to_owned() };
+    let file = SourceFile {
+        name: "pipelines/04-cmc-phantom.yaml".to_owned(),
+        text: PIPELINE.to_owned(),
+    };
     let mut results = Vec::new();
-    for (part, set) in [("labelled_only", Some("train.batch.unlabelled=0")), ("semi_supervised", None)] {
+    for (part, set) in [
+        ("labelled_only", Some("train.batch.unlabelled=0")),
+        ("semi_supervised", None),
+    ] {
         let mut file = file.clone();
         if let Some(assignment) = set {
-            file = overrides::apply(&file, assignment)
-                .map_err(|error| Error::Pipeline { diagnostics: vec![Diagnostic { file: file.clone(), error }] })?;
+            file = overrides::apply(&file, assignment).map_err(|error| Error::Pipeline {
+                diagnostics: vec![Diagnostic {
+                    file: file.clone(),
+                    error,
+                }],
+            })?;
         }
         let (plan, cohort) = open(&file)?;
         tracing::info!(part, "training");
-        let options =
-            RunOptions { out: Some(folder.join(part)), workers, progress: std::io::stderr().is_terminal(), ..RunOptions::default() };
+        let options = RunOptions {
+            out: Some(folder.join(part)),
+            workers,
+            progress: std::io::stderr().is_terminal(),
+            ..RunOptions::default()
+        };
         results.push((part, drive(plan, cohort, &options)?));
     }
     let report = crate::report::write(&folder)?;
     compare(&results, to).map_err(stdout)?;
     writeln!(to, "\nreport  {}\nquery   voxstream query {} \"select class, avg(dice) from scores group by class\"", report.display(), folder.join("semi_supervised").display())
         .map_err(stdout)?;
-    Ok(u8::from(results.iter().any(|(_, r)| !r.failures.is_empty())))
+    Ok(u8::from(
+        results.iter().any(|(_, r)| !r.failures.is_empty()),
+    ))
 }
 
 fn compare(results: &[(&str, RunOutcome)], out: &mut dyn Write) -> std::io::Result<()> {
-    let best = |r: &RunOutcome| -> Vec<ScoreRow> { r.scores.iter().filter(|s| s.checkpoint == "best").cloned().collect() };
+    let best = |r: &RunOutcome| -> Vec<ScoreRow> {
+        r.scores
+            .iter()
+            .filter(|s| s.checkpoint == "best")
+            .cloned()
+            .collect()
+    };
     for (part, result) in results {
         writeln!(out, "\n{part}")?;
         print_scores(&best(result), out)?;
     }
-    let overall: Vec<f64> = results.iter().filter_map(|(_, r)| summary(&best(r)).overall).collect();
+    let overall: Vec<f64> = results
+        .iter()
+        .filter_map(|(_, r)| summary(&best(r)).overall)
+        .collect();
     if let [labelled, semi] = overall[..] {
-        writeln!(out, "\nmean Dice on test subjects: {labelled:.4} labelled only, {semi:.4} semi-supervised ({:+.4})", semi - labelled)?;
+        writeln!(
+            out,
+            "\nmean Dice on test subjects: {labelled:.4} labelled only, {semi:.4} semi-supervised ({:+.4})",
+            semi - labelled
+        )?;
     }
     Ok(())
 }

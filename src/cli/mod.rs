@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::plan::explain::{Form, explain};
 use crate::plan::{Plan, compile, overrides};
 use crate::query::Format;
-use crate::run::chain::causes;
 use crate::registry::STAGES;
+use crate::run::chain::causes;
 use crate::source::Cohort;
 use crate::spec::{Diagnostic, SourceFile};
 use crate::train::device::DeviceChoice;
@@ -176,16 +176,41 @@ enum FormatArg {
 /// **Errors** say what is wrong and what to do.
 pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("warn,voxstream={}", cli.log));
-    let filter = filter.map_err(|e| Error::run(format!("`--log {}`: {e}; use error, warn, info or debug", cli.log)))?;
+    let filter = filter.map_err(|e| {
+        Error::run(format!(
+            "`--log {}`: {e}; use error, warn, info or debug",
+            cli.log
+        ))
+    })?;
     let colour = std::io::stderr().is_terminal();
     // A second call in one process (a test) keeps the first subscriber.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).with_target(false).try_init().ok();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .try_init()
+        .ok();
     let mut out = std::io::stdout();
     match &cli.command {
-        Command::Demo { out: folder, workers } => demo::demo(folder.as_deref(), *workers, &mut out),
+        Command::Demo {
+            out: folder,
+            workers,
+        } => demo::demo(folder.as_deref(), *workers, &mut out),
         Command::Check { files, data } => check::check(files, *data, &mut out),
-        Command::Explain { file, mermaid, json, set } => {
-            let form = if *mermaid { Form::Mermaid } else if *json { Form::Json } else { Form::Text };
+        Command::Explain {
+            file,
+            mermaid,
+            json,
+            set,
+        } => {
+            let form = if *mermaid {
+                Form::Mermaid
+            } else if *json {
+                Form::Json
+            } else {
+                Form::Text
+            };
             let file = read(file, set)?;
             // Without its data a plan is shown as far as the file alone tells.
             let plan = match open(&file) {
@@ -228,7 +253,11 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
 }
 
 fn stdout(source: std::io::Error) -> Error {
-    Error::Io { path: PathBuf::from("stdout"), action: "writing", source }
+    Error::Io {
+        path: PathBuf::from("stdout"),
+        action: "writing",
+        source,
+    }
 }
 
 fn say(out: &mut dyn Write, text: &str) -> Result<u8, Error> {
@@ -240,11 +269,22 @@ fn say(out: &mut dyn Write, text: &str) -> Result<u8, Error> {
 ///
 /// **Errors** when the file cannot be read or an override has no place.
 pub fn read(path: &Path, set: &[String]) -> Result<SourceFile, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), action: "reading the pipeline", source })?;
-    let mut file = SourceFile { name: path.display().to_string(), text };
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        action: "reading the pipeline",
+        source,
+    })?;
+    let mut file = SourceFile {
+        name: path.display().to_string(),
+        text,
+    };
     for assignment in set {
-        file = overrides::apply(&file, assignment)
-            .map_err(|error| Error::Pipeline { diagnostics: vec![Diagnostic { file: file.clone(), error }] })?;
+        file = overrides::apply(&file, assignment).map_err(|error| Error::Pipeline {
+            diagnostics: vec![Diagnostic {
+                file: file.clone(),
+                error,
+            }],
+        })?;
     }
     Ok(file)
 }
@@ -261,10 +301,16 @@ pub fn planned(file: &SourceFile) -> Result<Plan, Error> {
 /// **Errors** every mistake in the file, or why the cohort cannot be opened.
 pub fn open(file: &SourceFile) -> Result<(Plan, Box<dyn Cohort>), Error> {
     let plan = planned(file)?;
-    let cohort = plan.pipeline.source.open(&file.folder(), plan.pipeline.seed)?;
-    let unreadable = |e: crate::volume::VolumeError| Error::run(format!("no subject can be read; the first: {}", causes(&e)));
+    let cohort = plan
+        .pipeline
+        .source
+        .open(&file.folder(), plan.pipeline.seed)?;
+    let unreadable = |e: crate::volume::VolumeError| {
+        Error::run(format!("no subject can be read; the first: {}", causes(&e)))
+    };
     let schema = cohort.schema().map_err(unreadable)?;
-    let plan = compile(file, STAGES, Some(schema)).map_err(|diagnostics| Error::Pipeline { diagnostics })?;
+    let plan = compile(file, STAGES, Some(schema))
+        .map_err(|diagnostics| Error::Pipeline { diagnostics })?;
     Ok((plan, cohort))
 }
 
@@ -274,7 +320,12 @@ pub fn show_error(error: &Error) {
     let mut err = std::io::stderr().lock();
     let text = match error {
         Error::Pipeline { diagnostics } => {
-            diagnostics.iter().map(|d| d.render(colour)).collect::<Vec<_>>().join("\n\n") + &format!("\n\n{error}")
+            diagnostics
+                .iter()
+                .map(|d| d.render(colour))
+                .collect::<Vec<_>>()
+                .join("\n\n")
+                + &format!("\n\n{error}")
         }
         other => format!("error: {}", causes(other)),
     };

@@ -45,11 +45,19 @@ pub fn stop_on_signals() {
 
 fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
     print_scores(&outcome.scores, out)?;
-    for Failure { subject, stage, cause } in outcome.failures.iter().take(5) {
+    for Failure {
+        subject,
+        stage,
+        cause,
+    } in outcome.failures.iter().take(5)
+    {
         tracing::warn!(%subject, %stage, %cause, "failed");
     }
     if outcome.failures.len() > 5 {
-        tracing::warn!("… and {} more subjects; see the table `failures`", outcome.failures.len() - 5);
+        tracing::warn!(
+            "… and {} more subjects; see the table `failures`",
+            outcome.failures.len() - 5
+        );
     }
     writeln!(out, "{}", outcome.folder.display())
 }
@@ -58,12 +66,23 @@ fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
 ///
 /// **Errors** when `out` does.
 pub fn print_scores(scores: &[ScoreRow], out: &mut dyn Write) -> std::io::Result<()> {
-    let parts: BTreeSet<(&str, &str)> = scores.iter().map(|s| (s.split.as_str(), s.checkpoint.as_str())).collect();
+    let parts: BTreeSet<(&str, &str)> = scores
+        .iter()
+        .map(|s| (s.split.as_str(), s.checkpoint.as_str()))
+        .collect();
     for (split, checkpoint) in parts {
-        let part: Vec<ScoreRow> = scores.iter().filter(|s| s.split == split && s.checkpoint == checkpoint).cloned().collect();
+        let part: Vec<ScoreRow> = scores
+            .iter()
+            .filter(|s| s.split == split && s.checkpoint == checkpoint)
+            .cloned()
+            .collect();
         let subjects: BTreeSet<&str> = part.iter().map(|s| s.subject_id.as_str()).collect();
         let summary = summary(&part);
-        writeln!(out, "{split}, {checkpoint} checkpoint, {} subjects", subjects.len())?;
+        writeln!(
+            out,
+            "{split}, {checkpoint} checkpoint, {} subjects",
+            subjects.len()
+        )?;
         for (head, class, mean) in &summary.means {
             writeln!(out, "  {head:<10} {class:<20} Dice {mean:.4}")?;
         }

@@ -20,12 +20,20 @@ pub fn schema(name: Option<&str>, write: bool, out: &mut dyn Write) -> Result<u8
         }
         return Ok(0);
     }
-    let names: Vec<&str> = schemas.iter().map(|(file, _)| file.split('.').next().unwrap_or(file)).collect();
+    let names: Vec<&str> = schemas
+        .iter()
+        .map(|(file, _)| file.split('.').next().unwrap_or(file))
+        .collect();
     match name {
         None => writeln!(out, "{}", names.join("\n")).map_err(stdout)?,
         Some(name) => match names.iter().position(|n| *n == name) {
             Some(i) => out.write_all(schemas[i].1.as_bytes()).map_err(stdout)?,
-            None => return Err(Error::run(format!("there is no schema `{name}`; {}", suggest(name, &names)))),
+            None => {
+                return Err(Error::run(format!(
+                    "there is no schema `{name}`; {}",
+                    suggest(name, &names)
+                )));
+            }
         },
     }
     Ok(0)

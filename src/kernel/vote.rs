@@ -21,16 +21,24 @@ pub struct Votes<'a> {
 /// with probability 1. Ties go to the lower class.
 ///
 /// **Shape** `(labels, probabilities)`, each `[z, y, x]` of `target_xyz`.
-pub fn winners(votes: Votes<'_>, source_from_target: DAffine3, target_xyz: [usize; 3]) -> (Vec<u8>, Vec<f32>) {
+pub fn winners(
+    votes: Votes<'_>,
+    source_from_target: DAffine3,
+    target_xyz: [usize; 3],
+) -> (Vec<u8>, Vec<f32>) {
     let [nx, ny, nz] = target_xyz;
     let mut labels = vec![0u8; nx * ny * nz];
     let mut confidence = vec![1f32; nx * ny * nz];
-    let planes = labels.par_chunks_mut(nx * ny).zip(confidence.par_chunks_mut(nx * ny)).enumerate();
+    let planes = labels
+        .par_chunks_mut(nx * ny)
+        .zip(confidence.par_chunks_mut(nx * ny))
+        .enumerate();
     planes.for_each(|(z, (labels, confidence))| {
         let mut sums = vec![0f32; votes.classes];
         for y in 0..ny {
             for x in 0..nx {
-                let at = source_from_target.transform_point3(DVec3::new(x as f64, y as f64, z as f64));
+                let at =
+                    source_from_target.transform_point3(DVec3::new(x as f64, y as f64, z as f64));
                 if let Some((class, p)) = winner_at(votes, at, &mut sums) {
                     labels[y * nx + x] = class;
                     confidence[y * nx + x] = p;
@@ -50,7 +58,11 @@ fn neighbours(at: f64, count: usize) -> Option<(usize, usize, f32)> {
     let inside = at.clamp(0.0, last);
     let low = inside.floor();
     let low_index = low as usize;
-    Some((low_index, (low_index + 1).min(count - 1), (inside - low) as f32))
+    Some((
+        low_index,
+        (low_index + 1).min(count - 1),
+        (inside - low) as f32,
+    ))
 }
 
 fn winner_at(votes: Votes<'_>, at: DVec3, sums: &mut [f32]) -> Option<(u8, f32)> {
@@ -64,8 +76,11 @@ fn winner_at(votes: Votes<'_>, at: DVec3, sums: &mut [f32]) -> Option<(u8, f32)>
             for (x, wx) in [(x0, 1.0 - fx), (x1, fx)] {
                 let weight = wz * wy * wx;
                 if weight > 0.0 {
-                    let voxel = &votes.values[((z * ny + y) * nx + x) * votes.classes..][..votes.classes];
-                    sums.iter_mut().zip(voxel).for_each(|(s, v)| *s += weight * v);
+                    let voxel =
+                        &votes.values[((z * ny + y) * nx + x) * votes.classes..][..votes.classes];
+                    sums.iter_mut()
+                        .zip(voxel)
+                        .for_each(|(s, v)| *s += weight * v);
                 }
             }
         }
@@ -86,7 +101,11 @@ mod tests {
     #[test]
     fn the_same_grid_gives_the_arg_max() {
         let values = [0.6, 0.4, 0.2, 0.8, 0.5, 0.5, 0.9, 0.1];
-        let votes = Votes { values: &values, shape_xyz: [2, 2, 1], classes: 2 };
+        let votes = Votes {
+            values: &values,
+            shape_xyz: [2, 2, 1],
+            classes: 2,
+        };
         let (labels, confidence) = winners(votes, DAffine3::IDENTITY, [2, 2, 1]);
         assert_eq!(labels, [0, 1, 0, 0]);
         assert_eq!(confidence, [0.6, 0.8, 0.5, 0.9]);
@@ -95,7 +114,11 @@ mod tests {
     #[test]
     fn between_voxels_probabilities_are_mixed_and_outside_is_background() {
         let values = [0.4, 0.6, 0.0, 1.0];
-        let votes = Votes { values: &values, shape_xyz: [2, 1, 1], classes: 2 };
+        let votes = Votes {
+            values: &values,
+            shape_xyz: [2, 1, 1],
+            classes: 2,
+        };
         let shift = DAffine3::from_translation(DVec3::new(0.5, 0.0, 0.0));
         let (labels, confidence) = winners(votes, shift, [3, 1, 1]);
         assert_eq!(labels, [1, 1, 0]);

@@ -48,12 +48,21 @@ pub struct Plan {
 /// Reads and checks a pipeline; `source` is what headers tell of the cohort, where it was opened.
 ///
 /// **Errors** every mistake in the file, in the order of their places.
-pub fn compile(file: &SourceFile, registry: &[StageEntry], source: Option<EdgeSchema>) -> Result<Plan, Vec<Diagnostic>> {
+pub fn compile(
+    file: &SourceFile,
+    registry: &[StageEntry],
+    source: Option<EdgeSchema>,
+) -> Result<Plan, Vec<Diagnostic>> {
     let document = Document::parse(&file.text).map_err(|e| diagnostics(file, vec![e]))?;
-    let mut reader = Reader { registry, errors: Vec::new() };
+    let mut reader = Reader {
+        registry,
+        errors: Vec::new(),
+    };
     let pipeline = reader.pipeline(document.root());
     let mut errors = reader.errors;
-    let Some(pipeline) = pipeline else { return Err(diagnostics(file, errors)) };
+    let Some(pipeline) = pipeline else {
+        return Err(diagnostics(file, errors));
+    };
 
     let source = source.unwrap_or_else(|| declared(&pipeline));
     let edges = Edges {
@@ -67,21 +76,51 @@ pub fn compile(file: &SourceFile, registry: &[StageEntry], source: Option<EdgeSc
     let edges = Edges { shared, ..edges };
     let weak = chain(&pipeline.views.weak, edges.patch(), &mut errors);
     let strong = chain(&pipeline.views.strong, edges.patch(), &mut errors);
-    let edges = Edges { weak, strong, ..edges };
+    let edges = Edges {
+        weak,
+        strong,
+        ..edges
+    };
     // A `train` with mistakes is no missing `train`.
     let has_train = document.root().get("train").is_some();
     sections(&pipeline, &edges, has_train, &mut errors);
-    if errors.is_empty() { Ok(Plan { pipeline, edges, file: file.clone() }) } else { Err(diagnostics(file, errors)) }
+    if errors.is_empty() {
+        Ok(Plan {
+            pipeline,
+            edges,
+            file: file.clone(),
+        })
+    } else {
+        Err(diagnostics(file, errors))
+    }
 }
 
 /// What the source's section alone tells: the columns' names.
 fn declared(pipeline: &Pipeline) -> EdgeSchema {
     let channel = |role| {
-        move |name: String| ChannelSchema { name, role, dtype: None, shape_xyz: None, spacing_mm: None, orientation: None }
+        move |name: String| ChannelSchema {
+            name,
+            role,
+            dtype: None,
+            shape_xyz: None,
+            spacing_mm: None,
+            orientation: None,
+        }
     };
-    let images = pipeline.source.modalities().into_iter().map(channel(Role::Image));
-    let labels = pipeline.source.label_names().into_iter().map(channel(Role::Label));
-    EdgeSchema { channels: images.chain(labels).collect(), rows_per_subject: Some(1) }
+    let images = pipeline
+        .source
+        .modalities()
+        .into_iter()
+        .map(channel(Role::Image));
+    let labels = pipeline
+        .source
+        .label_names()
+        .into_iter()
+        .map(channel(Role::Label));
+    EdgeSchema {
+        channels: images.chain(labels).collect(),
+        rows_per_subject: Some(1),
+    }
 }
 
 /// Checks a chain; after a mistake the steps behind it see what reached the faulty one.
@@ -90,7 +129,10 @@ fn chain(steps: &[Step], input: &EdgeSchema, errors: &mut Vec<SpecError>) -> Vec
     for step in steps {
         let input = edges.last().unwrap_or(input);
         let output = step.stage.check(input).unwrap_or_else(|problem| {
-            errors.push(SpecError::new(step.at, format!("`{}`: {problem}", step.stage.name())));
+            errors.push(SpecError::new(
+                step.at,
+                format!("`{}`: {problem}", step.stage.name()),
+            ));
             input.clone()
         });
         edges.push(output);
@@ -101,32 +143,69 @@ fn chain(steps: &[Step], input: &EdgeSchema, errors: &mut Vec<SpecError>) -> Vec
 fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Vec<SpecError>) {
     let trained = pipeline.train.is_some() || pipeline.predict.is_some();
     if let (Some(_), Some((_, at))) = (&pipeline.train, &pipeline.predict) {
-        errors.push(SpecError::new(*at, "both `train` and `predict` are given").with_help("keep one; predict in a second file from the checkpoint"));
-    }
-    for step in pipeline.stages.iter().filter(|s| trained && s.stage.is_random()) {
         errors.push(
-            SpecError::new(step.at, format!("`{}` draws, but `stages` are shared by training, validation and test", step.stage.name()))
-                .with_help("move it to `views.shared`, `views.weak` or `views.strong`"),
+            SpecError::new(*at, "both `train` and `predict` are given")
+                .with_help("keep one; predict in a second file from the checkpoint"),
+        );
+    }
+    for step in pipeline
+        .stages
+        .iter()
+        .filter(|s| trained && s.stage.is_random())
+    {
+        errors.push(
+            SpecError::new(
+                step.at,
+                format!(
+                    "`{}` draws, but `stages` are shared by training, validation and test",
+                    step.stage.name()
+                ),
+            )
+            .with_help("move it to `views.shared`, `views.weak` or `views.strong`"),
         );
     }
     let views = &pipeline.views;
     if !has_train
-        && let Some(step) = views.shared.iter().chain(&views.weak).chain(&views.strong).next()
+        && let Some(step) = views
+            .shared
+            .iter()
+            .chain(&views.weak)
+            .chain(&views.strong)
+            .next()
     {
-        errors.push(SpecError::new(step.at, "views are made in training only, and there is no `train`").with_help("add `train:` or remove `views:`"));
+        errors.push(
+            SpecError::new(
+                step.at,
+                "views are made in training only, and there is no `train`",
+            )
+            .with_help("add `train:` or remove `views:`"),
+        );
     }
     if let Some((predict, at)) = &pipeline.predict {
-        window(predict.window.as_ref().map(|w| (w.size, w.overlap)), *at, errors);
+        window(
+            predict.window.as_ref().map(|w| (w.size, w.overlap)),
+            *at,
+            errors,
+        );
     }
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, train, *at, edges, errors);
     }
     if let Some(section) = &pipeline.pseudo_label {
         if !(0.0..1.0).contains(&section.ema) {
-            errors.push(SpecError::new(None, format!("`pseudo_label.ema` is {}, expected a decay from 0 to below 1", section.ema)));
+            errors.push(SpecError::new(
+                None,
+                format!(
+                    "`pseudo_label.ema` is {}, expected a decay from 0 to below 1",
+                    section.ema
+                ),
+            ));
         }
         if let Err(problem) = section.threshold.check() {
-            errors.push(SpecError::new(None, format!("`pseudo_label.threshold`: {problem}")));
+            errors.push(SpecError::new(
+                None,
+                format!("`pseudo_label.threshold`: {problem}"),
+            ));
         }
     }
 }
@@ -135,54 +214,104 @@ fn window(window: Option<([usize; 3], f64)>, at: At, errors: &mut Vec<SpecError>
     if let Some((size, overlap)) = window
         && (size.contains(&0) || !(0.0..1.0).contains(&overlap))
     {
-        let message = format!("`window` of {size:?} voxels with overlap {overlap}: sizes start at 1, overlap lies from 0 to below 1");
+        let message = format!(
+            "`window` of {size:?} voxels with overlap {overlap}: sizes start at 1, overlap lies from 0 to below 1"
+        );
         errors.push(SpecError::new(at, message));
     }
 }
 
-fn training(pipeline: &Pipeline, train: &TrainSection, at: At, edges: &Edges, errors: &mut Vec<SpecError>) {
-    let mut refuse = |problem: String, help: &str| errors.push(SpecError::new(at, problem).with_help(help));
+fn training(
+    pipeline: &Pipeline,
+    train: &TrainSection,
+    at: At,
+    edges: &Edges,
+    errors: &mut Vec<SpecError>,
+) {
+    let mut refuse =
+        |problem: String, help: &str| errors.push(SpecError::new(at, problem).with_help(help));
     if !(2..=255).contains(&train.classes.len()) {
-        refuse(format!("`train.classes` lists {} names", train.classes.len()), "list the background and 1 to 254 more: `[background, liver]`");
+        refuse(
+            format!("`train.classes` lists {} names", train.classes.len()),
+            "list the background and 1 to 254 more: `[background, liver]`",
+        );
     }
     if train.steps == 0 || train.accumulate == 0 || train.validate.every == 0 {
-        refuse("`train.steps`, `accumulate` and `validate.every` start at 1".to_owned(), "write a positive number");
+        refuse(
+            "`train.steps`, `accumulate` and `validate.every` start at 1".to_owned(),
+            "write a positive number",
+        );
     }
     if train.batch.labelled == 0 {
-        refuse("`train.batch.labelled` is 0; nothing would be supervised".to_owned(), "write at least 1");
+        refuse(
+            "`train.batch.labelled` is 0; nothing would be supervised".to_owned(),
+            "write at least 1",
+        );
     }
     if let Err(problem) = train.network.check() {
-        refuse(format!("`train.network`: {problem}"), "see `voxstream schema pipeline`");
+        refuse(
+            format!("`train.network`: {problem}"),
+            "see `voxstream schema pipeline`",
+        );
     }
     let objective = &train.objective;
     if let Err(problem) = objective.check(train.network.heads()) {
-        refuse(format!("`train.objective`: {problem}"), "see `voxstream schema pipeline`");
-    }
-    if train.batch.unlabelled > 0 && objective.pseudo_label.is_none() && objective.csc.is_none() && objective.cac.is_none() {
         refuse(
-            format!("{} unlabelled rows a step, but no objective uses them", train.batch.unlabelled),
+            format!("`train.objective`: {problem}"),
+            "see `voxstream schema pipeline`",
+        );
+    }
+    if train.batch.unlabelled > 0
+        && objective.pseudo_label.is_none()
+        && objective.csc.is_none()
+        && objective.cac.is_none()
+    {
+        refuse(
+            format!(
+                "{} unlabelled rows a step, but no objective uses them",
+                train.batch.unlabelled
+            ),
             "add `pseudo_label`, `csc` or `cac` to `train.objective`, or set `batch.unlabelled: 0`",
         );
     }
     if objective.pseudo_label.is_some() && pipeline.pseudo_label.is_none() {
-        refuse("`objective.pseudo_label` needs to know how labels are drawn".to_owned(), "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`");
+        refuse(
+            "`objective.pseudo_label` needs to know how labels are drawn".to_owned(),
+            "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
+        );
     }
     if edges.source.labels().next().is_none() {
-        refuse("the source declares no labels".to_owned(), "declare them in `source`: training is supervised in part at least");
+        refuse(
+            "the source declares no labels".to_owned(),
+            "declare them in `source`: training is supervised in part at least",
+        );
     }
     let stride = train.network.stride();
     match edges.patch().images().find_map(|c| c.shape_xyz) {
         Some(shape) if shape.iter().any(|n| n % stride != 0) => refuse(
-            format!("patches of {shape:?} voxels (x, y, z) cannot be halved by a network that needs multiples of {stride}"),
+            format!(
+                "patches of {shape:?} voxels (x, y, z) cannot be halved by a network that needs multiples of {stride}"
+            ),
             "change the size of `patch`, or the network's depth",
         ),
         None if train.batch.labelled + train.batch.unlabelled > 1 || train.window.is_none() => {
-            refuse("the rows that reach training have no known size".to_owned(), "end `views.shared` with `patch: { size: [x, y, z] }`");
+            refuse(
+                "the rows that reach training have no known size".to_owned(),
+                "end `views.shared` with `patch: { size: [x, y, z] }`",
+            );
         }
         _ => {}
     }
-    window(train.window.as_ref().map(|w| (w.size, w.overlap)), at, errors);
-    if let Some(w) = train.window.as_ref().filter(|w| w.size.iter().any(|n| n % stride != 0)) {
+    window(
+        train.window.as_ref().map(|w| (w.size, w.overlap)),
+        at,
+        errors,
+    );
+    if let Some(w) = train
+        .window
+        .as_ref()
+        .filter(|w| w.size.iter().any(|n| n % stride != 0))
+    {
         errors.push(SpecError::new(at, format!("a window of {:?} voxels cannot be halved by a network that needs multiples of {stride}", w.size)));
     }
 }

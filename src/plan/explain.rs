@@ -37,7 +37,10 @@ fn chains(plan: &Plan) -> [(&'static str, &[Step], &[EdgeSchema]); 4] {
     ]
 }
 
-fn numbers<const N: usize, T: std::fmt::Display>(values: Option<[T; N]>, unit: &str) -> Option<String> {
+fn numbers<const N: usize, T: std::fmt::Display>(
+    values: Option<[T; N]>,
+    unit: &str,
+) -> Option<String> {
     values.map(|v| format!("{}{unit}", v.map(|x| x.to_string()).join("x")))
 }
 
@@ -45,16 +48,26 @@ fn channel(c: &ChannelSchema) -> String {
     let known = [
         c.dtype.map(|d| d.to_string()),
         numbers(c.shape_xyz, ""),
-        numbers(c.spacing_mm.map(|s| s.map(|x| (x * 1e3).round() / 1e3)), " mm"),
+        numbers(
+            c.spacing_mm.map(|s| s.map(|x| (x * 1e3).round() / 1e3)),
+            " mm",
+        ),
         c.orientation.clone(),
     ];
     let known: Vec<String> = known.into_iter().flatten().collect();
-    let known = if known.is_empty() { "varies by subject".to_owned() } else { known.join(" ") };
+    let known = if known.is_empty() {
+        "varies by subject".to_owned()
+    } else {
+        known.join(" ")
+    };
     format!("{}: {known}", c.column())
 }
 
 fn size(edge: &EdgeSchema) -> String {
-    let bytes = edge.bytes().map_or_else(|| "size varies".to_owned(), |b| bytesize::ByteSize(b as u64).display().iec().to_string());
+    let bytes = edge.bytes().map_or_else(
+        || "size varies".to_owned(),
+        |b| bytesize::ByteSize(b as u64).display().iec().to_string(),
+    );
     match edge.rows_per_subject {
         Some(1) => format!("{bytes} a row"),
         Some(rows) => format!("{rows} rows a subject, {bytes} each"),
@@ -71,10 +84,21 @@ fn edge_line(edge: &EdgeSchema) -> String {
 fn options(value: &Value) -> String {
     match value {
         Value::Object(map) => {
-            let set: Vec<String> = map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{k}: {}", options(v))).collect();
-            if set.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", set.join(", ")) }
+            let set: Vec<String> = map
+                .iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| format!("{k}: {}", options(v)))
+                .collect();
+            if set.is_empty() {
+                "{}".to_owned()
+            } else {
+                format!("{{ {} }}", set.join(", "))
+            }
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(options).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(options).collect::<Vec<_>>().join(", ")
+        ),
         Value::String(s) => s.clone(),
         other => other.to_string(),
     }
@@ -97,19 +121,45 @@ fn last_sections(plan: &Plan) -> Vec<(&'static str, Value)> {
 
 fn text(plan: &Plan) -> String {
     let p = &plan.pipeline;
-    let mut out = format!("{}  (seed {})\n\nsource {}\n  -> {}\n", p.name, p.seed, options(&plain(&p.source)), edge_line(&plan.edges.source));
-    let line = |out: &mut String, text: String| writeln!(out, "{text}").expect("a string takes any text");
-    for (path, steps, edges) in chains(plan).into_iter().filter(|(_, steps, _)| !steps.is_empty()) {
+    let mut out = format!(
+        "{}  (seed {})\n\nsource {}\n  -> {}\n",
+        p.name,
+        p.seed,
+        options(&plain(&p.source)),
+        edge_line(&plan.edges.source)
+    );
+    let line =
+        |out: &mut String, text: String| writeln!(out, "{text}").expect("a string takes any text");
+    for (path, steps, edges) in chains(plan)
+        .into_iter()
+        .filter(|(_, steps, _)| !steps.is_empty())
+    {
         line(&mut out, format!("\n{path}"));
         for (step, edge) in steps.iter().zip(edges) {
-            let drawn = if step.stage.is_random() { "  [draws]" } else { "" };
-            line(&mut out, format!("  {} {}{drawn}", step.stage.name(), options(&step.stage.to_json())));
+            let drawn = if step.stage.is_random() {
+                "  [draws]"
+            } else {
+                ""
+            };
+            line(
+                &mut out,
+                format!(
+                    "  {} {}{drawn}",
+                    step.stage.name(),
+                    options(&step.stage.to_json())
+                ),
+            );
             line(&mut out, format!("    -> {}", edge_line(edge)));
         }
     }
     for (name, value) in last_sections(plan) {
         line(&mut out, format!("\n{name}"));
-        for (key, value) in value.as_object().into_iter().flatten().filter(|(_, v)| !v.is_null()) {
+        for (key, value) in value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, v)| !v.is_null())
+        {
             line(&mut out, format!("  {key}: {}", options(value)));
         }
     }
@@ -118,7 +168,10 @@ fn text(plan: &Plan) -> String {
 
 fn mermaid(plan: &Plan) -> String {
     let p = &plan.pipeline;
-    let source = plain(&p.source).as_object().and_then(|m| m.keys().next().cloned()).unwrap_or_default();
+    let source = plain(&p.source)
+        .as_object()
+        .and_then(|m| m.keys().next().cloned())
+        .unwrap_or_default();
     let mut out = format!("flowchart LR\n  source[(\"{source}\")]\n");
     let mut push = |text: String| {
         out.push_str("  ");
@@ -132,7 +185,11 @@ fn mermaid(plan: &Plan) -> String {
         let id = path.replace('.', "_");
         for (i, step) in steps.iter().enumerate() {
             push(format!("{id}{i}[\"{}\"]", step.stage.name()));
-            let label = if i == 0 && path.starts_with("views.") { format!("|{}| ", &path[6..]) } else { String::new() };
+            let label = if i == 0 && path.starts_with("views.") {
+                format!("|{}| ", &path[6..])
+            } else {
+                String::new()
+            };
             push(format!("{last} -->{label} {id}{i}"));
             last = format!("{id}{i}");
         }
@@ -143,7 +200,13 @@ fn mermaid(plan: &Plan) -> String {
     }
     ends.dedup();
     let ends = if p.train.is_some() { ends } else { vec![last] };
-    let goal = if p.train.is_some() { "train" } else if p.predict.is_some() { "predict" } else { "prepared" };
+    let goal = if p.train.is_some() {
+        "train"
+    } else if p.predict.is_some() {
+        "predict"
+    } else {
+        "prepared"
+    };
     push(format!("{goal}([\"{goal}\"])"));
     for end in ends {
         push(format!("{end} --> {goal}"));
@@ -162,8 +225,14 @@ pub fn json(plan: &Plan) -> Value {
         };
         steps.iter().zip(edges).map(describe).collect()
     };
-    let chains: serde_json::Map<String, Value> = chains(plan).into_iter().map(|(path, s, e)| (path.to_owned(), chain(s, e).into())).collect();
-    let sections: serde_json::Map<String, Value> = last_sections(plan).into_iter().map(|(n, v)| (n.to_owned(), v)).collect();
+    let chains: serde_json::Map<String, Value> = chains(plan)
+        .into_iter()
+        .map(|(path, s, e)| (path.to_owned(), chain(s, e).into()))
+        .collect();
+    let sections: serde_json::Map<String, Value> = last_sections(plan)
+        .into_iter()
+        .map(|(n, v)| (n.to_owned(), v))
+        .collect();
     json!({ "name": p.name, "seed": p.seed, "source": { "options": plain(&p.source), "output": plain(&plan.edges.source) }, "chains": chains,
         "sections": sections, "version": env!("CARGO_PKG_VERSION") })
 }

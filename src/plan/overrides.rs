@@ -10,9 +10,16 @@ use crate::spec::{Node, SourceFile, SpecError};
 pub fn apply(file: &SourceFile, assignment: &str) -> Result<SourceFile, SpecError> {
     let help = "write `--set train.steps=100` or `--set stages[0].resample.spacing_mm=[1,1,1]`";
     let Some((path, value)) = assignment.split_once('=') else {
-        return Err(SpecError::new(None, format!("`--set {assignment}` has no `=`")).with_help(help));
+        return Err(
+            SpecError::new(None, format!("`--set {assignment}` has no `=`")).with_help(help),
+        );
     };
-    let keys: Vec<String> = path.replace('[', ".").replace(']', "").split('.').map(str::to_owned).collect();
+    let keys: Vec<String> = path
+        .replace('[', ".")
+        .replace(']', "")
+        .split('.')
+        .map(str::to_owned)
+        .collect();
     let document = Document::parse(&file.text)?;
     let mut node = document.root();
     for (depth, key) in keys.iter().enumerate() {
@@ -22,27 +29,49 @@ pub fn apply(file: &SourceFile, assignment: &str) -> Result<SourceFile, SpecErro
         };
         match next {
             Some(found) => node = found,
-            None if node.is_map() => return Ok(file.edited(insertion(node, &file.text, &keys[depth..], value))),
+            None if node.is_map() => {
+                return Ok(file.edited(insertion(node, &file.text, &keys[depth..], value)));
+            }
             None => {
-                let problem = format!("`--set {path}`: there is no `{key}` in `{}`", keys[..depth].join("."));
+                let problem = format!(
+                    "`--set {path}`: there is no `{key}` in `{}`",
+                    keys[..depth].join(".")
+                );
                 return Err(SpecError::new(node.at(), problem).with_help(help));
             }
         }
     }
     let at = node.at();
-    Ok(file.edited(format!("{}{value}{}", &file.text[..at.start], &file.text[at.end..])))
+    Ok(file.edited(format!(
+        "{}{value}{}",
+        &file.text[..at.start],
+        &file.text[at.end..]
+    )))
 }
 
 /// The text with `keys: value` added to the map `node`.
 fn insertion(node: Node<'_>, text: &str, keys: &[String], value: &str) -> String {
-    let nested = keys[1..].iter().rev().fold(value.to_owned(), |inner, key| format!("{{ {key}: {inner} }}"));
+    let nested = keys[1..].iter().rev().fold(value.to_owned(), |inner, key| {
+        format!("{{ {key}: {inner} }}")
+    });
     let entry = format!("{}: {nested}", keys[0]);
     let at = node.at();
     if text[at.start..].starts_with('{') {
-        let comma = if node.entries().next().is_some() { "," } else { "" };
-        return format!("{}{{ {entry}{comma}{}", &text[..at.start], &text[at.start + 1..]);
+        let comma = if node.entries().next().is_some() {
+            ","
+        } else {
+            ""
+        };
+        return format!(
+            "{}{{ {entry}{comma}{}",
+            &text[..at.start],
+            &text[at.start + 1..]
+        );
     }
-    let first = node.entries().next().map_or(at.start, |(key, _)| key.at().start);
+    let first = node
+        .entries()
+        .next()
+        .map_or(at.start, |(key, _)| key.at().start);
     let line = text[..first].rfind('\n').map_or(0, |i| i + 1);
     let indent = " ".repeat(text[line..first].chars().count());
     format!("{}{entry}\n{indent}{}", &text[..first], &text[first..])
@@ -53,27 +82,47 @@ mod tests {
     use super::*;
 
     fn set(text: &str, assignment: &str) -> String {
-        apply(&SourceFile { name: "a.yaml".into(), text: text.into() }, assignment).unwrap().text
+        apply(
+            &SourceFile {
+                name: "a.yaml".into(),
+                text: text.into(),
+            },
+            assignment,
+        )
+        .unwrap()
+        .text
     }
 
     #[test]
     fn values_are_replaced_where_they_stand() {
-        assert_eq!(set("a: 1 # one\nb: { c: [1, 2] }\n", "b.c=[3]"), "a: 1 # one\nb: { c: [3] }\n");
+        assert_eq!(
+            set("a: 1 # one\nb: { c: [1, 2] }\n", "b.c=[3]"),
+            "a: 1 # one\nb: { c: [3] }\n"
+        );
         assert_eq!(set("a: 1 # one\n", "a=2"), "a: 2 # one\n");
-        assert_eq!(set("s:\n  - flip: { p: 1 }\n", "s[0].flip.p=0.5"), "s:\n  - flip: { p: 0.5 }\n");
+        assert_eq!(
+            set("s:\n  - flip: { p: 1 }\n", "s[0].flip.p=0.5"),
+            "s:\n  - flip: { p: 0.5 }\n"
+        );
     }
 
     #[test]
     fn absent_keys_are_added() {
         assert_eq!(set("b: { c: 1 }\n", "b.d=2"), "b: { d: 2, c: 1 }\n");
-        assert_eq!(set("b:\n  c: 1\n", "b.d.e=2"), "b:\n  d: { e: 2 }\n  c: 1\n");
+        assert_eq!(
+            set("b:\n  c: 1\n", "b.d.e=2"),
+            "b:\n  d: { e: 2 }\n  c: 1\n"
+        );
         assert_eq!(set("b: {}\n", "b.d=2"), "b: { d: 2}\n");
         assert_eq!(set("a: 1\n", "seed=3"), "seed: 3\na: 1\n");
     }
 
     #[test]
     fn a_path_into_nothing_is_refused() {
-        let file = SourceFile { name: "a.yaml".into(), text: "a: 1\n".into() };
+        let file = SourceFile {
+            name: "a.yaml".into(),
+            text: "a: 1\n".into(),
+        };
         assert!(apply(&file, "a.b=1").is_err());
         assert!(apply(&file, "a").is_err());
     }

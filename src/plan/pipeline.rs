@@ -106,7 +106,10 @@ fn default_labelled() -> u32 {
 
 impl Default for BatchSection {
     fn default() -> Self {
-        Self { labelled: default_labelled(), unlabelled: 0 }
+        Self {
+            labelled: default_labelled(),
+            unlabelled: 0,
+        }
     }
 }
 
@@ -139,7 +142,11 @@ fn default_warmup() -> f64 {
 
 impl Default for OptimizerSection {
     fn default() -> Self {
-        Self { lr: default_lr(), weight_decay: default_decay(), warmup: default_warmup() }
+        Self {
+            lr: default_lr(),
+            weight_decay: default_decay(),
+            warmup: default_warmup(),
+        }
     }
 }
 
@@ -161,7 +168,10 @@ fn default_every() -> u64 {
 
 impl Default for ValidateSection {
     fn default() -> Self {
-        Self { every: default_every(), subjects: None }
+        Self {
+            every: default_every(),
+            subjects: None,
+        }
     }
 }
 
@@ -206,7 +216,9 @@ fn default_splits() -> Vec<Split> {
 
 impl Default for ScoreSection {
     fn default() -> Self {
-        Self { splits: default_splits() }
+        Self {
+            splits: default_splits(),
+        }
     }
 }
 
@@ -273,7 +285,18 @@ pub struct Pipeline {
 
 /// Every top-level key, in the order of the documentation.
 pub const SECTIONS: [&str; 12] = [
-    "name", "seed", "memory", "max_failures", "source", "stages", "views", "pseudo_label", "train", "predict", "score", "sinks",
+    "name",
+    "seed",
+    "memory",
+    "max_failures",
+    "source",
+    "stages",
+    "views",
+    "pseudo_label",
+    "train",
+    "predict",
+    "score",
+    "sinks",
 ];
 
 /// Reads a pipeline; collects every mistake.
@@ -283,7 +306,11 @@ pub(super) struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    fn section<T: serde::de::DeserializeOwned>(&mut self, root: Node<'_>, key: &str) -> Option<(T, At)> {
+    fn section<T: serde::de::DeserializeOwned>(
+        &mut self,
+        root: Node<'_>,
+        key: &str,
+    ) -> Option<(T, At)> {
         let node = root.get(key)?;
         match node.read() {
             Ok(value) => Some((value, node.at())),
@@ -297,27 +324,39 @@ impl Reader<'_> {
     fn steps(&mut self, node: Option<Node<'_>>, path: &str) -> Vec<Step> {
         let Some(node) = node else { return Vec::new() };
         if !node.is_sequence() {
-            self.errors.push(SpecError::new(node.at(), format!("`{path}` is no list")).with_help("write one step a line: `- flip: {}`"));
+            self.errors.push(
+                SpecError::new(node.at(), format!("`{path}` is no list"))
+                    .with_help("write one step a line: `- flip: {}`"),
+            );
             return Vec::new();
         }
-        node.items().enumerate().filter_map(|(i, item)| self.step(item, &format!("{path}[{i}]"))).collect()
+        node.items()
+            .enumerate()
+            .filter_map(|(i, item)| self.step(item, &format!("{path}[{i}]")))
+            .collect()
     }
 
     fn step(&mut self, item: Node<'_>, path: &str) -> Option<Step> {
         let mut entries = item.entries();
         let (Some((key, body)), None) = (entries.next(), entries.next()) else {
             let help = "write a step as a map with one key, its name: `- flip: { axes: [x] }`";
-            self.errors.push(SpecError::new(item.at(), "this is no step").with_help(help));
+            self.errors
+                .push(SpecError::new(item.at(), "this is no step").with_help(help));
             return None;
         };
         let name = key.text().unwrap_or_default();
         let Some(entry) = self.registry.iter().find(|e| e.name == name) else {
             let names: Vec<&str> = self.registry.iter().map(|e| e.name).collect();
-            self.errors.push(SpecError::unknown(key.at(), "stage", name, &names));
+            self.errors
+                .push(SpecError::unknown(key.at(), "stage", name, &names));
             return None;
         };
         match (entry.parse)(body) {
-            Ok(stage) => Some(Step { path: format!("{path}.{name}"), at: key.at(), stage }),
+            Ok(stage) => Some(Step {
+                path: format!("{path}.{name}"),
+                at: key.at(),
+                stage,
+            }),
             Err(errors) => {
                 self.errors.extend(errors);
                 None
@@ -326,13 +365,27 @@ impl Reader<'_> {
     }
 
     fn views(&mut self, root: Node<'_>) -> Views {
-        let Some(node) = root.get("views") else { return Views::default() };
+        let Some(node) = root.get("views") else {
+            return Views::default();
+        };
         const KEYS: [&str; 3] = ["shared", "weak", "strong"];
-        for (key, _) in node.entries().filter(|(k, _)| !k.text().is_some_and(|t| KEYS.contains(&t))) {
-            self.errors.push(SpecError::unknown(key.at(), "view", key.text().unwrap_or_default(), &KEYS));
+        for (key, _) in node
+            .entries()
+            .filter(|(k, _)| !k.text().is_some_and(|t| KEYS.contains(&t)))
+        {
+            self.errors.push(SpecError::unknown(
+                key.at(),
+                "view",
+                key.text().unwrap_or_default(),
+                &KEYS,
+            ));
         }
         let mut chain = |name: &str| self.steps(node.get(name), &format!("views.{name}"));
-        Views { shared: chain("shared"), weak: chain("weak"), strong: chain("strong") }
+        Views {
+            shared: chain("shared"),
+            weak: chain("weak"),
+            strong: chain("strong"),
+        }
     }
 
     fn memory(&mut self, root: Node<'_>) -> Option<u64> {
@@ -340,7 +393,10 @@ impl Reader<'_> {
         match text.parse::<bytesize::ByteSize>() {
             Ok(size) => Some(size.as_u64()),
             Err(_) => {
-                self.errors.push(SpecError::new(at, format!("`{text}` is no size")).with_help("write a number with a unit: `8GiB`"));
+                self.errors.push(
+                    SpecError::new(at, format!("`{text}` is no size"))
+                        .with_help("write a number with a unit: `8GiB`"),
+                );
                 None
             }
         }
@@ -349,25 +405,39 @@ impl Reader<'_> {
     /// Reads every section; `None` when one that is needed has mistakes.
     pub(super) fn pipeline(&mut self, root: Node<'_>) -> Option<Pipeline> {
         if !root.is_map() {
-            self.errors.push(SpecError::new(root.at(), "the file holds no map; expected `name:`, `source:`, …"));
+            self.errors.push(SpecError::new(
+                root.at(),
+                "the file holds no map; expected `name:`, `source:`, …",
+            ));
             return None;
         }
         for (key, _) in root.entries() {
             match key.text() {
                 Some(name) if SECTIONS.contains(&name) => {}
-                other => self.errors.push(SpecError::unknown(key.at(), "section", other.unwrap_or_default(), &SECTIONS)),
+                other => self.errors.push(SpecError::unknown(
+                    key.at(),
+                    "section",
+                    other.unwrap_or_default(),
+                    &SECTIONS,
+                )),
             }
         }
         for needed in ["name", "source"] {
             if root.get(needed).is_none() {
-                self.errors.push(SpecError::new(None, format!("section `{needed}` is missing")).with_help(format!("add `{needed}: …`")));
+                self.errors.push(
+                    SpecError::new(None, format!("section `{needed}` is missing"))
+                        .with_help(format!("add `{needed}: …`")),
+                );
             }
         }
         let name = self.section::<String>(root, "name");
         if let Some((name, at)) = &name
             && (name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.'))
         {
-            self.errors.push(SpecError::new(*at, format!("`{name}` cannot name a folder")).with_help("use letters, digits, `-` and `_`"));
+            self.errors.push(
+                SpecError::new(*at, format!("`{name}` cannot name a folder"))
+                    .with_help("use letters, digits, `-` and `_`"),
+            );
         }
         let seed = self.section(root, "seed").map_or(0, |(seed, _)| seed);
         let memory = self.memory(root);
@@ -376,7 +446,8 @@ impl Reader<'_> {
         if let Some((source, at)) = &source
             && let Err(problems) = source.check()
         {
-            self.errors.extend(problems.into_iter().map(|p| SpecError::new(*at, p)));
+            self.errors
+                .extend(problems.into_iter().map(|p| SpecError::new(*at, p)));
         }
         let stages = self.steps(root.get("stages"), "stages");
         let views = self.views(root);
@@ -384,10 +455,24 @@ impl Reader<'_> {
         let train = self.section(root, "train");
         let predict = self.section(root, "predict");
         let score = self.section(root, "score").map(|(s, _)| s);
-        let sinks = self.section(root, "sinks").map_or_else(SinksSection::default, |(s, _)| s);
+        let sinks = self
+            .section(root, "sinks")
+            .map_or_else(SinksSection::default, |(s, _)| s);
         let ((name, _), (source, source_at)) = (name?, source?);
         Some(Pipeline {
-            name, seed, memory, max_failures, source, source_at, stages, views, pseudo_label, train, predict, score, sinks,
+            name,
+            seed,
+            memory,
+            max_failures,
+            source,
+            source_at,
+            stages,
+            views,
+            pseudo_label,
+            train,
+            predict,
+            score,
+            sinks,
         })
     }
 }

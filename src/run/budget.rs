@@ -21,7 +21,11 @@ pub struct Budget {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, state: Mutex::default(), changed: Condvar::new() })
+        Arc::new(Self {
+            limit,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -34,13 +38,19 @@ impl Budget {
     pub fn acquire(self: &Arc<Self>, number: u64, bytes: u64) -> Option<Permit> {
         let mut state = self.lock();
         while !state.closed && number > state.next && state.used + bytes > self.limit {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if state.closed {
             return None;
         }
         state.used += bytes;
-        Some(Permit { budget: Arc::clone(self), bytes })
+        Some(Permit {
+            budget: Arc::clone(self),
+            bytes,
+        })
     }
 
     /// Tells that every item before `number` was delivered.

@@ -15,12 +15,20 @@ pub struct Cache {
 impl Cache {
     /// A cache of at most `limit` bytes of voxels.
     pub fn new(limit: u64) -> Self {
-        Self { limit, state: Mutex::default() }
+        Self {
+            limit,
+            state: Mutex::default(),
+        }
     }
 
     /// The prepared row of a subject; voxels are shared.
     pub fn get(&self, subject: usize) -> Option<Row> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1.get(&subject).cloned()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .get(&subject)
+            .cloned()
     }
 
     /// Keeps a row if it fits.
@@ -50,7 +58,13 @@ mod tests {
             view: String::new(),
             images: vec![Channel {
                 name: "a".into(),
-                volume: Some(Volume::from_vec(vec![0u8; 100], Grid::with_spacing([100, 1, 1], [1.0; 3]).unwrap()).unwrap()),
+                volume: Some(
+                    Volume::from_vec(
+                        vec![0u8; 100],
+                        Grid::with_spacing([100, 1, 1], [1.0; 3]).unwrap(),
+                    )
+                    .unwrap(),
+                ),
             }],
             labels: vec![],
             draws: vec![],
@@ -58,6 +72,11 @@ mod tests {
         };
         let cache = Cache::new(250);
         (0..4).for_each(|n| cache.put(n, &row(n)));
-        assert!(cache.get(0).is_some() && cache.get(1).is_some() && cache.get(2).is_none() && cache.get(3).is_none());
+        assert!(
+            cache.get(0).is_some()
+                && cache.get(1).is_some()
+                && cache.get(2).is_none()
+                && cache.get(3).is_none()
+        );
     }
 }

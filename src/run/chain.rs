@@ -19,7 +19,11 @@ pub struct Failure {
 impl Failure {
     /// A failure with an error and all its causes.
     pub fn new(subject: &str, stage: &str, error: &dyn std::error::Error) -> Self {
-        Self { subject: subject.to_owned(), stage: stage.to_owned(), cause: causes(error) }
+        Self {
+            subject: subject.to_owned(),
+            stage: stage.to_owned(),
+            cause: causes(error),
+        }
     }
 }
 
@@ -49,7 +53,11 @@ impl Chain {
     /// The chain that `steps` picks from the plan.
     pub fn new(plan: &Arc<Plan>, steps: fn(&Plan) -> &[Step], counters: &Counters) -> Self {
         let nodes = steps(plan).iter().map(|s| counters.node(&s.path)).collect();
-        Self { plan: Arc::clone(plan), steps, nodes }
+        Self {
+            plan: Arc::clone(plan),
+            steps,
+            nodes,
+        }
     }
 
     /// The chain's steps.
@@ -66,10 +74,12 @@ impl Chain {
             let mut next = Vec::with_capacity(rows.len());
             for row in rows {
                 let subject = row.subject.clone();
-                let made = node.busy(|| step.stage.run(&step.path, self.plan.pipeline.seed, row)).map_err(|e| {
-                    node.failed();
-                    Failure::new(&subject, &step.path, &e)
-                })?;
+                let made = node
+                    .busy(|| step.stage.run(&step.path, self.plan.pipeline.seed, row))
+                    .map_err(|e| {
+                        node.failed();
+                        Failure::new(&subject, &step.path, &e)
+                    })?;
                 node.passed(made.len(), made.iter().map(Row::bytes).sum());
                 next.extend(made);
             }

@@ -48,7 +48,10 @@ impl RunContext {
     /// Positions of the subjects that `pick` wants, at most `limit`.
     pub fn subjects(&self, pick: impl Fn(&SubjectRecord) -> bool) -> Vec<usize> {
         let all = self.preparer.cohort().subjects().iter().enumerate();
-        all.filter(|(_, s)| pick(s)).map(|(i, _)| i).take(self.limit.unwrap_or(usize::MAX)).collect()
+        all.filter(|(_, s)| pick(s))
+            .map(|(i, _)| i)
+            .take(self.limit.unwrap_or(usize::MAX))
+            .collect()
     }
 
     /// Stops the run when a signal asked for it, or too many subjects failed.
@@ -76,10 +79,18 @@ impl RunContext {
 
     /// A progress bar over `length` items, hidden when nobody watches.
     pub fn bar(&self, length: u64, what: &'static str) -> ProgressBar {
-        let target = if self.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let style = ProgressStyle::with_template("{prefix:>10} {wide_bar} {pos}/{len} {per_sec}  {eta} left  {msg}")
-            .expect("the template is a constant");
-        ProgressBar::with_draw_target(Some(length), target).with_style(style).with_prefix(what)
+        let target = if self.progress {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template(
+            "{prefix:>10} {wide_bar} {pos}/{len} {per_sec}  {eta} left  {msg}",
+        )
+        .expect("the template is a constant");
+        ProgressBar::with_draw_target(Some(length), target)
+            .with_style(style)
+            .with_prefix(what)
     }
 
     /// Predicts and scores subjects one after the other; failures are noted and left out.
@@ -116,21 +127,42 @@ impl RunContext {
     /// Predicts, scores and keeps the predictions of the splits that are scored.
     ///
     /// **Errors** when the run is stopped or an output cannot be written.
-    pub fn score(&self, model: &Model, window: Window, epoch: u64, checkpoint: &str) -> Result<Vec<ScoreRow>, Error> {
+    pub fn score(
+        &self,
+        model: &Model,
+        window: Window,
+        epoch: u64,
+        checkpoint: &str,
+    ) -> Result<Vec<ScoreRow>, Error> {
         let splits = self.plan.pipeline.score.clone().unwrap_or_default().splits;
         let subjects = self.subjects(|s| splits.contains(&s.split));
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
         self.evaluate(model, window, &subjects, "score", |record, results| {
-            let rows: Vec<_> = results.iter().map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint)).collect();
+            let rows: Vec<_> = results
+                .iter()
+                .map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint))
+                .collect();
             for result in results {
-                scores.extend(result.score_rows(&model.spec.classes, &record.id, record.split.name(), checkpoint));
+                scores.extend(result.score_rows(
+                    &model.spec.classes,
+                    &record.id,
+                    record.split.name(),
+                    checkpoint,
+                ));
             }
-            let Some(formats) = &formats else { return Ok(()) };
+            let Some(formats) = &formats else {
+                return Ok(());
+            };
             let place = self.join_volume("predictions", checkpoint, &record.id);
             if formats.parquet && !rows.is_empty() {
                 write_table(&place.with_added_extension("parquet"), &rows)?;
             }
-            self.keep_nifti(formats, &place, record, results.iter().map(|r| (r.head.as_str(), &r.label)))
+            self.keep_nifti(
+                formats,
+                &place,
+                record,
+                results.iter().map(|r| (r.head.as_str(), &r.label)),
+            )
         })?;
         Ok(scores)
     }
@@ -138,35 +170,64 @@ impl RunContext {
     /// Draws and keeps the pseudo-labels of subjects.
     ///
     /// **Errors** when the run is stopped or an output cannot be written.
-    pub fn draw_pseudo_labels(&self, teacher: &Model, window: Window, (epoch, step): (u64, u64), thresholds: &[f32], subjects: &[usize]) -> Result<(), Error> {
-        let Some(formats) = self.plan.pipeline.sinks.pseudo_labels.clone() else { return Ok(()) };
-        self.evaluate(teacher, window, subjects, "pseudo_label", |record, results| {
-            let rows = results
-                .iter()
-                .map(|r| {
-                    let confidence = Volume::from_vec(quantised(&r.confidence), *r.label.grid()).map_err(crate::sink::SinkError::from)?;
-                    Ok(PseudoLabelRow {
-                        subject_id: record.id.clone(),
-                        epoch: epoch as i64,
-                        modality: r.head.clone(),
-                        teacher_step: step as i64,
-                        kept_fraction: kept_fraction(r.label.as_slice::<u8>().unwrap_or_default(), &r.confidence, thresholds),
-                        label: r.label.clone(),
-                        confidence: Some(confidence),
-                        thresholds: thresholds.to_vec(),
+    pub fn draw_pseudo_labels(
+        &self,
+        teacher: &Model,
+        window: Window,
+        (epoch, step): (u64, u64),
+        thresholds: &[f32],
+        subjects: &[usize],
+    ) -> Result<(), Error> {
+        let Some(formats) = self.plan.pipeline.sinks.pseudo_labels.clone() else {
+            return Ok(());
+        };
+        self.evaluate(
+            teacher,
+            window,
+            subjects,
+            "pseudo_label",
+            |record, results| {
+                let rows = results
+                    .iter()
+                    .map(|r| {
+                        let confidence = quantised(&r.confidence, r.label.grid())
+                            .map_err(crate::sink::SinkError::from)?;
+                        Ok(PseudoLabelRow {
+                            subject_id: record.id.clone(),
+                            epoch: epoch as i64,
+                            modality: r.head.clone(),
+                            teacher_step: step as i64,
+                            kept_fraction: kept_fraction(
+                                r.label.as_slice::<u8>().unwrap_or_default(),
+                                &r.confidence,
+                                thresholds,
+                            ),
+                            label: r.label.clone(),
+                            confidence: Some(confidence),
+                            thresholds: thresholds.to_vec(),
+                        })
                     })
-                })
-                .collect::<Result<Vec<_>, Error>>()?;
-            let place = self.join_volume("pseudo_labels", &format!("epoch-{epoch}"), &record.id);
-            if formats.parquet && !rows.is_empty() {
-                write_table(&place.with_added_extension("parquet"), &rows)?;
-            }
-            self.keep_nifti(&formats, &place, record, results.iter().map(|r| (r.head.as_str(), &r.label)))
-        })
+                    .collect::<Result<Vec<_>, Error>>()?;
+                let place =
+                    self.join_volume("pseudo_labels", &format!("epoch-{epoch}"), &record.id);
+                if formats.parquet && !rows.is_empty() {
+                    write_table(&place.with_added_extension("parquet"), &rows)?;
+                }
+                self.keep_nifti(
+                    &formats,
+                    &place,
+                    record,
+                    results.iter().map(|r| (r.head.as_str(), &r.label)),
+                )
+            },
+        )
     }
 
     fn join_volume(&self, table: &str, part: &str, subject: &str) -> PathBuf {
-        self.folder.join(table).join(part).join(crate::sink::file_stem(subject))
+        self.folder
+            .join(table)
+            .join(part)
+            .join(crate::sink::file_stem(subject))
     }
 
     fn keep_nifti<'a>(
@@ -179,11 +240,22 @@ impl RunContext {
         if !formats.nifti {
             return Ok(());
         }
+        let folder = place.parent().unwrap_or(place);
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io {
+            path: folder.to_owned(),
+            action: "creating the folder",
+            source,
+        })?;
         // The input's header lends its codes and units, so that a viewer overlays both.
-        let like = record.images.iter().find_map(|r| r.file()).and_then(|path| crate::volume::nifti::read_header(path).ok());
+        let like = record
+            .images
+            .iter()
+            .find_map(|r| r.file())
+            .and_then(|path| crate::volume::nifti::read_header(path).ok());
         for (head, volume) in volumes {
             let path = place.with_added_extension(format!("{head}.nii.gz"));
-            crate::volume::nifti::write(&path, volume, like.as_ref()).map_err(crate::sink::SinkError::from)?;
+            crate::volume::nifti::write(&path, volume, like.as_ref())
+                .map_err(crate::sink::SinkError::from)?;
         }
         Ok(())
     }
@@ -194,7 +266,12 @@ impl RunContext {
     pub fn close(&self, seconds: &[(usize, f64)]) -> Result<Vec<Failure>, Error> {
         let failures = self.preparer.failures();
         let cohort = self.preparer.cohort();
-        let subjects: Vec<SubjectRow> = cohort.subjects().iter().enumerate().map(|(i, r)| self.subject_row(i, r, &failures, seconds)).collect();
+        let subjects: Vec<SubjectRow> = cohort
+            .subjects()
+            .iter()
+            .enumerate()
+            .map(|(i, r)| self.subject_row(i, r, &failures, seconds))
+            .collect();
         write_table(&self.folder.join("subjects.parquet"), &subjects)?;
         let edges: Vec<EdgeRow> = self
             .counters
@@ -213,25 +290,51 @@ impl RunContext {
         write_table(&self.folder.join("edges.parquet"), &edges)?;
         let rows: Vec<FailureRow> = failures
             .iter()
-            .map(|f| FailureRow { subject_id: f.subject.clone(), stage: f.stage.clone(), cause: f.cause.clone(), file: self.first_file(&f.subject) })
+            .map(|f| FailureRow {
+                subject_id: f.subject.clone(),
+                stage: f.stage.clone(),
+                cause: f.cause.clone(),
+                file: self.first_file(&f.subject),
+            })
             .collect();
         write_table(&self.folder.join("failures.parquet"), &rows)?;
         Ok(failures)
     }
 
     fn first_file(&self, subject: &str) -> Option<String> {
-        let record = self.preparer.cohort().subjects().iter().find(|s| s.id == subject)?;
-        record.images.iter().find_map(|r| r.file()).map(|p| p.display().to_string())
+        let record = self
+            .preparer
+            .cohort()
+            .subjects()
+            .iter()
+            .find(|s| s.id == subject)?;
+        record
+            .images
+            .iter()
+            .find_map(|r| r.file())
+            .map(|p| p.display().to_string())
     }
 
-    fn subject_row(&self, index: usize, record: &SubjectRecord, failures: &[Failure], seconds: &[(usize, f64)]) -> SubjectRow {
+    fn subject_row(
+        &self,
+        index: usize,
+        record: &SubjectRecord,
+        failures: &[Failure],
+        seconds: &[(usize, f64)],
+    ) -> SubjectRow {
         let cohort = self.preparer.cohort();
         // Unreadable headers leave zeros; the reason stands in `failures`.
         let headers = cohort.headers(record).unwrap_or_default();
-        let first = headers.iter().find(|h| h.role == Role::Image).map(|h| h.grid);
+        let first = headers
+            .iter()
+            .find(|h| h.role == Role::Image)
+            .map(|h| h.grid);
         let shape = first.map_or([0; 3], |g| g.shape_xyz().map(|n| n as i32));
         let spacing = first.map_or([0.0; 3], |g| g.spacing_mm());
-        let prepared = self.preparer.prepared_shape(index).map(|s| s.map(|n| n as i32));
+        let prepared = self
+            .preparer
+            .prepared_shape(index)
+            .map(|s| s.map(|n| n as i32));
         let images = headers.iter().filter(|h| h.role == Role::Image);
         let failed = failures.iter().any(|f| f.subject == record.id);
         SubjectRow {
@@ -252,7 +355,10 @@ impl RunContext {
             prepared_shape_y: prepared.map(|s| s[1]),
             prepared_shape_z: prepared.map(|s| s[2]),
             seconds: seconds.iter().find(|(i, _)| *i == index).map(|(_, s)| *s),
-            bytes: headers.iter().map(|h| (h.grid.voxel_count() * h.dtype.bytes()) as i64).sum(),
+            bytes: headers
+                .iter()
+                .map(|h| (h.grid.voxel_count() * h.dtype.bytes()) as i64)
+                .sum(),
             status: if failed { "failed" } else { "ok" }.to_owned(),
         }
     }

@@ -61,11 +61,20 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
     if folder.progress == Progress::Finished {
         tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
-        return Ok(RunOutcome { folder: folder.path, failures: Vec::new(), scores: Vec::new() });
+        return Ok(RunOutcome {
+            folder: folder.path,
+            failures: Vec::new(),
+            scores: Vec::new(),
+        });
     }
-    let memory = options.memory.or(plan.pipeline.memory).unwrap_or_else(default_memory);
+    let memory = options
+        .memory
+        .or(plan.pipeline.memory)
+        .unwrap_or_else(default_memory);
     let counters = Counters::default();
-    let workers = options.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let workers = options
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let cx = RunContext {
         preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)),
         plan: Arc::clone(&plan),
@@ -88,7 +97,11 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let failures = cx.close(&seconds)?;
     cx.folder.note(Progress::Finished)?;
     crate::report::write(&cx.folder.path)?;
-    Ok(RunOutcome { folder: cx.folder.path.clone(), failures, scores })
+    Ok(RunOutcome {
+        folder: cx.folder.path.clone(),
+        failures,
+        scores,
+    })
 }
 
 /// What must not change between a start and a resume.
@@ -98,7 +111,16 @@ fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json:
         .subjects()
         .iter()
         // A subject without a digest has an unreadable file: it fails when it is loaded.
-        .map(|s| (s.id.clone(), serde_json::json!([s.split.name(), s.labelled, cohort.digest(s).unwrap_or_default()])))
+        .map(|s| {
+            (
+                s.id.clone(),
+                serde_json::json!([
+                    s.split.name(),
+                    s.labelled,
+                    cohort.digest(s).unwrap_or_default()
+                ]),
+            )
+        })
         .collect();
     ledger["subjects"] = digests.into();
     ledger["limit"] = options.limit.into();
@@ -111,7 +133,10 @@ fn default_memory() -> u64 {
         system.refresh_memory();
         system.total_memory()
     });
-    total.ok().filter(|bytes| *bytes > 0).map_or(4 << 30, |bytes| bytes / 2)
+    total
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .map_or(4 << 30, |bytes| bytes / 2)
 }
 
 struct PrepareSubject {
@@ -131,7 +156,8 @@ impl Work<usize, Prepared> for PrepareSubject {
         (subject, start.elapsed().as_secs_f64(), rows)
     }
     fn bytes(&self, (_, _, rows): &Prepared) -> u64 {
-        rows.as_ref().map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
+        rows.as_ref()
+            .map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
     }
 }
 
@@ -139,16 +165,32 @@ impl Work<usize, Prepared> for PrepareSubject {
 fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     let formats = cx.plan.pipeline.sinks.prepared.clone();
     let writer = match &formats {
-        Some(f) => Some(PreparedWriter::create(&cx.folder.join("prepared"), f.nifti)?),
+        Some(f) => Some(PreparedWriter::create(
+            &cx.folder.join("prepared"),
+            f.nifti,
+        )?),
         None => None,
     };
     let done = |s: &str| cx.folder.resumed && writer.as_ref().is_some_and(|w| w.contains(s));
     let subjects = cx.subjects(|s| !done(&s.id));
     let bar = cx.bar(subjects.len() as u64, "prepare");
     let node = cx.counters.node("prepare");
-    let work = PrepareSubject { preparer: Arc::clone(&cx.preparer) };
-    let results = ordered("prepare", cx.workers, Budget::new(cx.memory), subjects.into_iter(), work, Arc::clone(&node))
-        .map_err(|source| Error::Io { path: cx.folder.path.clone(), action: "starting worker threads", source })?;
+    let work = PrepareSubject {
+        preparer: Arc::clone(&cx.preparer),
+    };
+    let results = ordered(
+        "prepare",
+        cx.workers,
+        Budget::new(cx.memory),
+        subjects.into_iter(),
+        work,
+        Arc::clone(&node),
+    )
+    .map_err(|source| Error::Io {
+        path: cx.folder.path.clone(),
+        action: "starting worker threads",
+        source,
+    })?;
     let mut seconds = Vec::new();
     for (subject, time, rows) in results {
         cx.check()?;
@@ -167,7 +209,13 @@ fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, E
     let path = crate::source::resolve_path(&section.checkpoint, &cx.plan.file.folder())?;
     let folder = checkpoint::find(&path)?;
     let (model, file) = checkpoint::open(&folder, &cx.device)?;
-    let steps: Vec<_> = cx.plan.pipeline.stages.iter().map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() })).collect();
+    let steps: Vec<_> = cx
+        .plan
+        .pipeline
+        .stages
+        .iter()
+        .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
+        .collect();
     if serde_json::Value::from(steps) != file.stages {
         let problem = format!(
             "`stages` differ from those the network of {} was trained behind ({}); write the same preparation",
@@ -177,8 +225,14 @@ fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, E
         return Err(Error::run(problem));
     }
     let window = match &section.window {
-        Some(w) => Window { size_xyz: w.size, overlap: w.overlap },
-        None => Window { size_xyz: file.window, overlap: file.overlap },
+        Some(w) => Window {
+            size_xyz: w.size,
+            overlap: w.overlap,
+        },
+        None => Window {
+            size_xyz: file.window,
+            overlap: file.overlap,
+        },
     };
     let scores = cx.score(&model, window, 0, "best")?;
     write_table(&cx.folder.join("scores.parquet"), &scores)?;

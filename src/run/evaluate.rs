@@ -8,7 +8,7 @@ use crate::sink::{MetricRow, PredictionRow, ScoreRow};
 use crate::train::batch::classes_of;
 use crate::train::infer::{Window, predict};
 use crate::train::model::Model;
-use crate::volume::{Grid, Volume};
+use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 
 /// One head's prediction of one subject.
 pub struct HeadResult {
@@ -25,26 +25,46 @@ pub struct HeadResult {
 /// Predicts one subject.
 ///
 /// **Errors** the subject's failure, with the part that failed.
-pub fn subject(model: &Model, preparer: &Preparer, index: usize, window: Window) -> Result<Vec<HeadResult>, Failure> {
+pub fn subject(
+    model: &Model,
+    preparer: &Preparer,
+    index: usize,
+    window: Window,
+) -> Result<Vec<HeadResult>, Failure> {
     let record = preparer.subject(index);
-    let failure = |stage: &'static str| move |e: &dyn std::error::Error| Failure::new(&record.id, stage, e);
+    let failure =
+        |stage: &'static str| move |e: &dyn std::error::Error| Failure::new(&record.id, stage, e);
     let row = preparer.prepared(index, 0)?;
     let heads = predict(model, &row, window).map_err(|e| failure("predict")(&e))?;
-    let truth = preparer.cohort().load_labels(record).map_err(|e| failure("score")(&e))?;
+    let truth = preparer
+        .cohort()
+        .load_labels(record)
+        .map_err(|e| failure("score")(&e))?;
     let input = input_grid(preparer, index)?;
     let mut results = Vec::new();
     for (head, probabilities) in model.head_names().into_iter().zip(heads) {
-        let Some(probabilities) = probabilities else { continue };
-        let own = truth.iter().find(|c| c.name == head).or_else(|| truth.iter().find(|c| c.name.is_empty() || head == "joint"));
+        let Some(probabilities) = probabilities else {
+            continue;
+        };
+        let own = truth
+            .iter()
+            .find(|c| c.name == head)
+            .or_else(|| truth.iter().find(|c| c.name.is_empty() || head == "joint"));
         let truth = own.and_then(|c| c.volume.as_ref());
         let grid = truth.map_or(input, |t| *t.grid());
         let (classes, confidence) = probabilities.on_grid(&grid);
         let scores = match truth {
-            Some(truth) => score(model, &classes, truth, &record.id).map_err(|e| failure("score")(e.as_ref()))?,
+            Some(truth) => score(model, &classes, truth, &record.id)
+                .map_err(|e| failure("score")(e.as_ref()))?,
             None => Vec::new(),
         };
         let label = Volume::from_vec(classes, grid).map_err(|e| failure("predict")(&e))?;
-        results.push(HeadResult { head, label, confidence, scores });
+        results.push(HeadResult {
+            head,
+            label,
+            confidence,
+            scores,
+        });
     }
     Ok(results)
 }
@@ -52,8 +72,13 @@ pub fn subject(model: &Model, preparer: &Preparer, index: usize, window: Window)
 /// The grid of the first image as stored.
 fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
     let record = preparer.subject(index);
-    let headers = preparer.cohort().headers(record).map_err(|e| Failure::new(&record.id, "source", &e))?;
-    let first = headers.iter().find(|h| h.role == crate::volume::Role::Image);
+    let headers = preparer
+        .cohort()
+        .headers(record)
+        .map_err(|e| Failure::new(&record.id, "source", &e))?;
+    let first = headers
+        .iter()
+        .find(|h| h.role == crate::volume::Role::Image);
     first.map(|h| h.grid).ok_or_else(|| Failure {
         subject: record.id.clone(),
         stage: "source".to_owned(),
@@ -61,10 +86,19 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
     })
 }
 
-fn score(model: &Model, predicted: &[u8], truth: &Volume, subject: &str) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
+fn score(
+    model: &Model,
+    predicted: &[u8],
+    truth: &Volume,
+    subject: &str,
+) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
     let truth_classes = classes_of(truth, model.classes(), subject)?;
     // Voxels nobody annotated say nothing about the prediction.
-    let annotated = predicted.iter().copied().zip(truth_classes).filter(|(_, t)| *t != IGNORE);
+    let annotated = predicted
+        .iter()
+        .copied()
+        .zip(truth_classes)
+        .filter(|(_, t)| *t != IGNORE);
     let (predicted, truth_classes): (Vec<u8>, Vec<u8>) = annotated.unzip();
     let counts = confusion(&predicted, &truth_classes, model.classes())?;
     Ok(counts.scores(truth.grid().voxel_volume_mm3()))
@@ -72,7 +106,13 @@ fn score(model: &Model, predicted: &[u8], truth: &Volume, subject: &str) -> Resu
 
 impl HeadResult {
     /// The result as rows of `scores`, the background left out.
-    pub fn score_rows(&self, classes: &[String], subject: &str, split: &str, checkpoint: &str) -> Vec<ScoreRow> {
+    pub fn score_rows(
+        &self,
+        classes: &[String],
+        subject: &str,
+        split: &str,
+        checkpoint: &str,
+    ) -> Vec<ScoreRow> {
         let foreground = self.scores.iter().filter(|s| s.class_id > 0);
         foreground
             .map(|s| ScoreRow {
@@ -92,7 +132,13 @@ impl HeadResult {
     }
 
     /// The result as a row of `predictions`.
-    pub fn prediction_row(&self, subject: &str, split: &str, epoch: u64, checkpoint: &str) -> PredictionRow {
+    pub fn prediction_row(
+        &self,
+        subject: &str,
+        split: &str,
+        epoch: u64,
+        checkpoint: &str,
+    ) -> PredictionRow {
         PredictionRow {
             subject_id: subject.to_owned(),
             split: split.to_owned(),
@@ -117,13 +163,20 @@ pub fn summary(scores: &[ScoreRow]) -> Summary {
     let mut sums: Vec<(String, String, f64, f64)> = Vec::new();
     for s in scores {
         let Some(dice) = s.dice else { continue };
-        match sums.iter_mut().find(|(head, class, ..)| *head == s.modality && *class == s.class) {
+        match sums
+            .iter_mut()
+            .find(|(head, class, ..)| *head == s.modality && *class == s.class)
+        {
             Some((_, _, sum, n)) => (*sum, *n) = (*sum + dice, *n + 1.0),
             None => sums.push((s.modality.clone(), s.class.clone(), dice, 1.0)),
         }
     }
-    let means: Vec<_> = sums.into_iter().map(|(head, class, sum, n)| (head, class, sum / n)).collect();
-    let overall = (!means.is_empty()).then(|| means.iter().map(|(.., m)| m).sum::<f64>() / means.len() as f64);
+    let means: Vec<_> = sums
+        .into_iter()
+        .map(|(head, class, sum, n)| (head, class, sum / n))
+        .collect();
+    let overall = (!means.is_empty())
+        .then(|| means.iter().map(|(.., m)| m).sum::<f64>() / means.len() as f64);
     Summary { means, overall }
 }
 
@@ -141,14 +194,33 @@ impl Summary {
             value,
             unit: "1".to_owned(),
         };
-        let means = self.means.iter().map(|(head, class, mean)| row(Some(head.clone()), Some(class.clone()), "dice", *mean));
-        means.chain(self.overall.map(|mean| row(None, None, "mean_dice", mean))).collect()
+        let means = self
+            .means
+            .iter()
+            .map(|(head, class, mean)| row(Some(head.clone()), Some(class.clone()), "dice", *mean));
+        means
+            .chain(self.overall.map(|mean| row(None, None, "mean_dice", mean)))
+            .collect()
     }
 }
 
-/// Confidence as bytes: 255 stands for probability 1.
-pub fn quantised(confidence: &[f32]) -> Vec<u8> {
-    confidence.iter().map(|p| (p.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
+/// Confidence as bytes: stored 255 stands for probability 1.
+///
+/// **Errors** when the values are not as many as the grid's voxels.
+pub fn quantised(confidence: &[f32], grid: &Grid) -> Result<Volume, VolumeError> {
+    let bytes: Vec<u8> = confidence
+        .iter()
+        .map(|p| (p.clamp(0.0, 1.0) * 255.0).round() as u8)
+        .collect();
+    Volume::try_new(
+        bytes.into(),
+        Dtype::U8,
+        Scaling {
+            slope: 1.0 / 255.0,
+            intercept: 0.0,
+        },
+        *grid,
+    )
 }
 
 /// For each class the fraction of its predicted voxels whose confidence reaches the class's threshold.
@@ -159,6 +231,14 @@ pub fn kept_fraction(classes: &[u8], confidence: &[f32], thresholds: &[f32]) -> 
         count.1 += 1;
         count.0 += u64::from(p >= thresholds[usize::from(class)]);
     }
-    counts.into_iter().map(|(kept, all)| if all == 0 { 0.0 } else { kept as f32 / all as f32 }).collect()
+    counts
+        .into_iter()
+        .map(|(kept, all)| {
+            if all == 0 {
+                0.0
+            } else {
+                kept as f32 / all as f32
+            }
+        })
+        .collect()
 }
-

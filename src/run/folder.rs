@@ -37,7 +37,11 @@ pub struct RunFolder {
 }
 
 fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io { path: path.to_owned(), action, source }
+    move |source| Error::Io {
+        path: path.to_owned(),
+        action,
+        source,
+    }
 }
 
 impl RunFolder {
@@ -47,11 +51,18 @@ impl RunFolder {
     ///
     /// **Errors** when a fresh run would overwrite another, there is nothing to resume, or the
     /// pipeline or its inputs changed since the start.
-    pub fn open(out: Option<&Path>, plan: &Plan, ledger: &Value, resume: bool) -> Result<Self, Error> {
+    pub fn open(
+        out: Option<&Path>,
+        plan: &Plan,
+        ledger: &Value,
+        resume: bool,
+    ) -> Result<Self, Error> {
         let name = &plan.pipeline.name;
         let path = match (out, resume) {
             (Some(out), _) => out.to_owned(),
-            (None, false) => Path::new("runs").join(name).join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
+            (None, false) => Path::new("runs")
+                .join(name)
+                .join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
             (None, true) => newest(&Path::new("runs").join(name))?,
         };
         let status_file = path.join("status.json");
@@ -59,18 +70,39 @@ impl RunFolder {
             return Self::reopen(path, ledger);
         }
         if resume {
-            let problem = format!("{}: there is no run to resume (no status.json); start it without `--resume`", path.display());
+            let problem = format!(
+                "{}: there is no run to resume (no status.json); start it without `--resume`",
+                path.display()
+            );
             return Err(Error::run(problem));
         }
-        let occupied = path.exists() && std::fs::read_dir(&path).map_err(io(&path, "reading the folder"))?.next().is_some();
+        let occupied = path.exists()
+            && std::fs::read_dir(&path)
+                .map_err(io(&path, "reading the folder"))?
+                .next()
+                .is_some();
         if occupied {
-            let problem = format!("{}: the folder is not empty; choose another `--out`, or go on with `--resume`", path.display());
+            let problem = format!(
+                "{}: the folder is not empty; choose another `--out`, or go on with `--resume`",
+                path.display()
+            );
             return Err(Error::run(problem));
         }
         std::fs::create_dir_all(&path).map_err(io(&path, "creating the folder"))?;
-        let folder = Self { path, progress: Progress::Started, resumed: false, started: chrono::Local::now().to_rfc3339() };
-        write_whole(&folder.path.join("pipeline.yaml"), plan.file.text.as_bytes())?;
-        write_whole(&folder.path.join("plan.json"), format!("{ledger:#}\n").as_bytes())?;
+        let folder = Self {
+            path,
+            progress: Progress::Started,
+            resumed: false,
+            started: chrono::Local::now().to_rfc3339(),
+        };
+        write_whole(
+            &folder.path.join("pipeline.yaml"),
+            plan.file.text.as_bytes(),
+        )?;
+        write_whole(
+            &folder.path.join("plan.json"),
+            format!("{ledger:#}\n").as_bytes(),
+        )?;
         folder.note(Progress::Started)?;
         Ok(folder)
     }
@@ -80,26 +112,48 @@ impl RunFolder {
             let file = path.join(name);
             std::fs::read_to_string(&file).map_err(io(&file, "reading"))
         };
-        let not_ours = |name: &str, e: serde_json::Error| Error::run(format!("{}: {e}; the ledger is damaged, start afresh", path.join(name).display()));
-        let status: Status = serde_json::from_str(&read("status.json")?).map_err(|e| not_ours("status.json", e))?;
-        let old: Value = serde_json::from_str(&read("plan.json")?).map_err(|e| not_ours("plan.json", e))?;
+        let not_ours = |name: &str, e: serde_json::Error| {
+            Error::run(format!(
+                "{}: {e}; the ledger is damaged, start afresh",
+                path.join(name).display()
+            ))
+        };
+        let status: Status =
+            serde_json::from_str(&read("status.json")?).map_err(|e| not_ours("status.json", e))?;
+        let old: Value =
+            serde_json::from_str(&read("plan.json")?).map_err(|e| not_ours("plan.json", e))?;
         if let Some(place) = difference("", &old, ledger) {
-            let problem = format!("{}: the run was started with another pipeline or other inputs; they differ at `{place}`. Start a new run, or undo the change", path.display());
+            let problem = format!(
+                "{}: the run was started with another pipeline or other inputs; they differ at `{place}`. Start a new run, or undo the change",
+                path.display()
+            );
             return Err(Error::run(problem));
         }
         if status.version != env!("CARGO_PKG_VERSION") {
             tracing::warn!(started_with = %status.version, "resuming with another version: figures may differ in the last digits");
         }
-        Ok(Self { path, progress: status.progress, resumed: true, started: status.started })
+        Ok(Self {
+            path,
+            progress: status.progress,
+            resumed: true,
+            started: status.started,
+        })
     }
 
     /// Notes how far the run came.
     ///
     /// **Errors** when the ledger cannot be written.
     pub fn note(&self, progress: Progress) -> Result<(), Error> {
-        let status = Status { progress, version: env!("CARGO_PKG_VERSION").to_owned(), started: self.started.clone() };
+        let status = Status {
+            progress,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started.clone(),
+        };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
-        Ok(write_whole(&self.path.join("status.json"), format!("{text}\n").as_bytes())?)
+        Ok(write_whole(
+            &self.path.join("status.json"),
+            format!("{text}\n").as_bytes(),
+        )?)
     }
 
     /// A file or folder in the run folder.
@@ -111,9 +165,17 @@ impl RunFolder {
 /// The last of the stamped folders.
 fn newest(parent: &Path) -> Result<PathBuf, Error> {
     let entries = std::fs::read_dir(parent).map_err(io(parent, "looking for a run to resume"))?;
-    let mut folders: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.join("status.json").exists()).collect();
+    let mut folders: Vec<PathBuf> = entries
+        .filter_map(|e| e.ok().map(|e| e.path()))
+        .filter(|p| p.join("status.json").exists())
+        .collect();
     folders.sort();
-    folders.pop().ok_or_else(|| Error::run(format!("{}: there is no run to resume; start one without `--resume`", parent.display())))
+    folders.pop().ok_or_else(|| {
+        Error::run(format!(
+            "{}: there is no run to resume; start one without `--resume`",
+            parent.display()
+        ))
+    })
 }
 
 /// Where two JSON values first differ.
@@ -122,16 +184,22 @@ fn difference(path: &str, a: &Value, b: &Value) -> Option<String> {
         (Value::Object(x), Value::Object(y)) => {
             let keys: std::collections::BTreeSet<&String> = x.keys().chain(y.keys()).collect();
             keys.into_iter().find_map(|k| {
-                let inner = if path.is_empty() { k.clone() } else { format!("{path}.{k}") };
+                let inner = if path.is_empty() {
+                    k.clone()
+                } else {
+                    format!("{path}.{k}")
+                };
                 match (x.get(k), y.get(k)) {
                     (Some(p), Some(q)) => difference(&inner, p, q),
                     _ => Some(inner),
                 }
             })
         }
-        (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
-            x.iter().zip(y).enumerate().find_map(|(i, (p, q))| difference(&format!("{path}[{i}]"), p, q))
-        }
+        (Value::Array(x), Value::Array(y)) if x.len() == y.len() => x
+            .iter()
+            .zip(y)
+            .enumerate()
+            .find_map(|(i, (p, q))| difference(&format!("{path}[{i}]"), p, q)),
         _ => (a != b).then(|| path.to_owned()),
     }
 }
@@ -145,7 +213,13 @@ mod tests {
     fn a_difference_is_named_by_its_path() {
         let a = json!({"train": {"steps": 5, "batch": [1, 2]}});
         assert_eq!(difference("", &a, &a), None);
-        assert_eq!(difference("", &a, &json!({"train": {"steps": 5, "batch": [1, 3]}})).as_deref(), Some("train.batch[1]"));
-        assert_eq!(difference("", &a, &json!({"train": {"batch": [1, 2]}})).as_deref(), Some("train.steps"));
+        assert_eq!(
+            difference("", &a, &json!({"train": {"steps": 5, "batch": [1, 3]}})).as_deref(),
+            Some("train.batch[1]")
+        );
+        assert_eq!(
+            difference("", &a, &json!({"train": {"batch": [1, 2]}})).as_deref(),
+            Some("train.steps")
+        );
     }
 }

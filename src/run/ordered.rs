@@ -54,17 +54,33 @@ where
 {
     let workers = workers.max(1);
     let (sender, results) = bounded(workers);
-    let (jobs, work, turn) = (Arc::new(Mutex::new(jobs.fuse())), Arc::new(work), Arc::new(AtomicU64::new(0)));
+    let (jobs, work, turn) = (
+        Arc::new(Mutex::new(jobs.fuse())),
+        Arc::new(work),
+        Arc::new(AtomicU64::new(0)),
+    );
     let threads = (0..workers)
         .map(|i| {
-            let (jobs, work, turn, sender) = (Arc::clone(&jobs), Arc::clone(&work), Arc::clone(&turn), sender.clone());
+            let (jobs, work, turn, sender) = (
+                Arc::clone(&jobs),
+                Arc::clone(&work),
+                Arc::clone(&turn),
+                sender.clone(),
+            );
             let (budget, node) = (Arc::clone(&budget), Arc::clone(&node));
             std::thread::Builder::new()
                 .name(format!("{name}-{i}"))
                 .spawn(move || worker(&jobs, &turn, &*work, &sender, &budget, &node))
         })
         .collect::<std::io::Result<Vec<_>>>()?;
-    Ok(Ordered { results: Some(results), waiting: BTreeMap::new(), next: 0, budget, workers: threads, node })
+    Ok(Ordered {
+        results: Some(results),
+        waiting: BTreeMap::new(),
+        next: 0,
+        budget,
+        workers: threads,
+        node,
+    })
 }
 
 fn worker<J, T, W: Work<J, T>>(
@@ -83,7 +99,9 @@ fn worker<J, T, W: Work<J, T>>(
             (turn.fetch_add(1, Ordering::Relaxed), job)
         };
         let blocked = Instant::now();
-        let Some(mut permit) = budget.acquire(number, work.estimate(&job)) else { return };
+        let Some(mut permit) = budget.acquire(number, work.estimate(&job)) else {
+            return;
+        };
         node.blocked(blocked.elapsed());
         let result = catch_unwind(AssertUnwindSafe(|| work.run(job)));
         permit.resize(result.as_ref().map_or(0, |r| work.bytes(r)));
@@ -104,7 +122,9 @@ impl<T> Iterator for Ordered<T> {
     fn next(&mut self) -> Option<T> {
         let starved = Instant::now();
         while !self.waiting.contains_key(&self.next) {
-            let Ok((number, result, permit)) = self.results.as_ref()?.recv() else { break };
+            let Ok((number, result, permit)) = self.results.as_ref()?.recv() else {
+                break;
+            };
             self.waiting.insert(number, (result, permit));
         }
         self.node.starved(starved.elapsed());
@@ -145,14 +165,27 @@ mod tests {
     }
 
     fn run(workers: usize, limit: u64) -> Vec<(u64, u64)> {
-        ordered("test", workers, Budget::new(limit), 0..50u64, Slow, Arc::default()).unwrap().collect()
+        ordered(
+            "test",
+            workers,
+            Budget::new(limit),
+            0..50u64,
+            Slow,
+            Arc::default(),
+        )
+        .unwrap()
+        .collect()
     }
 
     #[test]
     fn order_holds_for_any_number_of_workers_and_any_budget() {
         let expected: Vec<_> = (0..50u64).map(|j| (j, j * j)).collect();
         for (workers, limit) in [(1, 1000), (2, 100), (7, 1000), (7, 10), (3, 0)] {
-            assert_eq!(run(workers, limit), expected, "{workers} workers, {limit} bytes");
+            assert_eq!(
+                run(workers, limit),
+                expected,
+                "{workers} workers, {limit} bytes"
+            );
         }
     }
 

@@ -23,7 +23,12 @@ pub struct Preparer {
 
 impl Preparer {
     /// A preparer whose cache and subjects share `memory` bytes.
-    pub fn new(plan: &Arc<Plan>, cohort: Arc<dyn Cohort>, memory: u64, counters: &Counters) -> Self {
+    pub fn new(
+        plan: &Arc<Plan>,
+        cohort: Arc<dyn Cohort>,
+        memory: u64,
+        counters: &Counters,
+    ) -> Self {
         Self {
             cohort,
             source: counters.node("source"),
@@ -55,8 +60,14 @@ impl Preparer {
     /// **Errors** when its headers cannot be read.
     pub fn estimate(&self, index: usize) -> Result<u64, Failure> {
         let record = self.subject(index);
-        let headers = self.cohort.headers(record).map_err(|e| Failure::new(&record.id, "source", &e))?;
-        Ok(headers.iter().map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64).sum())
+        let headers = self
+            .cohort
+            .headers(record)
+            .map_err(|e| Failure::new(&record.id, "source", &e))?;
+        Ok(headers
+            .iter()
+            .map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64)
+            .sum())
     }
 
     /// The rows `stages` make of a subject.
@@ -84,7 +95,11 @@ impl Preparer {
                 show(needed),
                 show(self.subject_limit)
             );
-            return Err(Failure { subject: record.id.clone(), stage: "source".to_owned(), cause });
+            return Err(Failure {
+                subject: record.id.clone(),
+                stage: "source".to_owned(),
+                cause,
+            });
         }
         let mut row = self.source.busy(|| self.cohort.load(record)).map_err(|e| {
             self.source.failed();
@@ -115,15 +130,25 @@ impl Preparer {
                 Ok(row)
             }
             _ => {
-                let cause = "`stages` made several rows or none of it; training and prediction need one".to_owned();
-                Err(Failure { subject: self.subject(index).id.clone(), stage: "stages".to_owned(), cause })
+                let cause =
+                    "`stages` made several rows or none of it; training and prediction need one"
+                        .to_owned();
+                Err(Failure {
+                    subject: self.subject(index).id.clone(),
+                    stage: "stages".to_owned(),
+                    cause,
+                })
             }
         }
     }
 
     /// Voxels along x, y, z of a subject's prepared images, once it was prepared.
     pub fn prepared_shape(&self, index: usize) -> Option<[usize; 3]> {
-        self.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(&index).copied()
+        self.shapes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&index)
+            .copied()
     }
 
     /// Remembers a failure that arose behind `stages`.

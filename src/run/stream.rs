@@ -64,9 +64,16 @@ impl Viewer {
             let weak = view(&self.weak, row.clone(), "weak")?;
             let strong = view(&self.strong, row, "strong")?;
             if let Some(problem) = moved(&weak, &strong) {
-                return Err(Failure { subject: self.preparer.subject(subject).id.clone(), stage: "views".to_owned(), cause: problem });
+                return Err(Failure {
+                    subject: self.preparer.subject(subject).id.clone(),
+                    stage: "views".to_owned(),
+                    cause: problem,
+                });
             }
-            samples.extend(weak.iter().zip(&strong).map(|(w, s)| Sample { weak: w.to_batch(), strong: s.to_batch() }));
+            samples.extend(weak.iter().zip(&strong).map(|(w, s)| Sample {
+                weak: w.to_batch(),
+                strong: s.to_batch(),
+            }));
         }
         Ok(samples)
     }
@@ -74,7 +81,13 @@ impl Viewer {
     /// The order in which `subjects` are read in an epoch.
     fn order(&self, seed: u64, epoch: u64, subjects: &[usize]) -> Vec<usize> {
         let mut order = subjects.to_vec();
-        for step in self.preparer.stages().steps().iter().chain(self.shared.steps()) {
+        for step in self
+            .preparer
+            .stages()
+            .steps()
+            .iter()
+            .chain(self.shared.steps())
+        {
             step.stage.order(&step.path, seed, epoch, &mut order);
         }
         order
@@ -83,7 +96,11 @@ impl Viewer {
 
 /// Whether a step moved voxels in one view only; a pseudo-label would not fit the other then.
 fn moved(weak: &[Row], strong: &[Row]) -> Option<String> {
-    let grids = |rows: &[Row]| -> Vec<_> { rows.iter().map(|r| r.first_image().map(|(_, v)| *v.grid())).collect() };
+    let grids = |rows: &[Row]| -> Vec<_> {
+        rows.iter()
+            .map(|r| r.first_image().map(|(_, v)| *v.grid()))
+            .collect()
+    };
     (grids(weak) != grids(strong)).then(|| {
         "the weak and the strong view stand on different grids; move spatial steps to `views.shared`".to_owned()
     })
@@ -109,7 +126,9 @@ impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
     }
     fn bytes(&self, (_, samples): &(Job, Result<Vec<Sample>, Failure>)) -> u64 {
         let of = |batch: &RecordBatch| Row::from_batch(batch, 0).map_or(0, |r| r.bytes() as u64);
-        samples.as_ref().map_or(0, |s| s.iter().map(|s| of(&s.weak) + of(&s.strong)).sum())
+        samples
+            .as_ref()
+            .map_or(0, |s| s.iter().map(|s| of(&s.weak) + of(&s.strong)).sum())
     }
 }
 
@@ -149,10 +168,22 @@ impl SampleStream {
                 epoch_order = Some((epoch, order_of.order(seed, epoch, &subjects)));
             }
             let (_, order) = epoch_order.as_ref()?;
-            Some(Job { epoch, subject: order[(job % count as u64) as usize] })
+            Some(Job {
+                epoch,
+                subject: order[(job % count as u64) as usize],
+            })
         });
-        let work = MakeViews { viewer: Arc::clone(viewer) };
-        let results = ordered(name, workers, Budget::new(budget), jobs, work, counters.node(&format!("stream.{name}")))?;
+        let work = MakeViews {
+            viewer: Arc::clone(viewer),
+        };
+        let results = ordered(
+            name,
+            workers,
+            Budget::new(budget),
+            jobs,
+            work,
+            counters.node(&format!("stream.{name}")),
+        )?;
         Ok(Self {
             results,
             viewer: Arc::clone(viewer),
@@ -172,7 +203,10 @@ impl SampleStream {
                 self.position.row += 1;
                 samples.push(sample);
                 if self.ready.is_empty() {
-                    self.position = Position { job: self.position.job + 1, row: 0 };
+                    self.position = Position {
+                        job: self.position.job + 1,
+                        row: 0,
+                    };
                 }
                 continue;
             }
@@ -187,7 +221,10 @@ impl SampleStream {
                     if let Err(failure) = other {
                         self.viewer.preparer.note(failure);
                     }
-                    self.position = Position { job: self.position.job + 1, row: 0 };
+                    self.position = Position {
+                        job: self.position.job + 1,
+                        row: 0,
+                    };
                     self.failed_in_a_row += 1;
                     if self.failed_in_a_row >= self.subjects {
                         return None;

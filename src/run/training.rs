@@ -42,7 +42,9 @@ pub fn train(cx: &RunContext, section: &TrainSection) -> Result<Vec<ScoreRow>, E
     let labelled = cx.subjects(is_labelled);
     let unlabelled = cx.subjects(is_unlabelled);
     if labelled.is_empty() {
-        return Err(Error::run("no training subject has a label; look at the source's `split` and `labels`"));
+        return Err(Error::run(
+            "no training subject has a label; look at the source's `split` and `labels`",
+        ));
     }
     if section.batch.unlabelled > 0 && unlabelled.is_empty() {
         let problem = "`train.batch.unlabelled` asks for unlabelled rows, but every training subject is labelled; set it to 0, or `split.labelled` lower";
@@ -65,7 +67,10 @@ impl<'a> Training<'a> {
         let config = TrainerConfig {
             model,
             objective: section.objective.clone(),
-            teacher: pipeline.pseudo_label.as_ref().map(|p| (p.threshold.clone(), p.ema)),
+            teacher: pipeline
+                .pseudo_label
+                .as_ref()
+                .map(|p| (p.threshold.clone(), p.ema)),
             steps: section.steps,
             lr: section.optimizer.lr,
             weight_decay: section.optimizer.weight_decay,
@@ -76,14 +81,28 @@ impl<'a> Training<'a> {
         let trainer = Trainer::new(config, &cx.device)?;
         let window = window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
-        let validation = cx.subjects(|s| s.split == Split::Validation).into_iter().take(every).collect();
+        let validation = cx
+            .subjects(|s| s.split == Split::Validation)
+            .into_iter()
+            .take(every)
+            .collect();
         tracing::info!(parameters = trainer.student.params.count(), device = ?cx.device.location(), "network built");
-        Ok(Self { cx, section, trainer, window, metrics: Vec::new(), best: None, validation })
+        Ok(Self {
+            cx,
+            section,
+            trainer,
+            window,
+            metrics: Vec::new(),
+            best: None,
+            validation,
+        })
     }
 
     /// Goes on from the last checkpoint, where the run has one.
     fn resume(&mut self) -> Result<Positions, Error> {
-        let Some(folder) = checkpoint::last(&self.cx.folder.join("checkpoints"))?.filter(|_| self.cx.folder.resumed) else {
+        let Some(folder) = checkpoint::last(&self.cx.folder.join("checkpoints"))?
+            .filter(|_| self.cx.folder.resumed)
+        else {
             return Ok(Positions::default());
         };
         let state: State<Positions> = restore(&folder, &mut self.trainer)?;
@@ -93,20 +112,42 @@ impl<'a> Training<'a> {
         Ok(state.positions)
     }
 
-    fn run(&mut self, positions: Positions, labelled: Vec<usize>, unlabelled: &[usize]) -> Result<(), Error> {
+    fn run(
+        &mut self,
+        positions: Positions,
+        labelled: Vec<usize>,
+        unlabelled: &[usize],
+    ) -> Result<(), Error> {
         let cx = self.cx;
         let viewer = Arc::new(Viewer::new(&cx.plan, &cx.preparer, &cx.counters));
         let seed = cx.plan.pipeline.seed;
         let start = |name, subjects, position| {
-            let thread = |source| Error::Io { path: cx.folder.path.clone(), action: "starting worker threads", source };
+            let thread = |source| Error::Io {
+                path: cx.folder.path.clone(),
+                action: "starting worker threads",
+                source,
+            };
             let budget = (cx.workers, cx.memory / 4);
-            SampleStream::start(name, &viewer, subjects, seed, position, budget, &cx.counters).map_err(thread)
+            SampleStream::start(
+                name,
+                &viewer,
+                subjects,
+                seed,
+                position,
+                budget,
+                &cx.counters,
+            )
+            .map_err(thread)
         };
         let batch = &self.section.batch;
         let mut labelled = start("labelled", labelled, positions.labelled)?;
         let mut unlabelled = match batch.unlabelled {
             0 => None,
-            _ => Some(start("unlabelled", unlabelled.to_vec(), positions.unlabelled)?),
+            _ => Some(start(
+                "unlabelled",
+                unlabelled.to_vec(),
+                positions.unlabelled,
+            )?),
         };
         let node = cx.counters.node("train");
         let bar = cx.bar(self.section.steps, "train");
@@ -121,16 +162,28 @@ impl<'a> Training<'a> {
             for _ in 0..self.section.accumulate {
                 let mut rows = StepRows::default();
                 let supervised = take(&mut labelled, batch.labelled)?;
-                rows.labelled = supervised.iter().map(|s| row(&s.weak)).collect::<Result<_, _>>()?;
+                rows.labelled = supervised
+                    .iter()
+                    .map(|s| row(&s.weak))
+                    .collect::<Result<_, _>>()?;
                 if let Some(stream) = &mut unlabelled {
                     let both = take(stream, batch.unlabelled)?;
-                    rows.unlabelled = both.iter().map(|s| Ok((row(&s.weak)?, row(&s.strong)?))).collect::<Result<_, Error>>()?;
+                    rows.unlabelled = both
+                        .iter()
+                        .map(|s| Ok((row(&s.weak)?, row(&s.strong)?)))
+                        .collect::<Result<_, Error>>()?;
                 }
                 batches.push(rows);
             }
             let epoch = unlabelled.as_ref().unwrap_or(&labelled).epoch();
             let figures = node.busy(|| self.trainer.train(&batches))?;
-            node.passed(batches.iter().map(|b| b.labelled.len() + b.unlabelled.len()).sum(), 0);
+            node.passed(
+                batches
+                    .iter()
+                    .map(|b| b.labelled.len() + b.unlabelled.len())
+                    .sum(),
+                0,
+            );
             self.record(epoch, &figures);
             bar.set_message(format!("loss {:.4}", figures[0].value));
             bar.inc(1);
@@ -162,39 +215,86 @@ impl<'a> Training<'a> {
     fn validate(&mut self, epoch: u64) -> Result<(), Error> {
         let mut scores = Vec::new();
         let model = self.trainer.predictor();
-        self.cx.evaluate(model, self.window, &self.validation, "validate", |record, results| {
-            for result in results {
-                scores.extend(result.score_rows(&model.spec.classes, &record.id, "validation", "last"));
-            }
-            Ok(())
-        })?;
+        self.cx.evaluate(
+            model,
+            self.window,
+            &self.validation,
+            "validate",
+            |record, results| {
+                for result in results {
+                    scores.extend(result.score_rows(
+                        &model.spec.classes,
+                        &record.id,
+                        "validation",
+                        "last",
+                    ));
+                }
+                Ok(())
+            },
+        )?;
         let (step, summary) = (self.trainer.step, summary(&scores));
-        self.metrics.extend(summary.metric_rows(step, epoch, Split::Validation.name()));
+        self.metrics
+            .extend(summary.metric_rows(step, epoch, Split::Validation.name()));
         // Without validation subjects the last checkpoint is the best there is.
         if summary.overall.is_none() || self.best.as_ref().and_then(|b| b.score) < summary.overall {
-            self.best = Some(Best { step, score: summary.overall });
+            self.best = Some(Best {
+                step,
+                score: summary.overall,
+            });
         }
         tracing::info!(step, mean_dice = summary.overall, "validated");
         Ok(())
     }
 
-    fn checkpoint(&self, labelled: &SampleStream, unlabelled: Option<&SampleStream>) -> Result<(), Error> {
-        let positions =
-            Positions { labelled: labelled.position(), unlabelled: unlabelled.map(SampleStream::position).unwrap_or_default() };
-        let state = State { step: self.trainer.step, positions, thresholds: self.trainer.thresholds.clone(), best: self.best.clone() };
-        let steps: Vec<_> = self.cx.plan.pipeline.stages.iter().map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() })).collect();
+    fn checkpoint(
+        &self,
+        labelled: &SampleStream,
+        unlabelled: Option<&SampleStream>,
+    ) -> Result<(), Error> {
+        let positions = Positions {
+            labelled: labelled.position(),
+            unlabelled: unlabelled.map(SampleStream::position).unwrap_or_default(),
+        };
+        let state = State {
+            step: self.trainer.step,
+            positions,
+            thresholds: self.trainer.thresholds.clone(),
+            best: self.best.clone(),
+        };
+        let steps: Vec<_> = self
+            .cx
+            .plan
+            .pipeline
+            .stages
+            .iter()
+            .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
+            .collect();
         let file = ModelFile {
             model: self.trainer.student.spec.clone(),
             window: self.window.size_xyz,
             overlap: self.window.overlap,
             stages: steps.into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            predictor: if self.trainer.teacher.is_some() { "teacher" } else { "student" }.to_owned(),
+            predictor: if self.trainer.teacher.is_some() {
+                "teacher"
+            } else {
+                "student"
+            }
+            .to_owned(),
         };
-        checkpoint::save(&self.cx.folder.join("checkpoints"), &self.trainer, &state, &file, |folder| {
-            let written = write_table(&folder.join("metrics.parquet"), &self.metrics);
-            written.map(|_| ()).map_err(|e| TrainError::Checkpoint { path: folder.to_owned(), problem: e.to_string() })
-        })?;
+        checkpoint::save(
+            &self.cx.folder.join("checkpoints"),
+            &self.trainer,
+            &state,
+            &file,
+            |folder| {
+                let written = write_table(&folder.join("metrics.parquet"), &self.metrics);
+                written.map(|_| ()).map_err(|e| TrainError::Checkpoint {
+                    path: folder.to_owned(),
+                    problem: e.to_string(),
+                })
+            },
+        )?;
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         Ok(())
     }
@@ -203,17 +303,32 @@ impl<'a> Training<'a> {
     fn finish(&mut self, unlabelled: &[usize]) -> Result<Vec<ScoreRow>, Error> {
         let epoch = self.metrics.last().map_or(0, |m| m.epoch as u64);
         let step = self.trainer.step;
-        if let (Some(teacher), Some(thresholds)) = (&self.trainer.teacher, &self.trainer.thresholds) {
-            self.cx.draw_pseudo_labels(teacher, self.window, (epoch, step), &thresholds.current(), unlabelled)?;
+        if let (Some(teacher), Some(thresholds)) = (&self.trainer.teacher, &self.trainer.thresholds)
+        {
+            self.cx.draw_pseudo_labels(
+                teacher,
+                self.window,
+                (epoch, step),
+                &thresholds.current(),
+                unlabelled,
+            )?;
         }
-        let mut scores = self.cx.score(self.trainer.predictor(), self.window, epoch, "last")?;
+        let mut scores = self
+            .cx
+            .score(self.trainer.predictor(), self.window, epoch, "last")?;
         let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
         if self.best.as_ref().is_some_and(|b| b.step != step) {
             let (model, _) = checkpoint::open(&best, &self.cx.device)?;
             scores.extend(self.cx.score(&model, self.window, epoch, "best")?);
         } else {
             // One checkpoint is both: its scores are told under both names.
-            let both: Vec<ScoreRow> = scores.iter().map(|s| ScoreRow { checkpoint: "best".to_owned(), ..s.clone() }).collect();
+            let both: Vec<ScoreRow> = scores
+                .iter()
+                .map(|s| ScoreRow {
+                    checkpoint: "best".to_owned(),
+                    ..s.clone()
+                })
+                .collect();
             scores.extend(both);
         }
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
@@ -223,7 +338,9 @@ impl<'a> Training<'a> {
 }
 
 fn take(stream: &mut SampleStream, count: u32) -> Result<Vec<Sample>, Error> {
-    stream.take(count as usize).ok_or_else(|| Error::run("every subject of a training stream failed; see `failures`"))
+    stream
+        .take(count as usize)
+        .ok_or_else(|| Error::run("every subject of a training stream failed; see `failures`"))
 }
 
 fn row(batch: &RecordBatch) -> Result<Row, Error> {
@@ -233,9 +350,16 @@ fn row(batch: &RecordBatch) -> Result<Row, Error> {
 /// The window of the section, or the patch the views end with.
 fn window(cx: &RunContext, section: &TrainSection) -> Result<Window, Error> {
     if let Some(w) = &section.window {
-        return Ok(Window { size_xyz: w.size, overlap: w.overlap });
+        return Ok(Window {
+            size_xyz: w.size,
+            overlap: w.overlap,
+        });
     }
     let shape = cx.plan.edges.patch().images().find_map(|c| c.shape_xyz);
-    let size_xyz = shape.ok_or_else(|| Error::run("no patch size is known; set `train.window.size`"))?;
-    Ok(Window { size_xyz, overlap: 0.5 })
+    let size_xyz =
+        shape.ok_or_else(|| Error::run("no patch size is known; set `train.window.size`"))?;
+    Ok(Window {
+        size_xyz,
+        overlap: 0.5,
+    })
 }

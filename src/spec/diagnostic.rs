@@ -19,14 +19,20 @@ impl SourceFile {
     /// The folder of the file, for paths relative to it.
     pub fn folder(&self) -> std::path::PathBuf {
         let name = self.name.strip_suffix(EDITED).unwrap_or(&self.name);
-        std::path::Path::new(name).parent().unwrap_or(std::path::Path::new(".")).to_owned()
+        std::path::Path::new(name)
+            .parent()
+            .unwrap_or(std::path::Path::new("."))
+            .to_owned()
     }
 
     /// The same file with another text, its name marked as edited.
     #[must_use]
     pub fn edited(&self, text: String) -> Self {
         let name = self.name.strip_suffix(EDITED).unwrap_or(&self.name);
-        Self { name: format!("{name}{EDITED}"), text }
+        Self {
+            name: format!("{name}{EDITED}"),
+            text,
+        }
     }
 
     /// Line and column of a byte, both from 1, columns in characters.

@@ -39,7 +39,10 @@ pub fn groups(rows: &[Row]) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<(Vec<bool>, bool), Vec<usize>> = BTreeMap::new();
     for (i, row) in rows.iter().enumerate() {
         let pattern = row.images.iter().map(|c| c.volume.is_some()).collect();
-        groups.entry((pattern, row.is_labelled())).or_default().push(i);
+        groups
+            .entry((pattern, row.is_labelled()))
+            .or_default()
+            .push(i);
     }
     groups.into_values().collect()
 }
@@ -54,11 +57,18 @@ fn stack(volumes: &[(&str, &Volume)], device: &Device) -> Result<Tensor, TrainEr
                 volume.grid().shape_zyx(),
                 [d, h, w]
             );
-            return Err(TrainError::Batch { subject: (*subject).to_owned(), problem });
+            return Err(TrainError::Batch {
+                subject: (*subject).to_owned(),
+                problem,
+            });
         }
         values.extend_from_slice(&volume.to_f32());
     }
-    Ok(Tensor::from_vec(values, (volumes.len(), d, h, w, 1), device)?)
+    Ok(Tensor::from_vec(
+        values,
+        (volumes.len(), d, h, w, 1),
+        device,
+    )?)
 }
 
 /// A label map as bytes; [`IGNORE`] marks voxels nobody annotated.
@@ -70,30 +80,56 @@ pub fn classes_of(label: &Volume, classes: usize, subject: &str) -> Result<Vec<u
         (Some(values), _) => values.iter().map(|v| u16::from(*v)).filter(known).max(),
         (_, Some(values)) => values.iter().copied().filter(known).max(),
         _ => {
-            let problem = format!("a label map stored as {}; expected u8 or u16", label.dtype());
-            return Err(TrainError::Batch { subject: subject.to_owned(), problem });
+            let problem = format!(
+                "a label map stored as {}; expected u8 or u16",
+                label.dtype()
+            );
+            return Err(TrainError::Batch {
+                subject: subject.to_owned(),
+                problem,
+            });
         }
     };
     if let Some(value) = largest.filter(|v| usize::from(*v) >= classes) {
-        let problem = format!("label value {value}, but `train.classes` names {classes} classes (0 to {}); add the class", classes - 1);
-        return Err(TrainError::Batch { subject: subject.to_owned(), problem });
+        let problem = format!(
+            "label value {value}, but `train.classes` names {classes} classes (0 to {}); add the class",
+            classes - 1
+        );
+        return Err(TrainError::Batch {
+            subject: subject.to_owned(),
+            problem,
+        });
     }
     Ok(match label.as_slice::<u8>() {
         Some(values) => values.to_vec(),
-        None => label.as_slice::<u16>().unwrap_or_default().iter().map(|&v| v as u8).collect(),
+        None => label
+            .as_slice::<u16>()
+            .unwrap_or_default()
+            .iter()
+            .map(|&v| v as u8)
+            .collect(),
     })
 }
 
 /// Stacks rows that have the same modalities present.
 ///
 /// **Errors** when shapes differ or a label is no class.
-pub fn collate(rows: &[&Row], heads: Heads, classes: usize, device: &Device) -> Result<Batch, TrainError> {
+pub fn collate(
+    rows: &[&Row],
+    heads: Heads,
+    classes: usize,
+    device: &Device,
+) -> Result<Batch, TrainError> {
     let modalities: Vec<String> = rows[0].images.iter().map(|c| c.name.clone()).collect();
     let images = (0..modalities.len())
         .map(|m| {
-            let present: Vec<(&str, &Volume)> =
-                rows.iter().filter_map(|r| r.images[m].volume.as_ref().map(|v| (r.subject.as_str(), v))).collect();
-            (present.len() == rows.len()).then(|| stack(&present, device)).transpose()
+            let present: Vec<(&str, &Volume)> = rows
+                .iter()
+                .filter_map(|r| r.images[m].volume.as_ref().map(|v| (r.subject.as_str(), v)))
+                .collect();
+            (present.len() == rows.len())
+                .then(|| stack(&present, device))
+                .transpose()
         })
         .collect::<Result<Vec<_>, _>>()?;
     let head_names: Vec<&str> = match heads {
@@ -103,8 +139,10 @@ pub fn collate(rows: &[&Row], heads: Heads, classes: usize, device: &Device) -> 
     let targets = head_names
         .iter()
         .map(|head| {
-            let labels: Vec<(&str, &Volume)> =
-                rows.iter().filter_map(|r| label_of_head(r, head).map(|l| (r.subject.as_str(), l))).collect();
+            let labels: Vec<(&str, &Volume)> = rows
+                .iter()
+                .filter_map(|r| label_of_head(r, head).map(|l| (r.subject.as_str(), l)))
+                .collect();
             if labels.len() < rows.len() {
                 return Ok(None);
             }
@@ -113,13 +151,26 @@ pub fn collate(rows: &[&Row], heads: Heads, classes: usize, device: &Device) -> 
             for (subject, label) in &labels {
                 values.extend(classes_of(label, classes, subject)?);
             }
-            Ok(Some(Tensor::from_vec(values, (labels.len(), d, h, w), device)?))
+            Ok(Some(Tensor::from_vec(
+                values,
+                (labels.len(), d, h, w),
+                device,
+            )?))
         })
         .collect::<Result<Vec<_>, TrainError>>()?;
-    Ok(Batch { subjects: rows.iter().map(|r| r.subject.clone()).collect(), modalities, images, targets })
+    Ok(Batch {
+        subjects: rows.iter().map(|r| r.subject.clone()).collect(),
+        modalities,
+        images,
+        targets,
+    })
 }
 
 /// The label a head is compared with: its modality's, or for a joint head the first there is.
 pub fn label_of_head<'r>(row: &'r Row, head: &str) -> Option<&'r Volume> {
-    if head.is_empty() { row.labels.iter().find_map(|c| c.volume.as_ref()) } else { row.label_of(head) }
+    if head.is_empty() {
+        row.labels.iter().find_map(|c| c.volume.as_ref())
+    } else {
+        row.label_of(head)
+    }
 }

@@ -54,7 +54,10 @@ pub struct State<P> {
 }
 
 fn refuse(path: &Path, problem: impl std::fmt::Display) -> TrainError {
-    TrainError::Checkpoint { path: path.to_owned(), problem: problem.to_string() }
+    TrainError::Checkpoint {
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    }
 }
 
 /// Writes a file under a temporary name and renames it.
@@ -75,8 +78,10 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), TrainError
 ///
 /// **Errors** name the file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
-    serde_json::from_str(&text).map_err(|e| refuse(path, format!("is not what this version writes: {e}")))
+    let text =
+        std::fs::read_to_string(path).map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
+    serde_json::from_str(&text)
+        .map_err(|e| refuse(path, format!("is not what this version writes: {e}")))
 }
 
 fn step_folder(checkpoints: &Path, step: u64) -> PathBuf {
@@ -95,13 +100,25 @@ pub fn save<P: Serialize>(
 ) -> Result<PathBuf, TrainError> {
     let io = |e: std::io::Error| refuse(checkpoints, format!("cannot be written: {e}"));
     std::fs::create_dir_all(checkpoints).map_err(io)?;
-    let draft = tempfile::Builder::new().prefix(".writing-").tempdir_in(checkpoints).map_err(io)?;
+    let draft = tempfile::Builder::new()
+        .prefix(".writing-")
+        .tempdir_in(checkpoints)
+        .map_err(io)?;
     let none = HashMap::new();
-    trainer.student.params.save(&draft.path().join("student.safetensors"), &none)?;
+    trainer
+        .student
+        .params
+        .save(&draft.path().join("student.safetensors"), &none)?;
     if let Some(teacher) = &trainer.teacher {
-        teacher.params.save(&draft.path().join("teacher.safetensors"), &none)?;
+        teacher
+            .params
+            .save(&draft.path().join("teacher.safetensors"), &none)?;
     }
-    write_tensors(&draft.path().join("optimizer.safetensors"), &trainer.optimizer.state()?, &none)?;
+    write_tensors(
+        &draft.path().join("optimizer.safetensors"),
+        &trainer.optimizer.state()?,
+        &none,
+    )?;
     write_json(&draft.path().join("model.json"), model)?;
     write_json(&draft.path().join("state.json"), state)?;
     beside(draft.path())?;
@@ -122,7 +139,11 @@ fn steps(checkpoints: &Path) -> std::io::Result<Vec<u64>> {
     let mut steps = Vec::new();
     for entry in std::fs::read_dir(checkpoints)? {
         let name = entry?.file_name();
-        steps.extend(name.to_str().and_then(|n| n.strip_prefix("step-")).and_then(|n| n.parse::<u64>().ok()));
+        steps.extend(
+            name.to_str()
+                .and_then(|n| n.strip_prefix("step-"))
+                .and_then(|n| n.parse::<u64>().ok()),
+        );
     }
     steps.sort_unstable();
     Ok(steps)
@@ -130,7 +151,10 @@ fn steps(checkpoints: &Path) -> std::io::Result<Vec<u64>> {
 
 /// Keeps the last and the best.
 fn prune(checkpoints: &Path, last: u64, best: Option<u64>) -> std::io::Result<()> {
-    for step in steps(checkpoints)?.into_iter().filter(|s| *s != last && Some(*s) != best) {
+    for step in steps(checkpoints)?
+        .into_iter()
+        .filter(|s| *s != last && Some(*s) != best)
+    {
         std::fs::remove_dir_all(step_folder(checkpoints, step))?;
     }
     Ok(())
@@ -165,22 +189,33 @@ pub fn find(path: &Path) -> Result<PathBuf, TrainError> {
     }
     let mut folders = vec![path.to_owned(), path.join("checkpoints")];
     if let Ok(entries) = std::fs::read_dir(path) {
-        let mut runs: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path().join("checkpoints"))).collect();
+        let mut runs: Vec<PathBuf> = entries
+            .filter_map(|e| e.ok().map(|e| e.path().join("checkpoints")))
+            .collect();
         runs.sort();
         folders.extend(runs.into_iter().rev());
     }
     match folders.iter().find(|f| f.join("best.json").exists()) {
         Some(folder) => best(folder),
-        None => Err(refuse(path, "is no checkpoint (no model.json), no run folder and no folder of runs (no checkpoints/best.json)")),
+        None => Err(refuse(
+            path,
+            "is no checkpoint (no model.json), no run folder and no folder of runs (no checkpoints/best.json)",
+        )),
     }
 }
 
 /// Restores a trainer and the state beside it.
 ///
 /// **Errors** when weights are missing or of another shape.
-pub fn restore<P: DeserializeOwned>(folder: &Path, trainer: &mut Trainer) -> Result<State<P>, TrainError> {
+pub fn restore<P: DeserializeOwned>(
+    folder: &Path,
+    trainer: &mut Trainer,
+) -> Result<State<P>, TrainError> {
     let state: State<P> = read_json(&folder.join("state.json"))?;
-    trainer.student.params.load(&folder.join("student.safetensors"))?;
+    trainer
+        .student
+        .params
+        .load(&folder.join("student.safetensors"))?;
     if let Some(teacher) = &trainer.teacher {
         teacher.params.load(&folder.join("teacher.safetensors"))?;
     }
@@ -197,6 +232,8 @@ pub fn restore<P: DeserializeOwned>(folder: &Path, trainer: &mut Trainer) -> Res
 pub fn open(folder: &Path, device: &Device) -> Result<(Model, ModelFile), TrainError> {
     let file: ModelFile = read_json(&folder.join("model.json"))?;
     let model = Model::new(&file.model, 0, device)?;
-    model.params.load(&folder.join(format!("{}.safetensors", file.predictor)))?;
+    model
+        .params
+        .load(&folder.join(format!("{}.safetensors", file.predictor)))?;
     Ok((model, file))
 }

@@ -24,10 +24,13 @@ impl DeviceChoice {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
             Self::Cuda if !candle_core::utils::cuda_is_available() => {
-                let problem = "built without CUDA; rebuild with `--features cuda`, or say `--device cpu`";
+                let problem =
+                    "built without CUDA; rebuild with `--features cuda`, or say `--device cpu`";
                 Err(TrainError::Device(problem.to_owned()))
             }
-            Self::Cuda => Device::new_cuda(0).map_err(|e| TrainError::Device(format!("no CUDA device answers ({e}); say `--device cpu`"))),
+            Self::Cuda => Device::new_cuda(0).map_err(|e| {
+                TrainError::Device(format!("no CUDA device answers ({e}); say `--device cpu`"))
+            }),
         }
     }
 }

@@ -30,7 +30,11 @@ impl Probabilities {
     /// The winning class and its probability on another grid, see [`winners`].
     pub fn on_grid(&self, target: &Grid) -> (Vec<u8>, Vec<f32>) {
         let source_from_target = self.grid.voxel_from_world() * target.world_from_voxel();
-        let votes = Votes { values: &self.values, shape_xyz: self.grid.shape_xyz(), classes: self.classes };
+        let votes = Votes {
+            values: &self.values,
+            shape_xyz: self.grid.shape_xyz(),
+            classes: self.classes,
+        };
         winners(votes, source_from_target, target.shape_xyz())
     }
 }
@@ -44,7 +48,9 @@ pub fn offsets(axis: usize, window: usize, overlap: f64) -> Vec<i64> {
     }
     let step = ((window as f64 * (1.0 - overlap)).floor()).max(1.0);
     let count = ((axis - window) as f64 / step).ceil() as usize;
-    (0..=count).map(|i| (i * (axis - window)).div_ceil(count).min(axis - window) as i64).collect()
+    (0..=count)
+        .map(|i| (i * (axis - window)).div_ceil(count).min(axis - window) as i64)
+        .collect()
 }
 
 /// Weight of a voxel along one axis of a window: a Gaussian about its middle.
@@ -52,14 +58,25 @@ pub fn offsets(axis: usize, window: usize, overlap: f64) -> Vec<i64> {
 /// **Law** sigma is an eighth of the window, as nnU-Net blends (Isensee et al. 2021).
 fn gaussian(window: usize) -> Vec<f32> {
     let (middle, sigma) = ((window as f64 - 1.0) / 2.0, window as f64 / 8.0);
-    (0..window).map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp() as f32).collect()
+    (0..window)
+        .map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp() as f32)
+        .collect()
 }
 
 /// A window of a volume as f32 `[z, y, x]`; voxels beyond it take the volume's minimum (background).
-fn cut(values: &[f32], shape_xyz: [usize; 3], start: [i64; 3], size: [usize; 3], background: f32) -> Vec<f32> {
+fn cut(
+    values: &[f32],
+    shape_xyz: [usize; 3],
+    start: [i64; 3],
+    size: [usize; 3],
+    background: f32,
+) -> Vec<f32> {
     let [nx, ny, nz] = shape_xyz;
     let mut out = vec![background; size.iter().product()];
-    let (from, to) = (start[0].max(0) as usize, (start[0] + size[0] as i64).clamp(0, nx as i64) as usize);
+    let (from, to) = (
+        start[0].max(0) as usize,
+        (start[0] + size[0] as i64).clamp(0, nx as i64) as usize,
+    );
     for (z, y) in (0..size[2]).flat_map(|z| (0..size[1]).map(move |y| (z, y))) {
         let (sz, sy) = (start[2] + z as i64, start[1] + y as i64);
         if from < to && (0..nz as i64).contains(&sz) && (0..ny as i64).contains(&sy) {
@@ -74,18 +91,37 @@ fn cut(values: &[f32], shape_xyz: [usize; 3], start: [i64; 3], size: [usize; 3],
 /// Predicts every head on the row's grid; `None` where a head's modality is missing.
 ///
 /// **Errors** when no image is present, or modalities stand on different grids.
-pub fn predict(model: &Model, row: &Row, window: Window) -> Result<Vec<Option<Probabilities>>, TrainError> {
-    let refuse = |problem: String| TrainError::Batch { subject: row.subject.clone(), problem };
-    let Some((first, volume)) = row.first_image() else { return Err(refuse("no modality is present".to_owned())) };
+pub fn predict(
+    model: &Model,
+    row: &Row,
+    window: Window,
+) -> Result<Vec<Option<Probabilities>>, TrainError> {
+    let refuse = |problem: String| TrainError::Batch {
+        subject: row.subject.clone(),
+        problem,
+    };
+    let Some((first, volume)) = row.first_image() else {
+        return Err(refuse("no modality is present".to_owned()));
+    };
     let grid = *volume.grid();
-    let by_name = |name: &String| row.images.iter().find(|c| c.name == *name).and_then(|c| c.volume.as_ref());
+    let by_name = |name: &String| {
+        row.images
+            .iter()
+            .find(|c| c.name == *name)
+            .and_then(|c| c.volume.as_ref())
+    };
     let volumes: Vec<Option<&Volume>> = model.spec.modalities.iter().map(by_name).collect();
     if volumes.iter().all(Option::is_none) {
-        return Err(refuse(format!("none of the network's modalities ({}) is present", model.spec.modalities.join(", "))));
+        return Err(refuse(format!(
+            "none of the network's modalities ({}) is present",
+            model.spec.modalities.join(", ")
+        )));
     }
     for other in volumes.iter().flatten() {
         if other.grid().shape_xyz() != grid.shape_xyz() {
-            let problem = format!("image.{first} and another modality stand on different grids; add `resample` to `stages`");
+            let problem = format!(
+                "image.{first} and another modality stand on different grids; add `resample` to `stages`"
+            );
             return Err(refuse(problem));
         }
     }
@@ -109,25 +145,41 @@ pub fn predict(model: &Model, row: &Row, window: Window) -> Result<Vec<Option<Pr
             for x in axis(0) {
                 let start = [x, y, z];
                 let logits = infer_window(model, &images, &grid, start, window.size_xyz)?;
-                let blend = Blend { grid: &grid, start, size: window.size_xyz, kernel: &kernel };
+                let blend = Blend {
+                    grid: &grid,
+                    start,
+                    size: window.size_xyz,
+                    kernel: &kernel,
+                };
                 blend.each(|voxel, _, weight| weights[voxel] += weight);
                 for (sum, logits) in sums.iter_mut().zip(logits) {
                     let Some(logits) = logits else { continue };
-                    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?.exp()?;
+                    let shifted = logits
+                        .broadcast_sub(&logits.max_keepdim(D::Minus1)?)?
+                        .exp()?;
                     let probabilities = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
                     let p = probabilities.flatten_all()?.to_vec1::<f32>()?;
                     let sum = sum.get_or_insert_with(|| vec![0f32; grid.voxel_count() * classes]);
                     blend.each(|voxel, at, weight| {
                         let into = &mut sum[voxel * classes..][..classes];
-                        into.iter_mut().zip(&p[at * classes..][..classes]).for_each(|(s, p)| *s += weight * p);
+                        into.iter_mut()
+                            .zip(&p[at * classes..][..classes])
+                            .for_each(|(s, p)| *s += weight * p);
                     });
                 }
             }
         }
     }
     let finish = |mut values: Vec<f32>| {
-        values.chunks_exact_mut(classes).zip(&weights).for_each(|(v, w)| v.iter_mut().for_each(|p| *p /= w));
-        Probabilities { values, grid, classes }
+        values
+            .chunks_exact_mut(classes)
+            .zip(&weights)
+            .for_each(|(v, w)| v.iter_mut().for_each(|p| *p /= w));
+        Probabilities {
+            values,
+            grid,
+            classes,
+        }
     };
     Ok(sums.into_iter().map(|s| s.map(finish)).collect())
 }
@@ -143,8 +195,12 @@ fn infer_window(
     let tensors = images
         .iter()
         .map(|image| {
-            let patch = image.as_ref().map(|(values, background)| cut(values, grid.shape_xyz(), start, size, *background));
-            patch.map(|p| Tensor::from_vec(p, shape, model.device())).transpose()
+            let patch = image.as_ref().map(|(values, background)| {
+                cut(values, grid.shape_xyz(), start, size, *background)
+            });
+            patch
+                .map(|p| Tensor::from_vec(p, shape, model.device()))
+                .transpose()
         })
         .collect::<candle_core::Result<Vec<_>>>()?;
     model.infer(&tensors)
@@ -162,16 +218,28 @@ impl Blend<'_> {
     /// Calls `f(voxel of the volume, voxel of the window, weight)` for all voxels inside the volume.
     fn each(&self, mut f: impl FnMut(usize, usize, f32)) {
         let [nx, ny, nz] = self.grid.shape_xyz();
-        let inside = |start: i64, i: usize, n: usize| usize::try_from(start + i as i64).ok().filter(|at| *at < n);
+        let inside = |start: i64, i: usize, n: usize| {
+            usize::try_from(start + i as i64).ok().filter(|at| *at < n)
+        };
         for z in 0..self.size[2] {
-            let Some(vz) = inside(self.start[2], z, nz) else { continue };
+            let Some(vz) = inside(self.start[2], z, nz) else {
+                continue;
+            };
             for y in 0..self.size[1] {
-                let Some(vy) = inside(self.start[1], y, ny) else { continue };
+                let Some(vy) = inside(self.start[1], y, ny) else {
+                    continue;
+                };
                 // The floor keeps corners of a lone window from vanishing.
                 let weight = self.kernel[2][z] * self.kernel[1][y];
                 for x in 0..self.size[0] {
-                    let Some(vx) = inside(self.start[0], x, nx) else { continue };
-                    f((vz * ny + vy) * nx + vx, (z * self.size[1] + y) * self.size[0] + x, (weight * self.kernel[0][x]).max(1e-6));
+                    let Some(vx) = inside(self.start[0], x, nx) else {
+                        continue;
+                    };
+                    f(
+                        (vz * ny + vy) * nx + vx,
+                        (z * self.size[1] + y) * self.size[0] + x,
+                        (weight * self.kernel[0][x]).max(1e-6),
+                    );
                 }
             }
         }
@@ -184,11 +252,25 @@ mod tests {
 
     #[test]
     fn windows_cover_the_axis_and_overlap_enough() {
-        for (axis, window, overlap) in [(64, 32, 0.5), (65, 32, 0.5), (33, 32, 0.0), (100, 32, 0.25), (32, 32, 0.5)] {
+        for (axis, window, overlap) in [
+            (64, 32, 0.5),
+            (65, 32, 0.5),
+            (33, 32, 0.0),
+            (100, 32, 0.25),
+            (32, 32, 0.5),
+        ] {
             let offsets = offsets(axis, window, overlap);
-            assert_eq!((offsets[0], *offsets.last().unwrap()), (0, (axis - window) as i64));
+            assert_eq!(
+                (offsets[0], *offsets.last().unwrap()),
+                (0, (axis - window) as i64)
+            );
             let most = (window as f64 * (1.0 - overlap)).floor() as i64;
-            assert!(offsets.windows(2).all(|w| w[1] > w[0] && w[1] - w[0] <= most.max(1) + 1), "{axis} {window}: {offsets:?}");
+            assert!(
+                offsets
+                    .windows(2)
+                    .all(|w| w[1] > w[0] && w[1] - w[0] <= most.max(1) + 1),
+                "{axis} {window}: {offsets:?}"
+            );
         }
         assert_eq!(offsets(20, 32, 0.5), [-6]);
     }
@@ -197,6 +279,11 @@ mod tests {
     fn a_window_beyond_the_volume_is_background() {
         let values: Vec<f32> = (0..8).map(|v| v as f32).collect();
         let window = cut(&values, [2, 2, 2], [-1, 0, 1], [3, 2, 2], -9.0);
-        assert_eq!(window, [-9.0, 4.0, 5.0, -9.0, 6.0, 7.0, -9.0, -9.0, -9.0, -9.0, -9.0, -9.0]);
+        assert_eq!(
+            window,
+            [
+                -9.0, 4.0, 5.0, -9.0, 6.0, 7.0, -9.0, -9.0, -9.0, -9.0, -9.0, -9.0
+            ]
+        );
     }
 }

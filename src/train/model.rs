@@ -35,10 +35,19 @@ impl Model {
     /// **Errors** when the options contradict each other.
     pub fn new(spec: &ModelSpec, seed: u64, device: &Device) -> Result<Self, TrainError> {
         let mut params = Params::new(seed, device);
-        let build = |params: &mut Params| spec.network.build(spec.modalities.len(), spec.classes.len(), params);
+        let build = |params: &mut Params| {
+            spec.network
+                .build(spec.modalities.len(), spec.classes.len(), params)
+        };
         let trained = build(&mut params)?;
         let frozen = build(&mut params.detached())?;
-        Ok(Self { spec: spec.clone(), params, trained, frozen, device: device.clone() })
+        Ok(Self {
+            spec: spec.clone(),
+            params,
+            trained,
+            frozen,
+            device: device.clone(),
+        })
     }
 
     /// Where the weights lie.

@@ -95,11 +95,26 @@ impl Trainer {
             }
             None => None,
         };
-        let thresholds = config.teacher.as_ref().map(|(spec, _)| Thresholds::new(spec.clone(), student.classes()));
-        let adamw = AdamWConfig { lr: config.lr, weight_decay: config.weight_decay, ..AdamWConfig::default() };
+        let thresholds = config
+            .teacher
+            .as_ref()
+            .map(|(spec, _)| Thresholds::new(spec.clone(), student.classes()));
+        let adamw = AdamWConfig {
+            lr: config.lr,
+            weight_decay: config.weight_decay,
+            ..AdamWConfig::default()
+        };
         let optimizer = AdamW::new(&student.params, adamw);
         let gradients = Gradients::zeros(&student.params)?;
-        Ok(Self { config, student, teacher, thresholds, optimizer, gradients, step: 0 })
+        Ok(Self {
+            config,
+            student,
+            teacher,
+            thresholds,
+            optimizer,
+            gradients,
+            step: 0,
+        })
     }
 
     /// The model that predicts: the teacher where there is one.
@@ -113,21 +128,36 @@ impl Trainer {
     /// not form a batch.
     pub fn train(&mut self, batches: &[StepRows]) -> Result<Vec<Figure>, TrainError> {
         self.gradients.clear()?;
-        let mut sums = Sums { kept: vec![(0.0, 0.0); self.student.classes()], ..Sums::default() };
+        let mut sums = Sums {
+            kept: vec![(0.0, 0.0); self.student.classes()],
+            ..Sums::default()
+        };
         for rows in batches {
             self.labelled(rows, batches.len(), &mut sums)?;
             self.unlabelled(rows, batches.len(), &mut sums)?;
         }
         let norm = self.gradients.global_norm()?;
         if !norm.is_finite() {
-            let rows = batches.iter().flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(_, s)| s)));
+            let rows = batches
+                .iter()
+                .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(_, s)| s)));
             let subjects = rows.map(|r| r.subject.clone()).collect();
-            return Err(TrainError::NotFinite { step: self.step, term: "gradient", value: norm, subjects });
+            return Err(TrainError::NotFinite {
+                step: self.step,
+                term: "gradient",
+                value: norm,
+                subjects,
+            });
         }
         if let Some(limit) = self.config.clip_norm.filter(|limit| norm > *limit) {
             self.gradients.scale(limit / norm)?;
         }
-        let lr = learning_rate(self.step, self.config.steps, self.config.lr, self.config.warmup);
+        let lr = learning_rate(
+            self.step,
+            self.config.steps,
+            self.config.lr,
+            self.config.warmup,
+        );
         self.optimizer.step(&self.gradients, lr)?;
         self.step += 1;
         if let (Some(teacher), Some((_, decay))) = (&self.teacher, &self.config.teacher) {
@@ -136,11 +166,21 @@ impl Trainer {
         Ok(self.figures(&sums, norm, lr))
     }
 
-    fn labelled(&mut self, rows: &StepRows, batches: usize, sums: &mut Sums) -> Result<(), TrainError> {
+    fn labelled(
+        &mut self,
+        rows: &StepRows,
+        batches: usize,
+        sums: &mut Sums,
+    ) -> Result<(), TrainError> {
         for group in groups(&rows.labelled) {
             let rows_of_group: Vec<&Row> = group.iter().map(|&i| &rows.labelled[i]).collect();
             let share = group.len() as f64 / (rows.labelled.len() * batches) as f64;
-            let batch = collate(&rows_of_group, self.student.heads(), self.student.classes(), self.student.device())?;
+            let batch = collate(
+                &rows_of_group,
+                self.student.heads(),
+                self.student.classes(),
+                self.student.device(),
+            )?;
             let output = self.student.forward(&batch)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             if let Some(spec) = &self.config.objective.supervised {
@@ -154,31 +194,54 @@ impl Trainer {
         Ok(())
     }
 
-    fn unlabelled(&mut self, rows: &StepRows, batches: usize, sums: &mut Sums) -> Result<(), TrainError> {
+    fn unlabelled(
+        &mut self,
+        rows: &StepRows,
+        batches: usize,
+        sums: &mut Sums,
+    ) -> Result<(), TrainError> {
         let strong: Vec<Row> = rows.unlabelled.iter().map(|(_, s)| s.clone()).collect();
         for group in groups(&strong) {
             let share = group.len() as f64 / (strong.len() * batches) as f64;
             let (heads, classes) = (self.student.heads(), self.student.classes());
-            let of = |pick: &dyn Fn(usize) -> usize, strong_view: bool| -> Result<Batch, TrainError> {
-                let picked: Vec<&Row> = group
-                    .iter()
-                    .map(|&i| if strong_view { &rows.unlabelled[pick(i)].1 } else { &rows.unlabelled[pick(i)].0 })
-                    .collect();
-                collate(&picked, heads, classes, self.student.device())
-            };
+            let of =
+                |pick: &dyn Fn(usize) -> usize, strong_view: bool| -> Result<Batch, TrainError> {
+                    let picked: Vec<&Row> = group
+                        .iter()
+                        .map(|&i| {
+                            if strong_view {
+                                &rows.unlabelled[pick(i)].1
+                            } else {
+                                &rows.unlabelled[pick(i)].0
+                            }
+                        })
+                        .collect();
+                    collate(&picked, heads, classes, self.student.device())
+                };
             let strong_batch = of(&|i| i, true)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             let mut targets = Vec::new();
-            if let (Some(_), Some(teacher), Some(thresholds)) = (&self.config.objective.pseudo_label, &self.teacher, &mut self.thresholds) {
+            if let (Some(_), Some(teacher), Some(thresholds)) = (
+                &self.config.objective.pseudo_label,
+                &self.teacher,
+                &mut self.thresholds,
+            ) {
                 let weak_batch = of(&|i| i, false)?;
                 for logits in teacher.infer(&weak_batch.images)? {
                     let Some(logits) = logits else {
                         targets.push(None);
                         continue;
                     };
-                    thresholds.update(&probability_stats(&logits, thresholds.spec().confident_at())?);
+                    thresholds.update(&probability_stats(
+                        &logits,
+                        thresholds.spec().confident_at(),
+                    )?);
                     let target = pseudo_target(&logits, &thresholds.current())?;
-                    for (sum, (kept, predicted)) in sums.kept.iter_mut().zip(target.kept_fraction.iter().zip(&target.predicted_fraction)) {
+                    for (sum, (kept, predicted)) in sums
+                        .kept
+                        .iter_mut()
+                        .zip(target.kept_fraction.iter().zip(&target.predicted_fraction))
+                    {
                         sum.0 += f64::from(kept * predicted);
                         sum.1 += f64::from(*predicted);
                     }
@@ -186,8 +249,15 @@ impl Trainer {
                 }
             }
             let output = self.student.forward(&strong_batch)?;
-            if let Some(spec) = self.config.objective.pseudo_label.as_ref().filter(|_| !targets.is_empty()) {
-                terms.pseudo_label = consistency(&output.logits, &targets, &spec.loss(), spec.normalize)?;
+            if let Some(spec) = self
+                .config
+                .objective
+                .pseudo_label
+                .as_ref()
+                .filter(|_| !targets.is_empty())
+            {
+                terms.pseudo_label =
+                    consistency(&output.logits, &targets, &spec.loss(), spec.normalize)?;
             }
             self.across(&output.features, &output.logits, &mut terms)?;
             self.descend(&terms, share, &strong_batch, sums)?;
@@ -196,7 +266,12 @@ impl Trainer {
     }
 
     /// The terms that compare modalities.
-    fn across(&self, features: &[Option<Tensor>], logits: &[Option<Tensor>], terms: &mut Terms<Option<Tensor>>) -> Result<(), TrainError> {
+    fn across(
+        &self,
+        features: &[Option<Tensor>],
+        logits: &[Option<Tensor>],
+        terms: &mut Terms<Option<Tensor>>,
+    ) -> Result<(), TrainError> {
         if let Some(spec) = &self.config.objective.csc {
             terms.csc = csc_all(features, spec.temperature)?;
         }
@@ -207,18 +282,33 @@ impl Trainer {
     }
 
     /// Weighs the terms, walks back, and adds the gradient.
-    fn descend(&mut self, terms: &Terms<Option<Tensor>>, share: f64, batch: &Batch, sums: &mut Sums) -> Result<(), TrainError> {
+    fn descend(
+        &mut self,
+        terms: &Terms<Option<Tensor>>,
+        share: f64,
+        batch: &Batch,
+        sums: &mut Sums,
+    ) -> Result<(), TrainError> {
         let named = [
             ("supervised", &terms.supervised, &mut sums.terms.supervised),
             ("csc", &terms.csc, &mut sums.terms.csc),
             ("cac", &terms.cac, &mut sums.terms.cac),
-            ("pseudo_label", &terms.pseudo_label, &mut sums.terms.pseudo_label),
+            (
+                "pseudo_label",
+                &terms.pseudo_label,
+                &mut sums.terms.pseudo_label,
+            ),
         ];
         for (term, tensor, sum) in named {
             let Some(tensor) = tensor else { continue };
             let value = f64::from(tensor.to_scalar::<f32>()?);
             if !value.is_finite() {
-                return Err(TrainError::NotFinite { step: self.step, term, value, subjects: batch.subjects.clone() });
+                return Err(TrainError::NotFinite {
+                    step: self.step,
+                    term,
+                    value,
+                    subjects: batch.subjects.clone(),
+                });
             }
             *sum += share * value;
         }
@@ -226,7 +316,8 @@ impl Trainer {
         if let Some(total) = self.config.objective.total(terms, progress)? {
             let total = (total * share)?;
             sums.total += f64::from(total.to_scalar::<f32>()?);
-            self.gradients.add(&total.backward()?, &self.student.params)?;
+            self.gradients
+                .add(&total.backward()?, &self.student.params)?;
         }
         Ok(())
     }
@@ -234,21 +325,46 @@ impl Trainer {
     fn figures(&self, sums: &Sums, norm: f64, lr: f64) -> Vec<Figure> {
         let objective = &self.config.objective;
         let mut figures = Vec::new();
-        let mut push = |name, class: Option<&String>, value| figures.push(Figure { name, class: class.cloned(), value });
+        let mut push = |name, class: Option<&String>, value| {
+            figures.push(Figure {
+                name,
+                class: class.cloned(),
+                value,
+            })
+        };
         push("loss", None, sums.total);
         let terms = [
-            ("loss_supervised", objective.supervised.is_some(), sums.terms.supervised),
+            (
+                "loss_supervised",
+                objective.supervised.is_some(),
+                sums.terms.supervised,
+            ),
             ("loss_csc", objective.csc.is_some(), sums.terms.csc),
             ("loss_cac", objective.cac.is_some(), sums.terms.cac),
-            ("loss_pseudo_label", objective.pseudo_label.is_some(), sums.terms.pseudo_label),
+            (
+                "loss_pseudo_label",
+                objective.pseudo_label.is_some(),
+                sums.terms.pseudo_label,
+            ),
         ];
         for (name, _, value) in terms.into_iter().filter(|(_, active, _)| *active) {
             push(name, None, value);
         }
         push("grad_norm", None, norm);
         push("lr", None, lr);
-        if let Some(thresholds) = self.thresholds.as_ref().filter(|_| sums.kept.iter().any(|(_, predicted)| *predicted > 0.0)) {
-            for ((class, (kept, predicted)), threshold) in self.config.model.classes.iter().zip(&sums.kept).zip(thresholds.current()) {
+        if let Some(thresholds) = self
+            .thresholds
+            .as_ref()
+            .filter(|_| sums.kept.iter().any(|(_, predicted)| *predicted > 0.0))
+        {
+            for ((class, (kept, predicted)), threshold) in self
+                .config
+                .model
+                .classes
+                .iter()
+                .zip(&sums.kept)
+                .zip(thresholds.current())
+            {
                 push("threshold", Some(class), f64::from(threshold));
                 if *predicted > 0.0 {
                     push("kept_fraction", Some(class), kept / predicted);
