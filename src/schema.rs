@@ -4,7 +4,7 @@ pub mod stage;
 
 pub use stage::stage_schema;
 
-use crate::plan::pipeline::{
+use crate::plan::sections::{
     PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
 };
 use crate::registry::STAGES;

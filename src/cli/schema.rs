@@ -4,7 +4,7 @@ use super::stdout;
 use crate::error::Error;
 use crate::schema::all;
 use crate::sink::parquet::write_whole;
-use crate::spec::node::suggest;
+use crate::spec::suggest;
 use std::io::Write;
 use std::path::Path;
 

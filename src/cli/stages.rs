@@ -3,7 +3,7 @@
 use crate::plan::entry::{Kind, StageEntry};
 use crate::registry::STAGES;
 use crate::schema::stage_schema;
-use crate::spec::node::suggest;
+use crate::spec::suggest;
 use serde_json::Value;
 use std::io::{self, Write};
 

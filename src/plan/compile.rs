@@ -2,7 +2,8 @@
 //! against each other.
 
 use super::entry::StageEntry;
-use super::pipeline::{Pipeline, Reader, Step, TrainSection};
+use super::pipeline::{Pipeline, Reader, Step};
+use super::sections::TrainSection;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{At, Diagnostic, SourceFile, SpecError};

@@ -1,6 +1,6 @@
 //! From what was written to a checked graph with a schema on every edge.
 //!
-//! [`pipeline`] is what the file says, [`compile`] checks it as a whole and collects every mistake,
+//! [`pipeline`] and [`sections`] are what the file says, [`compile`] checks it as a whole and collects every mistake,
 //! [`explain`] shows it. Nothing here decodes a voxel; with a cohort at hand only headers are read.
 
 pub mod compile;
@@ -8,6 +8,7 @@ pub mod entry;
 pub mod explain;
 pub mod overrides;
 pub mod pipeline;
+pub mod sections;
 
 pub use compile::{Edges, Plan, compile};
 pub use pipeline::{Pipeline, Step};

@@ -1,18 +1,17 @@
 //! What every part of a run shares.
 
-use super::chain::Failure;
 use super::counters::Counters;
 use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
 use super::folder::RunFolder;
 use super::prepare::Preparer;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::plan::pipeline::FileFormats;
-use crate::sink::{EdgeRow, FailureRow, PseudoLabelRow, ScoreRow, SubjectRow, write_table};
+use crate::plan::sections::{FileFormats, TrainSection};
+use crate::sink::{PseudoLabelRow, ScoreRow, write_table};
 use crate::source::SubjectRecord;
 use crate::train::infer::Window;
 use crate::train::model::Model;
-use crate::volume::{Role, Split, Volume};
+use crate::volume::{Split, Volume};
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -259,109 +258,6 @@ impl RunContext {
         }
         Ok(())
     }
-
-    /// Writes the tables every run has: subjects, edges, failures. Returns the failures.
-    ///
-    /// **Errors** when a table cannot be written.
-    pub fn close(&self, seconds: &[(usize, f64)]) -> Result<Vec<Failure>, Error> {
-        let failures = self.preparer.failures();
-        let cohort = self.preparer.cohort();
-        let subjects: Vec<SubjectRow> = cohort
-            .subjects()
-            .iter()
-            .enumerate()
-            .map(|(i, r)| self.subject_row(i, r, &failures, seconds))
-            .collect();
-        write_table(&self.folder.join("subjects.parquet"), &subjects)?;
-        let edges: Vec<EdgeRow> = self
-            .counters
-            .snapshot()
-            .into_iter()
-            .map(|n| EdgeRow {
-                node: n.node,
-                rows: n.rows as i64,
-                bytes: n.bytes as i64,
-                busy_seconds: n.busy.as_secs_f64(),
-                starved_seconds: n.starved.as_secs_f64(),
-                blocked_seconds: n.blocked.as_secs_f64(),
-                failures: n.failures as i64,
-            })
-            .collect();
-        write_table(&self.folder.join("edges.parquet"), &edges)?;
-        let rows: Vec<FailureRow> = failures
-            .iter()
-            .map(|f| FailureRow {
-                subject_id: f.subject.clone(),
-                stage: f.stage.clone(),
-                cause: f.cause.clone(),
-                file: self.first_file(&f.subject),
-            })
-            .collect();
-        write_table(&self.folder.join("failures.parquet"), &rows)?;
-        Ok(failures)
-    }
-
-    fn first_file(&self, subject: &str) -> Option<String> {
-        let record = self
-            .preparer
-            .cohort()
-            .subjects()
-            .iter()
-            .find(|s| s.id == subject)?;
-        record
-            .images
-            .iter()
-            .find_map(|r| r.file())
-            .map(|p| p.display().to_string())
-    }
-
-    fn subject_row(
-        &self,
-        index: usize,
-        record: &SubjectRecord,
-        failures: &[Failure],
-        seconds: &[(usize, f64)],
-    ) -> SubjectRow {
-        let cohort = self.preparer.cohort();
-        // Unreadable headers leave zeros; the reason stands in `failures`.
-        let headers = cohort.headers(record).unwrap_or_default();
-        let first = headers
-            .iter()
-            .find(|h| h.role == Role::Image)
-            .map(|h| h.grid);
-        let shape = first.map_or([0; 3], |g| g.shape_xyz().map(|n| n as i32));
-        let spacing = first.map_or([0.0; 3], |g| g.spacing_mm());
-        let prepared = self
-            .preparer
-            .prepared_shape(index)
-            .map(|s| s.map(|n| n as i32));
-        let images = headers.iter().filter(|h| h.role == Role::Image);
-        let failed = failures.iter().any(|f| f.subject == record.id);
-        SubjectRow {
-            subject_id: record.id.clone(),
-            cohort: record.cohort.clone(),
-            split: record.split.name().to_owned(),
-            labelled: record.labelled,
-            modalities: images.map(|h| h.name.clone()).collect(),
-            shape_x: shape[0],
-            shape_y: shape[1],
-            shape_z: shape[2],
-            spacing_x_mm: spacing[0],
-            spacing_y_mm: spacing[1],
-            spacing_z_mm: spacing[2],
-            orientation: first.map(|g| g.orientation()).unwrap_or_default(),
-            digest: cohort.digest(record).unwrap_or_default(),
-            prepared_shape_x: prepared.map(|s| s[0]),
-            prepared_shape_y: prepared.map(|s| s[1]),
-            prepared_shape_z: prepared.map(|s| s[2]),
-            seconds: seconds.iter().find(|(i, _)| *i == index).map(|(_, s)| *s),
-            bytes: headers
-                .iter()
-                .map(|h| (h.grid.voxel_count() * h.dtype.bytes()) as i64)
-                .sum(),
-            status: if failed { "failed" } else { "ok" }.to_owned(),
-        }
-    }
 }
 
 /// Whether a subject trains with its labels.
@@ -372,4 +268,21 @@ pub fn is_labelled(s: &SubjectRecord) -> bool {
 /// Whether a subject trains without labels.
 pub fn is_unlabelled(s: &SubjectRecord) -> bool {
     s.split == Split::Train && !s.labelled
+}
+
+/// The window of the section, or the patch the views end with.
+pub(super) fn training_window(cx: &RunContext, section: &TrainSection) -> Result<Window, Error> {
+    if let Some(w) = &section.window {
+        return Ok(Window {
+            size_xyz: w.size,
+            overlap: w.overlap,
+        });
+    }
+    let shape = cx.plan.edges.patch().images().find_map(|c| c.shape_xyz);
+    let size_xyz =
+        shape.ok_or_else(|| Error::run("no patch size is known; set `train.window.size`"))?;
+    Ok(Window {
+        size_xyz,
+        overlap: 0.5,
+    })
 }

@@ -8,7 +8,7 @@ use super::ordered::{Work, ordered};
 use super::prepare::Preparer;
 use super::{budget::Budget, training::train};
 use crate::error::Error;
-use crate::plan::pipeline::PredictSection;
+use crate::plan::sections::PredictSection;
 use crate::plan::{Plan, explain};
 use crate::sink::{PreparedWriter, ScoreRow, write_table};
 use crate::source::Cohort;

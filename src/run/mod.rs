@@ -11,4 +11,5 @@ pub mod folder;
 pub mod ordered;
 pub mod prepare;
 pub mod stream;
+mod tables;
 pub mod training;

@@ -1,15 +1,16 @@
 //! A training run: streams feed the trainer, validation chooses, checkpoints keep.
 
-use super::context::{RunContext, is_labelled, is_unlabelled};
+use super::context::{RunContext, is_labelled, is_unlabelled, training_window};
 use super::evaluate::summary;
 use super::stream::{Position, Sample, SampleStream, Viewer};
 use crate::error::Error;
-use crate::plan::pipeline::TrainSection;
+use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, ScoreRow, read_table, write_table};
 use crate::train::checkpoint::{self, Best, ModelFile, State};
+use crate::train::figures::Figure;
 use crate::train::infer::Window;
 use crate::train::model::ModelSpec;
-use crate::train::trainer::{Figure, StepRows, Trainer, TrainerConfig};
+use crate::train::trainer::{StepRows, Trainer, TrainerConfig};
 use crate::train::{TrainError, checkpoint::restore};
 use crate::volume::{Row, Split};
 use arrow::array::RecordBatch;
@@ -79,7 +80,7 @@ impl<'a> Training<'a> {
             seed: pipeline.seed,
         };
         let trainer = Trainer::new(config, &cx.device)?;
-        let window = window(cx, section)?;
+        let window = training_window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx
             .subjects(|s| s.split == Split::Validation)
@@ -345,21 +346,4 @@ fn take(stream: &mut SampleStream, count: u32) -> Result<Vec<Sample>, Error> {
 
 fn row(batch: &RecordBatch) -> Result<Row, Error> {
     Row::from_batch(batch, 0).map_err(|e| Error::Sink(e.into()))
-}
-
-/// The window of the section, or the patch the views end with.
-fn window(cx: &RunContext, section: &TrainSection) -> Result<Window, Error> {
-    if let Some(w) = &section.window {
-        return Ok(Window {
-            size_xyz: w.size,
-            overlap: w.overlap,
-        });
-    }
-    let shape = cx.plan.edges.patch().images().find_map(|c| c.shape_xyz);
-    let size_xyz =
-        shape.ok_or_else(|| Error::run("no patch size is known; set `train.window.size`"))?;
-    Ok(Window {
-        size_xyz,
-        overlap: 0.5,
-    })
 }

@@ -6,9 +6,9 @@ use super::stored::{
 };
 use super::table::{DOC_KEY, NAME_KEY};
 use super::{Receipt, SinkError, io_error};
+use crate::volume::Role;
 use crate::volume::columns::volume_array;
 use crate::volume::row::column_name;
-use crate::volume::voxels::Role;
 use crate::volume::{Row, nifti};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};

@@ -1,6 +1,6 @@
 //! Mistakes shown as a compiler shows them; the only door to annotate-snippets.
 
-use super::node::{At, SpecError};
+use super::error::{At, SpecError};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// Marks the name of a file whose text is not what lies on disk.

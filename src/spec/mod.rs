@@ -3,7 +3,9 @@
 //! Nothing here touches data, and nothing here knows a stage by name.
 
 pub mod diagnostic;
+pub mod error;
 pub mod node;
 
 pub use diagnostic::{Diagnostic, SourceFile};
-pub use node::{At, Node, SpecError};
+pub use error::{At, SpecError, suggest};
+pub use node::Node;

@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod device;
+pub mod figures;
 pub mod infer;
 pub mod model;
 pub mod objective;

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::batch::{Batch, collate, groups};
+use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
 use super::objective::pseudo_label::{consistency, probability_stats, pseudo_target};
 use super::objective::supervised::supervised;
@@ -37,17 +38,6 @@ pub struct TrainerConfig {
     pub seed: u64,
 }
 
-/// A figure of one step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
-    /// What it is: `loss`, `loss_supervised`, `grad_norm`, `lr`, `kept_fraction`, `threshold`.
-    pub name: &'static str,
-    /// The class it belongs to.
-    pub class: Option<String>,
-    /// Its value.
-    pub value: f64,
-}
-
 /// Rows of one batch: labelled ones in the weak view, unlabelled ones in both views.
 #[derive(Debug, Default)]
 pub struct StepRows {
@@ -71,14 +61,6 @@ pub struct Trainer {
     gradients: Gradients,
     /// Steps done.
     pub step: u64,
-}
-
-/// Sums of a step's figures over its batches and groups.
-#[derive(Default)]
-struct Sums {
-    terms: Terms<f64>,
-    total: f64,
-    kept: Vec<(f64, f64)>,
 }
 
 impl Trainer {
@@ -163,7 +145,12 @@ impl Trainer {
         if let (Some(teacher), Some((_, decay))) = (&self.teacher, &self.config.teacher) {
             Ema::update(&teacher.params, &self.student.params, self.step, *decay)?;
         }
-        Ok(self.figures(&sums, norm, lr))
+        Ok(sums.figures(
+            &self.config.objective,
+            &self.config.model.classes,
+            self.thresholds.as_ref(),
+            (norm, lr),
+        ))
     }
 
     fn labelled(
@@ -320,57 +307,5 @@ impl Trainer {
                 .add(&total.backward()?, &self.student.params)?;
         }
         Ok(())
-    }
-
-    fn figures(&self, sums: &Sums, norm: f64, lr: f64) -> Vec<Figure> {
-        let objective = &self.config.objective;
-        let mut figures = Vec::new();
-        let mut push = |name, class: Option<&String>, value| {
-            figures.push(Figure {
-                name,
-                class: class.cloned(),
-                value,
-            })
-        };
-        push("loss", None, sums.total);
-        let terms = [
-            (
-                "loss_supervised",
-                objective.supervised.is_some(),
-                sums.terms.supervised,
-            ),
-            ("loss_csc", objective.csc.is_some(), sums.terms.csc),
-            ("loss_cac", objective.cac.is_some(), sums.terms.cac),
-            (
-                "loss_pseudo_label",
-                objective.pseudo_label.is_some(),
-                sums.terms.pseudo_label,
-            ),
-        ];
-        for (name, _, value) in terms.into_iter().filter(|(_, active, _)| *active) {
-            push(name, None, value);
-        }
-        push("grad_norm", None, norm);
-        push("lr", None, lr);
-        if let Some(thresholds) = self
-            .thresholds
-            .as_ref()
-            .filter(|_| sums.kept.iter().any(|(_, predicted)| *predicted > 0.0))
-        {
-            for ((class, (kept, predicted)), threshold) in self
-                .config
-                .model
-                .classes
-                .iter()
-                .zip(&sums.kept)
-                .zip(thresholds.current())
-            {
-                push("threshold", Some(class), f64::from(threshold));
-                if *predicted > 0.0 {
-                    push("kept_fraction", Some(class), kept / predicted);
-                }
-            }
-        }
-        figures
     }
 }

@@ -6,7 +6,7 @@
 
 use super::grid::Grid;
 use super::row::{Channel, DrawRecord, Row, Split, column_name};
-use super::voxels::{Dtype, Role, Scaling, Volume, VolumeError};
+use super::{Dtype, Role, Scaling, Volume, VolumeError};
 use arrow::array::{
     Array, ArrayRef, FixedSizeListArray, Float64Array, Int32Array, LargeBinaryArray, RecordBatch,
     StringArray, StructArray, UInt32Array, UInt64Array,

@@ -3,11 +3,15 @@
 //! Nothing here knows of YAML, stages or networks.
 
 pub mod columns;
+pub mod dtype;
+pub mod error;
 pub mod grid;
 pub mod nifti;
 pub mod row;
 pub mod voxels;
 
+pub use dtype::{Dtype, Role, Scaling, Voxel};
+pub use error::VolumeError;
 pub use grid::{Grid, GridError};
 pub use row::{Channel, Row, Split};
-pub use voxels::{Dtype, Role, Scaling, Volume, VolumeError, Voxel};
+pub use voxels::Volume;

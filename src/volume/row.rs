@@ -1,6 +1,6 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
-use super::voxels::{Role, Volume};
+use super::{Role, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

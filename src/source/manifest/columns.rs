@@ -1,7 +1,7 @@
 //! Which column of a table holds what.
 
 use crate::source::{Named, name_problems};
-use crate::spec::node::suggest;
+use crate::spec::suggest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use super::super::SourceError;
 use super::{ManifestColumns, lists};
-use crate::spec::node::suggest;
+use crate::spec::suggest;
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};

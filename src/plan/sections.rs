@@ -1,0 +1,229 @@
+//! The sections of a pipeline file as plain data; their doc comments are the user's reference.
+
+use crate::nn::network::NetworkSpec;
+use crate::train::objective::{ObjectiveSpec, threshold::ThresholdSpec};
+use crate::volume::Split;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How pseudo-labels are drawn from the teacher.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PseudoLabelSection {
+    /// Confidence a voxel's class needs to be kept; voxels below it are ignored, never background.
+    #[serde(default)]
+    pub threshold: ThresholdSpec,
+    /// Largest decay of the teacher's moving average: min(1 - 1/(t+1), ema).
+    #[serde(default = "default_ema")]
+    pub ema: f64,
+}
+
+fn default_ema() -> f64 {
+    0.99
+}
+
+/// What is trained, on what, for how long.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSection {
+    /// Class names by label value; the first is the background.
+    pub classes: Vec<String>,
+    /// The network.
+    pub network: NetworkSpec,
+    /// Loss terms and their weights.
+    #[serde(default)]
+    pub objective: ObjectiveSpec,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Rows of one step.
+    #[serde(default)]
+    pub batch: BatchSection,
+    /// Batches whose gradients are summed into one optimiser step.
+    #[serde(default = "one")]
+    pub accumulate: u32,
+    /// AdamW.
+    #[serde(default)]
+    pub optimizer: OptimizerSection,
+    /// Gradients are scaled down to this global norm; null leaves them.
+    #[serde(default = "default_clip")]
+    pub clip_norm: Option<f64>,
+    /// When the validation subjects are scored and a checkpoint is written.
+    #[serde(default)]
+    pub validate: ValidateSection,
+    /// Sliding window of validation, prediction and scoring; default: the training patch, overlap 0.5.
+    #[serde(default)]
+    pub window: Option<WindowSection>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn default_clip() -> Option<f64> {
+    Some(12.0)
+}
+
+/// Rows of one training batch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSection {
+    /// Rows of labelled subjects.
+    #[serde(default = "default_labelled")]
+    pub labelled: u32,
+    /// Rows of unlabelled subjects; 0 leaves the unlabelled part out.
+    #[serde(default)]
+    pub unlabelled: u32,
+}
+
+fn default_labelled() -> u32 {
+    2
+}
+
+impl Default for BatchSection {
+    fn default() -> Self {
+        Self {
+            labelled: default_labelled(),
+            unlabelled: 0,
+        }
+    }
+}
+
+/// AdamW with linear warm-up and a cosine to zero (Loshchilov and Hutter 2019).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSection {
+    /// Largest learning rate.
+    #[serde(default = "default_lr")]
+    pub lr: f64,
+    /// Decoupled weight decay; norm scales, shifts and biases are left out.
+    #[serde(default = "default_decay")]
+    pub weight_decay: f64,
+    /// Fraction of the steps over which the rate grows from zero (the first step already trains).
+    #[serde(default = "default_warmup")]
+    pub warmup: f64,
+}
+
+fn default_lr() -> f64 {
+    1e-3
+}
+
+fn default_decay() -> f64 {
+    1e-4
+}
+
+fn default_warmup() -> f64 {
+    0.05
+}
+
+impl Default for OptimizerSection {
+    fn default() -> Self {
+        Self {
+            lr: default_lr(),
+            weight_decay: default_decay(),
+            warmup: default_warmup(),
+        }
+    }
+}
+
+/// When the validation subjects are scored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidateSection {
+    /// Steps between validations; a checkpoint follows each.
+    #[serde(default = "default_every")]
+    pub every: u64,
+    /// Score at most this many validation subjects in training; null scores all.
+    #[serde(default)]
+    pub subjects: Option<usize>,
+}
+
+fn default_every() -> u64 {
+    100
+}
+
+impl Default for ValidateSection {
+    fn default() -> Self {
+        Self {
+            every: default_every(),
+            subjects: None,
+        }
+    }
+}
+
+/// A sliding window with Gaussian blending (sigma an eighth of the window).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSection {
+    /// Voxels along x, y, z.
+    pub size: [usize; 3],
+    /// Fraction by which neighbouring windows overlap, from 0 to below 1.
+    #[serde(default = "default_overlap")]
+    pub overlap: f64,
+}
+
+fn default_overlap() -> f64 {
+    0.5
+}
+
+/// Predicts with a trained network instead of training one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PredictSection {
+    /// A checkpoint folder (`…/checkpoints/best`) or a run folder, whose best checkpoint is taken.
+    pub checkpoint: String,
+    /// Sliding window; default: the one the checkpoint was validated with.
+    #[serde(default)]
+    pub window: Option<WindowSection>,
+}
+
+/// Which subjects are scored against their truth at the end.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreSection {
+    /// Parts of the cohort.
+    #[serde(default = "default_splits")]
+    pub splits: Vec<Split>,
+}
+
+fn default_splits() -> Vec<Split> {
+    vec![Split::Test]
+}
+
+impl Default for ScoreSection {
+    fn default() -> Self {
+        Self {
+            splits: default_splits(),
+        }
+    }
+}
+
+/// What is kept beside the tables that every run writes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinksSection {
+    /// Prepared subjects.
+    #[serde(default)]
+    pub prepared: Option<FileFormats>,
+    /// Predicted label maps of the scored subjects, on their input's own grid.
+    #[serde(default)]
+    pub predictions: Option<FileFormats>,
+    /// The final teacher's label maps of the unlabelled subjects, with confidence.
+    #[serde(default)]
+    pub pseudo_labels: Option<FileFormats>,
+}
+
+/// Formats of volumes that are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileFormats {
+    /// As rows of Parquet.
+    #[serde(default = "yes")]
+    pub parquet: bool,
+    /// As one NIfTI file a volume.
+    #[serde(default)]
+    pub nifti: bool,
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,75 @@
+//! What one step reports: losses, gradient norm, learning rate, kept fractions.
+
+use super::objective::threshold::Thresholds;
+use super::objective::{ObjectiveSpec, Terms};
+
+/// A figure of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// What it is: `loss`, `loss_supervised`, `grad_norm`, `lr`, `kept_fraction`, `threshold`.
+    pub name: &'static str,
+    /// The class it belongs to.
+    pub class: Option<String>,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Sums of a step's figures over its batches and groups.
+#[derive(Default)]
+pub(super) struct Sums {
+    pub(super) terms: Terms<f64>,
+    pub(super) total: f64,
+    pub(super) kept: Vec<(f64, f64)>,
+}
+
+impl Sums {
+    /// The step's figures, of the terms that are active.
+    pub(super) fn figures(
+        &self,
+        objective: &ObjectiveSpec,
+        classes: &[String],
+        thresholds: Option<&Thresholds>,
+        (norm, lr): (f64, f64),
+    ) -> Vec<Figure> {
+        let sums = self;
+        let mut figures = Vec::new();
+        let mut push = |name, class: Option<&String>, value| {
+            figures.push(Figure {
+                name,
+                class: class.cloned(),
+                value,
+            })
+        };
+        push("loss", None, sums.total);
+        let terms = [
+            (
+                "loss_supervised",
+                objective.supervised.is_some(),
+                sums.terms.supervised,
+            ),
+            ("loss_csc", objective.csc.is_some(), sums.terms.csc),
+            ("loss_cac", objective.cac.is_some(), sums.terms.cac),
+            (
+                "loss_pseudo_label",
+                objective.pseudo_label.is_some(),
+                sums.terms.pseudo_label,
+            ),
+        ];
+        for (name, _, value) in terms.into_iter().filter(|(_, active, _)| *active) {
+            push(name, None, value);
+        }
+        push("grad_norm", None, norm);
+        push("lr", None, lr);
+        let drawn = sums.kept.iter().any(|(_, predicted)| *predicted > 0.0);
+        if let Some(thresholds) = thresholds.filter(|_| drawn) {
+            let kept = classes.iter().zip(&sums.kept);
+            for ((class, (kept, predicted)), threshold) in kept.zip(thresholds.current()) {
+                push("threshold", Some(class), f64::from(threshold));
+                if *predicted > 0.0 {
+                    push("kept_fraction", Some(class), kept / predicted);
+                }
+            }
+        }
+        figures
+    }
+}
