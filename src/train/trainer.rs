@@ -187,6 +187,11 @@ impl Trainer {
         batches: usize,
         sums: &mut Sums,
     ) -> Result<(), TrainError> {
+        // Before their terms begin, unlabelled rows would be predicted for nothing.
+        let weights = self.weights();
+        if weights.pseudo_label + weights.csc + weights.cac == 0.0 {
+            return Ok(());
+        }
         let strong: Vec<Row> = rows.unlabelled.iter().map(|(_, s)| s.clone()).collect();
         for group in groups(&strong) {
             let share = group.len() as f64 / (strong.len() * batches) as f64;
@@ -252,6 +257,12 @@ impl Trainer {
         Ok(())
     }
 
+    /// Weights of the terms at this step.
+    fn weights(&self) -> Terms<f64> {
+        let progress = self.step as f64 / self.config.steps as f64;
+        self.config.objective.weights(progress)
+    }
+
     /// The terms that compare modalities.
     fn across(
         &self,
@@ -259,10 +270,11 @@ impl Trainer {
         logits: &[Option<Tensor>],
         terms: &mut Terms<Option<Tensor>>,
     ) -> Result<(), TrainError> {
-        if let Some(spec) = &self.config.objective.csc {
+        let (objective, weights) = (&self.config.objective, self.weights());
+        if let Some(spec) = objective.csc.as_ref().filter(|_| weights.csc > 0.0) {
             terms.csc = csc_all(features, spec.temperature)?;
         }
-        if self.config.objective.cac.is_some() {
+        if weights.cac > 0.0 {
             terms.cac = cac_all(logits)?;
         }
         Ok(())
