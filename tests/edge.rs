@@ -2,6 +2,11 @@
 //!
 //! `reference/nibabel_edge.json` is written by `reference/nibabel_edge.py`. Every file must give
 //! nibabel's voxels and grid, or be refused as the table says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; clippy exempts only the test functions themselves"
+)]
 
 use serde_json::Value;
 use std::error::Error as _;
