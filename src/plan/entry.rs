@@ -15,6 +15,9 @@ pub enum Kind {
     Order,
 }
 
+/// A step as read from its node, or every mistake in it.
+pub type Parsed = Result<Box<dyn AnyStage>, Vec<SpecError>>;
+
 /// One registered step.
 #[derive(Clone, Copy)]
 pub struct StageEntry {
@@ -25,7 +28,7 @@ pub struct StageEntry {
     /// How it behaves.
     pub kind: Kind,
     /// Reads its parameters; every mistake in them at once.
-    pub parse: fn(Node<'_>) -> Result<Box<dyn AnyStage>, Vec<SpecError>>,
+    pub parse: fn(Node<'_>) -> Parsed,
     /// JSON Schema of its parameters, with the fields' documentation.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }

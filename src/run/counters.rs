@@ -71,7 +71,10 @@ pub struct NodeCounts {
 
 /// All nodes of a run, in the order of their first use.
 #[derive(Debug, Default, Clone)]
-pub struct Counters(Arc<Mutex<Vec<(String, Arc<Node>)>>>);
+pub struct Counters(Arc<Mutex<NamedNodes>>);
+
+/// Nodes in the order of their first use.
+type NamedNodes = Vec<(String, Arc<Node>)>;
 
 impl Counters {
     /// The node of that name; made at the first call.

@@ -125,7 +125,7 @@ pub fn predict(
             return Err(refuse(problem));
         }
     }
-    let images: Vec<Option<(std::borrow::Cow<'_, [f32]>, f32)>> = volumes
+    let images: Vec<Option<Values<'_>>> = volumes
         .iter()
         .map(|v| {
             v.map(|v| {
@@ -184,9 +184,12 @@ pub fn predict(
     Ok(sums.into_iter().map(|s| s.map(finish)).collect())
 }
 
+/// A modality's values `[z, y, x]` and its background.
+type Values<'a> = (std::borrow::Cow<'a, [f32]>, f32);
+
 fn infer_window(
     model: &Model,
-    images: &[Option<(std::borrow::Cow<'_, [f32]>, f32)>],
+    images: &[Option<Values<'_>>],
     grid: &Grid,
     start: [i64; 3],
     size: [usize; 3],
