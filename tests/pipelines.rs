@@ -146,3 +146,22 @@ fn the_phantom_pipeline_runs_to_scores_and_a_report() {
     );
     assert!(again(true).is_ok());
 }
+
+#[test]
+fn the_readme_shows_a_pipeline_that_plans() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let text = readme
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    assert_eq!(text.lines().count(), 12);
+    let file = voxstream::spec::SourceFile {
+        name: "README.md".into(),
+        text: text.into(),
+    };
+    if let Err(error) = planned(&file) {
+        voxstream::cli::show_error(&error);
+        panic!("the README's pipeline has mistakes");
+    }
+}
