@@ -100,3 +100,17 @@ impl de::Error for SpecError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_name_the_nearest() {
+        assert_eq!(suggest("sgima", &["std", "sigma"]), "did you mean `sigma`?");
+        assert_eq!(
+            suggest("colour", &["std", "sigma"]),
+            "expected one of `std`, `sigma`"
+        );
+    }
+}

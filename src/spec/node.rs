@@ -376,13 +376,4 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].1.contains("missing field `a`"), "{found:?}");
     }
-
-    #[test]
-    fn suggestions_name_the_nearest() {
-        assert_eq!(suggest("sgima", &["std", "sigma"]), "did you mean `sigma`?");
-        assert_eq!(
-            suggest("colour", &["std", "sigma"]),
-            "expected one of `std`, `sigma`"
-        );
-    }
 }
