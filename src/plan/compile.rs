@@ -46,6 +46,16 @@ pub struct Plan {
     pub file: SourceFile,
 }
 
+impl Plan {
+    /// The preparation as JSON: prediction must prepare as training did.
+    pub fn stages_json(&self) -> serde_json::Value {
+        let steps = self.pipeline.stages.iter();
+        steps
+            .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
+            .collect()
+    }
+}
+
 /// Reads and checks a pipeline; `source` is what headers tell of the cohort, where it was opened.
 ///
 /// **Errors** every mistake in the file, in the order of their places.

@@ -209,14 +209,7 @@ fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, E
     let path = crate::source::resolve_path(&section.checkpoint, &cx.plan.file.folder())?;
     let folder = checkpoint::find(&path)?;
     let (model, file) = checkpoint::open(&folder, &cx.device)?;
-    let steps: Vec<_> = cx
-        .plan
-        .pipeline
-        .stages
-        .iter()
-        .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
-        .collect();
-    if serde_json::Value::from(steps) != file.stages {
+    if cx.plan.stages_json() != file.stages {
         let problem = format!(
             "`stages` differ from those the network of {} was trained behind ({}); write the same preparation",
             folder.display(),

@@ -262,19 +262,11 @@ impl<'a> Training<'a> {
             thresholds: self.trainer.thresholds.clone(),
             best: self.best.clone(),
         };
-        let steps: Vec<_> = self
-            .cx
-            .plan
-            .pipeline
-            .stages
-            .iter()
-            .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
-            .collect();
         let file = ModelFile {
             model: self.trainer.student.spec.clone(),
             window: self.window.size_xyz,
             overlap: self.window.overlap,
-            stages: steps.into(),
+            stages: self.cx.plan.stages_json(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             predictor: if self.trainer.teacher.is_some() {
                 "teacher"
