@@ -306,24 +306,26 @@ impl<'a> Training<'a> {
                 unlabelled,
             )?;
         }
-        let mut scores = self
-            .cx
-            .score(self.trainer.predictor(), self.window, epoch, "last")?;
         let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
-        if self.best.as_ref().is_some_and(|b| b.step != step) {
-            let (model, _) = checkpoint::open(&best, &self.cx.device)?;
-            scores.extend(self.cx.score(&model, self.window, epoch, "best")?);
+        let last_is_best = self.best.as_ref().is_some_and(|b| b.step == step);
+        let last = self.trainer.predictor();
+        let mut scores = if last_is_best {
+            self.cx.score(last, self.window, epoch, "best")?
         } else {
+            let (model, _) = checkpoint::open(&best, &self.cx.device)?;
+            self.cx.score(&model, self.window, epoch, "best")?
+        };
+        let of_last = if last_is_best {
             // One checkpoint is both: its scores are told under both names.
-            let both: Vec<ScoreRow> = scores
-                .iter()
-                .map(|s| ScoreRow {
-                    checkpoint: "best".to_owned(),
-                    ..s.clone()
-                })
-                .collect();
-            scores.extend(both);
-        }
+            let renamed = |s: &ScoreRow| ScoreRow {
+                checkpoint: "last".to_owned(),
+                ..s.clone()
+            };
+            scores.iter().map(renamed).collect()
+        } else {
+            self.cx.score(last, self.window, epoch, "last")?
+        };
+        scores.extend(of_last);
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(scores)
