@@ -95,8 +95,9 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         seconds = prepare(&cx)?;
     }
     let failures = cx.close(&seconds)?;
-    cx.folder.note(Progress::Finished)?;
     crate::report::write(&cx.folder.path)?;
+    // Last of all: a run whose report failed is resumed, not taken for finished.
+    cx.folder.note(Progress::Finished)?;
     Ok(RunOutcome {
         folder: cx.folder.path.clone(),
         failures,
