@@ -7,3 +7,4 @@ pub mod region;
 pub mod reorient;
 pub mod sample;
 pub mod vote;
+pub mod warp;

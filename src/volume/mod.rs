@@ -9,9 +9,11 @@ pub mod grid;
 pub mod nifti;
 pub mod row;
 pub mod voxels;
+pub mod warp;
 
 pub use dtype::{Dtype, Role, Scaling, Voxel};
 pub use error::VolumeError;
 pub use grid::{Grid, GridError};
 pub use row::{Channel, Row, Split};
 pub use voxels::Volume;
+pub use warp::Warp;

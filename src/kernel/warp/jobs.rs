@@ -1,0 +1,273 @@
+//! What is read at the positions of a row: values or class numbers of one volume.
+
+use super::walk::Taps;
+use super::{sample_linear, sample_nearest};
+use glam::DAffine3;
+use pulp::Arch;
+
+/// Weights from here on are those of the upper neighbour: halves go up.
+const HALF: f32 = 0.5 - 1e-6;
+/// Sums of weights closer than this are equal.
+const TIE: f32 = 1e-6;
+
+/// One volume read through a route.
+pub trait Job {
+    /// Reads the whole volume through an affine, where there is a faster way than row by row.
+    fn through_affine(
+        &mut self,
+        source_shape_xyz: [usize; 3],
+        source_from_output: &DAffine3,
+        shape_xyz: [usize; 3],
+    ) -> bool;
+    /// Reads one row; `first` is the row's first voxel in the result.
+    fn row(&mut self, taps: &Taps, first: usize);
+}
+
+/// Trilinear interpolation; see [`gather_linear`](super::gather_linear).
+pub struct Linear<'a> {
+    source: &'a [f32],
+    fill: f32,
+    out: &'a mut [f32],
+}
+
+/// Cubic convolution; see [`gather_cubic`](super::gather_cubic).
+pub struct Cubic<'a> {
+    source: &'a [f32],
+    fill: f32,
+    out: &'a mut [f32],
+}
+
+/// The nearest voxel; see [`gather_nearest`](super::gather_nearest).
+pub struct Nearest<'a, T> {
+    source: &'a [T],
+    fill: T,
+    out: &'a mut [T],
+    nearest: Vec<u32>,
+}
+
+/// The heaviest class; see [`gather_label_linear`](super::gather_label_linear).
+pub struct LabelLinear<'a, T> {
+    source: &'a [T],
+    fill: T,
+    out: &'a mut [T],
+}
+
+impl<'a> Linear<'a> {
+    /// Reads `source` into `out`; `fill` stands where there is no source.
+    pub fn new(source: &'a [f32], fill: f32, out: &'a mut [f32]) -> Self {
+        Self { source, fill, out }
+    }
+}
+
+impl<'a> Cubic<'a> {
+    /// Reads `source` into `out`; `fill` stands where there is no source.
+    pub fn new(source: &'a [f32], fill: f32, out: &'a mut [f32]) -> Self {
+        Self { source, fill, out }
+    }
+}
+
+impl<'a, T> Nearest<'a, T> {
+    /// Reads `source` into `out`; `fill` stands where there is no source.
+    pub fn new(source: &'a [T], fill: T, out: &'a mut [T]) -> Self {
+        Self {
+            source,
+            fill,
+            out,
+            nearest: Vec::new(),
+        }
+    }
+}
+
+impl<'a, T> LabelLinear<'a, T> {
+    /// Reads `source` into `out`; `fill` stands where there is no source.
+    pub fn new(source: &'a [T], fill: T, out: &'a mut [T]) -> Self {
+        Self { source, fill, out }
+    }
+}
+
+impl Job for Linear<'_> {
+    fn through_affine(&mut self, from: [usize; 3], map: &DAffine3, shape: [usize; 3]) -> bool {
+        let values = sample_linear(self.source, from, map, shape, self.fill);
+        self.out[..values.len()].copy_from_slice(&values);
+        true
+    }
+
+    fn row(&mut self, taps: &Taps, first: usize) {
+        let out = &mut self.out[first..first + taps.at.len()];
+        if !taps.any_inside {
+            return out.fill(self.fill);
+        }
+        let (source, fill) = (self.source, self.fill);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                linear_row(source, taps, out);
+                taps.fill(out, fill);
+            },
+        );
+    }
+}
+
+#[inline(always)]
+fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) {
+    let [sx, sy, sz] = taps.stride.map(|s| s as usize);
+    let [u, v, w] = &taps.weight;
+    let weights = u.iter().zip(v).zip(w);
+    for ((value, &at), ((&u, &v), &w)) in out.iter_mut().zip(&taps.at).zip(weights) {
+        let at = at as usize;
+        let cell = &source[at..at + sz + sy + sx + 1];
+        // Of two products the one without weight is exactly 0, so voxel centres keep their value.
+        let along_x = |from: usize| cell[from] * (1.0 - u) + cell[from + sx] * u;
+        let near = along_x(0) * (1.0 - v) + along_x(sy) * v;
+        let far = along_x(sz) * (1.0 - v) + along_x(sz + sy) * v;
+        *value = near * (1.0 - w) + far * w;
+    }
+}
+
+impl Job for Cubic<'_> {
+    fn through_affine(&mut self, _: [usize; 3], _: &DAffine3, _: [usize; 3]) -> bool {
+        false
+    }
+
+    fn row(&mut self, taps: &Taps, first: usize) {
+        let out = &mut self.out[first..first + taps.at.len()];
+        if !taps.any_inside {
+            return out.fill(self.fill);
+        }
+        let (source, fill) = (self.source, self.fill);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (i, value) in out.iter_mut().enumerate() {
+                    *value = cubic_at(source, taps, i);
+                }
+                taps.fill(out, fill);
+            },
+        );
+    }
+}
+
+/// Keys' weights of the voxels at -1, 0, 1 and 2 for a position `t` past the one at 0.
+#[inline(always)]
+fn keys(t: f32) -> [f32; 4] {
+    let far = |t: f32| t * (t * (1.0 - 0.5 * t) - 0.5);
+    let near = |t: f32| t * t * (1.5 * t - 2.5) + 1.0;
+    let s = 1.0 - t;
+    [far(t), near(t), near(s), far(s)]
+}
+
+#[inline(always)]
+fn cubic_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
+    let [nx, ny, _] = taps.source_shape;
+    let [wx, wy, wz] = [0, 1, 2].map(|a| keys(taps.weight[a][i]));
+    let [x, y, z] = [0, 1, 2].map(|a| {
+        let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
+        [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
+    });
+    let mut sum = 0.0;
+    for (z, wz) in z.iter().zip(wz) {
+        let mut plane = 0.0;
+        for (y, wy) in y.iter().zip(wy) {
+            let row = &source[(z * ny + y) * nx..][..nx];
+            let [a, b, c, d] = x.map(|x| row[x]);
+            plane += wy * ((wx[0] * a + wx[1] * b) + (wx[2] * c + wx[3] * d));
+        }
+        sum += wz * plane;
+    }
+    sum
+}
+
+impl<T: Copy> Job for Nearest<'_, T> {
+    fn through_affine(&mut self, from: [usize; 3], map: &DAffine3, shape: [usize; 3]) -> bool {
+        let values = sample_nearest(self.source, from, map, shape, self.fill);
+        self.out[..values.len()].copy_from_slice(&values);
+        true
+    }
+
+    fn row(&mut self, taps: &Taps, first: usize) {
+        let out = &mut self.out[first..first + taps.at.len()];
+        if !taps.any_inside {
+            return out.fill(self.fill);
+        }
+        self.nearest.resize(taps.at.len(), 0);
+        let (source, fill, nearest) = (self.source, self.fill, &mut self.nearest);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                nearest_offsets(taps, nearest);
+                for (value, &at) in out.iter_mut().zip(&*nearest) {
+                    *value = source[at as usize];
+                }
+                taps.fill(out, fill);
+            },
+        );
+    }
+}
+
+#[inline(always)]
+fn nearest_offsets(taps: &Taps, to: &mut [u32]) {
+    let [sx, sy, sz] = taps.stride;
+    let [u, v, w] = &taps.weight;
+    let weights = u.iter().zip(v).zip(w);
+    for ((to, &at), ((&u, &v), &w)) in to.iter_mut().zip(&taps.at).zip(weights) {
+        let x = if u >= HALF { sx } else { 0 };
+        let y = if v >= HALF { sy } else { 0 };
+        let z = if w >= HALF { sz } else { 0 };
+        *to = at + x + y + z;
+    }
+}
+
+impl<T: Copy + PartialEq> Job for LabelLinear<'_, T> {
+    fn through_affine(&mut self, _: [usize; 3], _: &DAffine3, _: [usize; 3]) -> bool {
+        false
+    }
+
+    fn row(&mut self, taps: &Taps, first: usize) {
+        let out = &mut self.out[first..first + taps.at.len()];
+        if !taps.any_inside {
+            return out.fill(self.fill);
+        }
+        for (i, value) in out.iter_mut().enumerate() {
+            *value = heaviest(self.source, taps, i);
+        }
+        taps.fill(out, self.fill);
+    }
+}
+
+#[inline(always)]
+fn heaviest<T: Copy + PartialEq>(source: &[T], taps: &Taps, i: usize) -> T {
+    let at = taps.at[i] as usize;
+    let [sx, sy, sz] = taps.stride.map(|s| s as usize);
+    let corner =
+        |bits: usize| source[at + (bits & 1) * sx + (bits >> 1 & 1) * sy + (bits >> 2 & 1) * sz];
+    let classes = [0, 1, 2, 3, 4, 5, 6, 7].map(corner);
+    let weights = [0, 1, 2].map(|a| taps.weight[a][i]);
+    let nearest: usize = (0..3).map(|a| usize::from(weights[a] >= HALF) << a).sum();
+    let nearest = classes[nearest];
+    if classes.iter().all(|c| *c == nearest) {
+        return nearest;
+    }
+    let share = |bits: usize| -> f32 {
+        let along = |a: usize| {
+            if bits >> a & 1 == 1 {
+                weights[a]
+            } else {
+                1.0 - weights[a]
+            }
+        };
+        along(0) * along(1) * along(2)
+    };
+    let shares = [0, 1, 2, 3, 4, 5, 6, 7].map(share);
+    let sum = |class: T| -> f32 {
+        let same = classes.iter().zip(shares).filter(|(c, _)| **c == class);
+        same.map(|(_, share)| share).sum()
+    };
+    let (mut best, mut most) = (nearest, sum(nearest) + TIE);
+    for class in classes {
+        let weight = sum(class);
+        if weight > most {
+            (best, most) = (class, weight + TIE);
+        }
+    }
+    best
+}

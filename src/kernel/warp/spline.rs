@@ -1,0 +1,166 @@
+//! Uniform cubic B-splines on control grids: weights, padded control points, sums of taps.
+
+use super::Bend;
+use glam::{DMat3, DVec3};
+
+/// Copies of the edge's control points before the first one, so that taps need no clamping.
+pub(super) const LOW: usize = 2;
+/// The same after the last one.
+const HIGH: usize = 3;
+/// Numbers stored for each control point: x, y, z, and a zero that makes it one vector.
+pub(super) const STRIDE: usize = 4;
+/// Numbers of four neighbours along x.
+const TAPS: usize = 4 * STRIDE;
+
+/// Weights of four neighbouring control points at `t` in 0..=1 past the second.
+#[inline(always)]
+pub(super) fn weights(t: f32) -> [f32; 4] {
+    const SIXTH: f32 = 1.0 / 6.0;
+    let s = 1.0 - t;
+    let middle = |t: f32| (t * t * (3.0 * t - 6.0) + 4.0) * SIXTH;
+    [s * s * s * SIXTH, middle(t), middle(s), t * t * t * SIXTH]
+}
+
+/// Displacement at control coordinates by definition, in f64.
+pub(super) fn displacement_at(bend: &Bend, control: DVec3) -> DVec3 {
+    let spline = |x: f64| match x.abs() {
+        x if x < 1.0 => (4.0 - 6.0 * x * x + 3.0 * x * x * x) / 6.0,
+        x if x < 2.0 => (2.0 - x).powi(3) / 6.0,
+        _ => 0.0,
+    };
+    let [nx, ny, nz] = bend.shape_xyz.map(|n| n as i64);
+    // Farther out nothing changes any more.
+    let limit = DVec3::new(nx as f64, ny as f64, nz as f64);
+    let at = control.max(DVec3::splat(-1.0)).min(limit);
+    let first = at.floor().to_array().map(|c| c as i64 - 1);
+    let mut sum = DVec3::ZERO;
+    for k in first[2]..first[2] + 4 {
+        for j in first[1]..first[1] + 4 {
+            for i in first[0]..first[0] + 4 {
+                let weight =
+                    spline(at.x - i as f64) * spline(at.y - j as f64) * spline(at.z - k as f64);
+                let [i, j, k] = [i.clamp(0, nx - 1), j.clamp(0, ny - 1), k.clamp(0, nz - 1)];
+                let vector = bend.displacement[((k * ny + j) * nx + i) as usize];
+                sum += weight * DVec3::from(vector.map(f64::from));
+            }
+        }
+    }
+    sum
+}
+
+/// Control points as the row loops read them: edges repeated, axes in the output's order.
+#[derive(Debug, Clone)]
+pub(super) struct Control {
+    /// Control points along each axis before the edges were repeated.
+    pub(super) count: [usize; 3],
+    /// Points along each axis with the repeated edges.
+    pub(super) padded: [usize; 3],
+    /// `[z, y, x]`, [`STRIDE`] numbers a point.
+    pub(super) vectors: Vec<f32>,
+}
+
+impl Control {
+    /// `axes[a]` is the bend's control axis that stands at place `a`; vectors go through `linear`.
+    pub(super) fn new(bend: &Bend, linear: &DMat3, axes: [usize; 3]) -> Self {
+        let count = axes.map(|axis| bend.shape_xyz[axis]);
+        let padded = count.map(|n| n + LOW + HIGH);
+        let [nx, ny, _] = bend.shape_xyz;
+        let stride = [1, nx, nx * ny];
+        let turned: Vec<[f32; 3]> = (bend.displacement.iter())
+            .map(|v| {
+                (*linear * DVec3::from(v.map(f64::from)))
+                    .as_vec3()
+                    .to_array()
+            })
+            .collect();
+        let edge =
+            |axis: usize, i: usize| i.saturating_sub(LOW).min(count[axis] - 1) * stride[axes[axis]];
+        let mut vectors = Vec::with_capacity(padded.iter().product::<usize>() * STRIDE);
+        for k in 0..padded[2] {
+            for j in 0..padded[1] {
+                let row = edge(2, k) + edge(1, j);
+                for i in 0..padded[0] {
+                    let [x, y, z] = turned[row + edge(0, i)];
+                    vectors.extend([x, y, z, 0.0]);
+                }
+            }
+        }
+        Self {
+            count,
+            padded,
+            vectors,
+        }
+    }
+
+    /// First of the four taps along an axis in the padded grid, and how far past the second `c` is.
+    #[inline(always)]
+    pub(super) fn tap(&self, axis: usize, c: f64) -> (usize, f32) {
+        let limit = self.count[axis] as f64;
+        let c = if c > -1.0 { c } else { -1.0 };
+        let c = (if c < limit { c } else { limit }) + 1.0;
+        // Truncation is the floor of a number that is not negative.
+        let first = c as usize;
+        (first, (c - first as f64) as f32)
+    }
+
+    /// Sum of all sixty-four taps; `first` is the first tap along x, y, z.
+    #[inline(always)]
+    pub(super) fn sum(&self, first: [usize; 3], t: [f32; 3]) -> [f32; 3] {
+        let [wx, wy, wz] = t.map(weights);
+        let row = self.padded[0] * STRIDE;
+        let plane = self.padded[1] * row;
+        let mut at = first[2] * plane + first[1] * row + first[0] * STRIDE;
+        let mut sums = [0f32; TAPS];
+        for wz in wz {
+            let rows = &self.vectors[at..at + 3 * row + TAPS];
+            for (j, wy) in wy.into_iter().enumerate() {
+                let taps: &[f32; TAPS] = rows[j * row..]
+                    .first_chunk()
+                    .expect("the padded grid holds every tap");
+                let weight = wz * wy;
+                for l in 0..TAPS {
+                    sums[l] += weight * taps[l];
+                }
+            }
+            at += plane;
+        }
+        [0, 1, 2].map(|c| {
+            let near = wx[0] * sums[c] + wx[1] * sums[STRIDE + c];
+            near + (wx[2] * sums[2 * STRIDE + c] + wx[3] * sums[3 * STRIDE + c])
+        })
+    }
+}
+
+/// Taps along one output axis that a control axis follows.
+#[derive(Debug, Clone)]
+pub(super) struct AxisTaps {
+    /// First of four taps in the padded grid.
+    pub(super) first: Vec<usize>,
+    /// Their weights.
+    pub(super) weights: Vec<[f32; 4]>,
+}
+
+impl AxisTaps {
+    pub(super) fn new(control: &Control, axis: usize, start: f64, step: f64, count: usize) -> Self {
+        let taps = (0..count).map(|i| control.tap(axis, start + step * i as f64));
+        let (first, t): (Vec<usize>, Vec<f32>) = taps.unzip();
+        Self {
+            first,
+            weights: t.into_iter().map(weights).collect(),
+        }
+    }
+
+    /// Sums four neighbours of `length` numbers each along this axis.
+    #[inline(always)]
+    pub(super) fn collapse(&self, i: usize, from: &[f32], length: usize, to: &mut [f32]) {
+        let from = &from[self.first[i] * length..][..4 * length];
+        let [a, b, c, d] = self.weights[i];
+        let (near, far) = from.split_at(2 * length);
+        let (first, second) = near.split_at(length);
+        let (third, fourth) = far.split_at(length);
+        let taps = first.iter().zip(second).zip(third.iter().zip(fourth));
+        for (to, ((p, q), (r, s))) in to.iter_mut().zip(taps) {
+            *to = (a * p + b * q) + (c * r + d * s);
+        }
+    }
+}

@@ -1,0 +1,430 @@
+use super::*;
+use crate::kernel::sample::{sample_linear, sample_nearest};
+use glam::DMat3;
+
+const SOURCE: [usize; 3] = [23, 18, 14];
+
+fn field(shape: [usize; 3]) -> Vec<f32> {
+    (0..shape.iter().product::<usize>())
+        .map(|i| ((i * 7919) % 1013) as f32 / 101.3 - 5.0)
+        .collect()
+}
+
+/// Patches of classes 1 to 5.
+fn classes(shape: [usize; 3]) -> Vec<u16> {
+    let [nx, ny, _] = shape;
+    (0..shape.iter().product::<usize>())
+        .map(|i| ((i % nx / 3 + 2 * (i / nx % ny / 4) + i / nx / ny / 2) % 5 + 1) as u16)
+        .collect()
+}
+
+fn bend(shape_xyz: [usize; 3], size: f32, seed: u64, control_from_input: DAffine3) -> Step {
+    let vectors = random_vectors(shape_xyz.iter().product(), seed);
+    let displacement = vectors.iter().map(|v| v.map(|c| c * size)).collect();
+    Step::Bend(Bend {
+        control_from_input,
+        shape_xyz,
+        displacement,
+    })
+}
+
+/// Control points 5.5, 7 and 6 input units apart, the first one before the input's origin.
+fn control() -> DAffine3 {
+    DAffine3::from_scale(DVec3::new(1.0 / 5.5, 1.0 / 7.0, 1.0 / 6.0))
+        * DAffine3::from_translation(DVec3::new(6.0, 4.0, 5.0))
+}
+
+fn turn(angle: f64) -> DAffine3 {
+    let middle = DVec3::new(11.0, 8.5, 6.5);
+    DAffine3::from_translation(middle + DVec3::new(0.4, -0.7, 0.2))
+        * DAffine3::from_rotation_z(angle)
+        * DAffine3::from_rotation_x(0.6 * angle)
+        * DAffine3::from_scale(DVec3::new(1.1, 0.9, 1.05))
+        * DAffine3::from_translation(-middle)
+}
+
+/// Bend first, affine first, permuted axes, two bends, and a control grid smaller than the volume.
+fn routes() -> Vec<(&'static str, Vec<Step>)> {
+    let swap = DAffine3::from_mat3(DMat3::from_cols(DVec3::Y, DVec3::Z, -DVec3::X))
+        * DAffine3::from_scale(DVec3::splat(0.9));
+    let back = Step::Affine(swap.inverse());
+    let away = DAffine3::from_translation(DVec3::new(0.0, 0.0, 20.0));
+    vec![
+        ("aligned", vec![bend([6, 5, 5], 1.6, 3, control())]),
+        (
+            "aligned, then turned",
+            vec![
+                Step::Affine(DAffine3::from_translation(DVec3::new(0.3, -1.0, 0.6))),
+                bend([6, 5, 5], 1.6, 3, control()),
+                Step::Affine(turn(0.3)),
+            ],
+        ),
+        (
+            "turned, then bent",
+            vec![Step::Affine(turn(-0.4)), bend([6, 5, 5], 1.6, 4, control())],
+        ),
+        (
+            "permuted",
+            vec![
+                Step::Affine(away * swap),
+                bend([6, 5, 6], 1.2, 5, control()),
+                Step::Affine(away.inverse()),
+                back,
+            ],
+        ),
+        (
+            "two bends",
+            vec![
+                bend([6, 5, 5], 1.0, 6, control()),
+                Step::Affine(turn(0.2)),
+                bend([4, 4, 4], 0.8, 7, control() * turn(0.5)),
+                Step::Affine(turn(-0.2)),
+            ],
+        ),
+        (
+            "small control grid",
+            vec![bend([1, 2, 1], 1.4, 8, control())],
+        ),
+    ]
+}
+
+/// The definition, one voxel at a time in f64: weight of each of the 8 voxels around, or outside.
+fn corners(route: &Route, source: [usize; 3], at: DVec3) -> Option<[([usize; 3], f64); 8]> {
+    let p = route.point(at);
+    let inside = (0..3).all(|a| {
+        let reach = 0.5 * route.affine.matrix3.row(a).length().max(1.0) + 1e-6;
+        p[a] >= -reach && p[a] <= source[a] as f64 - 1.0 + reach
+    });
+    inside.then(|| {
+        let clamped = [0, 1, 2].map(|a| p[a].clamp(0.0, source[a] as f64 - 1.0));
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|corner| {
+            let mut weight = 1.0;
+            let voxel = [0, 1, 2].map(|a| {
+                let low = clamped[a].floor();
+                let high = corner >> a & 1 == 1;
+                let w = clamped[a] - low;
+                weight *= if high { w } else { 1.0 - w };
+                (low as usize + usize::from(high)).min(source[a] - 1)
+            });
+            (voxel, weight)
+        })
+    })
+}
+
+fn each_voxel(shape: [usize; 3]) -> impl Iterator<Item = (usize, DVec3)> {
+    (0..shape.iter().product::<usize>()).map(move |i| {
+        let [x, y] = [shape[0], shape[1]];
+        let at = [i % x, i / x % y, i / x / y].map(|n| n as f64);
+        (i, DVec3::from(at))
+    })
+}
+
+fn offset(shape: [usize; 3], voxel: [usize; 3]) -> usize {
+    (voxel[2] * shape[1] + voxel[1]) * shape[0] + voxel[0]
+}
+
+#[test]
+fn rows_lie_where_points_do() {
+    for (name, steps) in routes() {
+        let route = Route::new(steps);
+        let shape = [1000, 3, 4];
+        let mut walk = Walk::new(&route, SOURCE, shape);
+        for z in 0..shape[2] {
+            for y in 0..shape[1] {
+                for (x, found) in walk.positions(y, z).into_iter().enumerate() {
+                    let expected = route.point(DVec3::new(x as f64, y as f64, z as f64));
+                    let error = DVec3::from(found).distance(expected);
+                    assert!(error < 2e-6, "{name} at {x} {y} {z}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn values_follow_the_definition() {
+    let (source, shape) = (field(SOURCE), [25, 17, 15]);
+    for (name, steps) in routes() {
+        let route = Route::new(steps);
+        let found = gather_linear(&source, SOURCE, &route, shape, -9.0);
+        let mut outside = 0;
+        for (i, at) in each_voxel(shape) {
+            let expected = match corners(&route, SOURCE, at) {
+                None => -9.0,
+                Some(corners) => (corners.iter())
+                    .map(|(voxel, w)| w * f64::from(source[offset(SOURCE, *voxel)]))
+                    .sum(),
+            };
+            outside += usize::from(expected == -9.0);
+            let error = (f64::from(found[i]) - expected).abs();
+            assert!(error < 5e-5, "{name} at {at}: {} {expected}", found[i]);
+        }
+        assert!(
+            outside > 20 && outside < found.len() / 2,
+            "{name}: {outside}"
+        );
+    }
+}
+
+#[test]
+fn classes_follow_the_definition() {
+    let (source, shape) = (classes(SOURCE), [25, 17, 15]);
+    for (name, steps) in routes() {
+        let route = Route::new(steps);
+        let nearest = gather_nearest(&source, SOURCE, &route, shape, 0);
+        let voted = gather_label_linear(&source, SOURCE, &route, shape, 0);
+        let mut moved = 0;
+        for (i, at) in each_voxel(shape) {
+            let Some(corners) = corners(&route, SOURCE, at) else {
+                assert_eq!([nearest[i], voted[i]], [0; 2], "{name} at {at}");
+                continue;
+            };
+            let mut sums = [0.0; 6];
+            for (voxel, w) in corners {
+                sums[usize::from(source[offset(SOURCE, voxel)])] += w;
+            }
+            let most = sums.iter().copied().fold(0.0, f64::max);
+            // Positions agree to 1e-6; whoever is that close to winning may win.
+            assert!(sums[usize::from(voted[i])] > most - 1e-5, "{name} at {at}");
+            let p = route.point(at);
+            let near_half = (0..3).any(|a| (p[a] - p[a].floor() - 0.5).abs() < 1e-5);
+            if !near_half {
+                let voxel =
+                    [0, 1, 2].map(|a| ((p[a] + 0.5).floor().max(0.0) as usize).min(SOURCE[a] - 1));
+                assert_eq!(nearest[i], source[offset(SOURCE, voxel)], "{name} at {at}");
+            }
+            moved += usize::from(voted[i] != nearest[i]);
+        }
+        assert!(
+            moved > 0,
+            "{name}: votes and nearest voxels differ somewhere"
+        );
+    }
+}
+
+#[test]
+fn cubic_follows_keys_formula() {
+    let (source, shape) = (field(SOURCE), [25, 17, 15]);
+    let kernel = |x: f64| match x.abs() {
+        x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        _ => 0.0,
+    };
+    let mut all = routes();
+    all.push(("affine", vec![Step::Affine(turn(0.25))]));
+    for (name, steps) in all {
+        let route = Route::new(steps);
+        let found = gather_cubic(&source, SOURCE, &route, shape, -9.0);
+        for (i, at) in each_voxel(shape) {
+            let mut expected = -9.0;
+            if corners(&route, SOURCE, at).is_some() {
+                let p = route.point(at).to_array();
+                let p = [0, 1, 2].map(|a| p[a].clamp(0.0, SOURCE[a] as f64 - 1.0));
+                expected = 0.0;
+                for tap in 0..64i64 {
+                    let mut weight = 1.0;
+                    let voxel = [0, 1, 2].map(|a| {
+                        let v = p[a].floor() as i64 - 1 + (tap >> (2 * a) & 3);
+                        weight *= kernel(p[a] - v as f64);
+                        v.clamp(0, SOURCE[a] as i64 - 1) as usize
+                    });
+                    expected += weight * f64::from(source[offset(SOURCE, voxel)]);
+                }
+            }
+            let error = (f64::from(found[i]) - expected).abs();
+            assert!(error < 1e-4, "{name} at {at}: {} {expected}", found[i]);
+        }
+    }
+}
+
+#[test]
+fn affine_routes_are_samples_and_no_move_is_exact() {
+    let (source, labels) = (field(SOURCE), classes(SOURCE));
+    let still = bend([3, 3, 3], 0.0, 1, control());
+    let there = DAffine3::from_translation(DVec3::new(0.0, 0.0, 0.5)) * turn(0.4);
+    let route = Route::new(vec![
+        Step::Affine(there),
+        still.clone(),
+        Step::Affine(turn(0.1)),
+    ]);
+    let map = turn(0.1) * there;
+    assert_eq!(route.as_affine(), Some(map));
+    assert_eq!(
+        gather_linear(&source, SOURCE, &route, [9, 8, 7], -1.0),
+        sample_linear(&source, SOURCE, &map, [9, 8, 7], -1.0)
+    );
+    assert_eq!(
+        gather_nearest(&labels, SOURCE, &route, [9, 8, 7], 9),
+        sample_nearest(&labels, SOURCE, &map, [9, 8, 7], 9)
+    );
+    for identity in [Route::new(vec![]), Route::new(vec![still])] {
+        assert_eq!(
+            gather_linear(&source, SOURCE, &identity, SOURCE, 0.0),
+            source
+        );
+        assert_eq!(
+            gather_cubic(&source, SOURCE, &identity, SOURCE, 0.0),
+            source
+        );
+        assert_eq!(
+            gather_nearest(&labels, SOURCE, &identity, SOURCE, 0),
+            labels
+        );
+        assert_eq!(
+            gather_label_linear(&labels, SOURCE, &identity, SOURCE, 0),
+            labels
+        );
+    }
+}
+
+#[test]
+fn a_bend_by_whole_voxels_is_exact() {
+    let (source, shape) = (field(SOURCE), [20, 15, 12]);
+    let Step::Bend(mut whole) = bend([5, 4, 4], 0.0, 1, control()) else {
+        unreachable!()
+    };
+    whole.displacement = vec![[2.0, -1.0, 1.0]; 80].into();
+    let route = Route::new(vec![Step::Bend(whole)]);
+    let found = gather_linear(&source, SOURCE, &route, shape, 7.5);
+    for (i, at) in each_voxel(shape) {
+        let at = at + DVec3::new(2.0, -1.0, 1.0);
+        let expected = if at.y < 0.0 {
+            7.5
+        } else {
+            source[offset(SOURCE, at.to_array().map(|v| v as usize))]
+        };
+        assert_eq!(found[i], expected, "{at}");
+    }
+}
+
+#[test]
+fn many_volumes_in_one_pass_are_the_same_as_each_alone() {
+    let (source, labels) = (field(SOURCE), classes(SOURCE));
+    let small: Vec<u8> = labels.iter().map(|v| *v as u8).collect();
+    let shape = [25, 17, 15];
+    let count = shape.iter().product();
+    let mut all = routes();
+    all.push(("affine", vec![Step::Affine(turn(0.25))]));
+    for (name, steps) in all {
+        let route = Route::new(steps);
+        let mut values = [vec![0.0; count], vec![0.0; count]];
+        let (mut near, mut voted) = (vec![0u8; count], vec![0u16; count]);
+        let [first, second] = &mut values;
+        gather_many(
+            &mut [
+                &mut Linear::new(&source, 1.0, first),
+                &mut Nearest::new(&small, 9, &mut near),
+                &mut Cubic::new(&source, 2.0, second),
+                &mut LabelLinear::new(&labels, 8, &mut voted),
+            ],
+            SOURCE,
+            &route,
+            shape,
+        );
+        let alone = gather_linear(&source, SOURCE, &route, shape, 1.0);
+        assert_eq!(values[0], alone, "{name}");
+        let alone = gather_cubic(&source, SOURCE, &route, shape, 2.0);
+        assert_eq!(values[1], alone, "{name}");
+        assert_eq!(
+            near,
+            gather_nearest(&small, SOURCE, &route, shape, 9),
+            "{name}"
+        );
+        let alone = gather_label_linear(&labels, SOURCE, &route, shape, 8);
+        assert_eq!(voted, alone, "{name}");
+    }
+}
+
+#[test]
+fn slices_and_far_or_mad_routes_are_fine() {
+    let source = field([4, 4, 1]);
+    let flat = [4, 4, 1];
+    let route = Route::new(vec![bend([4, 4, 3], 0.4, 2, control())]);
+    let found = gather_linear(&source, flat, &route, flat, -9.0);
+    for (i, at) in each_voxel(flat) {
+        let expected: f64 = corners(&route, flat, at).map_or(-9.0, |corners| {
+            let values = corners.iter();
+            values
+                .map(|(v, w)| w * f64::from(source[offset(flat, *v)]))
+                .sum()
+        });
+        assert!((f64::from(found[i]) - expected).abs() < 1e-5);
+    }
+    for far in [1e12, -1e300, f64::NAN] {
+        let route = Route::new(vec![
+            Step::Affine(DAffine3::from_translation(DVec3::splat(far)) * turn(0.1)),
+            bend([4, 4, 3], 0.4, 2, control()),
+        ]);
+        assert_eq!(
+            gather_linear(&source, flat, &route, [2; 3], -9.0),
+            [-9.0; 8]
+        );
+        assert_eq!(
+            gather_nearest(&source, flat, &route, [2; 3], -9.0),
+            [-9.0; 8]
+        );
+    }
+    assert!(gather_linear(&source, flat, &route, [0, 3, 3], 0.0).is_empty());
+}
+
+/// Run with `--ignored --nocapture` to see times.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn warp_rates() {
+    let shape = [128; 3];
+    let count = 128 * 128 * 128;
+    let source = field(shape);
+    let labels: Vec<u8> = source.iter().map(|v| v.abs() as u8).collect();
+    let middle = DAffine3::from_translation(DVec3::splat(63.5));
+    let turn = middle
+        * DAffine3::from_rotation_z(0.3)
+        * DAffine3::from_rotation_x(0.2)
+        * DAffine3::from_scale(DVec3::splat(0.85))
+        * middle.inverse();
+    let control = DAffine3::from_scale(DVec3::splat(1.0 / 24.0))
+        * DAffine3::from_translation(DVec3::splat(24.0));
+    let bend = bend([8; 3], 6.0, 1, control);
+    let affine = Step::Affine(turn);
+    for (name, steps) in [
+        ("bend", vec![bend.clone()]),
+        ("bend, affine", vec![bend.clone(), affine.clone()]),
+        ("affine, bend", vec![affine.clone(), bend]),
+        ("affine", vec![affine]),
+    ] {
+        let route = Route::new(steps);
+        let best = |run: &mut dyn FnMut()| {
+            (0..9)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    run();
+                    start.elapsed().as_secs_f64() * 1e3
+                })
+                .fold(f64::INFINITY, f64::min)
+        };
+        let (mut values, mut classes) = (vec![0.0; count], vec![0u8; count]);
+        let both = best(&mut || {
+            gather_many(
+                &mut [
+                    &mut Linear::new(&source, 0.0, &mut values),
+                    &mut Nearest::new(&labels, 0, &mut classes),
+                ],
+                shape,
+                &route,
+                shape,
+            );
+        });
+        let linear = best(&mut || drop(gather_linear(&source, shape, &route, shape, 0.0)));
+        let nearest = best(&mut || drop(gather_nearest(&labels, shape, &route, shape, 0)));
+        let voted = best(&mut || drop(gather_label_linear(&labels, shape, &route, shape, 0)));
+        let cubic = best(&mut || drop(gather_cubic(&source, shape, &route, shape, 0.0)));
+        let mut walk = Walk::new(&route, shape, shape);
+        let walk = best(&mut || {
+            for row in 0..128 * 128 {
+                std::hint::black_box(walk.row(row % 128, row / 128));
+            }
+        });
+        eprintln!(
+            "{name}: image and label {both:.1} ms; linear {linear:.1}, nearest {nearest:.1}, voted {voted:.1}, cubic {cubic:.1}, positions {walk:.1}"
+        );
+    }
+}

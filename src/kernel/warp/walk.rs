@@ -1,0 +1,338 @@
+//! Source positions of one output row at a time, split into voxel and weight.
+
+use super::route::{Leg, Route};
+use super::spline::{AxisTaps, Control, STRIDE};
+use glam::{DAffine3, DVec3};
+use pulp::Arch;
+
+/// Positions this close to a voxel centre are on it: affines are stored as f32 in files.
+const SNAP: f64 = 1e-6;
+/// Added to a number below 2^32, it leaves the nearest integer in the low bits.
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+/// Voxels of one vector operation; runs end within such a group and the next run overwrites it.
+const LANES: usize = 8;
+
+/// How source positions of one axis become voxel and weight.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    /// Positions below and above have no source.
+    from: f64,
+    to: f64,
+    /// The outermost voxel centre.
+    last: f64,
+    /// The largest lower neighbour.
+    low: f64,
+}
+
+/// Where the voxels of one output row lie in the source.
+#[derive(Debug)]
+pub struct Taps {
+    pub(super) source_shape: [usize; 3],
+    /// Offset to the upper neighbour along x, y, z; 0 where the source has one voxel.
+    pub(super) stride: [u32; 3],
+    /// Lower neighbour x, y, z of each voxel.
+    pub(super) low: [Vec<u32>; 3],
+    /// Buffer offset of the lower neighbours.
+    pub(super) at: Vec<u32>,
+    /// Weight of the upper neighbour along x, y, z, in 0..=1.
+    pub(super) weight: [Vec<f32>; 3],
+    /// Not 0 for voxels that have a source.
+    inside: Vec<u32>,
+    pub(super) any_inside: bool,
+    pub(super) all_inside: bool,
+}
+
+impl Taps {
+    /// Puts `fill` where there is no source.
+    #[inline(always)]
+    pub(super) fn fill<T: Copy>(&self, out: &mut [T], fill: T) {
+        if !self.all_inside {
+            for (value, inside) in out.iter_mut().zip(&self.inside) {
+                *value = if *inside == 0 { fill } else { *value };
+            }
+        }
+    }
+}
+
+/// Walks the rows of an output grid along a route.
+pub(super) struct Walk<'a> {
+    route: &'a Route,
+    bounds: [Bound; 3],
+    aligned: Option<Aligned>,
+    positions: [Vec<f64>; 3],
+    bent: [Vec<f32>; 3],
+    taps: Taps,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(route: &'a Route, source_shape: [usize; 3], shape: [usize; 3]) -> Self {
+        let rows = route.affine.matrix3.transpose();
+        let scale = [rows.x_axis, rows.y_axis, rows.z_axis].map(DVec3::length);
+        let bounds = [0, 1, 2].map(|a| {
+            let (n, reach) = (source_shape[a], 0.5 * scale[a].max(1.0) + SNAP);
+            let last = n as f64 - 1.0;
+            Bound {
+                from: -reach,
+                to: last + reach,
+                last,
+                low: n.saturating_sub(2) as f64,
+            }
+        });
+        let count = shape[0];
+        let aligned = route.legs.first().filter(|leg| leg.aligned);
+        let stride = [1, source_shape[0], source_shape[0] * source_shape[1]];
+        let zeros = || vec![0u32; count];
+        Self {
+            route,
+            bounds,
+            aligned: aligned.map(|leg| Aligned::new(leg, shape)),
+            positions: [0; 3].map(|_| vec![0.0; count]),
+            bent: [0; 3].map(|_| vec![0.0; count + LANES]),
+            taps: Taps {
+                source_shape,
+                stride: [0, 1, 2].map(|a| {
+                    if source_shape[a] > 1 {
+                        stride[a] as u32
+                    } else {
+                        0
+                    }
+                }),
+                low: [0; 3].map(|_| zeros()),
+                at: zeros(),
+                weight: [0; 3].map(|_| vec![0.0; count]),
+                inside: zeros(),
+                any_inside: false,
+                all_inside: false,
+            },
+        }
+    }
+
+    /// Where the voxels of row y, z lie in the source.
+    pub(super) fn row(&mut self, y: usize, z: usize) -> &Taps {
+        self.locate(y, z);
+        let Self {
+            positions,
+            bounds,
+            taps,
+            ..
+        } = self;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || split(positions, bounds, taps),
+        );
+        taps
+    }
+
+    /// Fills `positions` with the source positions of row y, z.
+    fn locate(&mut self, y: usize, z: usize) {
+        let index = DVec3::new(0.0, y as f64, z as f64);
+        let arch = Arch::new();
+        let (positions, bent) = (&mut self.positions, &mut self.bent);
+        let Some((first, rest)) = self.route.legs.split_first() else {
+            return line(&self.route.affine, index, None, positions);
+        };
+        match &mut self.aligned {
+            Some(aligned) => aligned.row(&first.control, y, z, bent),
+            None => {
+                line(&first.control_from_here, index, None, positions);
+                arch.dispatch(
+                    #[inline(always)]
+                    || scattered(&first.control, positions, bent),
+                );
+            }
+        }
+        line(&first.next_from_here, index, Some(bent), positions);
+        for leg in rest {
+            arch.dispatch(
+                #[inline(always)]
+                || onwards(leg, positions, bent),
+            );
+        }
+    }
+
+    /// Source positions of one row, for tests.
+    #[cfg(test)]
+    pub(super) fn positions(&mut self, y: usize, z: usize) -> Vec<[f64; 3]> {
+        self.locate(y, z);
+        let [px, py, pz] = &self.positions;
+        (0..px.len()).map(|i| [px[i], py[i], pz[i]]).collect()
+    }
+}
+
+/// Positions of a row on a straight line, with displacements added where there are any.
+fn line(map: &DAffine3, index: DVec3, bent: Option<&[Vec<f32>; 3]>, to: &mut [Vec<f64>; 3]) {
+    let start = map.transform_point3(index);
+    let step = map.matrix3.x_axis;
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (axis, to) in to.iter_mut().enumerate() {
+                let (start, step) = (start[axis], step[axis]);
+                let along = |i: usize| start + step * (i as u32 as i32 as f64);
+                match bent {
+                    None => (to.iter_mut().enumerate()).for_each(|(i, p)| *p = along(i)),
+                    Some(bent) => {
+                        for (i, (p, d)) in to.iter_mut().zip(&bent[axis]).enumerate() {
+                            *p = along(i) + f64::from(*d);
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// Displacements at control coordinates in any place.
+#[inline(always)]
+fn scattered(control: &Control, at: &[Vec<f64>; 3], bent: &mut [Vec<f32>; 3]) {
+    let [px, py, pz] = at;
+    let [dx, dy, dz] = bent;
+    let at = px.iter().zip(py).zip(pz);
+    for (((dx, dy), dz), ((x, y), z)) in dx.iter_mut().zip(dy).zip(dz).zip(at) {
+        let (x, y, z) = (control.tap(0, *x), control.tap(1, *y), control.tap(2, *z));
+        [*dx, *dy, *dz] = control.sum([x.0, y.0, z.0], [x.1, y.1, z.1]);
+    }
+}
+
+/// One more leg for positions that lie on no line any more.
+#[inline(always)]
+fn onwards(leg: &Leg, positions: &mut [Vec<f64>; 3], bent: &mut [Vec<f32>; 3]) {
+    let [px, py, pz] = positions;
+    let mut control: [Vec<f64>; 3] = [px.clone(), py.clone(), pz.clone()];
+    let [cx, cy, cz] = &mut control;
+    apply(&leg.control_from_here, cx, cy, cz);
+    scattered(&leg.control, &control, bent);
+    apply(&leg.next_from_here, px, py, pz);
+    for (positions, bent) in positions.iter_mut().zip(bent) {
+        for (p, d) in positions.iter_mut().zip(bent) {
+            *p += f64::from(*d);
+        }
+    }
+}
+
+#[inline(always)]
+fn apply(map: &DAffine3, x: &mut [f64], y: &mut [f64], z: &mut [f64]) {
+    for ((x, y), z) in x.iter_mut().zip(y).zip(z) {
+        [*x, *y, *z] = map.transform_point3(DVec3::new(*x, *y, *z)).to_array();
+    }
+}
+
+/// The first leg where its control grid lies along the output's axes.
+struct Aligned {
+    along: [AxisTaps; 3],
+    /// Neighbouring output x with the same taps: first tap, begin, end.
+    runs: Vec<[usize; 3]>,
+    /// Weights along x by tap, each one vector longer than the row.
+    weights: [Vec<f32>; 4],
+    /// Control points with z summed, then with y summed too.
+    slab: (Option<usize>, Vec<f32>),
+    sums: Vec<f32>,
+}
+
+impl Aligned {
+    fn new(leg: &Leg, shape: [usize; 3]) -> Self {
+        let map = &leg.control_from_here;
+        let along = [0, 1, 2].map(|a| {
+            let (start, step) = (map.translation[a], map.matrix3.col(a)[a]);
+            AxisTaps::new(&leg.control, a, start, step, shape[a])
+        });
+        let mut runs: Vec<[usize; 3]> = Vec::new();
+        for (i, &first) in along[0].first.iter().enumerate() {
+            match runs.last_mut() {
+                Some(run) if run[0] == first => run[2] = i + 1,
+                _ => runs.push([first, i, i + 1]),
+            }
+        }
+        let [nx, ny, _] = leg.control.padded;
+        let tap = |t: usize| along[0].weights.iter().map(move |w| w[t]);
+        let weights = [0, 1, 2, 3].map(|t| tap(t).chain([0.0; LANES]).collect());
+        Self {
+            runs,
+            weights,
+            along,
+            slab: (None, vec![0.0; nx * ny * STRIDE]),
+            sums: vec![0.0; nx * STRIDE],
+        }
+    }
+
+    fn row(&mut self, control: &Control, y: usize, z: usize, bent: &mut [Vec<f32>; 3]) {
+        let [nx, ny, _] = control.padded;
+        let (row, plane) = (nx * STRIDE, nx * ny * STRIDE);
+        let [_, along_y, along_z] = &self.along;
+        let (slab_z, slab) = &mut self.slab;
+        let (sums, runs, weights) = (&mut self.sums, &self.runs, &self.weights);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                if *slab_z != Some(z) {
+                    along_z.collapse(z, &control.vectors, plane, slab);
+                }
+                along_y.collapse(y, slab, row, sums);
+                runs.iter()
+                    .for_each(|run| along_x(run, weights, sums, bent));
+            },
+        );
+        *slab_z = Some(z);
+    }
+}
+
+/// Displacements of one run of voxels that share their four taps.
+#[inline(always)]
+fn along_x(run: &[usize; 3], weights: &[Vec<f32>; 4], sums: &[f32], bent: &mut [Vec<f32>; 3]) {
+    let [first, begin, end] = *run;
+    let taps = &sums[first * STRIDE..][..4 * STRIDE];
+    for i in (begin..end).step_by(LANES) {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|t| lanes(&weights[t][i..]));
+        for (axis, bent) in bent.iter_mut().enumerate() {
+            let tap = |t: usize| taps[t * STRIDE + axis];
+            let (p, q, r, s) = (tap(0), tap(1), tap(2), tap(3));
+            let bent = &mut bent[i..i + LANES];
+            for l in 0..LANES {
+                bent[l] = (a[l] * p + b[l] * q) + (c[l] * r + d[l] * s);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn lanes(from: &[f32]) -> [f32; LANES] {
+    let mut to = [0.0; LANES];
+    to.copy_from_slice(&from[..LANES]);
+    to
+}
+
+/// Splits positions into lower neighbours and weights.
+#[inline(always)]
+fn split(positions: &[Vec<f64>; 3], bounds: &[Bound; 3], taps: &mut Taps) {
+    taps.inside.fill(1);
+    for axis in 0..3 {
+        let bound = bounds[axis];
+        let low = taps.low[axis].iter_mut().zip(&mut taps.weight[axis]);
+        let to = low.zip(&mut taps.inside);
+        for (&p, ((low, weight), inside)) in positions[axis].iter().zip(to) {
+            *inside &= u32::from((p >= bound.from) & (p <= bound.to));
+            // Comparisons that NaN fails, so that it becomes 0.
+            let p = if p > 0.0 { p } else { 0.0 };
+            let p = if p < bound.last { p } else { bound.last };
+            // Rounding a half less is the floor; the last voxel is its neighbour's upper one.
+            let rounded = p + (SNAP - 0.5);
+            let rounded = if rounded < bound.low {
+                rounded
+            } else {
+                bound.low
+            };
+            let shifted = rounded + MAGIC;
+            *low = shifted.to_bits() as u32;
+            let w = (p - (shifted - MAGIC)) as f32;
+            *weight = if w < SNAP as f32 { 0.0 } else { w };
+        }
+    }
+    let [nx, ny] = [taps.source_shape[0] as u32, taps.source_shape[1] as u32];
+    let [x, y, z] = &taps.low;
+    for (at, ((x, y), z)) in taps.at.iter_mut().zip(x.iter().zip(y).zip(z)) {
+        *at = (z * ny + y) * nx + x;
+    }
+    let count: u32 = taps.inside.iter().sum();
+    taps.any_inside = count > 0;
+    taps.all_inside = count as usize == taps.inside.len();
+}
