@@ -8,6 +8,7 @@ use crate::stage::intensity::scale_intensity::ScaleIntensity;
 use crate::stage::intensity::shift_intensity::ShiftIntensity;
 use crate::stage::intensity::window::Window;
 use crate::stage::intensity::zscore::Zscore;
+use crate::stage::label::{keep_largest::KeepLargest, merge::Merge, remap::Remap};
 use crate::stage::shuffle::Shuffle;
 use crate::stage::spatial::{
     crop_foreground::CropForeground, flip::Flip, orient::Orient, pad::Pad, patch::Patch,
@@ -21,6 +22,9 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::stage::<Resample>(),
     StageEntry::stage::<CropForeground>(),
     StageEntry::stage::<Pad>(),
+    StageEntry::stage::<Remap>(),
+    StageEntry::stage::<Merge>(),
+    StageEntry::stage::<KeepLargest>(),
     StageEntry::augment::<Patch>(),
     StageEntry::augment::<Flip>(),
     StageEntry::augment::<Rotate90>(),

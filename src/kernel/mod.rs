@@ -1,5 +1,7 @@
 //! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.
 
+pub mod components;
+pub mod distance;
 pub mod math;
 pub mod moments;
 pub mod noise;

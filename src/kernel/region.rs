@@ -134,7 +134,7 @@ pub fn minimum(values: &[f32]) -> Option<f32> {
 ///
 /// Label maps are long stretches, so that a class is looked up once a stretch and a voxel costs
 /// one vector lane's comparison.
-fn runs<T: Copy + PartialEq>(values: &[T]) -> impl Iterator<Item = (T, usize)> {
+pub fn runs<T: Copy + PartialEq>(values: &[T]) -> impl Iterator<Item = (T, usize)> {
     const BLOCK: usize = 64;
     let mut rest = values;
     std::iter::from_fn(move || {

@@ -12,6 +12,7 @@
 
 pub mod edge;
 pub mod intensity;
+pub mod label;
 pub mod shuffle;
 pub mod spatial;
 

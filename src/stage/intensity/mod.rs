@@ -125,4 +125,4 @@ fn map_each(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@ use crate::stage::{Augment, ChannelSchema};
 use crate::volume::{Channel, Grid, Split, Volume};
 
 /// A row whose image `ct` holds the values in one line of voxels.
-pub(super) fn row_of(values: &[f32]) -> Row {
+pub(crate) fn row_of(values: &[f32]) -> Row {
     let grid = Grid::with_spacing([values.len(), 1, 1], [1.0; 3]).unwrap();
     Row {
         subject: "one".into(),
