@@ -8,5 +8,6 @@ pub mod noise;
 pub mod region;
 pub mod reorient;
 pub mod sample;
+pub mod simd;
 pub mod vote;
 pub mod warp;

@@ -10,6 +10,7 @@
 mod general;
 
 use super::reorient::{AxisMap, reorient};
+use super::simd::vectorised;
 use general::{Walk, linear_general, nearest_general};
 use glam::DAffine3;
 
@@ -33,17 +34,26 @@ pub fn sample_linear(
     match source_axes(source_from_output, shape_xyz) {
         Some([0, 1, 2]) => {
             let tables = linear_tables(source_from_output, source_shape_xyz, shape_xyz);
-            vectorised(|| linear_separable(source, source_shape_xyz, &tables, shape_xyz, &mut out));
+            vectorised(
+                #[inline(always)]
+                || linear_separable(source, source_shape_xyz, &tables, shape_xyz, &mut out),
+            );
         }
         Some(source_axis) => {
             let (turned, shape, map) =
                 follow_axes(source, source_shape_xyz, source_axis, source_from_output);
             let tables = linear_tables(&map, shape, shape_xyz);
-            vectorised(|| linear_separable(&turned, shape, &tables, shape_xyz, &mut out));
+            vectorised(
+                #[inline(always)]
+                || linear_separable(&turned, shape, &tables, shape_xyz, &mut out),
+            );
         }
         None => {
             let walk = Walk::new(source_from_output, source_shape_xyz);
-            vectorised(|| linear_general(source, &walk, shape_xyz, &mut out));
+            vectorised(
+                #[inline(always)]
+                || linear_general(source, &walk, shape_xyz, &mut out),
+            );
         }
     }
     out
@@ -77,13 +87,6 @@ pub fn sample_nearest<T: Copy>(
         }
     }
     out
-}
-
-/// Runs a loop compiled for the widest vectors of this machine; the numbers stay the same,
-/// because no operation is fused or reordered.
-#[inline(always)]
-fn vectorised(work: impl FnOnce()) {
-    pulp::Arch::new().dispatch(work);
 }
 
 /// For output x, y, z the source axis it moves along, where each moves along just one.

@@ -2,8 +2,8 @@
 
 use super::walk::Taps;
 use super::{sample_linear, sample_nearest};
+use crate::kernel::simd::vectorised;
 use glam::DAffine3;
-use pulp::Arch;
 
 /// Weights from here on are those of the upper neighbour: halves go up.
 const HALF: f32 = 0.5 - 1e-6;
@@ -98,7 +98,7 @@ impl Job for Linear<'_> {
             return out.fill(self.fill);
         }
         let (source, fill) = (self.source, self.fill);
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 linear_row(source, taps, out);
@@ -135,7 +135,7 @@ impl Job for Cubic<'_> {
             return out.fill(self.fill);
         }
         let (source, fill) = (self.source, self.fill);
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (i, value) in out.iter_mut().enumerate() {
@@ -191,7 +191,7 @@ impl<T: Copy> Job for Nearest<'_, T> {
         }
         self.nearest.resize(taps.at.len(), 0);
         let (source, fill, nearest) = (self.source, self.fill, &mut self.nearest);
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 nearest_offsets(taps, nearest);

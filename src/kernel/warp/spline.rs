@@ -1,6 +1,7 @@
 //! Uniform cubic B-splines on control grids: weights, padded control points, sums of taps.
 
 use super::Bend;
+use super::walk::MAGIC;
 use glam::{DMat3, DVec3};
 
 /// Copies of the edge's control points before the first one, so that taps need no clamping.
@@ -94,40 +95,41 @@ impl Control {
 
     /// First of the four taps along an axis in the padded grid, and how far past the second `c` is.
     #[inline(always)]
-    pub(super) fn tap(&self, axis: usize, c: f64) -> (usize, f32) {
-        let limit = self.count[axis] as f64;
+    pub(super) fn tap(&self, axis: usize, c: f64) -> (u32, f32) {
+        let limit = self.count[axis] as u32 as i32 as f64;
+        // Comparisons that NaN fails, so that it becomes -1.
         let c = if c > -1.0 { c } else { -1.0 };
         let c = (if c < limit { c } else { limit }) + 1.0;
-        // Truncation is the floor of a number that is not negative.
-        let first = c as usize;
-        (first, (c - first as f64) as f32)
+        // Rounding a half less is the floor, or one less where `c` is whole.
+        let rounded = (c - 0.5) + MAGIC;
+        // At most 2^32 control points an axis, and never below 0.
+        (rounded.to_bits() as u32, (c - (rounded - MAGIC)) as f32)
     }
 
-    /// Sum of all sixty-four taps; `first` is the first tap along x, y, z.
+    /// Sum of all sixty-four taps; `at` is the offset of the first one.
     #[inline(always)]
-    pub(super) fn sum(&self, first: [usize; 3], t: [f32; 3]) -> [f32; 3] {
-        let [wx, wy, wz] = t.map(weights);
+    pub(super) fn sum(&self, at: usize, wx: [f32; 4], wy: [f32; 4], wz: [f32; 4]) -> [f32; 3] {
         let row = self.padded[0] * STRIDE;
         let plane = self.padded[1] * row;
-        let mut at = first[2] * plane + first[1] * row + first[0] * STRIDE;
         let mut sums = [0f32; TAPS];
-        for wz in wz {
-            let rows = &self.vectors[at..at + 3 * row + TAPS];
-            for (j, wy) in wy.into_iter().enumerate() {
-                let taps: &[f32; TAPS] = rows[j * row..]
-                    .first_chunk()
-                    .expect("the padded grid holds every tap");
-                let weight = wz * wy;
-                for l in 0..TAPS {
-                    sums[l] += weight * taps[l];
-                }
+        for (k, wz) in wz.iter().enumerate() {
+            let rows = &self.vectors[at + k * plane..][..3 * row + TAPS];
+            let (first, rows) = rows.split_at(row);
+            let (second, rows) = rows.split_at(row);
+            let (third, fourth) = rows.split_at(row);
+            let weights = wy.map(|wy| wz * wy);
+            let taps = (first.iter().zip(second)).zip(third.iter().zip(fourth));
+            for (sum, ((a, b), (c, d))) in sums.iter_mut().zip(taps) {
+                let near = weights[0] * a + weights[1] * b;
+                *sum += near + (weights[2] * c + weights[3] * d);
             }
-            at += plane;
         }
-        [0, 1, 2].map(|c| {
+        let mut total = [0f32; STRIDE];
+        for (c, total) in total.iter_mut().enumerate() {
             let near = wx[0] * sums[c] + wx[1] * sums[STRIDE + c];
-            near + (wx[2] * sums[2 * STRIDE + c] + wx[3] * sums[3 * STRIDE + c])
-        })
+            *total = near + (wx[2] * sums[2 * STRIDE + c] + wx[3] * sums[3 * STRIDE + c]);
+        }
+        [total[0], total[1], total[2]]
     }
 }
 
@@ -143,9 +145,9 @@ pub(super) struct AxisTaps {
 impl AxisTaps {
     pub(super) fn new(control: &Control, axis: usize, start: f64, step: f64, count: usize) -> Self {
         let taps = (0..count).map(|i| control.tap(axis, start + step * i as f64));
-        let (first, t): (Vec<usize>, Vec<f32>) = taps.unzip();
+        let (first, t): (Vec<u32>, Vec<f32>) = taps.unzip();
         Self {
-            first,
+            first: first.into_iter().map(|first| first as usize).collect(),
             weights: t.into_iter().map(weights).collect(),
         }
     }

@@ -1,14 +1,14 @@
 //! Source positions of one output row at a time, split into voxel and weight.
 
 use super::route::{Leg, Route};
-use super::spline::{AxisTaps, Control, STRIDE};
+use super::spline::{AxisTaps, Control, STRIDE, weights};
+use crate::kernel::simd::vectorised;
 use glam::{DAffine3, DVec3};
-use pulp::Arch;
 
 /// Positions this close to a voxel centre are on it: affines are stored as f32 in files.
 const SNAP: f64 = 1e-6;
 /// Added to a number below 2^32, it leaves the nearest integer in the low bits.
-const MAGIC: f64 = 6_755_399_441_055_744.0;
+pub(super) const MAGIC: f64 = 6_755_399_441_055_744.0;
 /// Voxels of one vector operation; runs end within such a group and the next run overwrites it.
 const LANES: usize = 8;
 
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
             taps,
             ..
         } = self;
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || split(positions, bounds, taps),
         );
@@ -126,7 +126,6 @@ impl<'a> Walk<'a> {
     /// Fills `positions` with the source positions of row y, z.
     fn locate(&mut self, y: usize, z: usize) {
         let index = DVec3::new(0.0, y as f64, z as f64);
-        let arch = Arch::new();
         let (positions, bent) = (&mut self.positions, &mut self.bent);
         let Some((first, rest)) = self.route.legs.split_first() else {
             return line(&self.route.affine, index, None, positions);
@@ -135,7 +134,7 @@ impl<'a> Walk<'a> {
             Some(aligned) => aligned.row(&first.control, y, z, bent),
             None => {
                 line(&first.control_from_here, index, None, positions);
-                arch.dispatch(
+                vectorised(
                     #[inline(always)]
                     || scattered(&first.control, positions, bent),
                 );
@@ -143,7 +142,7 @@ impl<'a> Walk<'a> {
         }
         line(&first.next_from_here, index, Some(bent), positions);
         for leg in rest {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || onwards(leg, positions, bent),
             );
@@ -163,7 +162,7 @@ impl<'a> Walk<'a> {
 fn line(map: &DAffine3, index: DVec3, bent: Option<&[Vec<f32>; 3]>, to: &mut [Vec<f64>; 3]) {
     let start = map.transform_point3(index);
     let step = map.matrix3.x_axis;
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             for (axis, to) in to.iter_mut().enumerate() {
@@ -182,15 +181,39 @@ fn line(map: &DAffine3, index: DVec3, bent: Option<&[Vec<f32>; 3]>, to: &mut [Ve
     );
 }
 
+/// Voxels whose taps are found together, as vectors, before they are summed one by one.
+const GROUP: usize = 16;
+
 /// Displacements at control coordinates in any place.
 #[inline(always)]
 fn scattered(control: &Control, at: &[Vec<f64>; 3], bent: &mut [Vec<f32>; 3]) {
-    let [px, py, pz] = at;
-    let [dx, dy, dz] = bent;
-    let at = px.iter().zip(py).zip(pz);
-    for (((dx, dy), dz), ((x, y), z)) in dx.iter_mut().zip(dy).zip(dz).zip(at) {
-        let (x, y, z) = (control.tap(0, *x), control.tap(1, *y), control.tap(2, *z));
-        [*dx, *dy, *dz] = control.sum([x.0, y.0, z.0], [x.1, y.1, z.1]);
+    let [nx, ny, _] = control.padded.map(|n| n as u32);
+    let count = at[0].len();
+    for begin in (0..count).step_by(GROUP) {
+        let length = GROUP.min(count - begin);
+        let mut offset = [0u32; GROUP];
+        let mut weight = [[[0f32; 4]; GROUP]; 3];
+        // From z to x, so that the offset grows by one axis after the other.
+        for axis in [2, 1, 0] {
+            let size = [nx, ny, 0][axis];
+            let (mut c, mut t) = ([0f64; GROUP], [0f32; GROUP]);
+            c[..length].copy_from_slice(&at[axis][begin..begin + length]);
+            for l in 0..GROUP {
+                let (first, past) = control.tap(axis, c[l]);
+                offset[l] = offset[l] * size + first;
+                t[l] = past;
+            }
+            for l in 0..GROUP {
+                weight[axis][l] = weights(t[l]);
+            }
+        }
+        for l in 0..length {
+            let [wx, wy, wz] = [weight[0][l], weight[1][l], weight[2][l]];
+            let sum = control.sum(offset[l] as usize * STRIDE, wx, wy, wz);
+            for (bent, sum) in bent.iter_mut().zip(sum) {
+                bent[begin + l] = sum;
+            }
+        }
     }
 }
 
@@ -261,7 +284,7 @@ impl Aligned {
         let [_, along_y, along_z] = &self.along;
         let (slab_z, slab) = &mut self.slab;
         let (sums, runs, weights) = (&mut self.sums, &self.runs, &self.weights);
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 if *slab_z != Some(z) {

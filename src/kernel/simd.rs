@@ -1,0 +1,25 @@
+//! Loops compiled for the vectors this machine has.
+
+use pulp::{Arch, NullaryFnOnce};
+
+struct Work<F>(F);
+
+impl<F: FnMut()> NullaryFnOnce for Work<F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(mut self) {
+        // Called as `FnMut`: as `FnOnce` a shim stands between, which is not inlined, and the
+        // loop would stay compiled for the oldest machine.
+        (self.0)();
+    }
+}
+
+/// Runs loops compiled for the widest vectors of this machine; the numbers stay the same, because
+/// no operation is fused or reordered.
+///
+/// The closure and every function with a hot loop in it must be `#[inline(always)]`.
+#[inline(always)]
+pub fn vectorised(work: impl FnMut()) {
+    Arch::new().dispatch(Work(work));
+}
