@@ -2,6 +2,7 @@
 
 pub mod components;
 pub mod distance;
+pub mod lattice;
 pub mod math;
 pub mod moments;
 pub mod noise;

@@ -14,10 +14,15 @@ const HALF: usize = BLOCK / 2;
 /// **Law** voxel `i` depends on `seed` and `i` alone: block `i / 2048` of ChaCha8's key stream holds
 /// 1024 radii, then 1024 angles; pair `j` gives voxels `j` and `j + 1024` of the block by Box and
 /// Muller (1958): `sqrt(-2 ln u) * (cos a, sin a)`. `u` has 31 bits, so no voxel lies beyond 6.6 sd.
-pub fn add_normal(values: &mut [f32], std: f32, seed: u64) {
+///
+/// `first` is the number of `values[0]`, a multiple of [`BLOCK`].
+pub fn add_normal(values: &mut [f32], std: f32, seed: u64, first: usize) {
+    debug_assert_eq!(first % BLOCK, 0, "stretches begin with a block");
     let mut key = *b"\0\0\0\0\0\0\0\0voxstream gaussian noise";
     key[..8].copy_from_slice(&seed.to_le_bytes());
     let mut stream = ChaCha8Rng::from_seed(key);
+    // One 32-bit word of the stream a voxel.
+    stream.set_word_pos(first as u128);
     let arch = Arch::new();
     let (mut words, mut normals) = ([0u32; BLOCK], [0f32; BLOCK]);
     for block in values.chunks_mut(BLOCK) {
@@ -54,7 +59,7 @@ mod tests {
 
     fn noise(count: usize, seed: u64) -> Vec<f32> {
         let mut values = vec![0f32; count];
-        add_normal(&mut values, 1.0, seed);
+        add_normal(&mut values, 1.0, seed, 0);
         values
     }
 
@@ -99,6 +104,9 @@ mod tests {
         let (long, short) = (noise(5000, 9), noise(3001, 9));
         assert_eq!(long[..3001], short);
         assert_ne!(long[..3001], noise(3001, 10));
+        let mut rest = vec![0f32; 5000 - BLOCK];
+        add_normal(&mut rest, 1.0, 9, BLOCK);
+        assert_eq!(rest, long[BLOCK..]);
     }
 
     /// Bits that other machines must reproduce.

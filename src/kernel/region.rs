@@ -1,4 +1,4 @@
-//! Boxes of voxels: cutting, padding, finding them, and counting and picking voxels of a class.
+//! Boxes of voxels, smallest values, and stretches of one class.
 
 use std::collections::BTreeMap;
 
@@ -40,48 +40,6 @@ impl Region {
             shape_xyz,
         }
     }
-}
-
-/// Copies the window that begins at `offset_xyz` (may be negative); outside the source `fill`.
-///
-/// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`: cropping, padding
-/// and both at once are the same copy.
-pub fn window<T: Copy>(
-    source: &[T],
-    source_shape_xyz: [usize; 3],
-    offset_xyz: [i64; 3],
-    shape_xyz: [usize; 3],
-    fill: T,
-) -> Vec<T> {
-    // Half-open range of output indices that have a source voxel, per axis.
-    let inside = [0, 1, 2].map(|a| {
-        let count = shape_xyz[a] as i64;
-        let begin = offset_xyz[a].saturating_neg().clamp(0, count);
-        let end = (source_shape_xyz[a] as i64)
-            .saturating_sub(offset_xyz[a])
-            .clamp(begin, count);
-        [begin as usize, end as usize]
-    });
-    let [nx, ny, _] = source_shape_xyz;
-    let total: usize = shape_xyz.iter().product();
-    let mut out = Vec::with_capacity(total);
-    let [begin, end] = inside[0];
-    for z in 0..shape_xyz[2] {
-        for y in 0..shape_xyz[1] {
-            let row_end = out.len() + shape_xyz[0];
-            let is_inside = |axis: usize, i: usize| (inside[axis][0]..inside[axis][1]).contains(&i);
-            if begin < end && is_inside(2, z) && is_inside(1, y) {
-                let source_z = (z as i64 + offset_xyz[2]) as usize;
-                let source_y = (y as i64 + offset_xyz[1]) as usize;
-                let first = (begin as i64 + offset_xyz[0]) as usize;
-                let from = (source_z * ny + source_y) * nx + first;
-                out.resize(out.len() + begin, fill);
-                out.extend_from_slice(&source[from..from + end - begin]);
-            }
-            out.resize(row_end, fill);
-        }
-    }
-    out
 }
 
 /// The smallest box that holds every voxel for which `is_foreground` holds; `None` without any.
@@ -164,52 +122,9 @@ pub fn class_counts<T: Copy + PartialEq>(
     counts
 }
 
-/// Buffer index of the `n`-th voxel (from 0) for which `is_wanted` holds, in memory order.
-///
-/// Needs no list of positions.
-pub fn nth_voxel<T: Copy + PartialEq>(
-    source: &[T],
-    n: usize,
-    is_wanted: impl Fn(T) -> bool,
-) -> Option<usize> {
-    let (mut left, mut at) = (n, 0);
-    for (value, length) in runs(source) {
-        if is_wanted(value) {
-            if left < length {
-                return Some(at + left);
-            }
-            left -= length;
-        }
-        at += length;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn windows_reach_over_every_edge() {
-        let source: Vec<u8> = (1..=24).collect();
-        let shape = [4, 3, 2];
-        assert_eq!(window(&source, shape, [0; 3], shape, 0), source);
-        for offset in [[-1, -2, -1], [3, 2, 1], [9, 0, 0], [-9, 1, 1], [1, 1, 0]] {
-            let size = [6, 5, 4];
-            let out = window(&source, shape, offset, size, 0);
-            for (i, &value) in out.iter().enumerate() {
-                let at = [i % 6, i / 6 % 5, i / 30];
-                let from = [0, 1, 2].map(|a| at[a] as i64 + offset[a]);
-                let inside = (0..3).all(|a| (0..shape[a] as i64).contains(&from[a]));
-                let expected = if inside {
-                    source[((from[2] * 3 + from[1]) * 4 + from[0]) as usize]
-                } else {
-                    0
-                };
-                assert_eq!(value, expected, "{offset:?} {at:?}");
-            }
-        }
-    }
 
     #[test]
     fn boxes_counts_and_picks() {
@@ -223,20 +138,8 @@ mod tests {
         assert_eq!(bounding_box(&labels, [5, 4, 3], |v| v > 7), None);
         let counts = class_counts(&labels, i64::from);
         assert_eq!(counts, BTreeMap::from([(0, 57), (3, 2), (7, 1)]));
-        assert_eq!(nth_voxel(&labels, 1, |v| v == 3), Some((2 * 4 + 1) * 5 + 4));
-        assert_eq!(nth_voxel(&labels, 2, |v| v == 3), None);
         let grown = region.grown([1, 9, 0], [5, 4, 3]);
         assert_eq!((grown.offset_xyz, grown.shape_xyz), ([0; 3], [5, 4, 3]));
-    }
-
-    #[test]
-    fn picks_lie_beyond_long_runs() {
-        let mut labels = vec![0i16; 10_000];
-        for i in [5000, 9000, 9001] {
-            labels[i] = 1;
-        }
-        let found: Vec<_> = (0..4).map(|n| nth_voxel(&labels, n, |v| v == 1)).collect();
-        assert_eq!(found, [Some(5000), Some(9000), Some(9001), None]);
     }
 
     #[test]

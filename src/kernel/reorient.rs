@@ -1,9 +1,7 @@
 //! Axis permutations and reversals: the same numbers in another order.
 
+use super::lattice::{Lattice, copy_lattice};
 use glam::{DAffine3, DMat3, DVec3};
-
-/// Voxels of one tile edge: two tiles of 8-byte voxels fit the first-level cache.
-const TILE: usize = 32;
 
 /// Which source axis each output axis reads, and in which direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,68 +75,24 @@ impl AxisMap {
 /// Reorders voxels.
 ///
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`; the result has [`AxisMap::output_shape`].
-/// **Law** runs along x are copied whole where x stays x; otherwise square tiles keep reads and
-/// writes in the cache.
 pub fn reorient<T: Copy>(source: &[T], source_shape_xyz: [usize; 3], map: &AxisMap) -> Vec<T> {
-    let [nx, ny, _] = source_shape_xyz;
-    let stride = [1, nx as isize, (nx * ny) as isize];
-    let shape = map.output_shape(source_shape_xyz);
-    let mut start = 0isize;
-    let step: [isize; 3] = std::array::from_fn(|axis| {
-        let stride = stride[map.source_axis[axis]];
-        if map.reversed[axis] {
-            start += stride * (shape[axis] as isize - 1);
-            -stride
-        } else {
-            stride
-        }
-    });
-    if map.source_axis[0] == 0 {
-        return copy_runs(source, shape, start, step);
-    }
     let Some(&first) = source.first() else {
         return Vec::new();
     };
-    let mut out = vec![first; source.len()];
-    // One of output y, z walks the source's x: tile it against output x.
-    let along = if map.source_axis[1] == 0 { 1 } else { 2 };
-    let other = 3 - along;
-    let out_stride = [1, shape[0], shape[0] * shape[1]];
-    for o in 0..shape[other] {
-        for tile_a in (0..shape[along]).step_by(TILE) {
-            for tile_x in (0..shape[0]).step_by(TILE) {
-                let count = TILE.min(shape[0] - tile_x);
-                for a in tile_a..(tile_a + TILE).min(shape[along]) {
-                    let to = o * out_stride[other] + a * out_stride[along] + tile_x;
-                    let mut from = start
-                        + o as isize * step[other]
-                        + a as isize * step[along]
-                        + tile_x as isize * step[0];
-                    for value in &mut out[to..to + count] {
-                        *value = source[from as usize];
-                        from += step[0];
-                    }
-                }
-            }
+    let mut start = [0; 3];
+    for (&axis, &reversed) in map.source_axis.iter().zip(&map.reversed) {
+        if reversed {
+            start[axis] = source_shape_xyz[axis] as i64 - 1;
         }
     }
-    out
-}
-
-fn copy_runs<T: Copy>(source: &[T], shape: [usize; 3], start: isize, step: [isize; 3]) -> Vec<T> {
-    let mut out = Vec::with_capacity(source.len());
-    for z in 0..shape[2] as isize {
-        for y in 0..shape[1] as isize {
-            let from = start + z * step[2] + y * step[1];
-            if step[0] == 1 {
-                out.extend_from_slice(&source[from as usize..from as usize + shape[0]]);
-            } else {
-                let first = from as usize + 1 - shape[0];
-                out.extend(source[first..first + shape[0]].iter().rev());
-            }
-        }
-    }
-    out
+    let lattice = Lattice {
+        source_axis: map.source_axis,
+        reversed: map.reversed,
+        start,
+    };
+    let shape = map.output_shape(source_shape_xyz);
+    // Every output voxel has a source voxel; the fill is never seen.
+    copy_lattice(source, source_shape_xyz, &lattice, shape, first)
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ mod tests {
             labels: vec![],
             draws: vec![],
             history: vec![],
+            ..Row::default()
         };
         let cache = Cache::new(250);
         (0..4).for_each(|n| cache.put(n, &row(n)));

@@ -228,6 +228,7 @@ mod tests {
                 draw: serde_json::json!({"offset": [1, 2, 3]}),
             }],
             history: vec!["stages[0].orient".into(), "stages[1].patch".into()],
+            ..Row::default()
         }
     }
 

@@ -158,6 +158,7 @@ impl Cohort for FileCohort {
             labels: channels(subject, Role::Label, &subject.labels)?,
             draws: Vec::new(),
             history: Vec::new(),
+            ..Row::default()
         })
     }
 

@@ -240,6 +240,7 @@ impl Cohort for PhantomCohort {
             labels: self.label_channels(subject, index, &tissues)?,
             draws: Vec::new(),
             history: Vec::new(),
+            ..Row::default()
         })
     }
 

@@ -50,6 +50,24 @@ impl StageError {
 pub trait Parameters: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
 impl<T: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static> Parameters for T {}
 
+/// What a step does with voxels, which decides what can be made in one pass.
+///
+/// See [`Volume`](crate::volume::Volume): moves and changes may be left pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Says where voxels come from, without looking at one.
+    Moves,
+    /// As [`Effect::Moves`], and most voxels are not needed any more.
+    Cuts,
+    /// Looks at voxels to find out where the result's come from: a crop to the foreground.
+    Finds,
+    /// Changes each voxel's value by itself, without looking at others.
+    Changes,
+    /// Anything else: needs the voxels that arrive, and leaves voxels.
+    Makes,
+}
+
 /// A step that draws nothing.
 pub trait Stage: Parameters {
     /// Key in YAML.
@@ -60,6 +78,10 @@ pub trait Stage: Parameters {
     ///
     /// **Errors** what was found, what was expected, what to do: the only place to refuse a plan.
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
+    /// What the step does with voxels.
+    fn effect(&self) -> Effect {
+        Effect::Makes
+    }
     /// Runs on one row.
     ///
     /// **Errors** put the subject into the run's failures; the run goes on.
@@ -78,6 +100,10 @@ pub trait Augment: Parameters {
     ///
     /// **Errors** what was found, what was expected, what to do.
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
+    /// What the step does with voxels.
+    fn effect(&self) -> Effect {
+        Effect::Makes
+    }
     /// How many rows are made of one.
     fn samples(&self, _row: &Row) -> u32 {
         1
@@ -108,6 +134,8 @@ pub trait AnyStage: Send + Sync {
     fn to_json(&self) -> serde_json::Value;
     /// Whether anything is drawn: rows before the first random step can be cached.
     fn is_random(&self) -> bool;
+    /// What the step does with voxels; `None` for a step that never sees one.
+    fn effect(&self) -> Option<Effect>;
     /// See [`Stage::check`].
     ///
     /// **Errors** what was found, what was expected, what to do.
@@ -147,6 +175,9 @@ impl<S: Stage> AnyStage for MapStage<S> {
     fn is_random(&self) -> bool {
         false
     }
+    fn effect(&self) -> Option<Effect> {
+        Some(self.0.effect())
+    }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.0.check(input)
     }
@@ -173,6 +204,9 @@ impl<A: Augment> AnyStage for AugmentStage<A> {
     }
     fn is_random(&self) -> bool {
         true
+    }
+    fn effect(&self) -> Option<Effect> {
+        Some(self.0.effect())
     }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.0.check(input)
@@ -219,6 +253,9 @@ impl<O: Order> AnyStage for OrderStage<O> {
     }
     fn is_random(&self) -> bool {
         false
+    }
+    fn effect(&self) -> Option<Effect> {
+        None
     }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         Ok(input.clone())

@@ -180,6 +180,7 @@ impl Row {
             labels,
             draws,
             history,
+            ..Self::default()
         })
     }
 }
@@ -286,6 +287,7 @@ mod tests {
                 draw: serde_json::json!({"x": true}),
             }],
             history: vec!["stages[0].flip".into()],
+            ..Row::default()
         };
         let batch = row.to_batch();
         let back = Row::from_batch(&batch, 0).unwrap();

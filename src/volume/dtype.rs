@@ -87,7 +87,7 @@ impl std::fmt::Display for Dtype {
 }
 
 /// A Rust type that voxels are stored as.
-pub trait Voxel: bytemuck::Pod + PartialEq + Send + Sync {
+pub trait Voxel: bytemuck::Pod + PartialOrd + Send + Sync {
     /// The stored type.
     const DTYPE: Dtype;
     /// The number as f64 (64-bit integers above 2^53 are rounded).

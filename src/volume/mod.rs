@@ -7,13 +7,17 @@ pub mod dtype;
 pub mod error;
 pub mod grid;
 pub mod nifti;
+pub mod pending;
 pub mod row;
+pub mod sites;
 pub mod voxels;
 pub mod warp;
 
 pub use dtype::{Dtype, Role, Scaling, Voxel};
 pub use error::VolumeError;
 pub use grid::{Grid, GridError};
+pub use pending::{Change, LabelInterpolation};
 pub use row::{Channel, Row, Split};
+pub use sites::Sites;
 pub use voxels::Volume;
 pub use warp::Warp;

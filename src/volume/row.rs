@@ -1,16 +1,19 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
-use super::{Role, Volume};
+use super::{LabelInterpolation, Role, Sites, Volume, Warp};
 use schemars::JsonSchema;
+use glam::DVec3;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Which part of a cohort a subject belongs to.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Trained on; labels are used where `labelled`.
+    #[default]
     Train,
     /// Chooses the best checkpoint.
     Validation,
@@ -50,7 +53,7 @@ pub struct DrawRecord {
 /// A row between two stages.
 ///
 /// Images and labels keep the order of the source's declaration in every row, present or not.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Row {
     /// The subject's id, unique in the cohort.
     pub subject: String,
@@ -72,6 +75,10 @@ pub struct Row {
     pub draws: Vec<DrawRecord>,
     /// Paths of the stages applied so far.
     pub history: Vec<String>,
+    /// Voxels of the classes of the first label map, once they were looked for.
+    pub sites: Option<Arc<Sites>>,
+    /// Warps of the whole row made since its sites were found, first one first.
+    pub warps: Vec<Arc<Warp>>,
 }
 
 impl Row {
@@ -126,6 +133,64 @@ impl Row {
         for channel in &mut self.images {
             if let Some(volume) = channel.volume.take() {
                 channel.volume = Some(volume.map_f32(|values| change(&channel.name, values)));
+            }
+        }
+        self
+    }
+
+    /// Makes every pending voxel; what the volumes were made from is let go of.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        for channel in self.images.iter_mut().chain(&mut self.labels) {
+            channel.volume = channel.volume.take().map(Volume::settled);
+        }
+        self
+    }
+
+    /// The row with the voxels of its classes found; rows without labels stay as they are.
+    #[must_use]
+    pub fn with_sites(mut self) -> Self {
+        if self.sites.is_none() {
+            let labels = self.labels.iter().find_map(|c| c.volume.as_ref());
+            self.sites = labels.map(|labels| Arc::new(Sites::of(labels)));
+            self.warps.clear();
+        }
+        self
+    }
+
+    /// Voxel x, y, z of the row's grid in which a site lies now, after all warps; the nearest one
+    /// inside. `None` for a row without volumes.
+    pub fn voxel_now(&self, sites: &Sites, site: [usize; 3]) -> Option<[usize; 3]> {
+        let (_, volume) = self.volumes().next()?;
+        let site = DVec3::from(site.map(|i| i as f64));
+        let world = sites.grid().world_from_voxel().transform_point3(site);
+        let world = (self.warps.iter()).fold(world, |point, warp| warp.moved_point(point));
+        let at = volume.grid().voxel_from_world().transform_point3(world);
+        let shape = volume.grid().shape_xyz();
+        Some([0, 1, 2].map(|a| (at[a].round().max(0.0) as usize).min(shape[a] - 1)))
+    }
+
+    /// Moves the anatomy of every volume by one warp of the world; grids stay.
+    #[must_use]
+    pub fn warped(self, warp: &Arc<Warp>, labels: LabelInterpolation) -> Self {
+        let mut row = self.with_sites().warped_channels(warp, labels, |_, _| true);
+        row.warps.push(Arc::clone(warp));
+        row
+    }
+
+    /// Moves the anatomy of the volumes that `pick` names by a warp of the world; grids stay.
+    #[must_use]
+    pub fn warped_channels(
+        mut self,
+        warp: &Warp,
+        labels: LabelInterpolation,
+        pick: impl Fn(Role, &str) -> bool,
+    ) -> Self {
+        let images = self.images.iter_mut().map(|c| (Role::Image, c));
+        for (role, channel) in images.chain(self.labels.iter_mut().map(|c| (Role::Label, c))) {
+            if pick(role, &channel.name) {
+                let warped = |volume: Volume| volume.warped(role, warp, labels);
+                channel.volume = channel.volume.take().map(warped);
             }
         }
         self

@@ -1,21 +1,58 @@
-//! One volume: a typed, shared buffer of voxels on a grid.
+//! One volume: a typed, shared buffer of voxels on a grid, or the recipe for one.
 
 use super::dtype::{Dtype, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
+use super::pending::{Change, Pending, apply_changes};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 /// A volume: voxels `[z, y, x]`, their type and scaling, and the grid they stand on.
 ///
 /// Cloning shares the voxels. Writing copies them first if they are shared.
+///
+/// A volume that was moved or changed may still be *pending*: it knows its grid and type, and its
+/// voxels are made when they are first looked at, from the volume it came from, in one pass. A
+/// chain of moves is one interpolation then, and a patch cut from a pending volume costs the
+/// patch alone. Clones share what is made.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    voxels: Buffer,
-    dtype: Dtype,
-    scaling: Scaling,
-    grid: Grid,
+    voxels: Voxels,
+    pub(super) dtype: Dtype,
+    pub(super) scaling: Scaling,
+    pub(super) grid: Grid,
+}
+
+#[derive(Debug, Clone)]
+enum Voxels {
+    Stored(Arc<Stored>),
+    Pending(Arc<Pending>),
+}
+
+/// Voxels in memory.
+#[derive(Debug)]
+pub(super) struct Stored {
+    buffer: Buffer,
+    /// Bytes of the voxel with the smallest value, found when it is first asked for.
+    lowest: OnceLock<[u8; 8]>,
+}
+
+impl Stored {
+    pub(super) fn new(buffer: Buffer) -> Self {
+        Self {
+            buffer,
+            lowest: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn with_lowest(buffer: Buffer, lowest: [u8; 8]) -> Self {
+        Self {
+            buffer,
+            lowest: OnceLock::from(lowest),
+        }
+    }
 }
 
 impl Volume {
@@ -43,12 +80,25 @@ impl Volume {
         } else {
             Buffer::from(voxels.as_slice())
         };
-        Ok(Self {
-            voxels,
+        Ok(Self::stored(Stored::new(voxels), dtype, scaling, grid))
+    }
+
+    pub(super) fn stored(stored: Stored, dtype: Dtype, scaling: Scaling, grid: Grid) -> Self {
+        Self {
+            voxels: Voxels::Stored(Arc::new(stored)),
             dtype,
             scaling,
             grid,
-        })
+        }
+    }
+
+    pub(super) fn pending(pending: Pending, dtype: Dtype, scaling: Scaling, grid: Grid) -> Self {
+        Self {
+            voxels: Voxels::Pending(Arc::new(pending)),
+            dtype,
+            scaling,
+            grid,
+        }
     }
 
     /// A volume that takes over a vector without copying; stored numbers are the values.
@@ -61,9 +111,12 @@ impl Volume {
         Self::try_new(Buffer::from_vec(voxels), T::DTYPE, Scaling::NONE, grid)
     }
 
-    /// Voxels as stored, native byte order, x fastest.
+    /// Voxels as stored, native byte order, x fastest; a pending volume makes them now.
     pub fn buffer(&self) -> &Buffer {
-        &self.voxels
+        match &self.voxels {
+            Voxels::Stored(stored) => &stored.buffer,
+            Voxels::Pending(pending) => &pending.stored(self).buffer,
+        }
     }
 
     /// Stored type.
@@ -83,12 +136,71 @@ impl Volume {
 
     /// Bytes of the voxels.
     pub fn bytes(&self) -> usize {
-        self.voxels.len()
+        self.grid.voxel_count() * self.dtype.bytes()
     }
 
     /// The stored numbers, when they are of type `T`.
     pub fn as_slice<T: Voxel>(&self) -> Option<&[T]> {
-        (self.dtype == T::DTYPE).then(|| bytemuck::cast_slice(self.voxels.as_slice()))
+        (self.dtype == T::DTYPE).then(|| bytemuck::cast_slice(self.buffer().as_slice()))
+    }
+
+    /// The recipe of a volume whose voxels were not asked for when it was made.
+    pub(super) fn recipe(&self) -> Option<&Pending> {
+        match &self.voxels {
+            Voxels::Stored(_) => None,
+            Voxels::Pending(pending) => Some(pending),
+        }
+    }
+
+    /// Makes pending voxels and lets go of what they were made from.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        match &self.voxels {
+            Voxels::Stored(_) => self,
+            Voxels::Pending(pending) => {
+                pending.keep_lowest();
+                let stored = Arc::clone(pending.stored(&self));
+                Self {
+                    voxels: Voxels::Stored(stored),
+                    ..self
+                }
+            }
+        }
+    }
+
+    /// Bytes of the stored voxel with the smallest value, which stands for what lies outside an
+    /// image; NaN is never the smallest, and where all are NaN the number 0 is.
+    pub(super) fn lowest_stored(&self) -> [u8; 8] {
+        let stored = match &self.voxels {
+            Voxels::Stored(stored) => stored,
+            Voxels::Pending(pending) => pending.stored(self),
+        };
+        *stored.lowest.get_or_init(|| {
+            let mut bytes = [0u8; 8];
+            with_voxel_type!(self.dtype, T => {
+                let voxels: &[T] = bytemuck::cast_slice(stored.buffer.as_slice());
+                let lowest = lowest(voxels, self.scaling.slope);
+                bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&lowest));
+            });
+            bytes
+        })
+    }
+
+    /// [`Volume::lowest_stored`] where it was found already.
+    pub(super) fn peek_lowest(&self) -> Option<[u8; 8]> {
+        match &self.voxels {
+            Voxels::Stored(stored) => stored.lowest.get().copied(),
+            Voxels::Pending(_) => None,
+        }
+    }
+
+    /// The smallest value of the image, as [`Volume::lowest_stored`].
+    pub(super) fn lowest_value(&self) -> f32 {
+        let bytes = self.lowest_stored();
+        with_voxel_type!(self.dtype, T => {
+            let stored: T = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
+            value_of(stored, self.scaling)
+        })
     }
 
     /// The values as f32 `[z, y, x]`; borrowed when they are stored so.
@@ -96,16 +208,14 @@ impl Volume {
         if let (Some(values), Scaling::NONE) = (self.as_slice::<f32>(), self.scaling) {
             return Cow::Borrowed(values);
         }
-        let (slope, intercept) = (self.scaling.slope as f32, self.scaling.intercept as f32);
         let values = with_voxel_type!(self.dtype, T => {
-            let stored: &[T] = bytemuck::cast_slice(self.voxels.as_slice());
+            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
+            // One loop a case, so that each becomes vector code.
             if self.scaling == Scaling::NONE {
                 stored.iter().map(|v| v.to_f32()).collect()
-            } else if T::DTYPE.bytes() <= 2 {
-                stored.iter().map(|v| v.to_f32() * slope + intercept).collect()
             } else {
-                // 32-bit integers do not fit an f32: scale first, round once.
-                stored.iter().map(|v| (v.to_f64() * self.scaling.slope + self.scaling.intercept) as f32).collect()
+                let scaling = self.scaling;
+                stored.iter().map(|v| value_of(*v, scaling)).collect()
             }
         });
         Cow::Owned(values)
@@ -116,13 +226,7 @@ impl Volume {
         if self.dtype == Dtype::F32 && self.scaling == Scaling::NONE {
             return self;
         }
-        let values = self.to_f32().into_owned();
-        Self {
-            voxels: Buffer::from_vec(values),
-            dtype: Dtype::F32,
-            scaling: Scaling::NONE,
-            grid: self.grid,
-        }
+        self.changed_by(Vec::new())
     }
 
     /// Changes the values in place as f32 `[z, y, x]`.
@@ -130,26 +234,102 @@ impl Volume {
     /// Converts to f32 first if they are stored otherwise, and copies if the buffer is shared.
     #[must_use]
     pub fn map_f32(self, change: impl FnOnce(&mut [f32])) -> Self {
-        let whole = self.into_f32();
-        let mut values: Vec<f32> = whole
-            .voxels
-            .into_vec()
-            .unwrap_or_else(|shared: Buffer| bytemuck::cast_slice(shared.as_slice()).to_vec());
+        let grid = self.grid;
+        let mut values = self.into_values();
         change(&mut values);
-        Self {
-            voxels: Buffer::from_vec(values),
-            dtype: Dtype::F32,
-            scaling: Scaling::NONE,
-            grid: whole.grid,
+        let stored = Stored::new(Buffer::from_vec(values));
+        Self::stored(stored, Dtype::F32, Scaling::NONE, grid)
+    }
+
+    /// The values as a vector of f32, without a copy where nothing else holds them.
+    pub(super) fn into_values(self) -> Vec<f32> {
+        if self.dtype != Dtype::F32 || self.scaling != Scaling::NONE {
+            return self.to_f32().into_owned();
         }
+        let stored = match self.voxels {
+            Voxels::Stored(ref stored) => Arc::clone(stored),
+            Voxels::Pending(ref pending) => Arc::clone(pending.stored(&self)),
+        };
+        // Dropped before the buffer is asked whether anybody else holds it.
+        drop(self);
+        let buffer = match Arc::try_unwrap(stored) {
+            Ok(stored) => stored.buffer,
+            Err(shared) => return bytemuck::cast_slice(shared.buffer.as_slice()).to_vec(),
+        };
+        buffer
+            .into_vec()
+            .unwrap_or_else(|shared: Buffer| bytemuck::cast_slice(shared.as_slice()).to_vec())
+    }
+
+    /// The image with a change of every voxel by itself still to be made.
+    ///
+    /// Changes that follow each other are made together, block by block, while the voxels are in
+    /// the cache.
+    #[must_use]
+    pub fn changed(self, change: Change) -> Self {
+        self.changed_by(vec![change])
+    }
+
+    fn changed_by(mut self, changes: Vec<Change>) -> Self {
+        let grid = self.grid;
+        if let Voxels::Pending(pending) = &mut self.voxels
+            && let Some(pending) = Arc::get_mut(pending)
+            && pending.add_changes(&changes)
+        {
+            (self.dtype, self.scaling) = (Dtype::F32, Scaling::NONE);
+            return self;
+        }
+        Self::pending(Pending::change(self, changes), Dtype::F32, Scaling::NONE, grid)
+    }
+
+    /// Makes `changes` on the values of this volume.
+    pub(super) fn with_changes_made(&self, changes: &[Change]) -> Vec<f32> {
+        with_voxel_type!(self.dtype, T => {
+            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
+            let scaling = self.scaling;
+            apply_changes(stored, |v| value_of(v, scaling), changes)
+        })
     }
 
     /// The same voxels on another grid of the same shape (orientation or frame corrected).
     ///
     /// **Errors** when the voxel counts differ.
     pub fn with_grid(self, grid: Grid) -> Result<Self, VolumeError> {
-        Self::try_new(self.voxels, self.dtype, self.scaling, grid)
+        Self::try_new(self.buffer().clone(), self.dtype, self.scaling, grid)
     }
+}
+
+/// The value of a stored number.
+#[inline(always)]
+fn value_of<T: Voxel>(stored: T, scaling: Scaling) -> f32 {
+    if scaling == Scaling::NONE {
+        stored.to_f32()
+    } else if T::DTYPE.bytes() <= 2 {
+        stored.to_f32() * scaling.slope as f32 + scaling.intercept as f32
+    } else {
+        // 32-bit integers do not fit an f32: scale first, round once.
+        (stored.to_f64() * scaling.slope + scaling.intercept) as f32
+    }
+}
+
+/// The stored number whose value is smallest; zero where every number is NaN.
+fn lowest<T: Voxel>(stored: &[T], slope: f64) -> T {
+    // Vectors of numbers compare lane by lane; a comparison with NaN is false, so NaN never enters.
+    const LANES: usize = 16;
+    let beats = |a: T, b: T| if slope < 0.0 { a > b } else { a < b };
+    let Some(first) = stored.iter().copied().find(|v| !v.to_f64().is_nan()) else {
+        return bytemuck::Zeroable::zeroed();
+    };
+    let mut lanes = [first; LANES];
+    let chunks = stored.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane = if beats(v, *lane) { v } else { *lane };
+        }
+    }
+    let both = lanes.iter().chain(rest);
+    both.fold(first, |a, &b| if beats(b, a) { b } else { a })
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Adds Gaussian noise of a drawn strength.
 
-use super::{LARGEST, PerModality, apply_each, check_augment, draw_each};
+use super::{LARGEST, PerModality, change_each, check_augment, draw_each};
 use crate::draw::{Range, SampleRng};
 use crate::kernel::noise::add_normal;
-use crate::stage::{Augment, EdgeSchema, StageError};
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Adds Gaussian noise, independent from voxel to voxel, of a drawn standard deviation.
 ///
@@ -54,6 +55,10 @@ impl Augment for GaussianNoise {
         check_augment(input, self.p, self.modalities.as_deref())
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Changes
+    }
+
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {
         draw_each(rng, self.p, self.modalities.as_deref(), row, |rng| Noise {
             std: self.std.draw(rng) as f32,
@@ -62,8 +67,8 @@ impl Augment for GaussianNoise {
     }
 
     fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError> {
-        apply_each(draw, row, |noise, voxels| {
-            add_normal(voxels, noise.std, noise.seed);
+        change_each(draw, row, |&Noise { std, seed }| {
+            Arc::new(move |voxels, first| add_normal(voxels, std, seed, first))
         })
     }
 }

@@ -17,8 +17,10 @@ pub mod zscore;
 
 use super::{EdgeSchema, StageError};
 use crate::draw::{SampleRng, check_probability};
-use crate::volume::{Dtype, Role, Row};
+use crate::volume::{Change, Dtype, Role, Row, Volume};
+use pulp::Arch;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What was drawn for each modality that is changed.
 pub type PerModality<T> = BTreeMap<String, T>;
@@ -88,13 +90,36 @@ fn draw_each<T>(
     (!drawn.is_empty()).then_some(drawn)
 }
 
+/// Changes the values of every image that has a draw, each voxel by itself.
+///
+/// The change may be made later, together with others; `change` is asked for it at once.
+///
+/// **Errors** when the draw is of an image that the row lacks.
+fn change_each<T>(
+    drawn: &PerModality<T>,
+    row: Row,
+    change: impl Fn(&T) -> Change,
+) -> Result<Row, StageError> {
+    replace_each(drawn, row, |value, volume| volume.changed(change(value)))
+}
+
 /// Changes the values of every image that has a draw.
 ///
 /// **Errors** when the draw is of an image that the row lacks.
 fn apply_each<T>(
     drawn: &PerModality<T>,
-    mut row: Row,
+    row: Row,
     mut change: impl FnMut(&T, &mut [f32]),
+) -> Result<Row, StageError> {
+    replace_each(drawn, row, |value, volume| {
+        volume.map_f32(|voxels| change(value, voxels))
+    })
+}
+
+fn replace_each<T>(
+    drawn: &PerModality<T>,
+    mut row: Row,
+    mut replace: impl FnMut(&T, Volume) -> Volume,
 ) -> Result<Row, StageError> {
     for (name, value) in drawn {
         let image = row.images.iter_mut().find(|c| &c.name == name);
@@ -103,9 +128,30 @@ fn apply_each<T>(
                 "the draw is of modality `{name}`, which this row lacks; replay it on the row it was made for"
             )));
         };
-        image.volume = Some(volume.map_f32(|voxels| change(value, voxels)));
+        image.volume = Some(replace(value, volume));
     }
     Ok(row)
+}
+
+/// A change that gives every voxel a function of its value, compiled for this machine's vectors.
+fn voxelwise(function: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Change {
+    Arc::new(move |voxels: &mut [f32], _first| {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || voxels.iter_mut().for_each(|v| *v = function(*v)),
+        );
+    })
+}
+
+/// Changes every voxel of every selected image by itself; labels and other images stay.
+fn change_selected(mut row: Row, modalities: Option<&[String]>, change: &Change) -> Row {
+    for image in &mut row.images {
+        if selects(modalities, &image.name) {
+            let volume = image.volume.take();
+            image.volume = volume.map(|volume| volume.changed(Arc::clone(change)));
+        }
+    }
+    row
 }
 
 /// Changes the values of every selected image; labels and other images stay as they are.

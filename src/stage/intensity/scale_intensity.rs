@@ -1,8 +1,8 @@
 //! Multiplies values by a drawn factor.
 
-use super::{LARGEST, PerModality, apply_each, check_augment, draw_each};
+use super::{LARGEST, PerModality, change_each, check_augment, draw_each, voxelwise};
 use crate::draw::{Range, SampleRng};
-use crate::stage::{Augment, EdgeSchema, StageError};
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,10 @@ impl Augment for ScaleIntensity {
         check_augment(input, self.p, self.modalities.as_deref())
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Changes
+    }
+
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {
         draw_each(rng, self.p, self.modalities.as_deref(), row, |rng| {
             self.factor.draw(rng) as f32
@@ -50,9 +54,7 @@ impl Augment for ScaleIntensity {
     }
 
     fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError> {
-        apply_each(draw, row, |factor, voxels| {
-            voxels.iter_mut().for_each(|v| *v *= factor);
-        })
+        change_each(draw, row, |&factor| voxelwise(move |v| v * factor))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Adds a drawn offset to values.
 
-use super::{LARGEST, PerModality, apply_each, check_augment, draw_each};
+use super::{LARGEST, PerModality, change_each, check_augment, draw_each, voxelwise};
 use crate::draw::{Range, SampleRng};
-use crate::stage::{Augment, EdgeSchema, StageError};
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,10 @@ impl Augment for ShiftIntensity {
         check_augment(input, self.p, self.modalities.as_deref())
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Changes
+    }
+
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {
         draw_each(rng, self.p, self.modalities.as_deref(), row, |rng| {
             self.offset.draw(rng) as f32
@@ -51,9 +55,7 @@ impl Augment for ShiftIntensity {
     }
 
     fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError> {
-        apply_each(draw, row, |offset, voxels| {
-            voxels.iter_mut().for_each(|v| *v += offset);
-        })
+        change_each(draw, row, |&offset| voxelwise(move |v| v + offset))
     }
 }
 

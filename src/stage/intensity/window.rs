@@ -1,7 +1,7 @@
 //! Clips values to a window and scales it.
 
-use super::{check_modalities, map_each};
-use crate::stage::{EdgeSchema, Stage, StageError};
+use super::{check_modalities, change_selected, voxelwise};
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,17 +47,20 @@ impl Stage for Window {
         check_modalities(input, self.modalities.as_deref())
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Changes
+    }
+
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
         let [low, high] = self.range.map(|v| v as f32);
         let [first, last] = self.to.map(|v| v as f32);
         let width = high - low;
-        Ok(vec![map_each(row, self.modalities.as_deref(), |voxels| {
-            for v in voxels {
-                // `max` gives the other operand for NaN, `clamp` would keep it.
-                let t = (v.max(low).min(high) - low) / width;
-                *v = first * (1.0 - t) + last * t;
-            }
-        })])
+        let change = voxelwise(move |v| {
+            // `max` gives the other operand for NaN, `clamp` would keep it.
+            let t = (v.max(low).min(high) - low) / width;
+            first * (1.0 - t) + last * t
+        });
+        Ok(vec![change_selected(row, self.modalities.as_deref(), &change)])
     }
 }
 

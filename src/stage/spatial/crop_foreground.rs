@@ -1,8 +1,8 @@
 //! Cuts away the air around the body.
 
-use super::regrid::{background_value, check_one_grid, in_column, one_grid, windowed};
+use super::regrid::{background_value, check_one_grid, one_grid, windowed_row};
 use crate::kernel::region::{Region, bounding_box};
-use crate::stage::{EdgeSchema, Stage, StageError};
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,10 @@ impl Stage for CropForeground {
         Ok(input.map(|c| c.shape_xyz = None))
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Finds
+    }
+
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
         let Some(grid) = one_grid(&row, Self::NAME)? else {
             return Ok(vec![row]);
@@ -121,9 +125,6 @@ impl Stage for CropForeground {
             .map(|mm| (self.margin_mm / mm - 1e-6).ceil().max(0.0) as usize);
         let region = region.grown(margin, grid.shape_xyz());
         let offset = region.offset_xyz.map(|o| o as i64);
-        let row = row
-            .try_map_volumes(|_, role, v| windowed(&v, role, offset, region.shape_xyz))
-            .map_err(in_column)?;
-        Ok(vec![row])
+        Ok(vec![windowed_row(row, offset, region.shape_xyz)?])
     }
 }

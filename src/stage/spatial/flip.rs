@@ -3,7 +3,7 @@
 use super::regrid::{Axis, turned_row};
 use crate::draw::{SampleRng, check_probability};
 use crate::kernel::reorient::AxisMap;
-use crate::stage::{Augment, EdgeSchema, StageError};
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,10 @@ impl Augment for Flip {
             return Err("`axes` is empty; name at least one of x, y, z".to_owned());
         }
         Ok(input.map(|c| c.orientation = None))
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Moves
     }
 
     fn draw(&self, rng: &mut SampleRng, _row: &Row, _sample: u32) -> Option<FlipDraw> {

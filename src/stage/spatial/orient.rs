@@ -2,7 +2,7 @@
 
 use super::regrid::turned_row;
 use crate::kernel::reorient::AxisMap;
-use crate::stage::{EdgeSchema, Stage, StageError};
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,10 @@ impl Stage for Orient {
             channel.spacing_mm = channel.spacing_mm.and_then(|s| permuted(s, map.as_ref()));
             channel.orientation = Some(self.to.clone());
         }))
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Moves
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

@@ -1,7 +1,7 @@
 //! Makes volumes large enough for patches and networks.
 
-use super::regrid::{in_column, windowed};
-use crate::stage::{EdgeSchema, Stage, StageError};
+use super::regrid::in_column;
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,12 +64,16 @@ impl Stage for Pad {
         Ok(input.map(|c| c.shape_xyz = c.shape_xyz.map(|shape| self.padded(shape))))
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Cuts
+    }
+
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
         let row = row.try_map_volumes(|_, role, volume| {
             let old = volume.grid().shape_xyz();
             let new = self.padded(old);
             let offset = [0, 1, 2].map(|a| centred_offset(old[a], new[a]));
-            windowed(&volume, role, offset, new)
+            volume.windowed(role, offset, new)
         });
         Ok(vec![row.map_err(in_column)?])
     }

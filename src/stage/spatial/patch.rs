@@ -1,21 +1,18 @@
 //! Cuts patches out of volumes.
 
 use super::pad::centred_offset;
-use super::regrid::{check_one_grid, in_column, one_grid, windowed};
+use super::regrid::{check_one_grid, one_grid, windowed_row};
 use crate::draw::SampleRng;
-use crate::kernel::region::{class_counts, nth_voxel};
-use crate::stage::{Augment, EdgeSchema, StageError};
-use crate::volume::{Role, Row, Scaling, Volume, Voxel};
-use crate::with_voxel_type;
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
+use crate::volume::{Row, Sites};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Cuts boxes of one size out of a subject, the same box for all modalities and labels.
 ///
 /// With probability `positive` a patch is centred, as far as it can stay inside the volume, on a
 /// voxel of a foreground class: a class present is drawn, each equally likely, then one of its
-/// voxels. Otherwise, and for subjects without a label map or without foreground, every position
+/// voxels (of at most 10,000 that are remembered of each class). Otherwise, and for subjects without a label map or without foreground, every position
 /// inside the volume is equally likely. A volume smaller than the patch is padded as `pad` does.
 /// The first label map present is the one looked at. All volumes need one grid.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -78,35 +75,6 @@ fn window_starts(count: usize, length: usize, overlap: f64) -> Vec<i64> {
         .collect()
 }
 
-/// Class number of a stored label.
-fn class_of<T: Voxel>(stored: T, scaling: Scaling) -> i64 {
-    let value = stored.to_f64();
-    if scaling == Scaling::NONE {
-        value.round() as i64
-    } else {
-        (value * scaling.slope + scaling.intercept).round() as i64
-    }
-}
-
-fn counts(labels: &Volume) -> BTreeMap<i64, usize> {
-    let scaling = labels.scaling();
-    with_voxel_type!(labels.dtype(), T => {
-        let stored: &[T] = bytemuck::cast_slice(labels.buffer().as_slice());
-        class_counts(stored, |v| class_of(v, scaling))
-    })
-}
-
-/// Index x, y, z of the `n`-th voxel of a class.
-fn voxel_of(labels: &Volume, class: i64, n: usize) -> Option<[usize; 3]> {
-    let scaling = labels.scaling();
-    let index = with_voxel_type!(labels.dtype(), T => {
-        let stored: &[T] = bytemuck::cast_slice(labels.buffer().as_slice());
-        nth_voxel(stored, n, |v| class_of(v, scaling) == class)
-    })?;
-    let [nx, ny, _] = labels.grid().shape_xyz();
-    Some([index % nx, index / nx % ny, index / nx / ny])
-}
-
 impl Patch {
     fn is_foreground(&self, class: i64) -> bool {
         match &self.classes {
@@ -115,17 +83,25 @@ impl Patch {
         }
     }
 
-    /// A foreground class and one of its voxels.
-    fn foreground_voxel(&self, rng: &mut SampleRng, labels: &Volume) -> Option<(i64, [usize; 3])> {
-        let present: Vec<(i64, usize)> = counts(labels)
-            .into_iter()
-            .filter(|&(class, _)| self.is_foreground(class))
-            .collect();
+    /// A foreground class and where one of its voxels is now.
+    fn foreground_voxel(&self, rng: &mut SampleRng, row: &Row) -> Option<(i64, [usize; 3])> {
+        let looked;
+        let sites = match &row.sites {
+            Some(sites) => sites.as_ref(),
+            None => {
+                let labels = row.labels.iter().find_map(|c| c.volume.as_ref())?;
+                looked = Sites::of(labels);
+                &looked
+            }
+        };
+        let present: Vec<i64> = sites.classes().filter(|c| self.is_foreground(*c)).collect();
         if present.is_empty() {
             return None;
         }
-        let (class, count) = present[rng.below(present.len())];
-        Some((class, voxel_of(labels, class, rng.below(count))?))
+        let class = present[rng.below(present.len())];
+        let voxels = sites.of_class(class);
+        let at = sites.voxel(voxels[rng.below(voxels.len())]);
+        Some((class, row.voxel_now(sites, at)?))
     }
 
     fn windows(&self, shape_xyz: [usize; 3], overlap: f64) -> [Vec<i64>; 3] {
@@ -213,6 +189,10 @@ impl Augment for Patch {
         Ok(next)
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Cuts
+    }
+
     fn samples(&self, row: &Row) -> u32 {
         match (self.grid, row_shape(row)) {
             (None, _) => self.samples,
@@ -236,12 +216,9 @@ impl Augment for Patch {
             });
         }
         let is_positive = rng.chance(self.positive);
-        let labels = row
-            .volumes()
-            .find(|(role, v)| *role == Role::Label && v.grid().shape_xyz() == shape);
-        let centre = match labels {
-            Some((_, labels)) if is_positive => self.foreground_voxel(rng, labels),
-            _ => None,
+        let centre = match is_positive {
+            true => self.foreground_voxel(rng, row),
+            false => None,
         };
         let offset_xyz = [0, 1, 2].map(|a| {
             let (count, length) = (shape[a], self.size[a]);
@@ -259,7 +236,6 @@ impl Augment for Patch {
 
     fn apply(&self, draw: &PatchDraw, row: Row) -> Result<Row, StageError> {
         one_grid(&row, Self::NAME)?;
-        row.try_map_volumes(|_, role, v| windowed(&v, role, draw.offset_xyz, self.size))
-            .map_err(in_column)
+        windowed_row(row, draw.offset_xyz, self.size)
     }
 }

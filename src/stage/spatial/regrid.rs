@@ -1,13 +1,11 @@
 //! Volumes on another grid without interpolation, and the question whether a row has one grid.
 
-use crate::kernel::region::{minimum, window};
-use crate::kernel::reorient::{AxisMap, reorient};
+use crate::kernel::region::minimum;
+use crate::kernel::reorient::AxisMap;
 use crate::stage::{EdgeSchema, StageError};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
 use crate::volume::row::column_name;
-use crate::volume::{Grid, GridError, Role, Row, Volume, VolumeError, Voxel};
-use crate::with_voxel_type;
-use arrow::buffer::Buffer;
+use crate::volume::{Grid, Role, Row, Volume, VolumeError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,32 +31,6 @@ impl Axis {
     }
 }
 
-/// Runs code with `$T` bound to the unsigned integer as wide as a voxel: moving needs no more.
-macro_rules! with_bits {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype.bytes() {
-            1 => {
-                type $T = u8;
-                $body
-            }
-            2 => {
-                type $T = u16;
-                $body
-            }
-            4 => {
-                type $T = u32;
-                $body
-            }
-            _ => {
-                type $T = u64;
-                $body
-            }
-        }
-    };
-}
-
-pub(super) use with_bits;
-
 /// Names the column an error arose in.
 pub(super) fn in_column((column, error): (String, VolumeError)) -> StageError {
     let mut problem = error.to_string();
@@ -70,87 +42,20 @@ pub(super) fn in_column((column, error): (String, VolumeError)) -> StageError {
     StageError::Volume(VolumeError::Column { column, problem })
 }
 
-/// A grid that broke a rule, outside any file.
-pub(super) fn bad_grid(source: GridError) -> VolumeError {
-    VolumeError::Grid { path: None, source }
-}
-
-/// The volume with its axes permuted and reversed; stored type, scaling and world stay.
-pub(super) fn turned(volume: &Volume, map: &AxisMap) -> Result<Volume, VolumeError> {
-    if *map == AxisMap::IDENTITY {
-        return Ok(volume.clone());
-    }
-    let shape = volume.grid().shape_xyz();
-    let affine = volume.grid().world_from_voxel() * map.source_from_output(shape);
-    let grid = Grid::try_new(map.output_shape(shape), affine).map_err(bad_grid)?;
-    let voxels = with_bits!(volume.dtype(), T => {
-        let stored: &[T] = bytemuck::cast_slice(volume.buffer().as_slice());
-        Buffer::from_vec(reorient(stored, shape, map))
-    });
-    Volume::try_new(voxels, volume.dtype(), volume.scaling(), grid)
-}
-
 /// Turns every volume of the row.
 pub(super) fn turned_row(row: Row, map: impl Fn(&Volume) -> AxisMap) -> Result<Row, StageError> {
-    row.try_map_volumes(|_, _, volume| turned(&volume, &map(&volume)))
+    row.try_map_volumes(|_, role, volume| volume.turned(role, &map(&volume)))
         .map_err(in_column)
 }
 
-/// The window of a volume that begins at `offset_xyz`; stored type, scaling and world stay.
-///
-/// Outside the volume images hold their minimum, labels 0.
-pub(super) fn windowed(
-    volume: &Volume,
-    role: Role,
+/// Cuts the same window out of every volume of the row.
+pub(super) fn windowed_row(
+    row: Row,
     offset_xyz: [i64; 3],
     shape_xyz: [usize; 3],
-) -> Result<Volume, VolumeError> {
-    let old = volume.grid().shape_xyz();
-    if offset_xyz == [0; 3] && shape_xyz == old {
-        return Ok(volume.clone());
-    }
-    let grid = volume
-        .grid()
-        .window(offset_xyz, shape_xyz)
-        .map_err(bad_grid)?;
-    let reaches_out = (0..3).any(|a| {
-        offset_xyz[a] < 0 || offset_xyz[a].saturating_add(shape_xyz[a] as i64) > old[a] as i64
-    });
-    let volume = match role {
-        Role::Label => with_stored_zero(volume),
-        Role::Image => volume.clone(),
-    };
-    let voxels = with_voxel_type!(volume.dtype(), T => {
-        let stored: &[T] = bytemuck::cast_slice(volume.buffer().as_slice());
-        let fill = match role {
-            Role::Image if reaches_out => background(stored, volume.scaling().slope),
-            _ => bytemuck::Zeroable::zeroed(),
-        };
-        Buffer::from_vec(window(stored, old, offset_xyz, shape_xyz, fill))
-    });
-    Volume::try_new(voxels, volume.dtype(), volume.scaling(), grid)
-}
-
-/// A label map in which the stored number 0 is class 0: all but those with an intercept are.
-pub(super) fn with_stored_zero(labels: &Volume) -> Volume {
-    if labels.scaling().intercept == 0.0 {
-        labels.clone()
-    } else {
-        labels.clone().into_f32()
-    }
-}
-
-/// The stored number whose value is smallest; zero where every number is NaN.
-fn background<T: Voxel>(stored: &[T], slope: f64) -> T {
-    let sign = if slope < 0.0 { -1.0 } else { 1.0 };
-    let mut best: Option<(f64, T)> = None;
-    for &v in stored {
-        let value = sign * v.to_f64();
-        if best.is_none_or(|(least, _)| value < least) && !value.is_nan() {
-            best = Some((value, v));
-        }
-    }
-    best.map_or_else(bytemuck::Zeroable::zeroed, |(_, v)| v)
+) -> Result<Row, StageError> {
+    row.try_map_volumes(|_, role, volume| volume.windowed(role, offset_xyz, shape_xyz))
+        .map_err(in_column)
 }
 
 /// The smallest value of an image's numbers, which stands for what lies outside; 0 where all are NaN.

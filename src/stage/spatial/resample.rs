@@ -1,12 +1,10 @@
 //! Brings every volume of a row onto one grid.
 
-use super::regrid::{background_value, bad_grid, in_column, with_bits, with_stored_zero};
-use crate::kernel::sample::{sample_linear, sample_nearest};
-use crate::stage::{ChannelSchema, EdgeSchema, Stage, StageError};
+use super::regrid::in_column;
+use crate::stage::{ChannelSchema, EdgeSchema, Effect, Stage, StageError};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
-use crate::volume::{Grid, Role, Row, Volume, VolumeError};
-use arrow::buffer::Buffer;
-use glam::DAffine3;
+use crate::volume::pending::bad_grid;
+use crate::volume::{Grid, LabelInterpolation, Role, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -140,30 +138,6 @@ fn agreed<T>(values: impl Iterator<Item = Option<T>>, same: impl Fn(&T, &T) -> b
     values.into_iter().next().filter(|_| all_same)
 }
 
-/// A volume read at the voxels of another grid.
-fn sampled(volume: &Volume, role: Role, target: Grid) -> Result<Volume, VolumeError> {
-    let from = volume.grid();
-    let source_from_output: DAffine3 = from.voxel_from_world() * target.world_from_voxel();
-    let (old, new) = (from.shape_xyz(), target.shape_xyz());
-    match role {
-        Role::Image => {
-            let values = volume.to_f32();
-            let fill = background_value(&values);
-            let values = sample_linear(&values, old, &source_from_output, new, fill);
-            Volume::from_vec(values, target)
-        }
-        Role::Label => {
-            let volume = with_stored_zero(volume);
-            let voxels = with_bits!(volume.dtype(), T => {
-                let stored: &[T] = bytemuck::cast_slice(volume.buffer().as_slice());
-                // All-zero bits are 0 in every stored type.
-                Buffer::from_vec(sample_nearest(stored, old, &source_from_output, new, 0))
-            });
-            Volume::try_new(voxels, volume.dtype(), volume.scaling(), target)
-        }
-    }
-}
-
 impl Stage for Resample {
     const NAME: &'static str = "resample";
     const EXAMPLE: &'static str = "{ spacing_mm: [1.5, 1.5, 2.0] }";
@@ -196,6 +170,10 @@ impl Stage for Resample {
         }))
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Moves
+    }
+
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
         let Some(target) = self.target(&row)? else {
             return Ok(vec![row]);
@@ -204,7 +182,7 @@ impl Stage for Resample {
             match (volume.grid().is_same(&target, SAME_GRID_TOLERANCE_MM), role) {
                 (true, Role::Image) => Ok(volume.into_f32()),
                 (true, Role::Label) => Ok(volume),
-                (false, role) => sampled(&volume, role, target),
+                (false, role) => Ok(volume.resampled(role, target, LabelInterpolation::Nearest)),
             }
         });
         Ok(vec![row.map_err(in_column)?])

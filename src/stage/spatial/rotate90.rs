@@ -3,7 +3,7 @@
 use super::regrid::{Axis, turned_row};
 use crate::draw::{SampleRng, check_probability};
 use crate::kernel::reorient::AxisMap;
-use crate::stage::{Augment, EdgeSchema, StageError};
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::{Row, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,10 @@ impl Augment for Rotate90 {
             return Err("`planes` is empty; name at least one of xy, xz, yz".to_owned());
         }
         Ok(input.map(|c| c.orientation = None))
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Moves
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Rotate90Draw> {

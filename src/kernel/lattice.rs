@@ -1,0 +1,224 @@
+//! Voxels moved to other places of the same lattice: turned, reversed, cut and padded in one copy.
+//!
+//! Every chain of quarter turns, flips, crops and pads is one [`Lattice`], however long it is.
+
+use glam::DAffine3;
+
+/// Voxels of one tile edge: two tiles of 8-byte voxels fit the first-level cache.
+const TILE: usize = 32;
+
+/// Where each output voxel of a copy comes from.
+///
+/// **Law** output index `i` along axis `a` reads source axis `source_axis[a]` at
+/// `start[source_axis[a]] + i`, or `- i` where `reversed[a]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lattice {
+    /// For output x, y, z the source axis (0 = x).
+    pub source_axis: [usize; 3],
+    /// For output x, y, z whether the source axis is read backwards.
+    pub reversed: [bool; 3],
+    /// Source voxel x, y, z of the output's first voxel; may lie outside.
+    pub start: [i64; 3],
+}
+
+impl Lattice {
+    /// The lattice map that an affine is; `None` where a voxel would fall between voxels.
+    ///
+    /// Products of such maps hold whole numbers only, which f64 keeps exactly.
+    pub fn from_affine(source_from_output: &DAffine3) -> Option<Self> {
+        let (mut source_axis, mut reversed, mut used) = ([0; 3], [false; 3], [false; 3]);
+        for output in 0..3 {
+            let column = source_from_output.matrix3.col(output).to_array();
+            let axis = column.iter().position(|v| v.abs() == 1.0)?;
+            if used[axis] || column.iter().filter(|v| **v != 0.0).count() != 1 {
+                return None;
+            }
+            used[axis] = true;
+            source_axis[output] = axis;
+            reversed[output] = column[axis] < 0.0;
+        }
+        let start = source_from_output.translation.to_array();
+        let is_whole = |v: &f64| v.fract() == 0.0 && v.abs() < 1e15;
+        start.iter().all(is_whole).then(|| Self {
+            source_axis,
+            reversed,
+            start: start.map(|v| v as i64),
+        })
+    }
+
+    /// Half-open range of output indices that have a source voxel, x, y, z.
+    fn inside(&self, source_shape: [usize; 3], shape: [usize; 3]) -> [[usize; 2]; 3] {
+        [0, 1, 2].map(|a| {
+            let (n, count) = (source_shape[self.source_axis[a]] as i64, shape[a] as i64);
+            let start = self.start[self.source_axis[a]];
+            let [begin, end] = if self.reversed[a] {
+                [start.saturating_sub(n - 1), start.saturating_add(1)]
+            } else {
+                [start.saturating_neg(), n.saturating_sub(start)]
+            };
+            let begin = begin.clamp(0, count);
+            [begin as usize, end.clamp(begin, count) as usize]
+        })
+    }
+
+    /// Whether some output voxel has no source voxel.
+    pub fn reaches_out(&self, source_shape: [usize; 3], shape: [usize; 3]) -> bool {
+        self.inside(source_shape, shape) != shape.map(|n| [0, n])
+    }
+}
+
+/// Copies voxels to their new places; outside the source `fill`.
+///
+/// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
+/// **Law** runs along x are copied whole where x stays x; otherwise square tiles keep reads and
+/// writes in the cache. Only the source voxels that are needed are touched.
+pub fn copy_lattice<T: Copy>(
+    source: &[T],
+    source_shape_xyz: [usize; 3],
+    map: &Lattice,
+    shape_xyz: [usize; 3],
+    fill: T,
+) -> Vec<T> {
+    let [nx, ny, _] = source_shape_xyz;
+    let stride = [1, nx as i64, (nx * ny) as i64];
+    let inside = map.inside(source_shape_xyz, shape_xyz);
+    let step = [0, 1, 2].map(|a| {
+        let stride = stride[map.source_axis[a]];
+        if map.reversed[a] { -stride } else { stride }
+    });
+    let start = (0..3).map(|axis| map.start[axis] * stride[axis]).sum();
+    if map.source_axis[0] == 0 {
+        copy_runs(source, shape_xyz, &inside, start, step, fill)
+    } else {
+        copy_tiles(source, shape_xyz, &inside, start, step, fill)
+    }
+}
+
+fn copy_runs<T: Copy>(
+    source: &[T],
+    shape: [usize; 3],
+    inside: &[[usize; 2]; 3],
+    start: i64,
+    step: [i64; 3],
+    fill: T,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(shape.iter().product());
+    let [begin, end] = inside[0];
+    let is_inside = |axis: usize, i: usize| (inside[axis][0]..inside[axis][1]).contains(&i);
+    for z in 0..shape[2] {
+        for y in 0..shape[1] {
+            if begin == end || !is_inside(2, z) || !is_inside(1, y) {
+                out.resize(out.len() + shape[0], fill);
+                continue;
+            }
+            out.resize(out.len() + begin, fill);
+            let from = start + z as i64 * step[2] + y as i64 * step[1];
+            if step[0] > 0 {
+                let first = (from + begin as i64) as usize;
+                out.extend_from_slice(&source[first..first + end - begin]);
+            } else {
+                let first = (from - (end as i64 - 1)) as usize;
+                out.extend(source[first..first + end - begin].iter().rev());
+            }
+            out.resize(out.len() + shape[0] - end, fill);
+        }
+    }
+    out
+}
+
+/// One of output y, z walks the source's x: it is tiled against output x.
+fn copy_tiles<T: Copy>(
+    source: &[T],
+    shape: [usize; 3],
+    inside: &[[usize; 2]; 3],
+    start: i64,
+    step: [i64; 3],
+    fill: T,
+) -> Vec<T> {
+    let mut out = vec![fill; shape.iter().product()];
+    let along = if step[1].abs() == 1 { 1 } else { 2 };
+    let other = 3 - along;
+    let out_stride = [1, shape[0], shape[0] * shape[1]];
+    let [begin_x, end_x] = inside[0];
+    for o in inside[other][0]..inside[other][1] {
+        for tile_a in (inside[along][0]..inside[along][1]).step_by(TILE) {
+            for tile_x in (begin_x..end_x).step_by(TILE) {
+                let count = TILE.min(end_x - tile_x);
+                for a in tile_a..(tile_a + TILE).min(inside[along][1]) {
+                    let to = o * out_stride[other] + a * out_stride[along] + tile_x;
+                    let mut from = start
+                        + o as i64 * step[other]
+                        + a as i64 * step[along]
+                        + tile_x as i64 * step[0];
+                    for value in &mut out[to..to + count] {
+                        *value = source[from as usize];
+                        from += step[0];
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::reorient::AxisMap;
+    use glam::DVec3;
+
+    #[test]
+    fn turned_windows_over_every_edge_are_what_the_affine_says() {
+        let shape = [37, 5, 41];
+        let source: Vec<u32> = (1..=37 * 5 * 41).collect();
+        for axes in [
+            [0, 1, 2],
+            [0, 2, 1],
+            [1, 0, 2],
+            [1, 2, 0],
+            [2, 0, 1],
+            [2, 1, 0],
+        ] {
+            for bits in 0..8 {
+                let turn = AxisMap {
+                    source_axis: axes,
+                    reversed: [0, 1, 2].map(|i| bits >> i & 1 == 1),
+                };
+                for (offset, size) in [
+                    ([0.0, 0.0, 0.0], turn.output_shape(shape)),
+                    ([-2.0, 1.0, -3.0], [9, 8, 40]),
+                    ([3.0, -1.0, 2.0], [2, 3, 2]),
+                    ([99.0, 0.0, 0.0], [2, 2, 2]),
+                ] {
+                    let affine = turn.source_from_output(shape)
+                        * DAffine3::from_translation(DVec3::from(offset));
+                    let map = Lattice::from_affine(&affine).unwrap();
+                    let out = copy_lattice(&source, shape, &map, size, 0);
+                    let mut outside = false;
+                    for (i, &value) in out.iter().enumerate() {
+                        let [x, y] = [size[0], size[1]];
+                        let at = [i % x, i / x % y, i / x / y].map(|n| n as f64);
+                        let from = affine.transform_point3(DVec3::from(at)).to_array();
+                        let is_in = (0..3).all(|a| (0.0..shape[a] as f64).contains(&from[a]));
+                        outside |= !is_in;
+                        let from = from.map(|v| v as i64);
+                        let index = (from[2] * 5 + from[1]) * 37 + from[0] + 1;
+                        assert_eq!(i64::from(value), if is_in { index } else { 0 }, "{map:?}");
+                    }
+                    assert_eq!(map.reaches_out(shape, size), outside, "{map:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn maps_between_voxels_are_no_lattice() {
+        for affine in [
+            DAffine3::from_translation(DVec3::new(0.5, 0.0, 0.0)),
+            DAffine3::from_scale(DVec3::new(2.0, 1.0, 1.0)),
+            DAffine3::from_rotation_z(0.1),
+        ] {
+            assert_eq!(Lattice::from_affine(&affine), None);
+        }
+    }
+}
