@@ -1,6 +1,7 @@
 //! The list of every step a pipeline may name; the only file that names them all.
 
 use crate::plan::entry::StageEntry;
+use crate::stage::cache::Cache;
 use crate::stage::intensity::contrast::Contrast;
 use crate::stage::intensity::gamma::Gamma;
 use crate::stage::intensity::gaussian_noise::GaussianNoise;
@@ -18,6 +19,7 @@ use crate::stage::spatial::{
 /// Every built-in step, in the order of the documentation.
 pub const STAGES: &[StageEntry] = &[
     StageEntry::order::<Shuffle>(),
+    StageEntry::stage::<Cache>(),
     StageEntry::stage::<Orient>(),
     StageEntry::stage::<Resample>(),
     StageEntry::stage::<CropForeground>(),

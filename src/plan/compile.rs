@@ -2,7 +2,8 @@
 //! against each other.
 
 use super::entry::StageEntry;
-use super::pipeline::{Pipeline, Reader, Step};
+use super::pipeline::{Chain, Pipeline, Reader, Step};
+use super::rules::{Optimized, Pass};
 use super::sections::TrainSection;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
@@ -40,6 +41,8 @@ impl Edges {
 pub struct Plan {
     /// What was written.
     pub pipeline: Pipeline,
+    /// How it is carried out.
+    pub optimized: Optimized,
     /// A schema for every edge.
     pub edges: Edges,
     /// The file, as it was read (overrides included).
@@ -47,6 +50,35 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan carried out step by step, as it was written: slow, to compare with.
+    #[must_use]
+    pub fn unoptimized(self) -> Self {
+        Self {
+            optimized: Optimized::none(&self.pipeline),
+            ..self
+        }
+    }
+
+    /// The passes of a chain.
+    pub fn passes(&self, chain: Chain) -> &[Pass] {
+        match chain {
+            Chain::Stages => &self.optimized.stages,
+            Chain::Shared => &self.optimized.shared,
+            Chain::Weak => &self.optimized.weak,
+            Chain::Strong => &self.optimized.strong,
+        }
+    }
+
+    /// The schemas behind the steps of a chain.
+    pub fn edges(&self, chain: Chain) -> &[EdgeSchema] {
+        match chain {
+            Chain::Stages => &self.edges.stages,
+            Chain::Shared => &self.edges.shared,
+            Chain::Weak => &self.edges.weak,
+            Chain::Strong => &self.edges.strong,
+        }
+    }
+
     /// The preparation as JSON: prediction must prepare as training did.
     pub fn stages_json(&self) -> serde_json::Value {
         let steps = self.pipeline.stages.iter();
@@ -97,6 +129,7 @@ pub fn compile(
     sections(&pipeline, &edges, has_train, &mut errors);
     if errors.is_empty() {
         Ok(Plan {
+            optimized: Optimized::new(&pipeline),
             pipeline,
             edges,
             file: file.clone(),

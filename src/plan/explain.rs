@@ -1,7 +1,7 @@
 //! Shows a plan: as text for people, as Mermaid for pictures, as JSON for machines.
 
 use super::compile::Plan;
-use super::pipeline::Step;
+use super::pipeline::{Chain, Step};
 use crate::stage::{ChannelSchema, EdgeSchema};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -28,13 +28,7 @@ pub fn explain(plan: &Plan, form: Form) -> String {
 
 /// The chains of a plan: path, steps and edges.
 fn chains(plan: &Plan) -> [(&'static str, &[Step], &[EdgeSchema]); 4] {
-    let (p, e) = (&plan.pipeline, &plan.edges);
-    [
-        ("stages", p.stages.as_slice(), e.stages.as_slice()),
-        ("views.shared", &p.views.shared, &e.shared),
-        ("views.weak", &p.views.weak, &e.weak),
-        ("views.strong", &p.views.strong, &e.strong),
-    ]
+    Chain::ALL.map(|chain| (chain.path(), plan.pipeline.steps(chain), plan.edges(chain)))
 }
 
 fn numbers<const N: usize, T: std::fmt::Display>(

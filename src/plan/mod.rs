@@ -1,4 +1,4 @@
-//! From what was written to a checked graph with a schema on every edge.
+//! From what was written to a checked graph, and on to an optimised one, with a schema on every edge.
 //!
 //! [`pipeline`] and [`sections`] are what the file says, [`compile`] checks it as a whole and collects every mistake,
 //! [`explain`] shows it. Nothing here decodes a voxel; with a cohort at hand only headers are read.
@@ -8,7 +8,9 @@ pub mod entry;
 pub mod explain;
 pub mod overrides;
 pub mod pipeline;
+pub mod rules;
 pub mod sections;
 
 pub use compile::{Edges, Plan, compile};
-pub use pipeline::{Pipeline, Step};
+pub use pipeline::{Chain, Pipeline, Step};
+pub use rules::Optimized;

@@ -29,6 +29,34 @@ pub struct Views {
     pub strong: Vec<Step>,
 }
 
+/// The chains of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chain {
+    /// `stages`.
+    Stages,
+    /// `views.shared`.
+    Shared,
+    /// `views.weak`.
+    Weak,
+    /// `views.strong`.
+    Strong,
+}
+
+impl Chain {
+    /// Every chain, in the order of the data.
+    pub const ALL: [Self; 4] = [Self::Stages, Self::Shared, Self::Weak, Self::Strong];
+
+    /// Path of the chain in the file.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Stages => "stages",
+            Self::Shared => "views.shared",
+            Self::Weak => "views.weak",
+            Self::Strong => "views.strong",
+        }
+    }
+}
+
 /// Everything one file says.
 pub struct Pipeline {
     /// Name of the pipeline and of its run folders.
@@ -57,6 +85,18 @@ pub struct Pipeline {
     pub score: Option<ScoreSection>,
     /// What is kept.
     pub sinks: SinksSection,
+}
+
+impl Pipeline {
+    /// The steps of a chain.
+    pub fn steps(&self, chain: Chain) -> &[Step] {
+        match chain {
+            Chain::Stages => &self.stages,
+            Chain::Shared => &self.views.shared,
+            Chain::Weak => &self.views.weak,
+            Chain::Strong => &self.views.strong,
+        }
+    }
 }
 
 /// Every top-level key, in the order of the documentation.

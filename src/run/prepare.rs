@@ -32,7 +32,7 @@ impl Preparer {
         Self {
             cohort,
             source: counters.node("source"),
-            stages: Chain::new(plan, |p| &p.pipeline.stages, counters),
+            stages: Chain::new(plan, crate::plan::Chain::Stages, counters),
             cache: Cache::new(memory / 2),
             subject_limit: memory,
             failed: Mutex::default(),

@@ -5,7 +5,7 @@ use super::chain::{Chain, Failure};
 use super::counters::Counters;
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::volume::Row;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub struct Viewer {
     shared: Chain,
     weak: Chain,
     strong: Chain,
+    /// Steps with which both views begin.
+    common: usize,
 }
 
 impl Viewer {
@@ -43,9 +45,10 @@ impl Viewer {
     pub fn new(plan: &Arc<Plan>, preparer: &Arc<Preparer>, counters: &Counters) -> Self {
         Self {
             preparer: Arc::clone(preparer),
-            shared: Chain::new(plan, |p| &p.pipeline.views.shared, counters),
-            weak: Chain::new(plan, |p| &p.pipeline.views.weak, counters),
-            strong: Chain::new(plan, |p| &p.pipeline.views.strong, counters),
+            shared: Chain::new(plan, plan::Chain::Shared, counters),
+            weak: Chain::new(plan, plan::Chain::Weak, counters),
+            strong: Chain::new(plan, plan::Chain::Strong, counters),
+            common: plan.optimized.common,
         }
     }
 
@@ -55,12 +58,16 @@ impl Viewer {
     pub fn samples(&self, subject: usize, epoch: u64) -> Result<Vec<Sample>, Failure> {
         let row = self.preparer.prepared(subject, epoch)?;
         let view = |chain: &Chain, row: Row, name: &str| -> Result<Vec<Row>, Failure> {
-            let mut rows = chain.run(row)?;
+            let mut rows = chain.run_steps(row, self.common..chain.steps().len())?;
             rows.iter_mut().for_each(|r| r.view = name.to_owned());
             Ok(rows)
         };
-        let mut samples = Vec::new();
+        let mut both = Vec::new();
         for row in self.shared.run(row)? {
+            both.extend(self.weak.run_steps(row, 0..self.common)?);
+        }
+        let mut samples = Vec::new();
+        for row in both {
             let weak = view(&self.weak, row.clone(), "weak")?;
             let strong = view(&self.strong, row, "strong")?;
             if let Some(problem) = moved(&weak, &strong) {

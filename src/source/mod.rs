@@ -254,6 +254,14 @@ impl SourceSpec {
         }
     }
 
+    /// The SQL condition that chooses subjects, where one is written.
+    pub fn condition(&self) -> Option<&str> {
+        match self {
+            Self::Manifest(spec) => spec.condition.as_deref(),
+            Self::Folders(_) | Self::Phantom(_) => None,
+        }
+    }
+
     /// Label columns as far as the options alone tell: one for all for a JSON list without
     /// `columns`.
     pub fn label_names(&self) -> Vec<String> {

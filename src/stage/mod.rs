@@ -10,6 +10,7 @@
 //!
 //! YAML parsing, JSON Schema, `stages` help, `explain` and the contract tests follow by themselves.
 
+pub mod cache;
 pub mod edge;
 pub mod intensity;
 pub mod label;

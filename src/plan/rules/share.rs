@@ -1,0 +1,40 @@
+//! Rule 6: the weak and the strong view share what they have in common.
+//!
+//! Both start from the voxels that `views.shared` made, gathered once. Where both begin with the
+//! same steps that draw nothing, these run once too; steps that draw never do, because each path
+//! has draws of its own.
+//!
+//! **Equivalence** exact.
+
+use super::Fired;
+use crate::plan::pipeline::Pipeline;
+
+/// The rule's name.
+pub const NAME: &str = "share";
+
+/// How many steps both views begin with in common.
+pub(super) fn common(pipeline: &Pipeline, fired: &mut Vec<Fired>) -> usize {
+    let views = &pipeline.views;
+    let both = views.weak.iter().zip(&views.strong);
+    let common = both
+        .take_while(|(a, b)| {
+            let same = a.stage.name() == b.stage.name() && a.stage.to_json() == b.stage.to_json();
+            same && !a.stage.is_random()
+        })
+        .count();
+    if let Some(last) = views.shared.last() {
+        fired.push(Fired {
+            rule: NAME,
+            path: last.path.clone(),
+            what: "is drawn and gathered once for both views".to_owned(),
+        });
+    }
+    if let Some(last) = common.checked_sub(1).and_then(|i| views.weak.get(i)) {
+        fired.push(Fired {
+            rule: NAME,
+            path: last.path.clone(),
+            what: "is the last of the steps both views begin with; they run once".to_owned(),
+        });
+    }
+    common
+}
