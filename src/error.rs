@@ -24,6 +24,9 @@ pub enum Error {
     /// Training or prediction cannot go on.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The cache folder cannot be used.
+    #[error(transparent)]
+    Cache(#[from] crate::cache::CacheError),
     /// A query failed or a table is absent.
     #[error(transparent)]
     Query(#[from] crate::query::QueryError),

@@ -31,6 +31,7 @@
 //! assert_eq!(diagnostics.len(), 2);
 //! ```
 
+pub mod cache;
 pub mod cli;
 pub mod draw;
 pub mod error;

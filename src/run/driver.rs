@@ -76,7 +76,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let cx = RunContext {
-        preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)),
+        preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)?),
         plan: Arc::clone(&plan),
         counters,
         folder,

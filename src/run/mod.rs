@@ -1,13 +1,13 @@
 //! Runs a plan: workers, budgets, counters, the run folder and the driver.
 
 pub mod budget;
-pub mod cache;
 pub mod chain;
 pub mod context;
 pub mod counters;
 pub mod driver;
 pub mod evaluate;
 pub mod folder;
+pub mod kept;
 pub mod ordered;
 pub mod prepare;
 pub mod stream;

@@ -1,8 +1,9 @@
 //! Loads and prepares subjects: the part of a pipeline that training, validation and test share.
 
-use super::cache::Cache;
 use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
+use super::kept::Kept;
+use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, SubjectRecord};
 use crate::volume::Row;
@@ -13,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Preparer {
     cohort: Arc<dyn Cohort>,
     stages: Chain,
-    cache: Cache,
+    kept: Kept,
+    /// Steps of `stages` before the cut.
+    cut: usize,
     /// Bytes one subject may take while it is decoded and prepared.
     subject_limit: u64,
     source: Arc<Node>,
@@ -22,22 +25,25 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// A preparer whose cache and subjects share `memory` bytes.
+    /// A preparer whose kept rows and subjects share `memory` bytes.
+    ///
+    /// **Errors** when the cache folder that the plan names cannot be used.
     pub fn new(
         plan: &Arc<Plan>,
         cohort: Arc<dyn Cohort>,
         memory: u64,
         counters: &Counters,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, CacheError> {
+        Ok(Self {
+            kept: Kept::open(plan, Arc::clone(&cohort), memory / 2)?,
+            cut: plan.optimized.cut.unwrap_or(plan.pipeline.stages.len()),
             cohort,
             source: counters.node("source"),
             stages: Chain::new(plan, crate::plan::Chain::Stages, counters),
-            cache: Cache::new(memory / 2),
             subject_limit: memory,
             failed: Mutex::default(),
             shapes: Mutex::default(),
-        }
+        })
     }
 
     /// The cohort.
@@ -74,17 +80,23 @@ impl Preparer {
     ///
     /// **Errors** are remembered: the same subject fails at once the next time.
     pub fn rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
+        self.first_rows(index, epoch, self.stages.steps().len())
+    }
+
+    /// The rows the first `steps` of `stages` make of a subject; failures are remembered.
+    fn first_rows(&self, index: usize, epoch: u64, steps: usize) -> Result<Vec<Row>, Failure> {
         let record = self.subject(index);
         if let Some(failure) = self.lock_failed().get(&record.id) {
             return Err(failure.clone());
         }
-        self.try_rows(index, epoch).inspect_err(|failure| {
+        let rows = self.load(index, epoch).and_then(|row| self.stages.run_steps(row, 0..steps));
+        rows.inspect_err(|failure| {
             tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
             self.lock_failed().insert(record.id.clone(), failure.clone());
         })
     }
 
-    fn try_rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
+    fn load(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
         let record = self.subject(index);
         let needed = self.estimate(index).inspect_err(|_| self.source.failed())?;
         if needed > self.subject_limit {
@@ -107,38 +119,41 @@ impl Preparer {
         })?;
         self.source.passed(1, row.bytes());
         row.epoch = epoch;
-        let rows = self.stages.run(row)?;
-        if let Some((_, volume)) = rows.first().and_then(Row::first_image) {
-            let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-            shapes.insert(index, volume.grid().shape_xyz());
-        }
-        Ok(rows)
+        Ok(row)
     }
 
-    /// The one prepared row of a subject, from the cache where it is.
+    /// The one prepared row of a subject, kept from an earlier epoch or run where it is.
     ///
     /// **Errors** as [`Preparer::rows`]; a chain that makes no or several rows is one.
     pub fn prepared(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
-        if let Some(mut row) = self.cache.get(index) {
-            row.epoch = epoch;
-            return Ok(row);
+        let mut row = match self.kept.get(index) {
+            Some(row) => row,
+            None => {
+                let rows = self.first_rows(index, epoch, self.cut)?;
+                // Found before voxels are warped or cut, once for all epochs.
+                self.kept.put(index, self.one(index, rows)?.with_sites())
+            }
+        };
+        row.epoch = epoch;
+        let rest = self.stages.run_steps(row, self.cut..self.stages.steps().len())?;
+        let row = self.one(index, rest)?;
+        if let Some((_, volume)) = row.first_image() {
+            let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+            shapes.insert(index, volume.grid().shape_xyz());
         }
-        let mut rows = self.rows(index, epoch)?;
+        Ok(row)
+    }
+
+    /// The one row that training and prediction need.
+    fn one(&self, index: usize, mut rows: Vec<Row>) -> Result<Row, Failure> {
         match (rows.pop(), rows.is_empty()) {
-            (Some(row), true) => {
-                self.cache.put(index, &row);
-                Ok(row)
-            }
-            _ => {
-                let cause =
-                    "`stages` made several rows or none of it; training and prediction need one"
-                        .to_owned();
-                Err(Failure {
-                    subject: self.subject(index).id.clone(),
-                    stage: "stages".to_owned(),
-                    cause,
-                })
-            }
+            (Some(row), true) => Ok(row),
+            _ => Err(Failure {
+                subject: self.subject(index).id.clone(),
+                stage: "stages".to_owned(),
+                cause: "`stages` made several rows or none of it; training and prediction need one"
+                    .to_owned(),
+            }),
         }
     }
 

@@ -6,6 +6,7 @@ use super::grid::Grid;
 use super::pending::{Change, Pending, apply_changes};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
@@ -191,6 +192,31 @@ impl Volume {
         match &self.voxels {
             Voxels::Stored(stored) => stored.lowest.get().copied(),
             Voxels::Pending(_) => None,
+        }
+    }
+
+    /// The smallest stored number as bits, to keep beside the voxels.
+    pub fn lowest_bits(&self) -> u64 {
+        u64::from_le_bytes(self.lowest_stored())
+    }
+
+    /// Takes the smallest stored number from where [`Volume::lowest_bits`] was kept.
+    pub fn know_lowest(&mut self, bits: u64) {
+        let lowest = Stored::with_lowest(self.buffer().clone(), bits.to_le_bytes());
+        self.voxels = Voxels::Stored(Arc::new(lowest));
+    }
+
+    /// The same values as half floats, rounded to the nearest; integers stay as they are.
+    #[must_use]
+    pub fn into_half(self) -> Self {
+        match (self.dtype, self.as_slice::<f32>()) {
+            (Dtype::F32, Some(values)) => {
+                let mut half = vec![0u16; values.len()];
+                half.reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(values);
+                let stored = Stored::new(Buffer::from_vec(half));
+                Self::stored(stored, Dtype::F16, self.scaling, self.grid)
+            }
+            _ => self,
         }
     }
 

@@ -121,6 +121,14 @@ impl Header {
     }
 }
 
+/// A file, or both halves of the pair it belongs to, those that are there.
+pub(super) fn files_of(path: &Path) -> Vec<PathBuf> {
+    let header = pair::header_path(path);
+    // A single file has no other half; a header without its image fails when it is read.
+    let image = pair::image_path(&header).ok();
+    std::iter::once(header).chain(image).collect()
+}
+
 /// Reads and checks the header that `path` names, itself or as the other half of a pair.
 pub(super) fn read(path: &Path) -> Result<Header, VolumeError> {
     let path = &pair::header_path(path);

@@ -52,6 +52,11 @@ pub fn read_header(path: &Path) -> Result<Header, VolumeError> {
     header::read(path)
 }
 
+/// The files a volume lies in: `path`, or both halves of the pair it belongs to.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    header::files_of(path)
+}
+
 /// Reads one 3-D volume `[z, y, x]` as it is stored, scaling kept beside it.
 ///
 /// `index` chooses along the fourth axis (the modalities of Decathlon-style files); of a plain
