@@ -21,18 +21,23 @@ struct Seen {
 ///
 /// **Errors** when the file cannot be read.
 pub fn content_digest(path: &Path, memory: &Path) -> Result<String, CacheError> {
-    let metadata = std::fs::metadata(path).map_err(CacheError::io(path, "reading size and time"))?;
+    let metadata =
+        std::fs::metadata(path).map_err(CacheError::io(path, "reading size and time"))?;
     let changed = metadata
         .modified()
         .map_err(CacheError::io(path, "reading the time of change"))?;
     // One file means one place in the memory, however it was spelt.
-    let whole = path.canonicalize().map_err(CacheError::io(path, "finding the file"))?;
+    let whole = path
+        .canonicalize()
+        .map_err(CacheError::io(path, "finding the file"))?;
     let whole = whole.to_string_lossy().into_owned();
     let note = memory.join(format!("{}.json", blake3::hash(whole.as_bytes()).to_hex()));
     let mut seen = Seen {
         path: whole,
         bytes: metadata.len(),
-        changed_nanos: changed.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos()),
+        changed_nanos: changed
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_nanos()),
         blake3: String::new(),
     };
     let before = std::fs::read(&note)

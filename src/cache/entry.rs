@@ -4,9 +4,7 @@
 use super::CacheError;
 use crate::stage::cache::Precision;
 use crate::volume::{Grid, Row, Sites, Volume};
-use arrow::array::{
-    Array, ArrayRef, Int64Array, ListArray, RecordBatch, StructArray, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, Int64Array, ListArray, RecordBatch, StructArray, UInt32Array};
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
@@ -32,8 +30,8 @@ pub(super) fn write(path: &Path, row: &Row, precision: Precision) -> Result<(), 
         .tempfile_in(folder)
         .map_err(CacheError::io(folder, "making a temporary file"))?;
     let batch = to_batch(row, precision).map_err(|e| CacheError::entry(path, e))?;
-    let written = FileWriter::try_new_buffered(file.as_file(), &batch.schema())
-        .and_then(|mut writer| {
+    let written =
+        FileWriter::try_new_buffered(file.as_file(), &batch.schema()).and_then(|mut writer| {
             writer.write(&batch)?;
             writer.finish()
         });
@@ -70,10 +68,17 @@ fn to_batch(row: &Row, precision: Precision) -> Result<RecordBatch, ArrowError> 
         let grid = serde_json::to_string(sites.grid()).map_err(json)?;
         metadata.insert(SITES_GRID.to_owned(), grid);
         let column = sites_array(sites);
-        fields.push(Arc::new(Field::new("sites", column.data_type().clone(), false)));
+        fields.push(Arc::new(Field::new(
+            "sites",
+            column.data_type().clone(),
+            false,
+        )));
         columns.push(column);
     }
-    RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), columns)
+    RecordBatch::try_new(
+        Arc::new(Schema::new_with_metadata(fields, metadata)),
+        columns,
+    )
 }
 
 /// A list of class number and voxel indices, of one row.
@@ -124,10 +129,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Row>, CacheError> {
 
 fn from_buffer(buffer: &Buffer) -> Result<Row, ArrowError> {
     let broken = |what: &str| ArrowError::ParseError(format!("no cache entry: {what}"));
-    let end = buffer.len().checked_sub(10).ok_or_else(|| broken("too short"))?;
+    let end = buffer
+        .len()
+        .checked_sub(10)
+        .ok_or_else(|| broken("too short"))?;
     let trailer: [u8; 10] = buffer[end..].try_into().map_err(|_| broken("no trailer"))?;
     let length = read_footer_length(trailer)?;
-    let start = end.checked_sub(length).ok_or_else(|| broken("the footer is cut"))?;
+    let start = end
+        .checked_sub(length)
+        .ok_or_else(|| broken("the footer is cut"))?;
     let footer = root_as_footer(&buffer[start..end]).map_err(|e| broken(&e.to_string()))?;
     let schema = footer.schema().ok_or_else(|| broken("no schema"))?;
     let schema = Arc::new(fb_to_schema(schema));

@@ -90,7 +90,11 @@ impl Store {
         std::fs::create_dir_all(folder.join("sources"))
             .map_err(CacheError::io(folder, "making the cache folder"))?;
         let mut hasher = blake3::Hasher::new();
-        for part in [steps.to_string().as_str(), env!("CARGO_PKG_VERSION"), LAYOUT] {
+        for part in [
+            steps.to_string().as_str(),
+            env!("CARGO_PKG_VERSION"),
+            LAYOUT,
+        ] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }

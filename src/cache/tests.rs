@@ -93,7 +93,12 @@ fn another_step_source_or_precision_misses() {
     let steps = json!([{"orient": {}}, {"zscore": {}}]);
     let other = Store::open(folder.path(), 1 << 20, Precision::Exact, &steps).unwrap();
     assert!(other.get("a").unwrap().is_none());
-    assert!(store(folder.path(), 1, Precision::Exact).get("a").unwrap().is_some());
+    assert!(
+        store(folder.path(), 1, Precision::Exact)
+            .get("a")
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[test]
@@ -103,13 +108,19 @@ fn the_oldest_make_room_but_not_those_of_this_run() {
     one.put("a", &row(0.1)).unwrap().unwrap();
     let size = one.bytes().unwrap();
     let old = SystemTime::now() - Duration::from_secs(100);
-    let file = std::fs::File::options().append(true).open(one.path("a")).unwrap();
+    let file = std::fs::File::options()
+        .append(true)
+        .open(one.path("a"))
+        .unwrap();
     file.set_modified(old).unwrap();
     let next = store(folder.path(), 2 * size, Precision::Exact);
     next.put("b", &row(0.2)).unwrap().unwrap();
     next.put("c", &row(0.3)).unwrap().unwrap();
     assert!(next.get("a").unwrap().is_none(), "the oldest made room");
-    assert!(next.put("d", &row(0.4)).unwrap().is_none(), "b and c are in use");
+    assert!(
+        next.put("d", &row(0.4)).unwrap().is_none(),
+        "b and c are in use"
+    );
     assert!(next.get("b").unwrap().is_some() && next.get("c").unwrap().is_some());
 }
 
@@ -134,7 +145,10 @@ fn damage_is_named_and_half_written_files_are_not_seen() {
     for length in [0, 5, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).unwrap();
         let error = store.get("a").unwrap_err().to_string();
-        assert!(error.contains(".arrow") && error.contains("remove the file"), "{error}");
+        assert!(
+            error.contains(".arrow") && error.contains("remove the file"),
+            "{error}"
+        );
     }
     std::fs::write(folder.path().join(".under-way-x"), &whole[..50]).unwrap();
     assert_eq!(store.bytes().unwrap(), whole.len() as u64 - 1);
@@ -152,6 +166,8 @@ fn a_file_is_read_again_when_it_changed() {
     std::fs::write(&file, b"three").unwrap();
     assert_eq!(digest(), blake3::hash(b"three").to_hex().as_str());
     std::fs::remove_file(&file).unwrap();
-    let error = content_digest(&file, folder.path()).unwrap_err().to_string();
+    let error = content_digest(&file, folder.path())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("a.nii"), "{error}");
 }

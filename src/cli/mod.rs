@@ -1,5 +1,6 @@
 //! The command line: one file a command. stdout is data, stderr is talk.
 
+mod bench;
 pub mod check;
 pub mod demo;
 pub mod inspect;
@@ -71,9 +72,14 @@ enum Command {
         /// Change a value of the file, such as `train.steps=100`; may be repeated.
         #[arg(long = "set", value_name = "PATH=VALUE")]
         set: Vec<String>,
+        /// Show the plan as it was written, step by step.
+        #[arg(long)]
+        no_optimize: bool,
     },
     /// Run a pipeline.
     Run(RunArgs),
+    /// Run a pipeline into nothing: samples a second, MB a second, time of every step.
+    Bench(BenchArgs),
     /// List the stages, or show one with its parameters and an example.
     Stages {
         /// Stage to show.
@@ -133,9 +139,40 @@ pub struct RunArgs {
     /// At most so many subjects of each part: a quick try.
     #[arg(long)]
     pub limit: Option<usize>,
+    /// Carry out the plan as it was written, step by step: slow, to compare with.
+    #[arg(long)]
+    pub no_optimize: bool,
     /// Go on with an earlier run (of `--out`, or the latest of this pipeline) to the same result.
     #[arg(long)]
     pub resume: bool,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// Samples to draw; subjects to prepare where there is no `train`.
+    #[arg(long, default_value_t = 100)]
+    pub samples: u64,
+    /// Worker threads.
+    #[arg(long, default_value_t = 1)]
+    pub workers: usize,
+    /// Budget for volumes in flight and cached, such as `2GiB`; default: the file's, else half of the machine's memory.
+    #[arg(long)]
+    pub memory: Option<bytesize::ByteSize>,
+    /// At most so many subjects.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Change a value of the file; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Carry out the plan as it was written, step by step.
+    #[arg(long)]
+    pub no_optimize: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A device, as typed.
@@ -203,6 +240,7 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
             mermaid,
             json,
             set,
+            no_optimize,
         } => {
             let form = if *mermaid {
                 Form::Mermaid
@@ -221,9 +259,14 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
                 }
                 Err(e) => return Err(e),
             };
+            let plan = match no_optimize {
+                true => plan.unoptimized(),
+                false => plan,
+            };
             say(&mut out, &explain(&plan, form))
         }
         Command::Run(args) => run::run(args, &mut out),
+        Command::Bench(args) => bench::bench(args, &mut out),
         Command::Stages { name } => {
             let found = stages::stages(name.as_deref(), &mut out).map_err(stdout)?;
             Ok(if found { 0 } else { 2 })

@@ -26,6 +26,10 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
     };
     stop_on_signals();
     let (plan, cohort) = open(&read(&args.file, &args.set)?)?;
+    let plan = match args.no_optimize {
+        true => plan.unoptimized(),
+        false => plan,
+    };
     let outcome = drive(plan, cohort, &options)?;
     print(&outcome, out).map_err(stdout)?;
     Ok(u8::from(!outcome.failures.is_empty()))

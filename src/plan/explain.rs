@@ -146,6 +146,7 @@ fn text(plan: &Plan) -> String {
             line(&mut out, format!("    -> {}", edge_line(edge)));
         }
     }
+    optimized(plan, &mut out);
     for (name, value) in last_sections(plan) {
         line(&mut out, format!("\n{name}"));
         for (key, value) in value
@@ -158,6 +159,64 @@ fn text(plan: &Plan) -> String {
         }
     }
     out
+}
+
+/// The optimised plan: passes, bytes in flight, and what each rule did.
+fn optimized(plan: &Plan, out: &mut String) {
+    let mut line = |text: String| writeln!(out, "{text}").expect("a string takes any text");
+    line("\noptimized".to_owned());
+    let mut input = &plan.edges.source;
+    for chain in Chain::ALL {
+        let (steps, edges) = (plan.pipeline.steps(chain), plan.edges(chain));
+        for pass in plan.passes(chain) {
+            let names: Vec<&str> = steps[pass.steps.clone()]
+                .iter()
+                .map(|s| s.stage.name())
+                .collect();
+            let output = &edges[pass.steps.end - 1];
+            let rules = match pass.rules.is_empty() {
+                true => String::new(),
+                false => format!("  [{}]", pass.rules.join(", ")),
+            };
+            let bytes = in_flight(input, output);
+            line(format!(
+                "  {}: {}  ({bytes} in flight a worker){rules}",
+                chain.path(),
+                names.join(" + ")
+            ));
+            input = output;
+        }
+        // Both views leave from the shared chain.
+        if chain != Chain::Stages {
+            input = plan.edges.patch();
+        }
+        if chain == Chain::Stages && plan.optimized.cut.is_some() {
+            line("  cut: prepared subjects are kept from here on".to_owned());
+        }
+    }
+    if plan.optimized.fired.is_empty() {
+        line("  no rule fired".to_owned());
+    }
+    for fired in &plan.optimized.fired {
+        line(format!(
+            "  {} at {}: {}",
+            fired.rule, fired.path, fired.what
+        ));
+    }
+}
+
+/// Bytes of a row on its way through a pass: what goes in and what comes out.
+fn in_flight(input: &EdgeSchema, output: &EdgeSchema) -> String {
+    let both = input.bytes().zip(output.bytes());
+    both.map_or_else(
+        || "size varies".to_owned(),
+        |(a, b)| {
+            bytesize::ByteSize((a + b) as u64)
+                .display()
+                .iec()
+                .to_string()
+        },
+    )
 }
 
 fn mermaid(plan: &Plan) -> String {
@@ -177,6 +236,8 @@ fn mermaid(plan: &Plan) -> String {
     for (path, steps, _) in chains(plan) {
         let start = last.clone();
         let id = path.replace('.', "_");
+        let chain = Chain::ALL.into_iter().find(|c| c.path() == path);
+        let passes = chain.map_or(&[][..], |chain| plan.passes(chain));
         for (i, step) in steps.iter().enumerate() {
             push(format!("{id}{i}[\"{}\"]", step.stage.name()));
             let label = if i == 0 && path.starts_with("views.") {
@@ -184,7 +245,10 @@ fn mermaid(plan: &Plan) -> String {
             } else {
                 String::new()
             };
-            push(format!("{last} -->{label} {id}{i}"));
+            // Steps of one pass are joined by a thick line.
+            let joined = passes.iter().any(|p| p.steps.start < i && i < p.steps.end);
+            let arrow = if joined { "==>" } else { "-->" };
+            push(format!("{last} {arrow}{label} {id}{i}"));
             last = format!("{id}{i}");
         }
         if path == "views.weak" || path == "views.strong" {
@@ -228,5 +292,5 @@ pub fn json(plan: &Plan) -> Value {
         .map(|(n, v)| (n.to_owned(), v))
         .collect();
     json!({ "name": p.name, "seed": p.seed, "source": { "options": plain(&p.source), "output": plain(&plan.edges.source) }, "chains": chains,
-        "sections": sections, "version": env!("CARGO_PKG_VERSION") })
+        "sections": sections, "optimized": plain(&plan.optimized), "version": env!("CARGO_PKG_VERSION") })
 }

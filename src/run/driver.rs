@@ -4,7 +4,7 @@ use super::chain::Failure;
 use super::context::RunContext;
 use super::counters::Counters;
 use super::folder::{Progress, RunFolder};
-use super::ordered::{Work, ordered};
+use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
 use super::{budget::Budget, training::train};
 use crate::error::Error;
@@ -129,7 +129,7 @@ fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json:
 }
 
 /// Half of the machine's memory; 4 GiB where the machine does not tell.
-fn default_memory() -> u64 {
+pub(super) fn default_memory() -> u64 {
     let total = sysinfo::System::new().map(|mut system| {
         system.refresh_memory();
         system.total_memory()
@@ -162,6 +162,23 @@ impl Work<usize, Prepared> for PrepareSubject {
     }
 }
 
+/// Prepares subjects in parallel; results come in the order asked for.
+///
+/// **Errors** when the system starts no thread.
+pub(super) fn prepared_rows(
+    preparer: &Arc<Preparer>,
+    subjects: Vec<usize>,
+    workers: usize,
+    memory: u64,
+) -> std::io::Result<Ordered<Prepared>> {
+    let node = preparer.counters().node("prepare");
+    let work = PrepareSubject {
+        preparer: Arc::clone(preparer),
+    };
+    let budget = Budget::new(memory);
+    ordered("prepare", workers, budget, subjects.into_iter(), work, node)
+}
+
 /// Prepares every subject into the sinks; returns the seconds of each.
 fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     let formats = cx.plan.pipeline.sinks.prepared.clone();
@@ -176,18 +193,8 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     let subjects = cx.subjects(|s| !done(&s.id));
     let bar = cx.bar(subjects.len() as u64, "prepare");
     let node = cx.counters.node("prepare");
-    let work = PrepareSubject {
-        preparer: Arc::clone(&cx.preparer),
-    };
-    let results = ordered(
-        "prepare",
-        cx.workers,
-        Budget::new(cx.memory),
-        subjects.into_iter(),
-        work,
-        Arc::clone(&node),
-    )
-    .map_err(|source| Error::Io {
+    let results = prepared_rows(&cx.preparer, subjects, cx.workers, cx.memory);
+    let results = results.map_err(|source| Error::Io {
         path: cx.folder.path.clone(),
         action: "starting worker threads",
         source,

@@ -47,7 +47,11 @@ impl Kept {
         let kept = Self {
             cohort,
             store,
-            limit: if plan.optimized.cut.is_some() { limit } else { 0 },
+            limit: if plan.optimized.cut.is_some() {
+                limit
+            } else {
+                0
+            },
             state: Mutex::default(),
         };
         kept.tell(plan)?;
@@ -181,7 +185,9 @@ fn open_store(plan: &Plan, cut: usize) -> Result<Option<Store>, CacheError> {
         None => default_folder(),
     };
     let Some(folder) = folder else {
-        tracing::warn!("no cache folder is known; set VOXSTREAM_CACHE. Prepared subjects stay in memory");
+        tracing::warn!(
+            "no cache folder is known; set VOXSTREAM_CACHE. Prepared subjects stay in memory"
+        );
         return Ok(None);
     };
     let limit = options.limit_bytes().unwrap_or(u64::MAX);
@@ -197,7 +203,11 @@ fn open_store(plan: &Plan, cut: usize) -> Result<Option<Store>, CacheError> {
 
 /// `$VOXSTREAM_CACHE`, else `voxstream` in the user's cache folder.
 fn default_folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     set("VOXSTREAM_CACHE")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("voxstream")))
         .or_else(|| Some(set("HOME")?.join(".cache").join("voxstream")))

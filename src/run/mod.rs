@@ -1,5 +1,6 @@
 //! Runs a plan: workers, budgets, counters, the run folder and the driver.
 
+pub mod bench;
 pub mod budget;
 pub mod chain;
 pub mod context;

@@ -20,6 +20,7 @@ pub struct Preparer {
     /// Bytes one subject may take while it is decoded and prepared.
     subject_limit: u64,
     source: Arc<Node>,
+    counters: Counters,
     failed: Mutex<BTreeMap<String, Failure>>,
     shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
 }
@@ -39,6 +40,7 @@ impl Preparer {
             cut: plan.optimized.cut.unwrap_or(plan.pipeline.stages.len()),
             cohort,
             source: counters.node("source"),
+            counters: counters.clone(),
             stages: Chain::new(plan, crate::plan::Chain::Stages, counters),
             subject_limit: memory,
             failed: Mutex::default(),
@@ -54,6 +56,11 @@ impl Preparer {
     /// The chain of `stages`.
     pub fn stages(&self) -> &Chain {
         &self.stages
+    }
+
+    /// Counters of every node of the run.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// A subject's record.
@@ -89,7 +96,9 @@ impl Preparer {
         if let Some(failure) = self.lock_failed().get(&record.id) {
             return Err(failure.clone());
         }
-        let rows = self.load(index, epoch).and_then(|row| self.stages.run_steps(row, 0..steps));
+        let rows = self
+            .load(index, epoch)
+            .and_then(|row| self.stages.run_steps(row, 0..steps));
         rows.inspect_err(|failure| {
             tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
             self.lock_failed().insert(record.id.clone(), failure.clone());
@@ -135,7 +144,9 @@ impl Preparer {
             }
         };
         row.epoch = epoch;
-        let rest = self.stages.run_steps(row, self.cut..self.stages.steps().len())?;
+        let rest = self
+            .stages
+            .run_steps(row, self.cut..self.stages.steps().len())?;
         let row = self.one(index, rest)?;
         if let Some((_, volume)) = row.first_image() {
             let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,7 +43,9 @@ impl Cache {
         };
         match text.parse::<bytesize::ByteSize>() {
             Ok(size) if size.as_u64() > 0 => Ok(size.as_u64()),
-            _ => Err(format!("`limit` is `{text}`; expected a size above 0 such as `20GiB`")),
+            _ => Err(format!(
+                "`limit` is `{text}`; expected a size above 0 such as `20GiB`"
+            )),
         }
     }
 }

@@ -64,7 +64,11 @@ struct Gather {
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let made = self.made.get().is_some();
-        write!(f, "Pending {{ changes: {}, made: {made} }}", self.changes.len())
+        write!(
+            f,
+            "Pending {{ changes: {}, made: {made} }}",
+            self.changes.len()
+        )
     }
 }
 
@@ -305,7 +309,10 @@ impl Volume {
         if offset_xyz == [0; 3] && shape_xyz == self.grid().shape_xyz() {
             return Ok(self.clone());
         }
-        let grid = self.grid().window(offset_xyz, shape_xyz).map_err(bad_grid)?;
+        let grid = self
+            .grid()
+            .window(offset_xyz, shape_xyz)
+            .map_err(bad_grid)?;
         let offset = DVec3::from(offset_xyz.map(|o| o as f64));
         let steps = vec![Step::Affine(DAffine3::from_translation(offset))];
         Ok(self.pulled(role, grid, steps, LabelInterpolation::Nearest))

@@ -1,14 +1,25 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
 use super::{LabelInterpolation, Role, Sites, Volume, Warp};
-use schemars::JsonSchema;
 use glam::DVec3;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Which part of a cohort a subject belongs to.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Split {

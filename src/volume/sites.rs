@@ -105,7 +105,13 @@ mod tests {
     fn every_class_keeps_its_voxels_evenly() {
         let grid = Grid::with_spacing([100, 100, 10], [1.0; 3]).unwrap();
         let labels: Vec<u8> = (0..100_000u32)
-            .map(|i| if i < 50_000 { (i % 2) as u8 } else { 3 * u8::from(i == 70_001) })
+            .map(|i| {
+                if i < 50_000 {
+                    (i % 2) as u8
+                } else {
+                    3 * u8::from(i == 70_001)
+                }
+            })
             .collect();
         let sites = Sites::of(&Volume::from_vec(labels.clone(), grid).unwrap());
         assert_eq!(sites.classes().collect::<Vec<_>>(), [1, 3]);

@@ -212,7 +212,8 @@ impl Volume {
         match (self.dtype, self.as_slice::<f32>()) {
             (Dtype::F32, Some(values)) => {
                 let mut half = vec![0u16; values.len()];
-                half.reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(values);
+                half.reinterpret_cast_mut::<half::f16>()
+                    .convert_from_f32_slice(values);
                 let stored = Stored::new(Buffer::from_vec(half));
                 Self::stored(stored, Dtype::F16, self.scaling, self.grid)
             }
@@ -305,7 +306,12 @@ impl Volume {
             (self.dtype, self.scaling) = (Dtype::F32, Scaling::NONE);
             return self;
         }
-        Self::pending(Pending::change(self, changes), Dtype::F32, Scaling::NONE, grid)
+        Self::pending(
+            Pending::change(self, changes),
+            Dtype::F32,
+            Scaling::NONE,
+            grid,
+        )
     }
 
     /// Makes `changes` on the values of this volume.

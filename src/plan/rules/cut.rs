@@ -7,8 +7,8 @@
 
 use super::Fired;
 use crate::plan::pipeline::Pipeline;
-use crate::stage::cache::Cache;
 use crate::stage::Stage as _;
+use crate::stage::cache::Cache;
 
 /// The rule's name.
 pub const NAME: &str = "cut";

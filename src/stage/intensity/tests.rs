@@ -23,7 +23,7 @@ pub(crate) fn row_of(values: &[f32]) -> Row {
         labels: vec![],
         draws: vec![],
         history: vec![],
-            ..Row::default()
+        ..Row::default()
     }
 }
 

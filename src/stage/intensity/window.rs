@@ -1,6 +1,6 @@
 //! Clips values to a window and scales it.
 
-use super::{check_modalities, change_selected, voxelwise};
+use super::{change_selected, check_modalities, voxelwise};
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
@@ -60,7 +60,11 @@ impl Stage for Window {
             let t = (v.max(low).min(high) - low) / width;
             first * (1.0 - t) + last * t
         });
-        Ok(vec![change_selected(row, self.modalities.as_deref(), &change)])
+        Ok(vec![change_selected(
+            row,
+            self.modalities.as_deref(),
+            &change,
+        )])
     }
 }
 

@@ -27,7 +27,7 @@ fn row(images: Vec<Channel>, labels: Vec<Channel>) -> Row {
         labels,
         draws: vec![],
         history: vec![],
-            ..Row::default()
+        ..Row::default()
     }
 }
 
