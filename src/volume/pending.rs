@@ -5,7 +5,7 @@
 //! so all keep one law of interpolation: linear for images, the nearest voxel or the heaviest
 //! class for labels, by the column's role.
 
-use super::dtype::{Dtype, Role, Scaling, Voxel};
+use super::dtype::{Dtype, Role, Scaling};
 use super::error::VolumeError;
 use super::grid::{Grid, GridError};
 use super::voxels::{Stored, Volume};

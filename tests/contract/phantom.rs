@@ -58,6 +58,7 @@ pub(super) fn subject(name: &str) -> Row {
         labels: vec![channel("", Volume::from_vec(label, grid).unwrap())],
         draws: vec![],
         history: vec![],
+        ..Row::default()
     }
 }
 
