@@ -36,6 +36,7 @@ pub mod cli;
 pub mod draw;
 pub mod error;
 pub mod kernel;
+pub mod memory;
 pub mod metric;
 pub mod nn;
 pub mod plan;

@@ -3,7 +3,7 @@
 //! A step's example must run on the phantom (modalities `ct` and `mr`, one label map, 12 x 10 x 8
 //! voxels). Steps whose file lies in `src/stage/intensity/` also promise to leave labels alone.
 
-mod phantom;
+pub(crate) mod phantom;
 mod prints;
 
 use phantom::{edge, odd_rows, subject, subject_without_mr};

@@ -6,4 +6,5 @@ mod edge;
 mod floors;
 mod pipelines;
 mod resume;
+mod rules;
 mod schemas;

@@ -2,7 +2,7 @@
 
 use super::context::{is_labelled, is_unlabelled};
 use super::counters::{Counters, NodeCounts};
-use super::driver::{RunOptions, default_memory};
+use super::driver::{RunOptions, default_memory, keep_blocks};
 use super::prepare::Preparer;
 use super::stream::{Position, SampleStream, Viewer};
 use crate::error::Error;
@@ -68,6 +68,7 @@ pub fn bench(
     let counters = Counters::default();
     let memory = options.memory.or(plan.pipeline.memory);
     let memory = memory.unwrap_or_else(default_memory);
+    keep_blocks(memory);
     let workers = options.workers.unwrap_or(1);
     let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
     let subjects = preparer.cohort().subjects();

@@ -8,7 +8,7 @@ use voxstream::volume::{Channel, Dtype, Grid, Role, Row, Scaling, Split, Volume}
 const SHAPE_XYZ: [usize; 3] = [12, 10, 8];
 
 /// CT as i16 with scaling, MR as u16, labels as u8; every subject another body on one grid.
-pub(super) fn subject(name: &str) -> Row {
+pub(crate) fn subject(name: &str) -> Row {
     let grid = Grid::with_spacing(SHAPE_XYZ, [1.5, 1.25, 2.0]).unwrap();
     let mut rng = DrawKey {
         seed: 11,
@@ -63,14 +63,14 @@ pub(super) fn subject(name: &str) -> Row {
 }
 
 /// A subject whose MR is missing.
-pub(super) fn subject_without_mr(name: &str) -> Row {
+pub(crate) fn subject_without_mr(name: &str) -> Row {
     let mut row = subject(name);
     row.images[1].volume = None;
     row
 }
 
 /// What a plan knows of these subjects.
-pub(super) fn edge() -> EdgeSchema {
+pub(crate) fn edge() -> EdgeSchema {
     let row = subject("any");
     let images = row.images.iter().map(|c| (Role::Image, c));
     let channels = images.chain(row.labels.iter().map(|c| (Role::Label, c)));
@@ -93,7 +93,7 @@ pub(super) fn edge() -> EdgeSchema {
 }
 
 /// Rows that may be refused, but must not bring a run down.
-pub(super) fn odd_rows() -> Vec<(&'static str, Row)> {
+pub(crate) fn odd_rows() -> Vec<(&'static str, Row)> {
     let filled = |value: f32, shape_xyz: [usize; 3]| {
         let grid = Grid::with_spacing(shape_xyz, [1.0; 3]).unwrap();
         let mut row = subject("odd");

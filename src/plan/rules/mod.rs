@@ -81,6 +81,15 @@ const JOINS: [Join; 3] = [
     },
 ];
 
+/// Name of the rule that lets a step join the pass of the step before it.
+pub fn rule_joining(last: Effect, next: Effect) -> Option<&'static str> {
+    join(last, next).map(|rule| rule.name)
+}
+
+fn join(last: Effect, next: Effect) -> Option<&'static Join> {
+    JOINS.iter().find(|rule| (rule.joins)(last, next))
+}
+
 impl Optimized {
     /// Applies every rule.
     pub fn new(pipeline: &Pipeline) -> Self {
@@ -130,10 +139,7 @@ fn passes(steps: &[Step], boundary: Option<usize>, fired: &mut Vec<Fired>) -> Ve
         let join = match (last, effect) {
             // A step that sees no voxel lies in the pass it stands in.
             (_, None) => Some(None),
-            (Some(last), Some(next)) => {
-                let rule = JOINS.iter().find(|rule| (rule.joins)(last, next));
-                rule.map(Some)
-            }
+            (Some(last), Some(next)) => join(last, next).map(Some),
             (None, Some(_)) => Some(None),
         };
         match (passes.last_mut(), join) {
