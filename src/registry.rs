@@ -12,7 +12,8 @@ use crate::stage::intensity::zscore::Zscore;
 use crate::stage::label::{keep_largest::KeepLargest, merge::Merge, remap::Remap};
 use crate::stage::shuffle::Shuffle;
 use crate::stage::spatial::{
-    crop_foreground::CropForeground, flip::Flip, orient::Orient, pad::Pad, patch::Patch,
+    affine::Affine, crop::Crop, crop_foreground::CropForeground, elastic::Elastic, flip::Flip,
+    misalign::Misalign, orient::Orient, pad::Pad, patch::Patch, register_check::RegisterCheck,
     resample::Resample, rotate90::Rotate90,
 };
 
@@ -21,8 +22,10 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::order::<Shuffle>(),
     StageEntry::stage::<Cache>(),
     StageEntry::stage::<Orient>(),
+    StageEntry::stage::<RegisterCheck>(),
     StageEntry::stage::<Resample>(),
     StageEntry::stage::<CropForeground>(),
+    StageEntry::stage::<Crop>(),
     StageEntry::stage::<Pad>(),
     StageEntry::stage::<Remap>(),
     StageEntry::stage::<Merge>(),
@@ -30,6 +33,9 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::augment::<Patch>(),
     StageEntry::augment::<Flip>(),
     StageEntry::augment::<Rotate90>(),
+    StageEntry::augment::<Affine>(),
+    StageEntry::augment::<Elastic>(),
+    StageEntry::augment::<Misalign>(),
     StageEntry::stage::<Window>(),
     StageEntry::stage::<Zscore>(),
     StageEntry::augment::<ScaleIntensity>(),

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::run::chain::causes;
 use crate::source::Cohort;
 use crate::volume::Role;
+use crate::volume::alignment::overlap;
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
 use std::io::Write;
 use std::path::PathBuf;
@@ -66,10 +67,11 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
             let column = crate::volume::row::column_name(header.role, &header.name);
             writeln!(
                 out,
-                "  {}: {column} stands on another grid than image.{} (corners up to {:.2} mm apart); `resample` brings both on one",
+                "  {}: {column} stands on another grid than image.{} (corners up to {:.2} mm apart, {:.0} % of the field of view shared); `resample` brings both on one",
                 subject.id,
                 first.name,
-                first.grid.corner_distance_mm(&header.grid)
+                first.grid.corner_distance_mm(&header.grid),
+                100.0 * overlap(&first.grid, &header.grid),
             )?;
         }
     }

@@ -5,6 +5,7 @@ pub mod distance;
 pub mod lattice;
 pub mod math;
 pub mod moments;
+pub mod mutual_information;
 pub mod noise;
 pub mod region;
 pub mod reorient;

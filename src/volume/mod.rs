@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of YAML, stages or networks.
 
+pub mod alignment;
 pub mod columns;
 pub mod dtype;
 pub mod error;

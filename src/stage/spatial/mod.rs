@@ -3,11 +3,17 @@
 //! Every one keeps this law: a world point shows the same anatomy before and after, because
 //! voxels and affine change together.
 
+pub mod affine;
+pub mod crop;
 pub mod crop_foreground;
+pub mod elastic;
 pub mod flip;
+pub mod misalign;
+pub mod motion;
 pub mod orient;
 pub mod pad;
 pub mod patch;
+pub mod register_check;
 pub mod resample;
 pub mod rotate90;
 

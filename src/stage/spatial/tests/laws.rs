@@ -1,6 +1,7 @@
 //! What every spatial stage promises, whatever the numbers.
 
 use super::*;
+use crate::stage::spatial::crop::Crop;
 use crate::stage::spatial::crop_foreground::{CropForeground, Threshold};
 use crate::stage::spatial::flip::{Flip, FlipDraw};
 use crate::stage::spatial::orient::Orient;
@@ -86,6 +87,15 @@ fn a_marked_voxel_stays_at_its_world_point() {
         Box::new(MapStage(Pad {
             size: Some([20, 4, 9]),
             multiple_of: std::num::NonZeroUsize::new(4),
+        })),
+        Box::new(MapStage(Crop {
+            size: Some([Some(8), None, Some(11)]),
+            ..Crop::default()
+        })),
+        Box::new(MapStage(Crop {
+            size_mm: Some([Some(9.0), Some(5.0), None]),
+            offset: Some([4, 6, 0]),
+            ..Crop::default()
         })),
         always(patch([4, 20, 5], None)),
         always(Flip {

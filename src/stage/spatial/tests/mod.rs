@@ -2,6 +2,8 @@ mod laws;
 mod patches;
 mod plans;
 mod reference;
+mod registration;
+mod warps;
 
 use crate::stage::{AnyStage, ChannelSchema, EdgeSchema};
 use crate::volume::{Channel, Grid, Role, Row, Split, Volume};

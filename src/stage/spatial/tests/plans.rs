@@ -4,11 +4,12 @@ use super::*;
 use crate::plan::entry::StageEntry;
 use crate::spec::node::Document;
 use crate::stage::spatial::{
-    crop_foreground::CropForeground, flip::Flip, orient::Orient, pad::Pad, patch::Patch,
+    affine::Affine, crop::Crop, crop_foreground::CropForeground, elastic::Elastic, flip::Flip,
+    misalign::Misalign, orient::Orient, pad::Pad, patch::Patch, register_check::RegisterCheck,
     resample::Resample, rotate90::Rotate90,
 };
 
-const ENTRIES: [StageEntry; 7] = [
+const ENTRIES: [StageEntry; 12] = [
     StageEntry::stage::<Orient>(),
     StageEntry::stage::<Resample>(),
     StageEntry::stage::<CropForeground>(),
@@ -16,6 +17,11 @@ const ENTRIES: [StageEntry; 7] = [
     StageEntry::augment::<Patch>(),
     StageEntry::augment::<Flip>(),
     StageEntry::augment::<Rotate90>(),
+    StageEntry::stage::<Crop>(),
+    StageEntry::stage::<RegisterCheck>(),
+    StageEntry::augment::<Affine>(),
+    StageEntry::augment::<Elastic>(),
+    StageEntry::augment::<Misalign>(),
 ];
 
 fn parse(name: &str, yaml: &str) -> Box<dyn AnyStage> {
@@ -69,7 +75,7 @@ fn what_leaves_is_what_was_planned() {
         );
         for row in &rows {
             for (plan, is) in planned.channels.iter().zip(schema_of(row).channels) {
-                assert_eq!(plan.dtype, is.dtype, "{name} {yaml}");
+                assert_eq!(plan.dtype.or(is.dtype), is.dtype, "{name} {yaml}");
                 let same_shape = plan.shape_xyz.is_none_or(|s| Some(s) == is.shape_xyz);
                 assert!(same_shape, "{name} {yaml}: {plan:?} {is:?}");
                 let known = plan.orientation.as_ref();
