@@ -152,6 +152,50 @@ fn plans_are_refused_with_a_reason() {
         ("flip", "{ axes: [] }", "`axes` is empty"),
         ("flip", "{ p: 2 }", "probability from 0 to 1, found 2"),
         ("rotate90", "{ planes: [] }", "`planes` is empty"),
+        ("crop", "{}", "either `size` in voxels"),
+        ("crop", "{ size: [1, 0, 1] }", "`size` holds 0"),
+        (
+            "crop",
+            "{ size: [9, 9, 9], size_mm: [9, 9, 9] }",
+            "either `size` in voxels",
+        ),
+        (
+            "crop",
+            "{ size: [20, 9, 9], offset: [5, 0, 0] }",
+            "begins at [5, 0, 0] leaves the volume of [24, 20, 18] voxels",
+        ),
+        ("affine", "{ p_scale: 2 }", "`p_scale` is a probability"),
+        (
+            "affine",
+            "{ scale: [0, 2] }",
+            "`scale` reaches from 0 to 2; allowed is 0.05",
+        ),
+        (
+            "affine",
+            "{ rotation_deg: [0, [9, 5], 0] }",
+            "`rotation_deg.y` is a pair with its larger end first",
+        ),
+        (
+            "elastic",
+            "{ control_spacing_mm: 20, displacement_mm: [0, 9] }",
+            "reaches 9 mm; with control points 20 mm apart more than 8 mm may fold",
+        ),
+        (
+            "elastic",
+            "{ control_spacing_mm: 0 }",
+            "`control_spacing_mm` is 0",
+        ),
+        ("misalign", "{ modalities: [] }", "`modalities` is empty"),
+        (
+            "misalign",
+            "{ modalities: [ct], shift_mm: 1, shift_voxels: 1 }",
+            "both `shift_voxels` and `shift_mm`",
+        ),
+        (
+            "misalign",
+            "{ modalities: [us] }",
+            "no modality `us` arrives here",
+        ),
     ];
     for (name, yaml, expected) in cases {
         let message = parse(name, yaml)
