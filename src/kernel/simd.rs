@@ -4,14 +4,14 @@ use pulp::{Arch, NullaryFnOnce};
 
 struct Work<F>(F);
 
-impl<F: FnMut()> NullaryFnOnce for Work<F> {
-    type Output = ();
+impl<R, F: FnMut() -> R> NullaryFnOnce for Work<F> {
+    type Output = R;
 
     #[inline(always)]
-    fn call(mut self) {
+    fn call(mut self) -> R {
         // Called as `FnMut`: as `FnOnce` a shim stands between, which is not inlined, and the
         // loop would stay compiled for the oldest machine.
-        (self.0)();
+        (self.0)()
     }
 }
 
@@ -20,6 +20,6 @@ impl<F: FnMut()> NullaryFnOnce for Work<F> {
 ///
 /// The closure and every function with a hot loop in it must be `#[inline(always)]`.
 #[inline(always)]
-pub fn vectorised(work: impl FnMut()) {
-    Arch::new().dispatch(Work(work));
+pub fn vectorised<R>(work: impl FnMut() -> R) -> R {
+    Arch::new().dispatch(Work(work))
 }
