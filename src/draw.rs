@@ -92,7 +92,7 @@ impl SampleRng {
     }
 }
 
-/// A parameter that may be drawn: a number is fixed, a pair is uniform between its ends, `choice` picks one.
+/// A parameter that may be drawn: a number is fixed, a pair is uniform between its ends, `choice` picks one, `around_one` draws factors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Range {
@@ -105,6 +105,11 @@ pub enum Range {
         /// The values to pick from.
         choice: Vec<f64>,
     },
+    /// A factor: half the time uniform between the lower end and 1, half between 1 and the upper end.
+    AroundOne {
+        /// The ends, one at most 1 and one at least 1; uniform above 1 alone where the lower end is 1.
+        around_one: [f64; 2],
+    },
 }
 
 impl Range {
@@ -114,6 +119,17 @@ impl Range {
             Self::Fixed(value) => *value,
             Self::Uniform([low, high]) => rng.uniform(*low, *high),
             Self::Choice { choice } => choice[rng.below(choice.len())],
+            Self::AroundOne {
+                around_one: [low, high],
+            } => {
+                // Both are drawn, so that the ends change no other draw.
+                let (below, place) = (rng.chance(0.5), rng.unit());
+                if below && *low < 1.0 {
+                    low + (1.0 - low) * place
+                } else {
+                    1.0 + (high - 1.0) * place
+                }
+            }
         }
     }
 
@@ -121,7 +137,7 @@ impl Range {
     pub fn bounds(&self) -> [f64; 2] {
         match self {
             Self::Fixed(value) => [*value; 2],
-            Self::Uniform(ends) => *ends,
+            Self::Uniform(ends) | Self::AroundOne { around_one: ends } => *ends,
             Self::Choice { choice } => [
                 choice.iter().copied().fold(f64::INFINITY, f64::min),
                 choice.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -129,7 +145,7 @@ impl Range {
         }
     }
 
-    /// Refuses empty choices, reversed pairs and values outside `[low, high]`.
+    /// Refuses empty choices, reversed pairs, factors on one side of 1 and values outside `[low, high]`.
     ///
     /// **Errors** say what was found and what is allowed.
     pub fn check(&self, name: &str, low: f64, high: f64) -> Result<(), String> {
@@ -142,6 +158,11 @@ impl Range {
         if least > most {
             return Err(format!(
                 "`{name}` is a pair with its larger end first ({least}, {most}); write [{most}, {least}]"
+            ));
+        }
+        if matches!(self, Self::AroundOne { .. }) && !(least <= 1.0 && most >= 1.0) {
+            return Err(format!(
+                "`{name}` is `around_one: [{least}, {most}]`, which does not hold 1; write the pair without `around_one`"
             ));
         }
         if !(least >= low && most <= high) {
@@ -227,5 +248,33 @@ mod tests {
         );
         assert!(Range::Fixed(-1.0).check("std", 0.0, 9.0).is_err());
         assert!(Range::Uniform([0.0, 1.0]).check("std", 0.0, 9.0).is_ok());
+        let around = |ends| Range::AroundOne { around_one: ends };
+        assert!(around([0.5, 3.0]).check("gamma", 0.0, 9.0).is_ok());
+        let wrong = around([1.5, 3.0]).check("gamma", 0.0, 9.0).unwrap_err();
+        assert!(wrong.contains("does not hold 1"), "{wrong}");
+    }
+
+    #[test]
+    fn factors_lie_on_either_side_of_one_equally_often() {
+        let mut rng = key("law", 0).rng("around");
+        let range = Range::AroundOne {
+            around_one: [0.7, 1.5],
+        };
+        let n = 10_000;
+        let drawn: Vec<f64> = (0..n).map(|_| range.draw(&mut rng)).collect();
+        assert!(drawn.iter().all(|f| (0.7..1.5).contains(f)));
+        let above: Vec<f64> = drawn.into_iter().filter(|f| *f >= 1.0).collect();
+        let share = above.len() as f64 / f64::from(n);
+        assert!(
+            (share - 0.5).abs() < 3.0 * 0.5 / f64::from(n).sqrt(),
+            "{share}"
+        );
+        let mean = above.iter().sum::<f64>() / above.len() as f64;
+        let error = 0.5 / 12f64.sqrt() / (above.len() as f64).sqrt();
+        assert!((mean - 1.25).abs() < 3.0 * error, "{mean}");
+        let upper = Range::AroundOne {
+            around_one: [1.0, 2.0],
+        };
+        assert!((0..1000).all(|_| upper.draw(&mut rng) > 1.0));
     }
 }

@@ -2,10 +2,21 @@
 
 use crate::plan::entry::StageEntry;
 use crate::stage::cache::Cache;
+use crate::stage::intensity::bias_field::BiasField;
+use crate::stage::intensity::blank_boxes::BlankBoxes;
+use crate::stage::intensity::brightness::Brightness;
+use crate::stage::intensity::clip_percentile::ClipPercentile;
 use crate::stage::intensity::contrast::Contrast;
 use crate::stage::intensity::gamma::Gamma;
+use crate::stage::intensity::gaussian_blur::GaussianBlur;
 use crate::stage::intensity::gaussian_noise::GaussianNoise;
+use crate::stage::intensity::histogram_standardize::HistogramStandardize;
+use crate::stage::intensity::local_gamma::LocalGamma;
+use crate::stage::intensity::low_resolution::LowResolution;
+use crate::stage::intensity::median::Median;
+use crate::stage::intensity::rician_noise::RicianNoise;
 use crate::stage::intensity::scale_intensity::ScaleIntensity;
+use crate::stage::intensity::sharpen::Sharpen;
 use crate::stage::intensity::shift_intensity::ShiftIntensity;
 use crate::stage::intensity::window::Window;
 use crate::stage::intensity::zscore::Zscore;
@@ -37,10 +48,21 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::augment::<Elastic>(),
     StageEntry::augment::<Misalign>(),
     StageEntry::stage::<Window>(),
+    StageEntry::stage::<ClipPercentile>(),
+    StageEntry::stage::<HistogramStandardize>(),
     StageEntry::stage::<Zscore>(),
+    StageEntry::augment::<Brightness>(),
     StageEntry::augment::<ScaleIntensity>(),
     StageEntry::augment::<ShiftIntensity>(),
     StageEntry::augment::<Contrast>(),
     StageEntry::augment::<Gamma>(),
+    StageEntry::augment::<LocalGamma>(),
+    StageEntry::augment::<BiasField>(),
     StageEntry::augment::<GaussianNoise>(),
+    StageEntry::augment::<RicianNoise>(),
+    StageEntry::augment::<GaussianBlur>(),
+    StageEntry::augment::<Median>(),
+    StageEntry::augment::<Sharpen>(),
+    StageEntry::augment::<LowResolution>(),
+    StageEntry::augment::<BlankBoxes>(),
 ];

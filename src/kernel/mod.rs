@@ -1,14 +1,19 @@
 //! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.
 
+pub mod bias;
 pub mod components;
 pub mod distance;
+pub mod gaussian;
 pub mod lattice;
 pub mod math;
+pub mod median;
 pub mod moments;
 pub mod mutual_information;
 pub mod noise;
+pub mod percentile;
 pub mod region;
 pub mod reorient;
+pub mod rician;
 pub mod sample;
 pub mod simd;
 pub mod vote;

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 ///
 /// **Law** `v' = (v - mean) * factor + mean`, with the mean of all finite voxels, then with
 /// `keep_range` clipped to the image's former extremes. With probability `p` the step runs on a
-/// row; then every modality draws its own factor (uniform over its range). **Source** nnU-Net v2,
-/// which draws factors below and above 1 equally often.
+/// row; then every modality draws its own factor. **Source** nnU-Net v2, which draws factors below
+/// and above 1 equally often: `factor: { around_one: [0.75, 1.25] }`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Contrast {
-    /// The factor: a number, a pair to draw uniformly between, or a `choice`; 0 to 1e6.
+    /// The factor: a number, a pair to draw uniformly between, a `choice`, or `around_one`; 0 to 1e6.
     pub factor: Range,
     /// Probability that the step runs on a row.
     pub p: f64,

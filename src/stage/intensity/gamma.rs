@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 /// bright end is bent instead of the dark one. With `keep_stats` mean and standard deviation of the
 /// result are then brought back to those before. Voxels outside `range`, and those that are not
 /// finite, are not bent. With probability `p` the step runs on a row; then every modality draws its
-/// own `gamma` (uniform over its range) and whether it is inverted.
-/// **Source** nnU-Net v2's two gamma steps (plain 0.3, inverted 0.1) as one; nnU-Net draws `gamma`
-/// below and above 1 equally often.
+/// own `gamma` and whether it is inverted.
+/// **Source** nnU-Net v2's two gamma steps as one. Exactly they are `gamma` twice, with `invert_p: 1, p: 0.1`
+/// and `invert_p: 0, p: 0.3`, each with `gamma: { around_one: [0.7, 1.5] }`: below and above 1 equally often.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gamma {
-    /// The power: a number, a pair to draw uniformly between, or a `choice`; 0.01 to 100.
+    /// The power: a number, a pair to draw uniformly between, a `choice`, or `around_one`; 0.01 to 100.
     pub gamma: Range,
     /// Probability that the step runs on a row.
     pub p: f64,

@@ -7,18 +7,29 @@
 //! Every modality draws its own values, for missing modalities too, so that leaving one out changes
 //! no other. Draws are f32: their JSON text gives back the same bits.
 
+pub mod bias_field;
+pub mod blank_boxes;
+pub mod brightness;
+pub mod clip_percentile;
 pub mod contrast;
 pub mod gamma;
+pub mod gaussian_blur;
 pub mod gaussian_noise;
+pub mod histogram_standardize;
+pub mod local_gamma;
+pub mod low_resolution;
+pub mod median;
+pub mod rician_noise;
 pub mod scale_intensity;
+pub mod sharpen;
 pub mod shift_intensity;
 pub mod window;
 pub mod zscore;
 
 use super::{EdgeSchema, StageError};
 use crate::draw::{SampleRng, check_probability};
-use crate::volume::{Change, Dtype, Role, Row, Volume};
-use pulp::Arch;
+use crate::kernel::simd::vectorised;
+use crate::volume::{Change, Dtype, Grid, Role, Row, Volume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -136,7 +147,7 @@ fn replace_each<T>(
 /// A change that gives every voxel a function of its value, compiled for this machine's vectors.
 fn voxelwise(function: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Change {
     Arc::new(move |voxels: &mut [f32], _first| {
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || voxels.iter_mut().for_each(|v| *v = function(*v)),
         );
@@ -168,6 +179,54 @@ fn map_each(
         }
     }
     row
+}
+
+/// Schema after a step that runs with probability `p` and then on each modality with `p_modality`.
+///
+/// **Errors** as [`check_augment`], and when `p_modality` is no probability.
+fn check_some(
+    input: &EdgeSchema,
+    p: f64,
+    p_modality: f64,
+    modalities: Option<&[String]>,
+) -> Result<EdgeSchema, String> {
+    check_probability(p)?;
+    check_probability(p_modality).map_err(|e| e.replace("`p`", "`p_modality`"))?;
+    check_augment(input, p * p_modality, modalities)
+}
+
+/// As [`draw_each`], but each modality takes part with probability `p_modality` on its own.
+fn draw_some<T>(
+    rng: &mut SampleRng,
+    [p, p_modality]: [f64; 2],
+    modalities: Option<&[String]>,
+    row: &Row,
+    mut one: impl FnMut(&mut SampleRng) -> T,
+) -> Option<PerModality<T>> {
+    let drawn = draw_each(rng, p, modalities, row, |rng| {
+        let takes_part = rng.chance(p_modality);
+        let value = one(rng);
+        takes_part.then_some(value)
+    })?;
+    let drawn: PerModality<T> = drawn
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    (!drawn.is_empty()).then_some(drawn)
+}
+
+/// Changes the values of every image that has a draw, knowing the grid they stand on.
+///
+/// **Errors** when the draw is of an image that the row lacks.
+fn apply_on_grid<T>(
+    drawn: &PerModality<T>,
+    row: Row,
+    mut change: impl FnMut(&T, &Grid, &mut [f32]),
+) -> Result<Row, StageError> {
+    replace_each(drawn, row, |value, volume| {
+        let grid = *volume.grid();
+        volume.map_f32(|voxels| change(value, &grid, voxels))
+    })
 }
 
 #[cfg(test)]

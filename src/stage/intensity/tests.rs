@@ -1,5 +1,7 @@
 //! What all intensity steps share: selection, probability, and draws by modality.
 
+mod draws;
+
 use super::scale_intensity::ScaleIntensity;
 use super::*;
 use crate::draw::DrawKey;
@@ -25,6 +27,14 @@ pub(crate) fn row_of(values: &[f32]) -> Row {
         history: vec![],
         ..Row::default()
     }
+}
+
+/// A row whose image `ct` holds the values `[z, y, x]` on a grid of 1 mm.
+pub(super) fn row_on(values: &[f32], shape_xyz: [usize; 3]) -> Row {
+    let mut row = row_of(&[0.0]);
+    let grid = Grid::with_spacing(shape_xyz, [1.0; 3]).unwrap();
+    row.images[0].volume = Some(Volume::from_vec(values.to_vec(), grid).unwrap());
+    row
 }
 
 /// Values of the first image.

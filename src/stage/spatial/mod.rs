@@ -18,5 +18,6 @@ pub mod resample;
 pub mod rotate90;
 
 mod regrid;
+pub use regrid::Axis;
 #[cfg(test)]
 mod tests;
