@@ -2,6 +2,7 @@
 
 use crate::plan::entry::StageEntry;
 use crate::stage::cache::Cache;
+use crate::stage::flow::{balance::Balance, filter::Filter, repeat::Repeat};
 use crate::stage::intensity::bias_field::BiasField;
 use crate::stage::intensity::blank_boxes::BlankBoxes;
 use crate::stage::intensity::brightness::Brightness;
@@ -21,6 +22,7 @@ use crate::stage::intensity::shift_intensity::ShiftIntensity;
 use crate::stage::intensity::window::Window;
 use crate::stage::intensity::zscore::Zscore;
 use crate::stage::label::{keep_largest::KeepLargest, merge::Merge, remap::Remap};
+use crate::stage::modality::drop_modality::DropModality;
 use crate::stage::shuffle::Shuffle;
 use crate::stage::spatial::{
     affine::Affine, crop::Crop, crop_foreground::CropForeground, elastic::Elastic, flip::Flip,
@@ -32,6 +34,8 @@ use crate::stage::spatial::{
 pub const STAGES: &[StageEntry] = &[
     StageEntry::order::<Shuffle>(),
     StageEntry::stage::<Cache>(),
+    StageEntry::order::<Balance>(),
+    StageEntry::stage::<Filter>(),
     StageEntry::stage::<Orient>(),
     StageEntry::stage::<RegisterCheck>(),
     StageEntry::stage::<Resample>(),
@@ -42,6 +46,8 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::stage::<Merge>(),
     StageEntry::stage::<KeepLargest>(),
     StageEntry::augment::<Patch>(),
+    StageEntry::stage::<Repeat>(),
+    StageEntry::augment::<DropModality>(),
     StageEntry::augment::<Flip>(),
     StageEntry::augment::<Rotate90>(),
     StageEntry::augment::<Affine>(),

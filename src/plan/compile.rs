@@ -208,6 +208,24 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
             .with_help("move it to `views.shared`, `views.weak` or `views.strong`"),
         );
     }
+    let many = |edge: &EdgeSchema| edge.rows_per_subject.filter(|rows| *rows != 1);
+    let making = pipeline.stages.iter().zip(&edges.stages);
+    if trained
+        && let Some((step, rows)) = making
+            .filter(|(step, _)| !step.stage.is_random())
+            .find_map(|(step, edge)| Some((step, many(edge)?)))
+    {
+        errors.push(
+            SpecError::new(
+                step.at,
+                format!(
+                    "`{}` makes {rows} rows of a subject, but training and prediction prepare one",
+                    step.stage.name()
+                ),
+            )
+            .with_help("move it to `views.shared`"),
+        );
+    }
     let views = &pipeline.views;
     if !has_train
         && let Some(step) = views

@@ -4,9 +4,11 @@
 //! `semi_supervised/`) are schemas, so that `labelled_only.scores` can be joined with
 //! `semi_supervised.scores`.
 
+mod predicate;
 mod print;
 mod tables;
 
+pub use predicate::Predicate;
 pub use print::{Format, print};
 
 use crate::sink::parquet::has_volumes;

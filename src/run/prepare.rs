@@ -6,6 +6,7 @@ use super::kept::Kept;
 use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, SubjectRecord};
+use crate::stage::SubjectFacts;
 use crate::volume::Row;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +67,12 @@ impl Preparer {
     /// A subject's record.
     pub fn subject(&self, index: usize) -> &SubjectRecord {
         &self.cohort.subjects()[index]
+    }
+
+    /// What is known of every subject before a voxel is read.
+    pub fn facts(&self) -> Vec<SubjectFacts> {
+        let subjects = self.cohort.subjects().iter();
+        subjects.map(SubjectRecord::facts).collect()
     }
 
     /// Bytes a subject takes while it is prepared: as stored, and once more as f32.

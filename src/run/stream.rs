@@ -6,10 +6,11 @@ use super::counters::Counters;
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
 use crate::plan::{self, Plan};
+use crate::stage::SubjectFacts;
 use crate::volume::Row;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Two views of one patch, one row each.
@@ -52,11 +53,12 @@ impl Viewer {
         }
     }
 
-    /// Every sample of one subject in one epoch.
+    /// Every sample of one subject in one epoch; `turn` counts how often it came before in it.
     ///
     /// **Errors** the subject's failure.
-    pub fn samples(&self, subject: usize, epoch: u64) -> Result<Vec<Sample>, Failure> {
-        let row = self.preparer.prepared(subject, epoch)?;
+    pub fn samples(&self, subject: usize, epoch: u64, turn: u32) -> Result<Vec<Sample>, Failure> {
+        let mut row = self.preparer.prepared(subject, epoch)?;
+        row.sample = turn;
         let view = |chain: &Chain, row: Row, name: &str| -> Result<Vec<Row>, Failure> {
             let mut rows = chain.run_steps(row, self.common..chain.steps().len())?;
             rows.iter_mut().for_each(|r| r.view = name.to_owned());
@@ -85,8 +87,14 @@ impl Viewer {
         Ok(samples)
     }
 
-    /// The order in which `subjects` are read in an epoch.
-    fn order(&self, seed: u64, epoch: u64, subjects: &[usize]) -> Vec<usize> {
+    /// The order in which `subjects` are read in an epoch, each with how often it came before.
+    fn order(
+        &self,
+        seed: u64,
+        epoch: u64,
+        subjects: &[usize],
+        facts: &[SubjectFacts],
+    ) -> Vec<(usize, u32)> {
         let mut order = subjects.to_vec();
         for step in self
             .preparer
@@ -95,9 +103,15 @@ impl Viewer {
             .iter()
             .chain(self.shared.steps())
         {
-            step.stage.order(&step.path, seed, epoch, &mut order);
+            step.stage.order(&step.path, seed, epoch, &mut order, facts);
         }
-        order
+        let mut turns = BTreeMap::new();
+        let turn_of = |subject| {
+            let turns: &mut u32 = turns.entry(subject).or_default();
+            *turns += 1;
+            (subject, *turns - 1)
+        };
+        order.into_iter().map(turn_of).collect()
     }
 }
 
@@ -116,6 +130,8 @@ fn moved(weak: &[Row], strong: &[Row]) -> Option<String> {
 struct Job {
     epoch: u64,
     subject: usize,
+    /// How often the subject came before in this epoch.
+    turn: u32,
 }
 
 struct MakeViews {
@@ -128,7 +144,7 @@ impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
         self.viewer.preparer.estimate(job.subject).unwrap_or(0)
     }
     fn run(&self, job: Job) -> (Job, Result<Vec<Sample>, Failure>) {
-        let samples = self.viewer.samples(job.subject, job.epoch);
+        let samples = self.viewer.samples(job.subject, job.epoch, job.turn);
         (job, samples)
     }
     fn bytes(&self, (_, samples): &(Job, Result<Vec<Sample>, Failure>)) -> u64 {
@@ -165,19 +181,22 @@ impl SampleStream {
     ) -> std::io::Result<Self> {
         let count = subjects.len();
         let order_of = Arc::clone(viewer);
-        let mut epoch_order: Option<(u64, Vec<usize>)> = None;
+        let facts: Vec<SubjectFacts> = viewer.preparer.facts();
+        let mut epoch_order: Option<(u64, Vec<(usize, u32)>)> = None;
         let jobs = (position.job..).map_while(move |job| {
             let epoch = job / (count as u64).max(1);
             if count == 0 {
                 return None;
             }
             if epoch_order.as_ref().is_none_or(|(e, _)| *e != epoch) {
-                epoch_order = Some((epoch, order_of.order(seed, epoch, &subjects)));
+                epoch_order = Some((epoch, order_of.order(seed, epoch, &subjects, &facts)));
             }
             let (_, order) = epoch_order.as_ref()?;
+            let (subject, turn) = order[(job % count as u64) as usize];
             Some(Job {
                 epoch,
-                subject: order[(job % count as u64) as usize],
+                subject,
+                turn,
             })
         });
         let work = MakeViews {

@@ -22,7 +22,7 @@ pub use split::{SplitError, SplitPart, SplitSpec};
 
 pub use path::resolve_path;
 
-use crate::stage::{ChannelSchema, EdgeSchema};
+use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -50,6 +50,18 @@ impl SubjectRecord {
     /// Whether its label maps are ever read: not those of unlabelled training subjects.
     pub fn reads_labels(&self) -> bool {
         self.split != Split::Train || self.labelled
+    }
+
+    /// What steps that order subjects may look at.
+    pub fn facts(&self) -> SubjectFacts {
+        let present = self.images.iter().filter(|i| i.location.is_some());
+        SubjectFacts {
+            id: self.id.clone(),
+            cohort: self.cohort.clone(),
+            split: self.split,
+            labelled: self.labelled,
+            modalities: present.map(|i| i.name.clone()).collect(),
+        }
     }
 
     /// Takes away the locations of labels that may not be read, so that nothing can open them.

@@ -12,15 +12,17 @@
 
 pub mod cache;
 pub mod edge;
+pub mod flow;
 pub mod intensity;
 pub mod label;
+pub mod modality;
 pub mod shuffle;
 pub mod spatial;
 
 pub use edge::{ChannelSchema, EdgeSchema};
 
 use crate::draw::{DrawKey, SampleRng};
-use crate::volume::{Row, VolumeError, row::DrawRecord};
+use crate::volume::{Row, Split, VolumeError, row::DrawRecord};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -117,14 +119,32 @@ pub trait Augment: Parameters {
     fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError>;
 }
 
+/// What is known of a subject before a voxel is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectFacts {
+    /// The subject's id.
+    pub id: String,
+    /// Name of the cohort it comes from.
+    pub cohort: String,
+    /// Part of the cohort.
+    pub split: Split,
+    /// Whether its labels are used in training.
+    pub labelled: bool,
+    /// Modalities it has, in the order of the source.
+    pub modalities: Vec<String>,
+}
+
 /// A step that changes the order in which subjects are read.
 pub trait Order: Parameters {
     /// Key in YAML.
     const NAME: &'static str;
     /// A YAML value for [`Order::NAME`]; parsed by a test, shown by `stages`.
     const EXAMPLE: &'static str;
-    /// Reorders positions of subjects for one epoch.
-    fn order(&self, rng: &mut SampleRng, subjects: &mut [usize]);
+    /// Reorders positions of subjects for one epoch; `facts` are those of all positions.
+    ///
+    /// A subject may come several times and another not at all. Each time it comes it is another
+    /// sample, so that what is drawn differs.
+    fn order(&self, rng: &mut SampleRng, subjects: &mut [usize], facts: &[SubjectFacts]);
 }
 
 /// A step with its type erased, as plans and runs hold it.
@@ -150,7 +170,15 @@ pub trait AnyStage: Send + Sync {
     /// **Errors** when the step draws nothing, or the record is not one of its draws.
     fn replay(&self, draw: &serde_json::Value, row: Row) -> Result<Row, StageError>;
     /// Reorders subjects for one epoch; most steps leave the order alone.
-    fn order(&self, _path: &str, _seed: u64, _epoch: u64, _subjects: &mut [usize]) {}
+    fn order(
+        &self,
+        _path: &str,
+        _seed: u64,
+        _epoch: u64,
+        _subjects: &mut [usize],
+        _facts: &[SubjectFacts],
+    ) {
+    }
 }
 
 fn json<T: Serialize>(parameters: &T) -> serde_json::Value {
@@ -268,13 +296,20 @@ impl<O: Order> AnyStage for OrderStage<O> {
     fn replay(&self, _draw: &serde_json::Value, _row: Row) -> Result<Row, StageError> {
         Err(no_draw(O::NAME))
     }
-    fn order(&self, path: &str, seed: u64, epoch: u64, subjects: &mut [usize]) {
+    fn order(
+        &self,
+        path: &str,
+        seed: u64,
+        epoch: u64,
+        subjects: &mut [usize],
+        facts: &[SubjectFacts],
+    ) {
         let key = DrawKey {
             seed,
             epoch,
             subject: "",
             sample: 0,
         };
-        self.0.order(&mut key.rng(path), subjects);
+        self.0.order(&mut key.rng(path), subjects, facts);
     }
 }

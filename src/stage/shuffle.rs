@@ -1,6 +1,6 @@
 //! Reads subjects in another order each epoch.
 
-use super::Order;
+use super::{Order, SubjectFacts};
 use crate::draw::SampleRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ impl Order for Shuffle {
     const NAME: &'static str = "shuffle";
     const EXAMPLE: &'static str = "{}";
 
-    fn order(&self, rng: &mut SampleRng, subjects: &mut [usize]) {
+    fn order(&self, rng: &mut SampleRng, subjects: &mut [usize], _facts: &[SubjectFacts]) {
         let window = self.window.map_or(subjects.len(), |w| w.get()).max(1);
         for group in subjects.chunks_mut(window) {
             let before = group.to_vec();
@@ -50,7 +50,7 @@ mod tests {
         Shuffle {
             window: std::num::NonZeroUsize::new(4),
         }
-        .order(&mut rng, &mut subjects);
+        .order(&mut rng, &mut subjects, &[]);
         for (group, start) in subjects.chunks(4).zip([0, 4, 8]) {
             let mut sorted = group.to_vec();
             sorted.sort_unstable();

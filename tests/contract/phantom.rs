@@ -2,7 +2,7 @@
 
 use arrow::buffer::Buffer;
 use voxstream::draw::DrawKey;
-use voxstream::stage::{ChannelSchema, EdgeSchema};
+use voxstream::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
 use voxstream::volume::{Channel, Dtype, Grid, Role, Row, Scaling, Split, Volume};
 
 const SHAPE_XYZ: [usize; 3] = [12, 10, 8];
@@ -59,6 +59,18 @@ pub(crate) fn subject(name: &str) -> Row {
         draws: vec![],
         history: vec![],
         ..Row::default()
+    }
+}
+
+/// What steps that order subjects see of one.
+pub(super) fn facts() -> SubjectFacts {
+    let row = subject("a");
+    SubjectFacts {
+        id: row.subject,
+        cohort: row.cohort,
+        split: row.split,
+        labelled: true,
+        modalities: row.images.into_iter().map(|c| c.name).collect(),
     }
 }
 

@@ -1,0 +1,5 @@
+//! Steps that decide which rows there are, how many, and in which order subjects come.
+
+pub mod balance;
+pub mod filter;
+pub mod repeat;

@@ -1,0 +1,3 @@
+//! Steps that decide which modalities a row has.
+
+pub mod drop_modality;
