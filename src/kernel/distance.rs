@@ -116,7 +116,7 @@ fn row_squares(features: &[u8], nx: usize, spacing_mm: f64) -> Vec<f32> {
 }
 
 /// Position of the first feature from `from` on.
-fn next_feature(row: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn next_feature(row: &[u8], from: usize) -> Option<usize> {
     const WORD: usize = 8;
     let mut at = from;
     while let Some(word) = row.get(at..at + WORD) {

@@ -6,7 +6,7 @@
 //! **Source** Dice, Ecology 26 (1945); convention of the Medical Segmentation Decathlon for
 //! classes absent from the truth.
 
-use super::MetricError;
+use super::{MetricError, same_length};
 
 /// How often each pair of true and predicted class occurs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +46,7 @@ where
     P: Copy + Into<usize>,
     T: Copy + Into<usize>,
 {
-    if prediction.len() != truth.len() {
-        return Err(MetricError::Length {
-            prediction: prediction.len(),
-            truth: truth.len(),
-        });
-    }
+    same_length(prediction.len(), truth.len())?;
     let mut counts = vec![0u64; classes * classes];
     // Label maps are long runs of one pair: counting the run in a register avoids a chain of
     // loads that wait for the store before them.

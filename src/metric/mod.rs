@@ -2,9 +2,15 @@
 //!
 //! Plain slices in, numbers out; nothing here knows of rows, files or networks.
 
+pub mod crop;
 pub mod dice;
+pub mod figures;
+pub mod lesion;
+pub mod surface;
+pub mod volume;
 
 pub use dice::{ClassScore, Confusion, confusion, mean};
+pub use figures::{ClassFigures, Metric, Wanted, figures};
 
 /// Why two label maps cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,4 +39,13 @@ pub enum MetricError {
         /// Number of classes declared, background included.
         classes: usize,
     },
+}
+
+/// Refuses label maps of different sizes.
+fn same_length(prediction: usize, truth: usize) -> Result<(), MetricError> {
+    if prediction == truth {
+        Ok(())
+    } else {
+        Err(MetricError::Length { prediction, truth })
+    }
 }

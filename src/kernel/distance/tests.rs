@@ -5,9 +5,14 @@ use proptest::prelude::*;
 
 /// The mask of the same name in `tests/reference/labels.py`.
 pub(crate) fn speckle(shape_xyz: [usize; 3], per_mille: u32) -> Vec<u8> {
+    speckle_from(shape_xyz, per_mille, 0)
+}
+
+/// The mask of the same name in `tests/reference/surface.py`.
+pub(crate) fn speckle_from(shape_xyz: [usize; 3], per_mille: u32, first: u32) -> Vec<u8> {
     (0..shape_xyz.iter().product::<usize>() as u32)
         .map(|i| {
-            let mut h = i.wrapping_mul(2_654_435_761);
+            let mut h = (i + first).wrapping_mul(2_654_435_761);
             h ^= h >> 15;
             h = h.wrapping_mul(2_246_822_519);
             h ^= h >> 13;

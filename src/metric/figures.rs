@@ -1,0 +1,144 @@
+//! Which figures are computed, and all of them for every class of two label maps.
+
+use super::crop::{Masks, boxes, mask};
+use super::lesion::{Lesions, lesions};
+use super::surface::{Definition, surfaces};
+use super::{MetricError, same_length};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A figure of the agreement of prediction and truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Dice coefficient; always computed.
+    Dice,
+    /// Volumes of truth and prediction in ml; always computed.
+    VolumeMl,
+    /// Relative difference of the volumes, (predicted - truth) / truth.
+    VolumeDifference,
+    /// 95th percentile of surface distances in mm, weighted by area, the larger of both directions (surface-distance).
+    Hd95Mm,
+    /// The same over border voxels, unweighted (MONAI).
+    Hd95MonaiMm,
+    /// Over border voxels of both directions together (MedPy).
+    Hd95MedpyMm,
+    /// Average symmetric surface distance in mm, weighted by area.
+    AssdMm,
+    /// Normalised surface Dice at each tolerance of `nsd_tolerance_mm`.
+    Nsd,
+    /// Lesion-wise F1: connected components found and invented.
+    LesionF1,
+}
+
+/// Which figures are wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wanted {
+    /// The figures.
+    pub metrics: Vec<Metric>,
+    /// Tolerances of [`Metric::Nsd`] in mm, at least 0.
+    pub nsd_tolerance_mm: Vec<f64>,
+}
+
+impl Wanted {
+    fn any(&self, of: &[Metric]) -> bool {
+        self.metrics.iter().any(|m| of.contains(m))
+    }
+
+    /// Whether a figure needs more than counts of voxels.
+    pub fn shapes(&self) -> bool {
+        self.elements() || self.voxels() || self.any(&[Metric::LesionF1])
+    }
+
+    fn elements(&self) -> bool {
+        self.any(&[Metric::Hd95Mm, Metric::AssdMm, Metric::Nsd])
+    }
+
+    fn voxels(&self) -> bool {
+        self.any(&[Metric::Hd95MonaiMm, Metric::Hd95MedpyMm])
+    }
+}
+
+/// Figures of one class that need more than counts of voxels; `None` where they are undefined or
+/// not wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClassFigures {
+    /// [`Metric::Hd95Mm`].
+    pub hd95_mm: Option<f64>,
+    /// [`Metric::Hd95MonaiMm`].
+    pub hd95_monai_mm: Option<f64>,
+    /// [`Metric::Hd95MedpyMm`].
+    pub hd95_medpy_mm: Option<f64>,
+    /// [`Metric::AssdMm`].
+    pub assd_mm: Option<f64>,
+    /// [`Metric::Nsd`], one a tolerance; empty where undefined or not wanted.
+    pub nsd: Vec<f64>,
+    /// Lesions, for [`Metric::LesionF1`].
+    pub lesions: Option<Lesions>,
+}
+
+/// Figures of every class, by class number; the background has none.
+///
+/// Each class is cut to the box that holds it in either map, and each of its surfaces is looked
+/// for once, whatever is wanted.
+///
+/// **Shape** both maps `[z, y, x]` of `shape_xyz`; `spacing_mm` along x, y, z.
+/// **Errors** when a map's length is not that of the shape.
+pub fn figures(
+    prediction: &[u8],
+    truth: &[u8],
+    (shape_xyz, spacing_mm): ([usize; 3], [f64; 3]),
+    classes: usize,
+    wanted: &Wanted,
+) -> Result<Vec<ClassFigures>, MetricError> {
+    same_length(prediction.len(), truth.len())?;
+    same_length(prediction.len(), shape_xyz.iter().product())?;
+    let mut all = vec![ClassFigures::default(); classes];
+    if !wanted.shapes() {
+        return Ok(all);
+    }
+    let found = boxes([prediction, truth], shape_xyz, classes.min(256));
+    for (class, region) in found.into_iter().enumerate().skip(1) {
+        let Some(region) = region else { continue };
+        let cut = |map| mask(map, shape_xyz, region, class as u8);
+        let masks = Masks {
+            truth: cut(truth),
+            prediction: cut(prediction),
+            shape_xyz: region.shape_xyz,
+            spacing_mm,
+        };
+        all[class] = of_class(&masks, wanted);
+    }
+    Ok(all)
+}
+
+fn of_class(masks: &Masks, wanted: &Wanted) -> ClassFigures {
+    let wants = |metric| wanted.any(&[metric]);
+    let mut figures = ClassFigures::default();
+    if wanted.elements() {
+        let measured = surfaces(masks, Definition::Elements);
+        let measured = measured.as_ref();
+        let nsd = |tolerance: &f64| measured.map_or(0.0, |s| s.nsd(*tolerance));
+        figures.hd95_mm = measured
+            .filter(|_| wants(Metric::Hd95Mm))
+            .map(|s| s.hd95_mm());
+        figures.assd_mm = measured
+            .filter(|_| wants(Metric::AssdMm))
+            .map(|s| s.assd_mm());
+        if wants(Metric::Nsd) {
+            figures.nsd = wanted.nsd_tolerance_mm.iter().map(nsd).collect();
+        }
+    }
+    if wanted.voxels() {
+        let measured = surfaces(masks, Definition::Voxels);
+        let measured = measured.as_ref();
+        let monai = measured.filter(|_| wants(Metric::Hd95MonaiMm));
+        let medpy = measured.filter(|_| wants(Metric::Hd95MedpyMm));
+        figures.hd95_monai_mm = monai.map(|s| s.hd95_monai_mm());
+        figures.hd95_medpy_mm = medpy.map(|s| s.hd95_medpy_mm());
+    }
+    if wants(Metric::LesionF1) {
+        figures.lesions = Some(lesions(masks));
+    }
+    figures
+}
