@@ -18,7 +18,8 @@ const LINES: usize = 32;
 /// **Units** `spacing_mm` along x, y, z, greater than 0.
 pub fn distances(features: &[u8], shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -> Vec<f32> {
     let [nx, ny, nz] = shape_xyz;
-    let mut squares = slice_squares(features, shape_xyz, spacing_mm);
+    let mut squares = row_squares(features, nx, spacing_mm[0]);
+    slice_pass(&mut squares, shape_xyz, spacing_mm);
     let mut envelope = Envelope::new(nz, spacing_mm[2]);
     // All rows of one y, slice by slice: lines along z are a whole slice apart.
     for y in 0..ny {
@@ -37,35 +38,91 @@ pub fn distances(features: &[u8], shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -
 
 /// Distances as [`distances`], at the voxels with these buffer indices alone.
 ///
-/// Costs two of the three passes, and for each query as many voxels as it is slices away.
+/// Costs one of the three passes, and for each query as many voxels as its nearest feature is rows
+/// and slices away. Where that comes to more than a second pass would, the pass is made.
 pub fn distances_at(
     features: &[u8],
     shape_xyz: [usize; 3],
     spacing_mm: [f64; 3],
     queries: impl IntoIterator<Item = usize>,
 ) -> Vec<f32> {
-    let [nx, ny, nz] = shape_xyz;
-    let squares = slice_squares(features, shape_xyz, spacing_mm);
-    let slice = nx * ny;
-    // Square of so many slices.
-    let steps: Vec<f32> = (0..nz).map(|k| square_mm(k, spacing_mm[2])).collect();
-    let nearest = |at: usize| {
-        let (z, mut best) = (at / slice, squares[at]);
-        for (k, &step) in steps.iter().enumerate().skip(1) {
-            // Slices further away cannot be nearer.
-            if step >= best {
+    let mut near = Near::new(features, shape_xyz, spacing_mm);
+    let mut out = Vec::new();
+    for at in queries {
+        if near.left == 0 {
+            slice_pass(&mut near.squares, shape_xyz, spacing_mm);
+            // The nearest feature of the slice stands in the row itself now.
+            near.rows = 1;
+            near.left = u64::MAX;
+        }
+        out.push(near.square_at(at).sqrt());
+    }
+    out
+}
+
+/// Looks for the nearest feature around a voxel, in squares of distances within rows or slices.
+struct Near {
+    squares: Vec<f32>,
+    shape_xyz: [usize; 3],
+    /// Squares of so many rows and slices, in mm².
+    steps: [Vec<f32>; 2],
+    /// Rows that may have to be looked at in either direction, the own one included.
+    rows: usize,
+    /// Voxels that may still be looked at before a pass is cheaper.
+    left: u64,
+}
+
+impl Near {
+    fn new(features: &[u8], shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -> Self {
+        let steps = [1, 2].map(|a| {
+            let square = |k| square_mm(k, spacing_mm[a]);
+            (0..shape_xyz[a]).map(square).collect()
+        });
+        Self {
+            squares: row_squares(features, shape_xyz[0], spacing_mm[0]),
+            shape_xyz,
+            steps,
+            rows: shape_xyz[1],
+            left: 4 * features.len() as u64,
+        }
+    }
+
+    /// Square of the distance to the nearest feature, in mm².
+    fn square_at(&mut self, at: usize) -> f32 {
+        let [nx, ny, nz] = self.shape_xyz;
+        let (y, z) = (at / nx % ny, at / (nx * ny));
+        let mut best = f32::INFINITY;
+        let mut looked = 0;
+        for (k, &far) in self.steps[1].iter().enumerate() {
+            // Slices further away cannot be nearer; the same holds for rows below.
+            if far >= best {
                 break;
             }
+            let mut slice = |at: usize| {
+                for (j, &step) in self.steps[0][..self.rows].iter().enumerate() {
+                    let step = step + far;
+                    if step >= best {
+                        break;
+                    }
+                    looked += 1;
+                    if j <= y {
+                        best = best.min(self.squares[at - j * nx] + step);
+                    }
+                    if y + j < ny {
+                        best = best.min(self.squares[at + j * nx] + step);
+                    }
+                }
+            };
             if k <= z {
-                best = best.min(squares[at - k * slice] + step);
+                slice(at - k * nx * ny);
             }
-            if z + k < nz {
-                best = best.min(squares[at + k * slice] + step);
+            if k > 0 && z + k < nz {
+                slice(at + k * nx * ny);
             }
         }
-        best.sqrt()
-    };
-    queries.into_iter().map(nearest).collect()
+        self.left = self.left.saturating_sub(looked);
+        best
+    }
 }
 
 /// Square in mm² of so many voxels.
@@ -73,15 +130,13 @@ fn square_mm(voxels: usize, spacing_mm: f64) -> f32 {
     (voxels as f64 * spacing_mm).powi(2) as f32
 }
 
-/// Squares of the distances to the nearest feature of the same slice, in mm².
-fn slice_squares(features: &[u8], shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -> Vec<f32> {
+/// From squares of the distances to the nearest feature of the row to those of the slice, in mm².
+fn slice_pass(squares: &mut [f32], shape_xyz: [usize; 3], spacing_mm: [f64; 3]) {
     let [nx, ny, _] = shape_xyz;
-    let mut squares = row_squares(features, nx, spacing_mm[0]);
     let mut envelope = Envelope::new(ny, spacing_mm[1]);
     for slice in squares.chunks_exact_mut((nx * ny).max(1)) {
         envelope.pass(slice, nx, nx, ny);
     }
-    squares
 }
 
 /// Squares of the distances to the nearest feature of the same row, in mm².
