@@ -4,6 +4,7 @@ mod contract;
 mod diagnostics;
 mod edge;
 mod floors;
+mod flow;
 mod pipelines;
 mod resume;
 mod rules;

@@ -227,6 +227,19 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
         );
     }
     let views = &pipeline.views;
+    let viewed = || views.shared.iter().chain(&views.weak).chain(&views.strong);
+    for step in viewed().filter(|s| s.stage.relabels()) {
+        errors.push(
+            SpecError::new(
+                step.at,
+                format!(
+                    "`{}` gives classes other numbers in a view, where scoring does not see it",
+                    step.stage.name()
+                ),
+            )
+            .with_help("move it to `stages`; the truth is changed alike there"),
+        );
+    }
     if !has_train
         && let Some(step) = views
             .shared
@@ -252,6 +265,9 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
     }
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, train, *at, edges, errors);
+    }
+    if let Some(Err(problem)) = pipeline.score.as_ref().map(|s| s.check()) {
+        errors.push(SpecError::new(None, format!("`score`: {problem}")));
     }
     if let Some(section) = &pipeline.pseudo_label {
         if !(0.0..1.0).contains(&section.ema) {

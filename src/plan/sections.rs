@@ -1,5 +1,6 @@
 //! The sections of a pipeline file as plain data; their doc comments are the user's reference.
 
+use crate::metric::{Metric, Wanted};
 use crate::nn::network::NetworkSpec;
 use crate::train::objective::{ObjectiveSpec, threshold::ThresholdSpec};
 use crate::volume::Split;
@@ -176,13 +177,53 @@ pub struct PredictSection {
     pub window: Option<WindowSection>,
 }
 
-/// Which subjects are scored against their truth at the end.
+/// Which subjects are scored against their truth at the end, and how.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreSection {
     /// Parts of the cohort.
     #[serde(default = "default_splits")]
     pub splits: Vec<Split>,
+    /// Figures of each class; Dice and volumes are always there. Surface distances take the head's label map and the truth on the truth's grid, voxel sizes along its axes.
+    #[serde(default = "default_metrics")]
+    pub metrics: Vec<Metric>,
+    /// Tolerances of `nsd` in mm, at least 0.
+    #[serde(default = "default_tolerances")]
+    pub nsd_tolerance_mm: Vec<f64>,
+}
+
+fn default_metrics() -> Vec<Metric> {
+    vec![Metric::Dice, Metric::VolumeMl, Metric::VolumeDifference]
+}
+
+fn default_tolerances() -> Vec<f64> {
+    vec![1.0, 2.0]
+}
+
+impl ScoreSection {
+    /// What is computed.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            metrics: self.metrics.clone(),
+            nsd_tolerance_mm: self.nsd_tolerance_mm.clone(),
+        }
+    }
+
+    /// Refuses tolerances that are none.
+    ///
+    /// **Errors** say what was found and what is allowed.
+    pub fn check(&self) -> Result<(), String> {
+        if self.metrics.contains(&Metric::Nsd) && self.nsd_tolerance_mm.is_empty() {
+            return Err("`nsd_tolerance_mm` is empty, and `nsd` is wanted; write `[1, 2]`".into());
+        }
+        let tolerances = self.nsd_tolerance_mm.iter();
+        match tolerances.copied().find(|t| !(0.0..=1e6).contains(t)) {
+            Some(wrong) => Err(format!(
+                "`nsd_tolerance_mm` names {wrong}; expected distances in mm from 0 to 1e6"
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 fn default_splits() -> Vec<Split> {
@@ -193,6 +234,8 @@ impl Default for ScoreSection {
     fn default() -> Self {
         Self {
             splits: default_splits(),
+            metrics: default_metrics(),
+            nsd_tolerance_mm: default_tolerances(),
         }
     }
 }

@@ -16,6 +16,7 @@ fn score(subject: &str, class: &str, dice: Option<f64>) -> ScoreRow {
         predicted_ml: 9.0,
         truth_voxels: 1000,
         predicted_voxels: 900,
+        ..ScoreRow::default()
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Group {
     modalities: Vec<String>,
     classes: Vec<ClassLine>,
     overall: Vec<Cell>,
+    /// Names of further figures.
+    figures: Vec<String>,
     columns: Vec<String>,
     subjects: Vec<SubjectLine>,
     subjects_total: usize,
@@ -31,6 +33,8 @@ struct ClassLine {
     cells: Vec<Cell>,
     truth_ml: String,
     predicted_ml: String,
+    /// Further figures, in the order of the group's `figures`.
+    figures: Vec<String>,
 }
 
 /// Mean ± standard deviation, how many subjects, and whether it is weak.
@@ -147,8 +151,31 @@ pub(super) fn cell(values: impl Iterator<Item = Option<f64>>) -> Cell {
     }
 }
 
+/// Further figures of a group's rows: name, and value of a row; those that no row has are left out.
+fn figures(rows: &[&ScoreRow]) -> Vec<Figure> {
+    let tolerances = rows.iter().map(|s| &s.nsd_tolerance_mm);
+    let tolerances = tolerances.max_by_key(|t| t.len()).cloned();
+    let mut all: Vec<Figure> = vec![
+        ("HD95, mm".to_owned(), Box::new(|s| s.hd95_mm)),
+        ("HD95 (MONAI), mm".to_owned(), Box::new(|s| s.hd95_monai_mm)),
+        ("HD95 (MedPy), mm".to_owned(), Box::new(|s| s.hd95_medpy_mm)),
+        ("ASSD, mm".to_owned(), Box::new(|s| s.assd_mm)),
+    ];
+    for (i, tolerance) in tolerances.unwrap_or_default().into_iter().enumerate() {
+        let value = move |s: &ScoreRow| s.nsd.get(i).copied().map(f64::from);
+        all.push((format!("NSD at {tolerance} mm"), Box::new(value)));
+    }
+    all.push(("lesion F1".to_owned(), Box::new(|s| s.lesion_f1)));
+    all.retain(|(_, value)| rows.iter().any(|s| value(s).is_some()));
+    all
+}
+
+/// Name of a figure, and its value in a row.
+type Figure = (String, Box<dyn Fn(&ScoreRow) -> Option<f64>>);
+
 fn group(title: String, rows: &[&ScoreRow]) -> Group {
     let (classes, modalities) = (classes(rows), modalities(rows));
+    let figures = figures(rows);
     let of = |modality: &str, class: Option<&str>| -> Vec<&ScoreRow> {
         rows.iter()
             .filter(|s| s.modality == modality && class.is_none_or(|c| s.class == c))
@@ -188,6 +215,13 @@ fn group(title: String, rows: &[&ScoreRow]) -> Group {
             cells,
             truth_ml: ml(mean(own().map(|s| Some(s.truth_ml)))),
             predicted_ml: ml(mean(own().map(|s| Some(s.predicted_ml)))),
+            figures: figures
+                .iter()
+                .map(|(_, value)| {
+                    let mean = mean(own().map(|s| value(s)));
+                    mean.map_or_else(|| "–".to_owned(), |v| format!("{v:.2}"))
+                })
+                .collect(),
         }
     });
     let lines = lines.collect();
@@ -199,6 +233,7 @@ fn group(title: String, rows: &[&ScoreRow]) -> Group {
         modalities: modalities.iter().map(|m| (*m).to_owned()).collect(),
         classes: lines,
         overall,
+        figures: figures.iter().map(|(name, _)| name.clone()).collect(),
         columns: classes.iter().map(|c| (*c).to_owned()).collect(),
         subjects,
         subjects_total,

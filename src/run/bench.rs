@@ -119,7 +119,7 @@ pub fn bench(
 fn prepare_all(preparer: &Preparer, subjects: &[usize]) -> Result<Cost, Error> {
     measured(|cost| {
         for &index in subjects {
-            if let Ok(row) = preparer.prepared(index, 0) {
+            if let Ok(Some(row)) = preparer.prepared(index, 0) {
                 cost.items += 1;
                 cost.bytes += row.bytes() as u64;
             }

@@ -5,6 +5,7 @@ use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
 use super::folder::RunFolder;
 use super::prepare::Preparer;
 use crate::error::Error;
+use crate::metric::Wanted;
 use crate::plan::Plan;
 use crate::plan::sections::{FileFormats, TrainSection};
 use crate::sink::{PseudoLabelRow, ScoreRow, write_table};
@@ -99,6 +100,7 @@ impl RunContext {
         &self,
         model: &Model,
         window: Window,
+        wanted: &Wanted,
         subjects: &[usize],
         what: &'static str,
         mut each: impl FnMut(&SubjectRecord, &[HeadResult]) -> Result<(), Error>,
@@ -107,7 +109,7 @@ impl RunContext {
         let node = self.counters.node(what);
         for &index in subjects {
             self.check()?;
-            match node.busy(|| subject(model, &self.preparer, index, window)) {
+            match node.busy(|| subject(model, &self.preparer, index, window, wanted)) {
                 Ok(results) => {
                     node.passed(results.len(), results.iter().map(|r| r.label.bytes()).sum());
                     each(self.preparer.subject(index), &results)?;
@@ -133,36 +135,44 @@ impl RunContext {
         epoch: u64,
         checkpoint: &str,
     ) -> Result<Vec<ScoreRow>, Error> {
-        let splits = self.plan.pipeline.score.clone().unwrap_or_default().splits;
+        let section = self.plan.pipeline.score.clone().unwrap_or_default();
+        let (splits, wanted) = (&section.splits, section.wanted());
         let subjects = self.subjects(|s| splits.contains(&s.split));
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
-        self.evaluate(model, window, &subjects, "score", |record, results| {
-            let rows: Vec<_> = results
-                .iter()
-                .map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint))
-                .collect();
-            for result in results {
-                scores.extend(result.score_rows(
-                    &model.spec.classes,
-                    &record.id,
-                    record.split.name(),
-                    checkpoint,
-                ));
-            }
-            let Some(formats) = &formats else {
-                return Ok(());
-            };
-            let place = self.join_volume("predictions", checkpoint, &record.id);
-            if formats.parquet && !rows.is_empty() {
-                write_table(&place.with_added_extension("parquet"), &rows)?;
-            }
-            self.keep_nifti(
-                formats,
-                &place,
-                record,
-                results.iter().map(|r| (r.head.as_str(), &r.label)),
-            )
-        })?;
+        self.evaluate(
+            model,
+            window,
+            &wanted,
+            &subjects,
+            "score",
+            |record, results| {
+                let rows: Vec<_> = results
+                    .iter()
+                    .map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint))
+                    .collect();
+                for result in results {
+                    scores.extend(result.score_rows(
+                        &model.spec.classes,
+                        &record.id,
+                        record.split.name(),
+                        checkpoint,
+                    ));
+                }
+                let Some(formats) = &formats else {
+                    return Ok(());
+                };
+                let place = self.join_volume("predictions", checkpoint, &record.id);
+                if formats.parquet && !rows.is_empty() {
+                    write_table(&place.with_added_extension("parquet"), &rows)?;
+                }
+                self.keep_nifti(
+                    formats,
+                    &place,
+                    record,
+                    results.iter().map(|r| (r.head.as_str(), &r.label)),
+                )
+            },
+        )?;
         Ok(scores)
     }
 
@@ -183,6 +193,7 @@ impl RunContext {
         self.evaluate(
             teacher,
             window,
+            &Wanted::default(),
             subjects,
             "pseudo_label",
             |record, results| {

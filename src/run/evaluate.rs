@@ -2,7 +2,8 @@
 
 use super::chain::Failure;
 use super::prepare::Preparer;
-use crate::metric::{ClassScore, confusion};
+use crate::metric::volume::relative_difference;
+use crate::metric::{ClassFigures, ClassScore, Wanted, confusion, figures};
 use crate::nn::dice_ce::IGNORE;
 use crate::sink::{MetricRow, PredictionRow, ScoreRow};
 use crate::train::batch::classes_of;
@@ -20,6 +21,10 @@ pub struct HeadResult {
     pub confidence: Vec<f32>,
     /// Agreement with the truth, class by class; empty without truth.
     pub scores: Vec<ClassScore>,
+    /// Further figures, class by class; empty without truth.
+    pub figures: Vec<ClassFigures>,
+    /// Tolerances of the normalised surface Dice, mm.
+    nsd_tolerance_mm: Vec<f32>,
 }
 
 /// Predicts one subject.
@@ -30,16 +35,20 @@ pub fn subject(
     preparer: &Preparer,
     index: usize,
     window: Window,
+    wanted: &Wanted,
 ) -> Result<Vec<HeadResult>, Failure> {
     let record = preparer.subject(index);
     let failure =
         |stage: &'static str| move |e: &dyn std::error::Error| Failure::new(&record.id, stage, e);
-    let row = preparer.prepared(index, 0)?;
+    let Some(row) = preparer.prepared(index, 0)? else {
+        return Ok(Vec::new());
+    };
     let heads = predict(model, &row, window).map_err(|e| failure("predict")(&e))?;
     let truth = preparer
         .cohort()
         .load_labels(record)
         .map_err(|e| failure("score")(&e))?;
+    let truth = preparer.relabelled(index, truth)?;
     let input = input_grid(preparer, index)?;
     let mut results = Vec::new();
     for (head, probabilities) in model.head_names().into_iter().zip(heads) {
@@ -53,10 +62,10 @@ pub fn subject(
         let truth = own.and_then(|c| c.volume.as_ref());
         let grid = truth.map_or(input, |t| *t.grid());
         let (classes, confidence) = probabilities.on_grid(&grid);
-        let scores = match truth {
-            Some(truth) => score(model, &classes, truth, &record.id)
+        let (scores, figures) = match truth {
+            Some(truth) => score(model, &classes, truth, &record.id, wanted)
                 .map_err(|e| failure("score")(e.as_ref()))?,
-            None => Vec::new(),
+            None => (Vec::new(), Vec::new()),
         };
         let label = Volume::from_vec(classes, grid).map_err(|e| failure("predict")(&e))?;
         results.push(HeadResult {
@@ -64,6 +73,8 @@ pub fn subject(
             label,
             confidence,
             scores,
+            figures,
+            nsd_tolerance_mm: wanted.nsd_tolerance_mm.iter().map(|t| *t as f32).collect(),
         });
     }
     Ok(results)
@@ -86,22 +97,35 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
     })
 }
 
+type Scored = (Vec<ClassScore>, Vec<ClassFigures>);
+
 fn score(
     model: &Model,
     predicted: &[u8],
     truth: &Volume,
     subject: &str,
-) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
-    let truth_classes = classes_of(truth, model.classes(), subject)?;
+    wanted: &Wanted,
+) -> Result<Scored, Box<dyn std::error::Error>> {
+    let classes = model.classes();
+    let grid = truth.grid();
+    let mut truth = classes_of(truth, classes, subject)?;
     // Voxels nobody annotated say nothing about the prediction.
-    let annotated = predicted
-        .iter()
-        .copied()
-        .zip(truth_classes)
-        .filter(|(_, t)| *t != IGNORE);
-    let (predicted, truth_classes): (Vec<u8>, Vec<u8>) = annotated.unzip();
-    let counts = confusion(&predicted, &truth_classes, model.classes())?;
-    Ok(counts.scores(truth.grid().voxel_volume_mm3()))
+    let annotated = predicted.iter().copied().zip(truth.iter().copied());
+    let annotated = annotated.filter(|(_, t)| *t != IGNORE);
+    let (kept, kept_truth): (Vec<u8>, Vec<u8>) = annotated.unzip();
+    let counts = confusion(&kept, &kept_truth, classes)?;
+    let mut predicted = std::borrow::Cow::Borrowed(predicted);
+    if kept.len() < truth.len() {
+        // A shape needs its neighbours: there both maps hold background.
+        for (t, p) in truth.iter_mut().zip(predicted.to_mut()) {
+            if *t == IGNORE {
+                (*t, *p) = (0, 0);
+            }
+        }
+    }
+    let place = (grid.shape_xyz(), grid.spacing_mm());
+    let figures = figures(&predicted, &truth, place, classes, wanted)?;
+    Ok((counts.scores(grid.voxel_volume_mm3()), figures))
 }
 
 impl HeadResult {
@@ -113,9 +137,9 @@ impl HeadResult {
         split: &str,
         checkpoint: &str,
     ) -> Vec<ScoreRow> {
-        let foreground = self.scores.iter().filter(|s| s.class_id > 0);
+        let foreground = self.scores.iter().zip(&self.figures).skip(1);
         foreground
-            .map(|s| ScoreRow {
+            .map(|(s, f)| ScoreRow {
                 subject_id: subject.to_owned(),
                 split: split.to_owned(),
                 checkpoint: checkpoint.to_owned(),
@@ -127,6 +151,20 @@ impl HeadResult {
                 predicted_ml: s.predicted_ml,
                 truth_voxels: s.truth_voxels as i64,
                 predicted_voxels: s.predicted_voxels as i64,
+                volume_difference: relative_difference(s.predicted_ml, s.truth_ml),
+                hd95_mm: f.hd95_mm,
+                hd95_monai_mm: f.hd95_monai_mm,
+                hd95_medpy_mm: f.hd95_medpy_mm,
+                assd_mm: f.assd_mm,
+                nsd: f.nsd.iter().map(|v| *v as f32).collect(),
+                nsd_tolerance_mm: match f.nsd.is_empty() {
+                    true => Vec::new(),
+                    false => self.nsd_tolerance_mm.clone(),
+                },
+                lesion_f1: f.lesions.and_then(|l| l.f1()),
+                truth_lesions: f.lesions.map(|l| l.truth as i64),
+                found_lesions: f.lesions.map(|l| l.found as i64),
+                invented_lesions: f.lesions.map(|l| l.invented as i64),
             })
             .collect()
     }

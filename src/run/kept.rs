@@ -3,7 +3,9 @@
 use crate::cache::{CacheError, Store, content_digest};
 use crate::plan::Plan;
 use crate::source::{Cohort, Location, SubjectRecord};
+use crate::stage::Stage as _;
 use crate::stage::cache::Cache;
+use crate::stage::flow::filter::Filter;
 use crate::volume::{Row, nifti};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +29,8 @@ struct State {
 pub struct Kept {
     cohort: Arc<dyn Cohort>,
     store: Option<Store>,
+    /// Whether a step before the cut asks for more than voxels.
+    asks: bool,
     /// Most bytes of rows held in memory.
     limit: u64,
     state: Mutex<State>,
@@ -44,9 +48,12 @@ impl Kept {
             Some(cut) => open_store(plan, cut)?,
             None => None,
         };
+        let before = plan.optimized.cut.unwrap_or(0);
+        let mut before = plan.pipeline.stages[..before].iter();
         let kept = Self {
             cohort,
             store,
+            asks: before.any(|s| s.stage.name() == Filter::NAME),
             limit: if plan.optimized.cut.is_some() {
                 limit
             } else {
@@ -165,6 +172,11 @@ impl Kept {
         }
         // Rows carry their subject's name.
         hasher.update(record.id.as_bytes());
+        // A condition may ask what the source says of a subject: its answer is kept with the row.
+        if self.asks {
+            hasher.update(record.cohort.as_bytes());
+            hasher.update(record.split.name().as_bytes());
+        }
         Ok(hasher.finalize().to_hex().to_string())
     }
 }

@@ -7,8 +7,8 @@ use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, SubjectRecord};
 use crate::stage::SubjectFacts;
-use crate::volume::Row;
-use std::collections::BTreeMap;
+use crate::volume::{Channel, Row};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Loads subjects and runs `stages` on them; remembers failures so that each is told once.
@@ -24,6 +24,8 @@ pub struct Preparer {
     counters: Counters,
     failed: Mutex<BTreeMap<String, Failure>>,
     shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
+    /// Subjects of which `stages` left no row.
+    left_out: Mutex<BTreeSet<usize>>,
 }
 
 impl Preparer {
@@ -46,6 +48,7 @@ impl Preparer {
             subject_limit: memory,
             failed: Mutex::default(),
             shapes: Mutex::default(),
+            left_out: Mutex::default(),
         })
     }
 
@@ -106,6 +109,9 @@ impl Preparer {
         let rows = self
             .load(index, epoch)
             .and_then(|row| self.stages.run_steps(row, 0..steps));
+        if rows.as_ref().is_ok_and(Vec::is_empty) {
+            self.lock_left_out().insert(index);
+        }
         rows.inspect_err(|failure| {
             tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
             self.lock_failed().insert(record.id.clone(), failure.clone());
@@ -138,16 +144,23 @@ impl Preparer {
         Ok(row)
     }
 
-    /// The one prepared row of a subject, kept from an earlier epoch or run where it is.
+    /// The one prepared row of a subject, kept from an earlier epoch or run where it is; `None`
+    /// where a step left it out.
     ///
-    /// **Errors** as [`Preparer::rows`]; a chain that makes no or several rows is one.
-    pub fn prepared(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
+    /// **Errors** as [`Preparer::rows`]; a chain that makes several rows is one.
+    pub fn prepared(&self, index: usize, epoch: u64) -> Result<Option<Row>, Failure> {
+        if self.is_left_out(index) {
+            return Ok(None);
+        }
         let mut row = match self.kept.get(index) {
             Some(row) => row,
             None => {
                 let rows = self.first_rows(index, epoch, self.cut)?;
+                let Some(row) = self.one(index, rows)? else {
+                    return Ok(None);
+                };
                 // Found before voxels are warped or cut, once for all epochs.
-                self.kept.put(index, self.one(index, rows)?.with_sites())
+                self.kept.put(index, row.with_sites())
             }
         };
         row.epoch = epoch;
@@ -155,21 +168,48 @@ impl Preparer {
             .stages
             .run_steps(row, self.cut..self.stages.steps().len())?;
         let row = self.one(index, rest)?;
-        if let Some((_, volume)) = row.first_image() {
+        if let Some((_, volume)) = row.as_ref().and_then(Row::first_image) {
             let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
             shapes.insert(index, volume.grid().shape_xyz());
         }
         Ok(row)
     }
 
-    /// The one row that training and prediction need.
-    fn one(&self, index: usize, mut rows: Vec<Row>) -> Result<Row, Failure> {
+    /// A subject's label maps as stored, behind the steps of `stages` that give classes other
+    /// numbers.
+    ///
+    /// **Errors** the subject's failure, with the step's path.
+    pub fn relabelled(&self, index: usize, labels: Vec<Channel>) -> Result<Vec<Channel>, Failure> {
+        let record = self.subject(index);
+        let steps = self.stages.steps().iter();
+        let row = Row {
+            subject: record.id.clone(),
+            cohort: record.cohort.clone(),
+            split: record.split,
+            labels,
+            ..Row::default()
+        };
+        let mut rows = vec![row];
+        for step in steps.filter(|s| s.stage.relabels()) {
+            let Some(row) = rows.pop() else { break };
+            // Such a step draws nothing, so its seed does not matter.
+            let made = step.stage.run(&step.path, 0, row);
+            rows = made.map_err(|e| Failure::new(&record.id, &step.path, &e))?;
+        }
+        Ok(rows.pop().map_or_else(Vec::new, |row| row.labels))
+    }
+
+    /// The one row that training and prediction need, or none.
+    fn one(&self, index: usize, mut rows: Vec<Row>) -> Result<Option<Row>, Failure> {
+        if rows.is_empty() {
+            self.lock_left_out().insert(index);
+        }
         match (rows.pop(), rows.is_empty()) {
-            (Some(row), true) => Ok(row),
+            (row, true) => Ok(row),
             _ => Err(Failure {
                 subject: self.subject(index).id.clone(),
                 stage: "stages".to_owned(),
-                cause: "`stages` made several rows or none of it; training and prediction need one"
+                cause: "`stages` made several rows of it; training and prediction need one"
                     .to_owned(),
             }),
         }
@@ -182,6 +222,15 @@ impl Preparer {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&index)
             .copied()
+    }
+
+    /// Whether a step of `stages` left a subject out.
+    pub fn is_left_out(&self, index: usize) -> bool {
+        self.lock_left_out().contains(&index)
+    }
+
+    fn lock_left_out(&self) -> std::sync::MutexGuard<'_, BTreeSet<usize>> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a failure that arose behind `stages`.

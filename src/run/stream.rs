@@ -57,7 +57,9 @@ impl Viewer {
     ///
     /// **Errors** the subject's failure.
     pub fn samples(&self, subject: usize, epoch: u64, turn: u32) -> Result<Vec<Sample>, Failure> {
-        let mut row = self.preparer.prepared(subject, epoch)?;
+        let Some(mut row) = self.preparer.prepared(subject, epoch)? else {
+            return Ok(Vec::new());
+        };
         row.sample = turn;
         let view = |chain: &Chain, row: Row, name: &str| -> Result<Vec<Row>, Failure> {
             let mut rows = chain.run_steps(row, self.common..chain.steps().len())?;

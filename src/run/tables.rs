@@ -107,7 +107,12 @@ impl RunContext {
                 .iter()
                 .map(|h| (h.grid.voxel_count() * h.dtype.bytes()) as i64)
                 .sum(),
-            status: if failed { "failed" } else { "ok" }.to_owned(),
+            status: match (failed, self.preparer.is_left_out(index)) {
+                (true, _) => "failed",
+                (false, true) => "left_out",
+                (false, false) => "ok",
+            }
+            .to_owned(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::context::{RunContext, is_labelled, is_unlabelled, training_window};
 use super::evaluate::summary;
 use super::stream::{Position, Sample, SampleStream, Viewer};
 use crate::error::Error;
+use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, ScoreRow, read_table, write_table};
 use crate::train::checkpoint::{self, Best, ModelFile, State};
@@ -219,6 +220,7 @@ impl<'a> Training<'a> {
         self.cx.evaluate(
             model,
             self.window,
+            &Wanted::default(),
             &self.validation,
             "validate",
             |record, results| {

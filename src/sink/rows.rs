@@ -108,7 +108,7 @@ tables! {
         seconds: Option<f64> => "s",
         /// Bytes of all voxels as read.
         bytes: i64 => "bytes",
-        /// ok, or failed: then the table of failures holds the cause.
+        /// ok; failed: then the table of failures holds the cause; left_out: a step dropped it.
         status: String => "",
     }
 
@@ -137,8 +137,8 @@ tables! {
     }
 
     /// One row a subject, prediction head and class: agreement of prediction and truth.
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    ScoreRow => SCORES "scores" version 1 {
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+    ScoreRow => SCORES "scores" version 2 {
         /// The subject's id.
         subject_id: String => "",
         /// Part of the cohort: train, validation or test.
@@ -162,6 +162,33 @@ tables! {
         truth_voxels: i64 => "voxels",
         /// Voxels of the class in the prediction.
         predicted_voxels: i64 => "voxels",
+        /// Relative difference of the volumes, (predicted - truth) / truth; null where the truth is empty.
+        volume_difference: Option<f64> => "1",
+        /// 95th percentile of the distances between the surfaces, weighted by area, the larger of both
+        /// directions (surface-distance); null where not wanted, or where the class is in one or
+        /// neither of prediction and truth.
+        hd95_mm: Option<f64> => "mm",
+        /// The same over border voxels, unweighted (MONAI); nulls likewise.
+        hd95_monai_mm: Option<f64> => "mm",
+        /// Over border voxels of both directions together (MedPy); nulls likewise.
+        hd95_medpy_mm: Option<f64> => "mm",
+        /// Mean distance of both surfaces to each other, weighted by area; nulls likewise.
+        assd_mm: Option<f64> => "mm",
+        /// Normalised surface Dice, one value a tolerance: share of both surfaces that lies within it of
+        /// the other; 0 where the class is in one of prediction and truth only, empty where not
+        /// wanted or where it is in neither.
+        nsd: Vec<f32> => "1",
+        /// Tolerances of the normalised surface Dice.
+        nsd_tolerance_mm: Vec<f32> => "mm",
+        /// Lesion-wise F1: connected components of the truth found, of the prediction invented; null
+        /// where not wanted or where there are none.
+        lesion_f1: Option<f64> => "1",
+        /// Connected components of the class in the truth; null where not counted.
+        truth_lesions: Option<i64> => "lesions",
+        /// Components of the truth that the prediction touches; null where not counted.
+        found_lesions: Option<i64> => "lesions",
+        /// Components of the prediction that touch none of the truth; null where not counted.
+        invented_lesions: Option<i64> => "lesions",
     }
 
     /// One row a node of the running graph: what flowed out of it and whom it waited for.

@@ -67,6 +67,8 @@ pub enum Effect {
     Finds,
     /// Changes each voxel's value by itself, without looking at others.
     Changes,
+    /// Decides about rows as a whole: none of their voxels is moved or changed.
+    Rows,
     /// Anything else: needs the voxels that arrive, and leaves voxels.
     Makes,
 }
@@ -84,6 +86,11 @@ pub trait Stage: Parameters {
     /// What the step does with voxels.
     fn effect(&self) -> Effect {
         Effect::Makes
+    }
+    /// Whether class numbers mean something else behind the step. The truth that predictions are
+    /// scored against takes such steps of `stages`, too, on its own grid and without images.
+    fn relabels(&self) -> bool {
+        false
     }
     /// Runs on one row.
     ///
@@ -155,8 +162,12 @@ pub trait AnyStage: Send + Sync {
     fn to_json(&self) -> serde_json::Value;
     /// Whether anything is drawn: rows before the first random step can be cached.
     fn is_random(&self) -> bool;
-    /// What the step does with voxels; `None` for a step that never sees one.
+    /// What the step does with voxels; `None` for a step that moves and changes none.
     fn effect(&self) -> Option<Effect>;
+    /// See [`Stage::relabels`].
+    fn relabels(&self) -> bool {
+        false
+    }
     /// See [`Stage::check`].
     ///
     /// **Errors** what was found, what was expected, what to do.
@@ -205,7 +216,10 @@ impl<S: Stage> AnyStage for MapStage<S> {
         false
     }
     fn effect(&self) -> Option<Effect> {
-        Some(self.0.effect())
+        Some(self.0.effect()).filter(|e| *e != Effect::Rows)
+    }
+    fn relabels(&self) -> bool {
+        self.0.relabels()
     }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.0.check(input)
@@ -235,7 +249,7 @@ impl<A: Augment> AnyStage for AugmentStage<A> {
         true
     }
     fn effect(&self) -> Option<Effect> {
-        Some(self.0.effect())
+        Some(self.0.effect()).filter(|e| *e != Effect::Rows)
     }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.0.check(input)

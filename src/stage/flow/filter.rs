@@ -2,7 +2,7 @@
 
 use crate::kernel::region::class_counts;
 use crate::query::Predicate;
-use crate::stage::{EdgeSchema, Stage, StageError};
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::{Role, Row, Volume};
 use crate::with_voxel_type;
 use arrow::array::{
@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Lets rows pass that satisfy a condition in SQL; others are dropped, which is no failure.
 ///
-/// Columns: `subject_id`, `cohort`, `split`, `view`, `epoch`, `sample`, `labelled`, `modalities` (how many are
+/// Columns: `subject_id`, `cohort`, `split`, `view`, `sample`, `labelled`, `modalities` (how many are
 /// present) and `has_<modality>`; of the first modality present `shape_x`, `shape_y`, `shape_z`
 /// (voxels), `spacing_x_mm`, `spacing_y_mm`, `spacing_z_mm` and `orientation` (`RAS`); of the first
 /// label map present `class_<number>_voxels`. What a row lacks is null. Names are taken as
@@ -49,14 +49,7 @@ impl Filter {
 
 /// Columns of a row with these modalities; class counts are columns where the condition names them.
 fn schema<'a>(modalities: impl Iterator<Item = &'a str>, condition: &str) -> SchemaRef {
-    const NUMBERS: [&str; 6] = [
-        "epoch",
-        "sample",
-        "modalities",
-        "shape_x",
-        "shape_y",
-        "shape_z",
-    ];
+    const NUMBERS: [&str; 5] = ["sample", "modalities", "shape_x", "shape_y", "shape_z"];
     let field = |name: String, kind| Field::new(name, kind, true);
     let text = ["subject_id", "cohort", "split", "view", "orientation"];
     let mut fields: Vec<Field> = text.map(|n| field(n.to_owned(), DataType::Utf8)).into();
@@ -124,7 +117,6 @@ fn facts(row: &Row, predicate: &Predicate) -> Result<RecordBatch, StageError> {
             "view" => text(Some(&row.view)),
             "orientation" => text(grid.map(|g| g.orientation()).as_deref()),
             "labelled" => truth(row.is_labelled()),
-            "epoch" => number(i64::try_from(row.epoch).ok()),
             "sample" => number(Some(row.sample.into())),
             "modalities" => number(Some(
                 row.images.iter().filter(|c| c.volume.is_some()).count() as i64,
@@ -173,6 +165,10 @@ impl Stage for Filter {
         })
     }
 
+    fn effect(&self) -> Effect {
+        Effect::Rows
+    }
+
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
         let compiled = self
             .compiled
@@ -213,7 +209,7 @@ mod tests {
         let mut row = row();
         for condition in [
             "subject_id = 'one' and cohort = 'test' and split = 'train' and view = ''",
-            "epoch = 0 and sample = 0 and labelled and modalities = 1",
+            "sample = 0 and labelled and modalities = 1",
             "has_ct and not has_mr",
             "shape_x = 6 and shape_y = 1 and shape_z = 1 and orientation = 'RAS'",
             "spacing_x_mm = 1 and spacing_y_mm = 1 and spacing_z_mm = 1",

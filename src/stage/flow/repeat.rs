@@ -1,6 +1,6 @@
 //! Makes several rows of one.
 
-use crate::stage::{EdgeSchema, Stage, StageError};
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,10 @@ impl Stage for Repeat {
             output.rows_per_subject = Some(many);
         }
         Ok(output)
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Rows
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

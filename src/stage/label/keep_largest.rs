@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 ///
 /// **Law** two voxels of a class belong together when a path of neighbours of that class joins
 /// them. Of components of one size, the first in memory order is the largest. Sizes are voxels.
+/// The truth that predictions are scored against stays as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeepLargest {

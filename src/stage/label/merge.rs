@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Makes one class of several: left and right kidney become kidney. Other classes stay.
 ///
 /// All groups are formed at once, from the numbers that arrive. Maps stay u8 or u16 as they
-/// arrive; a u8 map becomes u16 where a new number is above 255.
+/// arrive; a u8 map becomes u16 where a new number is above 255. In `stages` the truth that
+/// predictions are scored against is changed alike.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Merge {
@@ -59,6 +60,10 @@ impl Stage for Merge {
             seen.push(*class);
         }
         self.table().check(input)
+    }
+
+    fn relabels(&self) -> bool {
+        true
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

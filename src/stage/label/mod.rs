@@ -43,6 +43,8 @@ fn map_labels(
     mut row: Row,
     change: impl Fn(Volume) -> Result<Volume, String>,
 ) -> Result<Vec<Row>, StageError> {
+    // Where classes were found before, others are now.
+    row.sites = None;
     for channel in &mut row.labels {
         if let Some(labels) = channel.volume.take() {
             let changed = change(labels).map_err(|problem| {

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 ///
 /// Maps stay u8 or u16 as they arrive; a u8 map becomes u16 where a new number is above 255.
 /// Number 255, voxels that nobody annotated, stays whatever `others` says, unless `map` names it.
+/// In `stages` the truth that predictions are scored against is changed alike.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Remap {
@@ -132,6 +133,10 @@ impl Stage for Remap {
             );
         }
         self.table().check(input)
+    }
+
+    fn relabels(&self) -> bool {
+        true
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

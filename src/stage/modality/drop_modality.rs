@@ -1,7 +1,7 @@
 //! Takes modalities away, so that a network learns to do without.
 
 use crate::draw::{SampleRng, check_probability};
-use crate::stage::{Augment, EdgeSchema, StageError};
+use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,10 @@ impl Augment for DropModality {
             ));
         }
         Ok(input.clone())
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Rows
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<DropDraw> {
