@@ -23,6 +23,7 @@ use crate::stage::intensity::window::Window;
 use crate::stage::intensity::zscore::Zscore;
 use crate::stage::label::{keep_largest::KeepLargest, merge::Merge, remap::Remap};
 use crate::stage::modality::drop_modality::DropModality;
+use crate::stage::quality::Quality;
 use crate::stage::shuffle::Shuffle;
 use crate::stage::spatial::{
     affine::Affine, crop::Crop, crop_foreground::CropForeground, elastic::Elastic, flip::Flip,
@@ -36,6 +37,7 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::stage::<Cache>(),
     StageEntry::order::<Balance>(),
     StageEntry::stage::<Filter>(),
+    StageEntry::stage::<Quality>(),
     StageEntry::stage::<Orient>(),
     StageEntry::stage::<RegisterCheck>(),
     StageEntry::stage::<Resample>(),

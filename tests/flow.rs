@@ -4,7 +4,7 @@ use std::path::Path;
 use voxstream::cli::open;
 use voxstream::plan::explain::{Form, explain};
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{ScoreRow, SubjectRow, read_table};
+use voxstream::sink::{QualityRow, ScoreRow, SubjectRow, read_table};
 use voxstream::spec::SourceFile;
 
 fn pipeline(stages: &str, shared: &str, classes: &str) -> SourceFile {
@@ -62,7 +62,8 @@ fn classes_are_merged_for_training_and_truth_alike_and_rows_are_filtered() {
     let folder = tempfile::tempdir().unwrap();
     let plain = pipeline("", "", "[background, a, b, c]");
     let before = ran(&plain, &folder.path().join("plain")).scores;
-    let stages = "  - filter: { where: \"subject_id not like '%0' and has_ct and shape_x = 16\" }
+    let stages = "  - quality: { modalities: [mr], percentiles: [50] }
+  - filter: { where: \"subject_id not like '%0' and has_ct and shape_x = 16\" }
   - merge: { groups: [{ classes: [2, 3], into: 2 }] }
   - remap: { map: { 1: 2, 2: 1 }, others: fail }
   - keep_largest: { min_share: 0.01 }
@@ -83,6 +84,13 @@ fn classes_are_merged_for_training_and_truth_alike_and_rows_are_filtered() {
         (status("0"), status("1")),
         (&"left_out".into(), &"ok".into())
     );
+
+    let figures: Vec<QualityRow> = read_table(&out.join("quality.parquet")).unwrap();
+    // Of those that were prepared, at least the 2 labelled ones left, 1 for validation, 2 for the test.
+    let medians: Vec<_> = figures.iter().filter(|f| f.name == "p50").collect();
+    assert!((5..=8).contains(&medians.len()), "{}", medians.len());
+    assert!(figures.iter().all(|f| f.modality == "mr" && f.step == 2));
+    assert!(figures.iter().any(|f| f.name == "snr" && f.value > 1.0));
 
     let rows: Vec<ScoreRow> = read_table(&out.join("scores.parquet")).unwrap();
     assert_eq!(rows, outcome.scores);

@@ -11,6 +11,7 @@ pub mod moments;
 pub mod mutual_information;
 pub mod noise;
 pub mod percentile;
+pub mod quality;
 pub mod region;
 pub mod reorient;
 pub mod rician;

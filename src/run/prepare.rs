@@ -7,6 +7,7 @@ use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, SubjectRecord};
 use crate::stage::SubjectFacts;
+use crate::volume::row::Measure;
 use crate::volume::{Channel, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,11 @@ pub struct Preparer {
     shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
+    quality: Mutex<Qualities>,
 }
+
+/// Sample and figure of everything measured, by subject.
+pub type Qualities = BTreeMap<usize, Vec<(u32, Measure)>>;
 
 impl Preparer {
     /// A preparer whose kept rows and subjects share `memory` bytes.
@@ -49,6 +54,7 @@ impl Preparer {
             failed: Mutex::default(),
             shapes: Mutex::default(),
             left_out: Mutex::default(),
+            quality: Mutex::default(),
         })
     }
 
@@ -97,7 +103,34 @@ impl Preparer {
     ///
     /// **Errors** are remembered: the same subject fails at once the next time.
     pub fn rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
-        self.first_rows(index, epoch, self.stages.steps().len())
+        let rows = self.first_rows(index, epoch, self.stages.steps().len())?;
+        self.note_rows(index, &rows);
+        Ok(rows)
+    }
+
+    /// Remembers what the run's tables say of prepared rows.
+    fn note_rows(&self, index: usize, rows: &[Row]) {
+        if let Some((_, volume)) = rows.first().and_then(Row::first_image) {
+            let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+            shapes.insert(index, volume.grid().shape_xyz());
+        }
+        let measured = rows.iter().flat_map(|row| {
+            let figures = row.quality.iter();
+            figures.map(|measure| (row.sample, measure.clone()))
+        });
+        let measured: Vec<(u32, Measure)> = measured.collect();
+        if !measured.is_empty() {
+            self.lock_quality().insert(index, measured);
+        }
+    }
+
+    /// What was measured of subjects, by their position: sample and figure.
+    pub fn quality(&self) -> Qualities {
+        self.lock_quality().clone()
+    }
+
+    fn lock_quality(&self) -> std::sync::MutexGuard<'_, Qualities> {
+        self.quality.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rows the first `steps` of `stages` make of a subject; failures are remembered.
@@ -168,10 +201,7 @@ impl Preparer {
             .stages
             .run_steps(row, self.cut..self.stages.steps().len())?;
         let row = self.one(index, rest)?;
-        if let Some((_, volume)) = row.as_ref().and_then(Row::first_image) {
-            let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-            shapes.insert(index, volume.grid().shape_xyz());
-        }
+        self.note_rows(index, row.as_slice());
         Ok(row)
     }
 

@@ -3,7 +3,7 @@
 use super::chain::Failure;
 use super::context::RunContext;
 use crate::error::Error;
-use crate::sink::{EdgeRow, FailureRow, SubjectRow, write_table};
+use crate::sink::{EdgeRow, FailureRow, QualityRow, SubjectRow, write_table};
 use crate::source::SubjectRecord;
 use crate::volume::Role;
 
@@ -21,6 +21,7 @@ impl RunContext {
             .map(|(i, r)| self.subject_row(i, r, &failures, seconds))
             .collect();
         write_table(&self.folder.join("subjects.parquet"), &subjects)?;
+        self.write_quality()?;
         let edges: Vec<EdgeRow> = self
             .counters
             .snapshot()
@@ -47,6 +48,33 @@ impl RunContext {
             .collect();
         write_table(&self.folder.join("failures.parquet"), &rows)?;
         Ok(failures)
+    }
+
+    /// Writes what steps measured of images; no table where none did.
+    ///
+    /// Of subjects that were prepared before a resume the prepared rows alone hold the figures.
+    fn write_quality(&self) -> Result<(), Error> {
+        let path = self.folder.join("quality.parquet");
+        let measured = self.preparer.quality();
+        if measured.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<QualityRow> = measured
+            .into_iter()
+            .flat_map(|(index, figures)| {
+                let subject = &self.preparer.subject(index).id;
+                figures.into_iter().map(|(sample, measure)| QualityRow {
+                    subject_id: subject.clone(),
+                    sample: sample as i32,
+                    step: measure.step as i32,
+                    modality: measure.modality,
+                    name: measure.name,
+                    value: measure.value,
+                })
+            })
+            .collect();
+        write_table(&path, &rows)?;
+        Ok(())
     }
 
     fn first_file(&self, subject: &str) -> Option<String> {

@@ -112,6 +112,25 @@ tables! {
         status: String => "",
     }
 
+    /// One row a figure that a step measured of an image: noise, percentiles and so on. Figures of
+    /// subjects that were prepared before a resume stand in their prepared rows alone.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    QualityRow => QUALITY "quality" version 1 {
+        /// The subject's id.
+        subject_id: String => "",
+        /// Sample of the subject, from 0; above it where a step made several rows of one.
+        sample: i32 => "",
+        /// How many steps of the preparation came before, so that two measurements are told apart.
+        step: i32 => "steps",
+        /// The modality.
+        modality: String => "",
+        /// What was measured: mean, sd, min, max, p<percentile>, nan_share, foreground_share, noise_sd,
+        /// snr or entropy_bits.
+        name: String => "",
+        /// The figure, in the units the image had then.
+        value: f64 => "",
+    }
+
     /// One row a number measured: losses, scores and schedules over the steps of training.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     MetricRow => METRICS "metrics" version 1 {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// Every output table, in the order in which a reader would ask for them.
 pub const TABLES: &[&TableDef] = &[
     &rows::SUBJECTS,
+    &rows::QUALITY,
     &rows::METRICS,
     &rows::SCORES,
     &rows::EDGES,

@@ -16,6 +16,7 @@ pub mod flow;
 pub mod intensity;
 pub mod label;
 pub mod modality;
+pub mod quality;
 pub mod shuffle;
 pub mod spatial;
 

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Version of the row layout, kept in the schema's metadata.
-pub const ROW_SCHEMA_VERSION: &str = "1";
+pub const ROW_SCHEMA_VERSION: &str = "2";
 
 fn vector_of(name: &str, item: DataType, length: i32) -> Field {
     Field::new(
@@ -53,6 +53,7 @@ pub fn row_schema<'a>(
         Field::new("view", DataType::Utf8, false),
         Field::new("draws", DataType::Utf8, false),
         Field::new("history", DataType::Utf8, false),
+        Field::new("quality", DataType::Utf8, false),
     ];
     let volume = |role, name| {
         Field::new(
@@ -113,7 +114,7 @@ impl Row {
         );
         let text = |s: &str| -> ArrayRef { Arc::new(StringArray::from(vec![s])) };
         let json = |value: serde_json::Result<String>| {
-            value.expect("draws and history are plain JSON values")
+            value.expect("draws, history and figures are plain JSON values")
         };
         let mut columns: Vec<ArrayRef> = vec![
             text(&self.subject),
@@ -124,6 +125,7 @@ impl Row {
             text(&self.view),
             text(&json(serde_json::to_string(&self.draws))),
             text(&json(serde_json::to_string(&self.history))),
+            text(&json(serde_json::to_string(&self.quality))),
         ];
         for channel in self.images.iter().chain(&self.labels) {
             columns.push(Arc::new(volume_array(channel.volume.as_ref())));
@@ -154,6 +156,8 @@ impl Row {
             serde_json::from_str(&text("draws")?).map_err(|e| json_error("draws", e))?;
         let history =
             serde_json::from_str(&text("history")?).map_err(|e| json_error("history", e))?;
+        let quality =
+            serde_json::from_str(&text("quality")?).map_err(|e| json_error("quality", e))?;
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for field in batch.schema().fields() {
             let name = field.name();
@@ -180,6 +184,7 @@ impl Row {
             labels,
             draws,
             history,
+            quality,
             ..Self::default()
         })
     }
@@ -256,6 +261,7 @@ fn column<'a, A: Array + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::row::Measure;
 
     #[test]
     fn a_row_survives_arrow_without_a_copy() {
@@ -287,6 +293,12 @@ mod tests {
                 draw: serde_json::json!({"x": true}),
             }],
             history: vec!["stages[0].flip".into()],
+            quality: vec![Measure {
+                step: 1,
+                modality: "ct".into(),
+                name: "snr".into(),
+                value: 0.1 + 0.2,
+            }],
             ..Row::default()
         };
         let batch = row.to_batch();
@@ -296,6 +308,7 @@ mod tests {
             ("s1", Split::Validation, 3, 2)
         );
         assert_eq!(back.draws, row.draws);
+        assert_eq!(back.quality, row.quality);
         let image = back.images[0].volume.as_ref().unwrap();
         assert_eq!(image.buffer().as_ptr(), volume.buffer().as_ptr());
         assert_eq!(image.grid(), volume.grid());

@@ -61,6 +61,19 @@ pub struct DrawRecord {
     pub draw: serde_json::Value,
 }
 
+/// A figure measured of an image on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// How many steps the row had gone through before.
+    pub step: u32,
+    /// The modality.
+    pub modality: String,
+    /// What was measured.
+    pub name: String,
+    /// The figure, finite.
+    pub value: f64,
+}
+
 /// A row between two stages.
 ///
 /// Images and labels keep the order of the source's declaration in every row, present or not.
@@ -86,6 +99,8 @@ pub struct Row {
     pub draws: Vec<DrawRecord>,
     /// Paths of the stages applied so far.
     pub history: Vec<String>,
+    /// What was measured so far.
+    pub quality: Vec<Measure>,
     /// Voxels of the classes of the first label map, once they were looked for.
     pub sites: Option<Arc<Sites>>,
     /// Warps of the whole row made since its sites were found, first one first.
