@@ -4,6 +4,7 @@ use super::TrainError;
 use super::batch::{Batch, collate, groups};
 use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
+use super::objective::cutmix::{CutMixSpec, mix};
 use super::objective::pseudo_label::{consistency, probability_stats, pseudo_target};
 use super::objective::supervised::supervised;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
@@ -210,7 +211,7 @@ impl Trainer {
                         .collect();
                     collate(&picked, heads, classes, self.student.device())
                 };
-            let strong_batch = of(&|i| i, true)?;
+            let mut strong_batch = of(&|i| i, true)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             let mut targets = Vec::new();
             if let (Some(_), Some(teacher), Some(thresholds)) = (
@@ -240,14 +241,14 @@ impl Trainer {
                     targets.push(Some(target.labels));
                 }
             }
+            let pseudo = self.config.objective.pseudo_label.as_ref();
+            let pseudo = pseudo.filter(|_| !targets.is_empty());
+            if let Some(cutmix) = pseudo.and_then(|spec| spec.cutmix.as_ref()) {
+                let picked: Vec<&Row> = group.iter().map(|&i| &strong[i]).collect();
+                cut_mix(cutmix, self.config.seed, &picked, &mut strong_batch, &mut targets)?;
+            }
             let output = self.student.forward(&strong_batch)?;
-            if let Some(spec) = self
-                .config
-                .objective
-                .pseudo_label
-                .as_ref()
-                .filter(|_| !targets.is_empty())
-            {
+            if let Some(spec) = pseudo {
                 terms.pseudo_label =
                     consistency(&output.logits, &targets, &spec.loss(), spec.normalize)?;
             }
@@ -320,4 +321,23 @@ impl Trainer {
         }
         Ok(())
     }
+}
+
+/// Mixes the strong views of a batch and their pseudo-labels, all by the same boxes.
+fn cut_mix(
+    spec: &CutMixSpec,
+    seed: u64,
+    rows: &[&Row],
+    batch: &mut Batch,
+    targets: &mut [Option<Tensor>],
+) -> Result<(), TrainError> {
+    let Some(first) = batch.images.iter().flatten().next() else {
+        return Ok(());
+    };
+    let (_, d, h, w, _) = first.dims5()?;
+    let mask = spec.mask(seed, rows, [d, h, w], first.device())?;
+    for tensor in batch.images.iter_mut().chain(targets).flatten() {
+        *tensor = mix(tensor, &mask)?;
+    }
+    Ok(())
 }

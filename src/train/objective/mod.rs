@@ -5,6 +5,7 @@
 
 pub mod cac;
 pub mod csc;
+pub mod cutmix;
 pub mod pseudo_label;
 pub mod ramp;
 mod spec;

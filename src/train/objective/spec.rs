@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cutmix::CutMixSpec;
 use super::pseudo_label::Normalize;
 use super::ramp::Ramp;
 use crate::nn::dice_ce::DiceCe;
@@ -136,6 +137,8 @@ impl Default for CacSpec {
 pub struct PseudoLabelSpec {
     /// By how many voxels the term is divided.
     pub normalize: Normalize,
+    /// Mixes a box of another patch into each strong view, and of its pseudo-label; left out, nothing is mixed.
+    pub cutmix: Option<CutMixSpec>,
     /// Weight of the soft Dice loss within the term.
     #[schemars(range(min = 0.0))]
     pub dice: f64,
@@ -158,6 +161,7 @@ impl Default for PseudoLabelSpec {
         let rise = Ramp::default();
         Self {
             normalize: Normalize::default(),
+            cutmix: None,
             dice: 1.0,
             cross_entropy: 1.0,
             weight: rise.weight,
@@ -247,6 +251,8 @@ impl ObjectiveSpec {
         }
         if let Some(spec) = &self.pseudo_label {
             check_parts("pseudo_label", spec.dice, spec.cross_entropy)?;
+            let cutmix = spec.cutmix.as_ref().map_or(Ok(()), CutMixSpec::check);
+            cutmix.map_err(|reason| format!("`pseudo_label`: {reason}"))?;
         }
         Ok(())
     }
