@@ -67,6 +67,43 @@ impl Lattice {
     }
 }
 
+/// A box of voxels, half-open along x, y, z; may be empty or lie outside.
+pub type Inside = [[i64; 2]; 3];
+
+impl Lattice {
+    /// The output voxels that read source voxels of a box.
+    pub fn seen(&self, source: &Inside) -> Inside {
+        [0, 1, 2].map(|a| {
+            let axis = self.source_axis[a];
+            let ([low, high], start) = (source[axis], self.start[axis]);
+            if self.reversed[a] {
+                [start - high + 1, start - low + 1]
+            } else {
+                [low - start, high - start]
+            }
+        })
+    }
+}
+
+/// Gives every voxel outside a box one value.
+///
+/// **Shape** `voxels` `[z, y, x]` of `shape_xyz`.
+pub fn fill_outside<T: Copy>(voxels: &mut [T], shape_xyz: [usize; 3], inside: &Inside, fill: T) {
+    let [x, y, z] = [0, 1, 2].map(|a| {
+        let count = shape_xyz[a] as i64;
+        let [low, high] = inside[a].map(|v| v.clamp(0, count) as usize);
+        low..high.max(low)
+    });
+    for (row, values) in voxels.chunks_exact_mut(shape_xyz[0]).enumerate() {
+        if z.contains(&(row / shape_xyz[1])) && y.contains(&(row % shape_xyz[1])) {
+            values[..x.start].fill(fill);
+            values[x.end..].fill(fill);
+        } else {
+            values.fill(fill);
+        }
+    }
+}
+
 /// Copies voxels to their new places; outside the source `fill`.
 ///
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
@@ -194,6 +231,9 @@ mod tests {
                         * DAffine3::from_translation(DVec3::from(offset));
                     let map = Lattice::from_affine(&affine).unwrap();
                     let out = copy_lattice(&source, shape, &map, size, 0);
+                    let seen = map.seen(&shape.map(|n| [0, n as i64]));
+                    let mut kept = vec![1u32; out.len()];
+                    fill_outside(&mut kept, size, &seen, 0);
                     let mut outside = false;
                     for (i, &value) in out.iter().enumerate() {
                         let [x, y] = [size[0], size[1]];
@@ -201,6 +241,7 @@ mod tests {
                         let from = affine.transform_point3(DVec3::from(at)).to_array();
                         let is_in = (0..3).all(|a| (0.0..shape[a] as f64).contains(&from[a]));
                         outside |= !is_in;
+                        assert_eq!(kept[i] == 1, is_in, "{map:?}");
                         let from = from.map(|v| v as i64);
                         let index = (from[2] * 5 + from[1]) * 37 + from[0] + 1;
                         assert_eq!(i64::from(value), if is_in { index } else { 0 }, "{map:?}");

@@ -60,8 +60,10 @@ impl<T: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static> Param
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Says where voxels come from, without looking at one.
+    /// Says which voxel comes from which, without looking at one.
     Moves,
+    /// As [`Effect::Moves`], reading between voxels.
+    Warps,
     /// As [`Effect::Moves`], and most voxels are not needed any more.
     Cuts,
     /// Looks at voxels to find out where the result's come from: a crop to the foreground.

@@ -245,7 +245,13 @@ impl Trainer {
             let pseudo = pseudo.filter(|_| !targets.is_empty());
             if let Some(cutmix) = pseudo.and_then(|spec| spec.cutmix.as_ref()) {
                 let picked: Vec<&Row> = group.iter().map(|&i| &strong[i]).collect();
-                cut_mix(cutmix, self.config.seed, &picked, &mut strong_batch, &mut targets)?;
+                cut_mix(
+                    cutmix,
+                    self.config.seed,
+                    &picked,
+                    &mut strong_batch,
+                    &mut targets,
+                )?;
             }
             let output = self.student.forward(&strong_batch)?;
             if let Some(spec) = pseudo {

@@ -5,16 +5,17 @@
 //! so all keep one law of interpolation: linear for images, the nearest voxel or the heaviest
 //! class for labels, by the column's role.
 
-use super::dtype::{Dtype, Role, Scaling};
+use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::{Grid, GridError};
 use super::voxels::{Stored, Volume};
 use super::warp::Warp;
-use crate::kernel::lattice::{Lattice, copy_lattice};
+use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
 use crate::kernel::reorient::AxisMap;
 use crate::kernel::warp::{Route, Step, gather_label_linear, gather_linear, gather_nearest};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
+use arrow::datatypes::ArrowNativeType;
 use glam::{DAffine3, DVec3};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,11 @@ struct Gather {
     route: Vec<Step>,
     role: Role,
     labels: LabelInterpolation,
+    /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
+    inside: Option<Inside>,
+    /// Whether a step has cut voxels away or added some: no later step reads between the voxels
+    /// on both sides of such an edge.
+    cut: bool,
 }
 
 impl std::fmt::Debug for Pending {
@@ -194,13 +200,15 @@ impl Gather {
             && let Some(map) = self.affine().as_ref().and_then(Lattice::from_affine)
         {
             let fill = match self.role {
-                Role::Image if map.reaches_out(from, shape) => source.lowest_stored(),
+                Role::Image if self.inside.is_some() || map.reaches_out(from, shape) => {
+                    source.lowest_stored()
+                }
                 _ => [0; 8],
             };
             return with_voxel_type!(source.dtype(), T => {
                 let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
                 let fill: T = bytemuck::pod_read_unaligned(&fill[..size_of::<T>()]);
-                Buffer::from_vec(copy_lattice(stored, from, &map, shape, fill))
+                self.bounded(copy_lattice(stored, from, &map, shape, fill), shape, fill)
             });
         }
         let route = Route::new(self.route.clone());
@@ -208,17 +216,35 @@ impl Gather {
             Role::Image => {
                 let values = source.to_f32();
                 let fill = source.lowest_value();
-                Buffer::from_vec(gather_linear(&values, from, &route, shape, fill))
+                self.bounded(
+                    gather_linear(&values, from, &route, shape, fill),
+                    shape,
+                    fill,
+                )
             }
             Role::Label => with_voxel_type!(source.dtype(), T => {
                 let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
                 let fill: T = bytemuck::Zeroable::zeroed();
-                Buffer::from_vec(match self.labels {
+                let voxels = match self.labels {
                     LabelInterpolation::Nearest => gather_nearest(stored, from, &route, shape, fill),
                     LabelInterpolation::Linear => gather_label_linear(stored, from, &route, shape, fill),
-                })
+                };
+                self.bounded(voxels, shape, fill)
             }),
         }
+    }
+
+    /// Voxels that a step in between has cut away are not seen again.
+    fn bounded<T: Voxel + ArrowNativeType>(
+        &self,
+        mut voxels: Vec<T>,
+        shape: [usize; 3],
+        fill: T,
+    ) -> Buffer {
+        if let Some(inside) = &self.inside {
+            fill_outside(&mut voxels, shape, inside, fill);
+        }
+        Buffer::from_vec(voxels)
     }
 }
 
@@ -236,26 +262,50 @@ impl Volume {
         mut steps: Vec<Step>,
         labels: LabelInterpolation,
     ) -> Self {
-        let gather = match self.recipe() {
+        let lattice = match steps.as_slice() {
+            [Step::Affine(affine)] => Lattice::from_affine(affine),
+            _ => None,
+        };
+        let old = self.grid().shape_xyz();
+        let all = |shape: [usize; 3]| shape.map(|n| [0, n as i64]);
+        // What this step alone leaves of the voxels there were.
+        let seen = |before: &Inside| {
+            let inside = lattice.as_ref()?.seen(before);
+            let shape = all(grid.shape_xyz());
+            let whole = (0..3).all(|a| inside[a][0] <= shape[a][0] && shape[a][1] <= inside[a][1]);
+            (!whole).then_some(inside)
+        };
+        let cuts = lattice.is_some_and(|map| map.seen(&all(old)) != all(grid.shape_xyz()));
+        let before = match self.recipe() {
             Some(Pending {
                 recipe: Recipe::Gather(before),
                 changes,
                 ..
-            }) if changes.is_empty() && before.role == role => {
+            }) if changes.is_empty()
+                && before.role == role
+                && (lattice.is_some() || !before.cut) =>
+            {
+                Some(before)
+            }
+            _ => None,
+        };
+        let gather = match before {
+            Some(before) => {
                 steps.extend(before.route.iter().cloned());
-                let either = [before.labels, labels];
+                let smooth = [before.labels, labels].contains(&LabelInterpolation::Linear);
                 Gather {
                     source: before.source.clone(),
                     route: steps,
                     role,
-                    labels: if either.contains(&LabelInterpolation::Linear) {
-                        LabelInterpolation::Linear
-                    } else {
-                        LabelInterpolation::Nearest
+                    labels: match smooth {
+                        true => LabelInterpolation::Linear,
+                        false => LabelInterpolation::Nearest,
                     },
+                    inside: seen(&before.inside.unwrap_or(all(old))),
+                    cut: before.cut || cuts,
                 }
             }
-            _ => Gather {
+            None => Gather {
                 source: match role {
                     Role::Image => self.clone(),
                     Role::Label => self.clone().with_stored_zero(),
@@ -263,6 +313,9 @@ impl Volume {
                 route: steps,
                 role,
                 labels,
+                // Outside the source nothing is found anyway.
+                inside: None,
+                cut: cuts,
             },
         };
         let (dtype, scaling) = gather.stored_as();

@@ -13,5 +13,10 @@ pub(super) const WHAT: &str = "moves voxels with the step before it: one interpo
 
 /// Whether `next` can be made with the moves before it.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
-    next == Effect::Moves && matches!(last, Effect::Moves | Effect::Cuts | Effect::Finds)
+    match next {
+        Effect::Moves => !matches!(last, Effect::Changes | Effect::Makes),
+        // A warp does not see beyond the edge of a crop, where it would read between voxels.
+        Effect::Warps => matches!(last, Effect::Moves | Effect::Warps),
+        Effect::Cuts | Effect::Finds | Effect::Changes | Effect::Makes => false,
+    }
 }

@@ -171,7 +171,7 @@ impl Stage for Resample {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Warps
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

@@ -100,7 +100,10 @@ pub fn mix(values: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let next = values.index_select(&Tensor::new(next, values.device())?, 0)?;
     let mask = match values.rank() - mask.rank() {
         0 => mask.clone(),
-        _ => mask.unsqueeze(mask.rank())?.broadcast_as(values.shape())?.contiguous()?,
+        _ => mask
+            .unsqueeze(mask.rank())?
+            .broadcast_as(values.shape())?
+            .contiguous()?,
     };
     mask.where_cond(&next, values)
 }
@@ -127,23 +130,42 @@ mod tests {
         let mask = spec.mask(3, &[&a, &b], [8, 10, 12], &device).unwrap();
         let shares: Vec<u8> = mask.flatten_all().unwrap().to_vec1().unwrap();
         for (i, subject) in ["a", "b"].iter().enumerate() {
-            let inside = shares[i * 960..][..960].iter().map(|v| usize::from(*v)).sum::<usize>();
+            let inside = shares[i * 960..][..960]
+                .iter()
+                .map(|v| usize::from(*v))
+                .sum::<usize>();
             // Edges of a quarter to three quarters: 2·3·3 to 6·8·9 voxels.
             assert!((18..=432).contains(&inside), "{subject}: {inside}");
-            let alone = spec.mask(3, &[&row(subject)], [8, 10, 12], &device).unwrap();
+            let alone = spec
+                .mask(3, &[&row(subject)], [8, 10, 12], &device)
+                .unwrap();
             let alone: Vec<u8> = alone.flatten_all().unwrap().to_vec1().unwrap();
             assert_eq!(alone, shares[i * 960..][..960], "a row's box is its own");
         }
         let values: Vec<f32> = (0..1920).map(|i| (i / 960) as f32).collect();
         let values = Tensor::from_vec(values, (2, 8, 10, 12, 1), &device).unwrap();
-        let mixed: Vec<f32> = mix(&values, &mask).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let mixed: Vec<f32> = mix(&values, &mask)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap();
         for (i, (value, inside)) in mixed.iter().zip(&shares).enumerate() {
             let own = i / 960;
             let expected = if *inside == 1 { 1 - own } else { own };
             assert_eq!(*value as usize, expected);
         }
-        let labels = values.squeeze(4).unwrap().to_dtype(candle_core::DType::U8).unwrap();
-        let labels: Vec<u8> = mix(&labels, &mask).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let labels = values
+            .squeeze(4)
+            .unwrap()
+            .to_dtype(candle_core::DType::U8)
+            .unwrap();
+        let labels: Vec<u8> = mix(&labels, &mask)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap();
         assert!(labels.iter().zip(&mixed).all(|(l, v)| f32::from(*l) == *v));
     }
 
@@ -162,7 +184,12 @@ mod tests {
 
     #[test]
     fn impossible_boxes_are_refused() {
-        for (p, edge) in [(1.5, [0.2, 0.5]), (0.5, [0.0, 0.5]), (0.5, [0.6, 0.5]), (0.5, [0.5, 1.5])] {
+        for (p, edge) in [
+            (1.5, [0.2, 0.5]),
+            (0.5, [0.0, 0.5]),
+            (0.5, [0.6, 0.5]),
+            (0.5, [0.5, 1.5]),
+        ] {
             assert!(CutMixSpec { p, edge }.check().is_err());
         }
     }
