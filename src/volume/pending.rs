@@ -112,7 +112,7 @@ impl Pending {
                 Recipe::Gather(gather) if self.changes.is_empty() => {
                     let buffer = gather.read(volume.grid().shape_xyz());
                     // What lies outside stays what it was: windows of windows agree.
-                    match gather.source.peek_lowest() {
+                    match gather.lowest() {
                         Some(lowest) => Stored::with_lowest(buffer, lowest),
                         None => Stored::new(buffer),
                     }
@@ -173,6 +173,17 @@ impl Gather {
         self.route
             .iter()
             .try_fold(DAffine3::IDENTITY, |map, step| Some(affine(step)? * map))
+    }
+
+    /// The smallest stored number of the source, as the result stores it, where it was found.
+    fn lowest(&self) -> Option<[u8; 8]> {
+        let found = self.source.peek_lowest()?;
+        if self.role == Role::Label || !self.interpolates() {
+            return Some(found);
+        }
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.source.lowest_value().to_ne_bytes());
+        Some(bytes)
     }
 
     /// Whether the result's voxels lie between voxels of the source for some step.
