@@ -1,6 +1,6 @@
 //! Mean, standard deviation and extremes of voxels, added up in f64 in an order that never changes.
 
-use pulp::Arch;
+use crate::kernel::simd::vectorised;
 
 /// Partial sums side by side: enough for the widest registers, and part of the result's definition.
 const LANES: usize = 16;
@@ -42,7 +42,7 @@ pub fn moments(values: &[f32], keep: impl Fn(f32) -> bool + Copy) -> Moments {
 
 /// Smallest and largest finite voxel; `None` where no voxel is finite.
 pub fn finite_bounds(values: &[f32]) -> Option<[f32; 2]> {
-    let bounds = Arch::new().dispatch(
+    let bounds = vectorised(
         #[inline(always)]
         || {
             let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
@@ -63,7 +63,7 @@ pub fn finite_bounds(values: &[f32]) -> Option<[f32; 2]> {
 }
 
 fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
-    Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             let mut lanes = [0f64; LANES];

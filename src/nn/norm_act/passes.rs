@@ -2,7 +2,7 @@
 
 use super::super::cpu::{CHUNK, fill_pieces};
 use super::EPS;
-use pulp::Arch;
+use crate::kernel::simd::vectorised;
 use rayon::prelude::*;
 
 /// Rows whose sum is taken in f32.
@@ -111,7 +111,7 @@ pub(super) fn statistics(problem: &Problem, x: &[f32]) -> Statistics {
         .map(|index| {
             let voxels = problem.piece(index).1;
             let (count, x) = (voxels.len(), &x[voxels.start * c..voxels.end * c]);
-            Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || moments(x, c, count),
             )
@@ -191,21 +191,25 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let (c, slope) = (problem.channels, problem.slope);
     let affine = problem.affine(scale, shift, statistics);
-    fill_pieces(problem.lengths(), Arch::new, |arch, index, out| {
-        let (sample, voxels) = problem.piece(index);
-        let (affine, x) = (&affine[sample * c..][..c], &x[voxels.start * c..]);
-        arch.dispatch(
-            #[inline(always)]
-            || {
-                for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                    for ((out, x), [factor, summand]) in out.iter_mut().zip(x).zip(affine) {
-                        let u = x * factor + summand;
-                        *out = if u > 0.0 { u } else { u * slope };
+    fill_pieces(
+        problem.lengths(),
+        || (),
+        |(), index, out| {
+            let (sample, voxels) = problem.piece(index);
+            let (affine, x) = (&affine[sample * c..][..c], &x[voxels.start * c..]);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (out, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                        for ((out, x), [factor, summand]) in out.iter_mut().zip(x).zip(affine) {
+                            let u = x * factor + summand;
+                            *out = if u > 0.0 { u } else { u * slope };
+                        }
                     }
-                }
-            },
-        );
-    })
+                },
+            );
+        },
+    )
 }
 
 /// Both backward passes: dx, then dscale, then dshift, in one vector.
@@ -235,7 +239,7 @@ pub(super) fn backward(
                 &x[voxels.start * c..voxels.end * c],
                 &dy[voxels.start * c..voxels.end * c],
             );
-            Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let mut sums = [vec![0.0; c], vec![0.0; c]];
@@ -301,8 +305,8 @@ pub(super) fn backward(
 
     fill_pieces(
         problem.lengths().chain([2 * c]),
-        Arch::new,
-        |arch, index, out| {
+        || (),
+        |(), index, out| {
             if index == problem.pieces() {
                 out.iter_mut()
                     .zip(&tail)
@@ -319,7 +323,7 @@ pub(super) fn backward(
                 &x[voxels.start * c..],
                 &dy[voxels.start * c..],
             );
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for ((out, x), dy) in out
