@@ -92,7 +92,7 @@ impl SampleRng {
     }
 }
 
-/// A parameter that may be drawn: a number is fixed, a pair is uniform between its ends, `choice` picks one, `around_one` draws factors.
+/// A parameter that may be drawn: a number is fixed, a pair is uniform between its ends, `choice` picks one, `around_one` and `one_over` draw factors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Range {
@@ -110,6 +110,11 @@ pub enum Range {
         /// The ends, one at most 1 and one at least 1; uniform above 1 alone where the lower end is 1.
         around_one: [f64; 2],
     },
+    /// A factor whose inverse is uniform.
+    OneOver {
+        /// The ends of the inverse, both above 0.
+        one_over: [f64; 2],
+    },
 }
 
 impl Range {
@@ -119,6 +124,9 @@ impl Range {
             Self::Fixed(value) => *value,
             Self::Uniform([low, high]) => rng.uniform(*low, *high),
             Self::Choice { choice } => choice[rng.below(choice.len())],
+            Self::OneOver {
+                one_over: [low, high],
+            } => 1.0 / rng.uniform(*low, *high),
             Self::AroundOne {
                 around_one: [low, high],
             } => {
@@ -138,6 +146,9 @@ impl Range {
         match self {
             Self::Fixed(value) => [*value; 2],
             Self::Uniform(ends) | Self::AroundOne { around_one: ends } => *ends,
+            Self::OneOver {
+                one_over: [low, high],
+            } => [1.0 / high, 1.0 / low],
             Self::Choice { choice } => [
                 choice.iter().copied().fold(f64::INFINITY, f64::min),
                 choice.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -163,6 +174,13 @@ impl Range {
         if matches!(self, Self::AroundOne { .. }) && !(least <= 1.0 && most >= 1.0) {
             return Err(format!(
                 "`{name}` is `around_one: [{least}, {most}]`, which does not hold 1; write the pair without `around_one`"
+            ));
+        }
+        if let Self::OneOver { one_over: [low, _] } = self
+            && !(*low > 0.0)
+        {
+            return Err(format!(
+                "`{name}` is one over {low}; expected two numbers above 0"
             ));
         }
         if !(least >= low && most <= high) {

@@ -4,6 +4,7 @@ pub mod stage;
 
 pub use stage::stage_schema;
 
+use crate::plan::presets::{OPEN_STEP, PRESETS};
 use crate::plan::sections::{
     PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
 };
@@ -20,9 +21,17 @@ pub fn pipeline_schema() -> Value {
         .iter()
         .map(|entry| {
             let schema = Value::from((entry.schema)(&mut generator));
-            json!({ "type": "object", "properties": { entry.name: schema }, "required": [entry.name], "additionalProperties": false })
+            step_schema(entry.name, schema)
         })
         .collect();
+    let patch = STAGES.iter().find(|entry| entry.name == OPEN_STEP);
+    let presets = PRESETS.iter().filter_map(|preset| {
+        let mut schema = Value::from((patch?.schema)(&mut generator));
+        schema["description"] = preset.doc.into();
+        Some(step_schema(preset.name, schema))
+    });
+    let presets: Vec<Value> = presets.collect();
+    let steps: Vec<Value> = steps.into_iter().chain(presets).collect();
     let source = generator.subschema_for::<SourceSpec>();
     let train = generator.subschema_for::<TrainSection>();
     let predict = generator.subschema_for::<PredictSection>();
@@ -64,6 +73,11 @@ pub fn pipeline_schema() -> Value {
         },
         "$defs": definitions,
     })
+}
+
+/// A map whose only key is the step's name.
+fn step_schema(name: &str, schema: Value) -> Value {
+    json!({ "type": "object", "properties": { name: schema }, "required": [name], "additionalProperties": false })
 }
 
 /// Every schema: file name and text.

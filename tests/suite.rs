@@ -6,6 +6,7 @@ mod edge;
 mod floors;
 mod flow;
 mod pipelines;
+mod presets;
 mod resume;
 mod rules;
 mod schemas;

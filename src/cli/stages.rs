@@ -1,6 +1,7 @@
 //! `stages`: what steps there are, or everything about one of them.
 
 use crate::plan::entry::{Kind, StageEntry};
+use crate::plan::presets::{self, PRESETS};
 use crate::registry::STAGES;
 use crate::schema::stage_schema;
 use crate::spec::suggest;
@@ -18,10 +19,25 @@ pub fn stages(name: Option<&str>, out: &mut dyn Write) -> io::Result<bool> {
         table(out)?;
         return Ok(true);
     };
+    if let Some(preset) = presets::find(name) {
+        writeln!(out, "{} (preset)\n", preset.name)?;
+        wrap(preset.doc, "", out)?;
+        writeln!(out, "\nSteps:\n")?;
+        for (name, parameters) in preset.steps {
+            let parameters = if parameters.is_empty() {
+                "…"
+            } else {
+                parameters
+            };
+            writeln!(out, "  - {name}: {parameters}")?;
+        }
+        return Ok(true);
+    }
     match STAGES.iter().find(|entry| entry.name == name) {
         Some(entry) => page(entry, out).map(|()| true),
         None => {
-            let names: Vec<&str> = STAGES.iter().map(|entry| entry.name).collect();
+            let presets = PRESETS.iter().map(|preset| preset.name);
+            let names: Vec<&str> = STAGES.iter().map(|e| e.name).chain(presets).collect();
             writeln!(out, "unknown stage `{name}`; {}", suggest(name, &names))?;
             Ok(false)
         }
@@ -43,6 +59,10 @@ fn table(out: &mut dyn Write) -> io::Result<()> {
         let (name, kind) = (entry.name, kind(entry.kind));
         let summary = first_sentence(text(&schema, "description"));
         writeln!(out, "{name:longest$}  {kind:7}  {summary}")?;
+    }
+    for preset in PRESETS {
+        let summary = first_sentence(preset.doc);
+        writeln!(out, "{:longest$}  preset   {summary}", preset.name)?;
     }
     Ok(())
 }
@@ -252,7 +272,7 @@ mod tests {
     fn the_table_has_every_stage_with_a_summary() {
         let (found, table) = written(None);
         assert!(found);
-        assert_eq!(table.lines().count(), STAGES.len());
+        assert_eq!(table.lines().count(), STAGES.len() + PRESETS.len());
         for (line, entry) in table.lines().zip(STAGES) {
             assert!(
                 line.starts_with(entry.name) && line.ends_with('.'),
@@ -265,8 +285,7 @@ mod tests {
     fn a_page_says_type_default_and_meaning_of_every_parameter() {
         let (found, page) = written(Some("gaussian_noise"));
         assert!(found);
-        let range =
-            "  std: number or [number, number] or { choice: list of number }; default [0.0, 0.1]\n";
+        let range = "  std: number or [number, number] or { choice: list of number } or { around_one: [number, number] } or { one_over: [number, number] }; default [0.0, 0.1]\n";
         assert!(page.contains(range), "{page}");
         assert!(
             page.contains("  p: number; default 0.15\n      Probability"),

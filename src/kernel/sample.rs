@@ -33,10 +33,13 @@ pub fn sample_linear(
     let mut out = vec![fill; shape_xyz.iter().product()];
     match source_axes(source_from_output, shape_xyz) {
         Some([0, 1, 2]) => {
-            let tables = linear_tables(source_from_output, source_shape_xyz, shape_xyz);
-            vectorised(
-                #[inline(always)]
-                || linear_separable(source, source_shape_xyz, &tables, shape_xyz, &mut out),
+            return sample_linear_stored(
+                source,
+                |v| v,
+                source_shape_xyz,
+                source_from_output,
+                shape_xyz,
+                fill,
             );
         }
         Some(source_axis) => {
@@ -45,7 +48,7 @@ pub fn sample_linear(
             let tables = linear_tables(&map, shape, shape_xyz);
             vectorised(
                 #[inline(always)]
-                || linear_separable(&turned, shape, &tables, shape_xyz, &mut out),
+                || linear_separable(&turned, |v| v, shape, &tables, shape_xyz, &mut out),
             );
         }
         None => {
@@ -56,6 +59,46 @@ pub fn sample_linear(
             );
         }
     }
+    out
+}
+
+/// [`sample_linear`] of stored numbers, each taken for its `value`.
+///
+/// Where axes keep their order no volume of values is made first: a row is converted while it is
+/// read.
+pub fn sample_linear_stored<T: Copy>(
+    source: &[T],
+    value: impl Fn(T) -> f32 + Copy,
+    source_shape_xyz: [usize; 3],
+    source_from_output: &DAffine3,
+    shape_xyz: [usize; 3],
+    fill: f32,
+) -> Vec<f32> {
+    if source_axes(source_from_output, shape_xyz) != Some([0, 1, 2]) {
+        let values: Vec<f32> = source.iter().map(|v| value(*v)).collect();
+        return sample_linear(
+            &values,
+            source_shape_xyz,
+            source_from_output,
+            shape_xyz,
+            fill,
+        );
+    }
+    let mut out = vec![fill; shape_xyz.iter().product()];
+    let tables = linear_tables(source_from_output, source_shape_xyz, shape_xyz);
+    vectorised(
+        #[inline(always)]
+        || {
+            linear_separable(
+                source,
+                value,
+                source_shape_xyz,
+                &tables,
+                shape_xyz,
+                &mut out,
+            )
+        },
+    );
     out
 }
 
@@ -194,8 +237,9 @@ fn tap(position: f64, last: f64, reach: f64) -> Option<Tap> {
 }
 
 #[inline(always)]
-fn linear_separable(
-    source: &[f32],
+fn linear_separable<T: Copy>(
+    source: &[T],
+    value: impl Fn(T) -> f32 + Copy,
     source_shape: [usize; 3],
     tables: &[AxisTable; 3],
     shape: [usize; 3],
@@ -220,9 +264,13 @@ fn linear_separable(
                 &source[from..from + length]
             };
             match (tz.weight > 0.0, ty.weight > 0.0) {
-                (false, false) => blend[..length].copy_from_slice(row(0, 0)),
-                (false, true) => mix(&mut blend, [row(0, 0), row(0, 1)], ty.weight),
-                (true, false) => mix(&mut blend, [row(0, 0), row(1, 0)], tz.weight),
+                (false, false) => {
+                    for (blend, stored) in blend.iter_mut().zip(row(0, 0)) {
+                        *blend = value(*stored);
+                    }
+                }
+                (false, true) => mix(&mut blend, value, [row(0, 0), row(0, 1)], ty.weight),
+                (true, false) => mix(&mut blend, value, [row(0, 0), row(1, 0)], tz.weight),
                 (true, true) => {
                     let (v, w) = (ty.weight, tz.weight);
                     let rows = row(0, 0)
@@ -230,10 +278,10 @@ fn linear_separable(
                         .zip(row(0, 1))
                         .zip(row(1, 0))
                         .zip(row(1, 1));
-                    for (value, (((a, b), c), d)) in blend.iter_mut().zip(rows) {
-                        let near = a * (1.0 - v) + b * v;
-                        let far = c * (1.0 - v) + d * v;
-                        *value = near * (1.0 - w) + far * w;
+                    for (blend, (((a, b), c), d)) in blend.iter_mut().zip(rows) {
+                        let near = value(*a) * (1.0 - v) + value(*b) * v;
+                        let far = value(*c) * (1.0 - v) + value(*d) * v;
+                        *blend = near * (1.0 - w) + far * w;
                     }
                 }
             }
@@ -255,9 +303,9 @@ fn linear_separable(
 }
 
 #[inline(always)]
-fn mix(blend: &mut [f32], [near, far]: [&[f32]; 2], weight: f32) {
-    for (value, (a, b)) in blend.iter_mut().zip(near.iter().zip(far)) {
-        *value = a * (1.0 - weight) + b * weight;
+fn mix<T: Copy>(blend: &mut [f32], value: impl Fn(T) -> f32, [near, far]: [&[T]; 2], weight: f32) {
+    for (blend, (a, b)) in blend.iter_mut().zip(near.iter().zip(far)) {
+        *blend = value(*a) * (1.0 - weight) + value(*b) * weight;
     }
 }
 

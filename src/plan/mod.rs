@@ -8,6 +8,7 @@ pub mod entry;
 pub mod explain;
 pub mod overrides;
 pub mod pipeline;
+pub mod presets;
 pub mod rules;
 pub mod sections;
 

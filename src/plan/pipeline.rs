@@ -1,6 +1,7 @@
 //! A pipeline as its author wrote it: sections as plain data, steps with their place in the file.
 
 use super::entry::StageEntry;
+use super::presets;
 use super::sections::{
     PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
 };
@@ -148,34 +149,44 @@ impl Reader<'_> {
         }
         node.items()
             .enumerate()
-            .filter_map(|(i, item)| self.step(item, &format!("{path}[{i}]")))
+            .flat_map(|(i, item)| self.step(item, &format!("{path}[{i}]")))
             .collect()
     }
 
-    fn step(&mut self, item: Node<'_>, path: &str) -> Option<Step> {
+    /// The step an item is; several for a preset, none where it has mistakes.
+    fn step(&mut self, item: Node<'_>, path: &str) -> Vec<Step> {
         let mut entries = item.entries();
         let (Some((key, body)), None) = (entries.next(), entries.next()) else {
             let help = "write a step as a map with one key, its name: `- flip: { axes: [x] }`";
             self.errors
                 .push(SpecError::new(item.at(), "this is no step").with_help(help));
-            return None;
+            return Vec::new();
         };
         let name = key.text().unwrap_or_default();
+        if let Some(preset) = presets::find(name) {
+            return self.preset(preset, (key, body), path);
+        }
         let Some(entry) = self.registry.iter().find(|e| e.name == name) else {
-            let names: Vec<&str> = self.registry.iter().map(|e| e.name).collect();
+            let presets = presets::PRESETS.iter().map(|p| p.name);
+            let names: Vec<&str> = self
+                .registry
+                .iter()
+                .map(|e| e.name)
+                .chain(presets)
+                .collect();
             self.errors
                 .push(SpecError::unknown(key.at(), "stage", name, &names));
-            return None;
+            return Vec::new();
         };
         match (entry.parse)(body) {
-            Ok(stage) => Some(Step {
+            Ok(stage) => vec![Step {
                 path: format!("{path}.{name}"),
                 at: key.at(),
                 stage,
-            }),
+            }],
             Err(errors) => {
                 self.errors.extend(errors);
-                None
+                Vec::new()
             }
         }
     }

@@ -225,13 +225,12 @@ impl Gather {
         let route = Route::new(self.route.clone());
         match self.role {
             Role::Image => {
-                let values = source.to_f32();
                 let fill = source.lowest_value();
-                self.bounded(
-                    gather_linear(&values, from, &route, shape, fill),
-                    shape,
-                    fill,
-                )
+                let voxels = match route.as_affine() {
+                    Some(map) => source.sampled(&map, shape, fill),
+                    None => gather_linear(&source.to_f32(), from, &route, shape, fill),
+                };
+                self.bounded(voxels, shape, fill)
             }
             Role::Label => with_voxel_type!(source.dtype(), T => {
                 let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());

@@ -4,8 +4,10 @@ use super::dtype::{Dtype, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
 use super::pending::{Change, Pending, apply_changes};
+use crate::kernel::sample::sample_linear_stored;
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
+use glam::DAffine3;
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -312,6 +314,18 @@ impl Volume {
             Scaling::NONE,
             grid,
         )
+    }
+
+    /// The values between voxels, read through an affine from output to source voxels.
+    pub(super) fn sampled(&self, map: &DAffine3, shape_xyz: [usize; 3], fill: f32) -> Vec<f32> {
+        let (from, scaling) = (self.grid.shape_xyz(), self.scaling);
+        with_voxel_type!(self.dtype, T => {
+            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
+            match scaling == Scaling::NONE {
+                true => sample_linear_stored(stored, |v| v.to_f32(), from, map, shape_xyz, fill),
+                false => sample_linear_stored(stored, |v| value_of(v, scaling), from, map, shape_xyz, fill),
+            }
+        })
     }
 
     /// Makes `changes` on the values of this volume.

@@ -166,7 +166,7 @@ impl Augment for Affine {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Warps
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<AffineDraw> {

@@ -65,7 +65,7 @@ impl Augment for Elastic {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Warps
     }
 
     fn draw(&self, rng: &mut SampleRng, _row: &Row, _sample: u32) -> Option<ElasticDraw> {

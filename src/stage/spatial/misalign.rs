@@ -200,7 +200,7 @@ impl Augment for Misalign {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Warps
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {

@@ -1,0 +1,117 @@
+//! Chains of steps under one name, written like a step in a view; their options are those of `patch`.
+//!
+//! They reproduce what two codebases do, so that a comparison starts from the same augmentation.
+
+use super::pipeline::{Reader, Step};
+use crate::spec::Node;
+use crate::spec::node::Document;
+
+/// A named chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// Key in YAML.
+    pub name: &'static str,
+    /// What it reproduces, and where it differs.
+    pub doc: &'static str,
+    /// Steps and their parameters, in order; the `patch` takes the parameters that are written.
+    pub steps: &'static [(&'static str, &'static str)],
+}
+
+/// The step whose parameters are the preset's.
+pub const OPEN_STEP: &str = "patch";
+
+/// Every preset.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "nnunet_default",
+        doc: "nnU-Net v2's default augmentation (trainer of July 2026 and batchgeneratorsv2), \
+              in its order and with its probabilities; the turn and the scaling are read from \
+              the whole volume, so no enlarged patch is needed. Options are those of `patch`.",
+        steps: &[
+            (
+                "affine",
+                "{ rotation_deg: [-30, 30], scale: { one_over: [0.7, 1.4] }, p: 1, p_rotation: 0.2, \
+                 p_scale: 0.2, p_shear: 0, p_translation: 0 }",
+            ),
+            (OPEN_STEP, ""),
+            ("gaussian_noise", "{ std: [0.0, 0.1], p: 0.1 }"),
+            (
+                "gaussian_blur",
+                "{ sigma_voxels: [0.5, 1.0], p: 0.2, p_modality: 0.5 }",
+            ),
+            (
+                "brightness",
+                "{ factor: { around_one: [0.75, 1.25] }, p: 0.15 }",
+            ),
+            (
+                "contrast",
+                "{ factor: { around_one: [0.75, 1.25] }, p: 0.15 }",
+            ),
+            (
+                "low_resolution",
+                "{ factor: [0.5, 1.0], p: 0.25, p_modality: 0.5 }",
+            ),
+            (
+                "gamma",
+                "{ gamma: { around_one: [0.7, 1.5] }, p: 0.1, invert_p: 1 }",
+            ),
+            (
+                "gamma",
+                "{ gamma: { around_one: [0.7, 1.5] }, p: 0.3, invert_p: 0 }",
+            ),
+            ("flip", "{ axes: [x, y, z], p: 0.5 }"),
+        ],
+    },
+    Preset {
+        name: "cmc_reference",
+        doc: "The augmentation of CMC's released code: crops, flips, quarter turns, small changes of \
+              scale and offset. Options are those of `patch`; the reference cuts 4 patches of \
+              128 x 128 x 128 voxels, half of them on foreground.",
+        steps: &[
+            (OPEN_STEP, ""),
+            ("flip", "{ axes: [x, y, z], p: 0.2 }"),
+            ("rotate90", "{ planes: [xy], p: 0.2 }"),
+            ("scale_intensity", "{ factor: [0.9, 1.1], p: 0.1 }"),
+            ("shift_intensity", "{ offset: [-0.1, 0.1], p: 0.1 }"),
+        ],
+    },
+];
+
+/// The preset of that name.
+pub fn find(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|p| p.name == name)
+}
+
+impl Reader<'_> {
+    /// The steps of a preset, all at the place where it is written.
+    pub(super) fn preset(
+        &mut self,
+        preset: &Preset,
+        (key, body): (Node<'_>, Node<'_>),
+        path: &str,
+    ) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(preset.steps.len());
+        for (i, (name, parameters)) in preset.steps.iter().enumerate() {
+            let path = format!("{path}.{}[{i}].{name}", preset.name);
+            let entry = self.registry.iter().find(|entry| entry.name == *name);
+            let parsed = match (entry, *name == OPEN_STEP) {
+                (Some(entry), true) => (entry.parse)(body),
+                (Some(entry), false) => {
+                    let document = Document::parse(parameters).map_err(|e| vec![e]);
+                    document.and_then(|document| (entry.parse)(document.root()))
+                }
+                // A registry without a step of ours; the preset's other steps still stand.
+                (None, _) => continue,
+            };
+            match parsed {
+                Ok(stage) => steps.push(Step {
+                    path,
+                    at: key.at(),
+                    stage,
+                }),
+                Err(errors) => self.errors.extend(errors),
+            }
+        }
+        steps
+    }
+}
