@@ -17,6 +17,6 @@ pub(super) fn joins(last: Effect, next: Effect) -> bool {
         Effect::Moves => !matches!(last, Effect::Changes | Effect::Makes),
         // A warp does not see beyond the edge of a crop, where it would read between voxels.
         Effect::Warps => matches!(last, Effect::Moves | Effect::Warps),
-        Effect::Cuts | Effect::Finds | Effect::Changes | Effect::Makes => false,
+        Effect::Cuts | Effect::Finds | Effect::Changes | Effect::Rows | Effect::Makes => false,
     }
 }
