@@ -4,7 +4,7 @@
 //! voxels). Steps whose file lies in `src/stage/intensity/` also promise to leave labels alone.
 
 pub(crate) mod phantom;
-mod prints;
+pub(crate) mod prints;
 
 use phantom::{edge, facts, odd_rows, subject, subject_without_mr};
 use prints::{all_prints, print, voxels};

@@ -110,7 +110,7 @@ fn nnunet_default_has_nnunets_rates_and_ranges() {
         "nnunet_default",
         &[
             ("[2].gaussian_noise", 0.1, "std", [0.0, 0.1]),
-            ("[3].gaussian_blur", 0.2 * 0.5, "sigma_voxels", [0.5, 1.0]),
+            ("[3].gaussian_blur", 0.2 * 0.5, "ct", [0.5, 1.0]),
             ("[4].brightness", 0.15, "ct", [0.75, 1.25]),
             ("[5].contrast", 0.15, "ct", [0.75, 1.25]),
             ("[6].low_resolution", 0.25 * 0.5, "ct", [0.5, 1.0]),

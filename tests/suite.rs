@@ -10,3 +10,4 @@ mod presets;
 mod resume;
 mod rules;
 mod schemas;
+mod stream;

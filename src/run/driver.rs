@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::folder::{Progress, RunFolder};
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
+use super::watchdog::{PATIENCE, Watchdog};
 use super::{budget::Budget, training::train};
 use crate::error::Error;
 use crate::plan::sections::PredictSection;
@@ -87,6 +88,11 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         limit: options.limit,
         progress: options.progress,
     };
+    let watchdog = Watchdog::start(cx.counters.clone(), PATIENCE).map_err(|source| Error::Io {
+        path: cx.folder.path.clone(),
+        action: "starting the watchdog",
+        source,
+    })?;
     let (mut scores, mut seconds) = (Vec::new(), Vec::new());
     if let Some((section, _)) = &plan.pipeline.train {
         scores = train(&cx, section)?;
@@ -95,6 +101,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     } else {
         seconds = prepare(&cx)?;
     }
+    drop(watchdog);
     let failures = cx.close(&seconds)?;
     crate::report::write(&cx.folder.path)?;
     // Last of all: a run whose report failed is resumed, not taken for finished.

@@ -14,3 +14,4 @@ pub mod prepare;
 pub mod stream;
 mod tables;
 pub mod training;
+pub mod watchdog;

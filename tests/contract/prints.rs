@@ -3,7 +3,7 @@
 use voxstream::volume::{Channel, Row, Volume};
 
 /// A volume as text that names what differs: type, scaling, grid, and the digest of its bytes.
-pub(super) fn print(channel: &Channel) -> String {
+pub(crate) fn print(channel: &Channel) -> String {
     let shown = channel.volume.as_ref().map(|v: &Volume| {
         let digest = blake3::hash(v.buffer().as_slice()).to_hex();
         format!("{} {:?} {:?} {digest}", v.dtype(), v.scaling(), v.grid())
@@ -23,11 +23,11 @@ fn prints(row: &Row) -> Vec<String> {
 }
 
 /// Volumes alone.
-pub(super) fn voxels(row: &Row) -> Vec<String> {
+pub(crate) fn voxels(row: &Row) -> Vec<String> {
     row.images.iter().chain(&row.labels).map(print).collect()
 }
 
 /// [`prints`] of every row.
-pub(super) fn all_prints(rows: &[Row]) -> Vec<Vec<String>> {
+pub(crate) fn all_prints(rows: &[Row]) -> Vec<Vec<String>> {
     rows.iter().map(prints).collect()
 }
