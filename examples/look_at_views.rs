@@ -16,7 +16,9 @@ use voxstream::volume::{Row, nifti};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [pipeline, folder, count] = arguments.as_slice() else {
-        return Err("expected a pipeline file, a folder for the views, and a number of samples".into());
+        return Err(
+            "expected a pipeline file, a folder for the views, and a number of samples".into(),
+        );
     };
     let (plan, cohort) = open(&read(Path::new(pipeline), &[])?)?;
     let (plan, counters) = (Arc::new(plan), Counters::default());
