@@ -87,6 +87,10 @@ fn page(entry: &StageEntry, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
+    if schema["$defs"].get("Range").is_some() {
+        writeln!(out)?;
+        wrap(RANGE, "  ", out)?;
+    }
     writeln!(out, "\nExample:\n")?;
     match entry.example.trim_end().split_once('\n') {
         None => writeln!(out, "  - {}: {}", entry.name, entry.example.trim_end()),
@@ -141,10 +145,30 @@ fn choices<'a>(node: &'a Value, root: &'a Value) -> Vec<(&'a Value, String)> {
 }
 
 /// A type as one would say it: `number or [number, number] or { choice: list of number }`.
+/// What `range` stands for on a page; its forms would hide everything else.
+const RANGE: &str = "A range is a number (always this value), [low, high] (uniform), { choice: [a, b] }, \
+    { around_one: [low, high] } (a factor: half the time below 1, half above) or { one_over: [low, high] } \
+    (a factor whose inverse is uniform).";
+
 fn type_of(node: &Value, root: &Value) -> String {
+    let is_range = |node: &Value| {
+        node["$ref"]
+            .as_str()
+            .is_some_and(|name| name.ends_with("/Range"))
+    };
+    if is_range(node) {
+        return "range".to_owned();
+    }
+    let node = resolve(node, root);
+    let list = node["anyOf"]
+        .as_array()
+        .or_else(|| node["oneOf"].as_array());
+    let Some(list) = list else {
+        return simple_type(node, root);
+    };
     let mut names: Vec<String> = Vec::new();
-    for node in alternatives(node, root) {
-        let name = simple_type(node, root);
+    for node in list.iter().filter(|n| n["type"] != "null") {
+        let name = type_of(node, root);
         if !names.contains(&name) {
             names.push(name);
         }
@@ -285,7 +309,8 @@ mod tests {
     fn a_page_says_type_default_and_meaning_of_every_parameter() {
         let (found, page) = written(Some("gaussian_noise"));
         assert!(found);
-        let range = "  std: number or [number, number] or { choice: list of number } or { around_one: [number, number] } or { one_over: [number, number] }; default [0.0, 0.1]\n";
+        let range = "  std: range; default [0.0, 0.1]\n";
+        assert!(page.contains("  A range is a number"), "{page}");
         assert!(page.contains(range), "{page}");
         assert!(
             page.contains("  p: number; default 0.15\n      Probability"),
