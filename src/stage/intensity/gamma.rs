@@ -4,9 +4,9 @@ use super::{PerModality, apply_each, check_augment, draw_each};
 use crate::draw::{Range, SampleRng, check_probability};
 use crate::kernel::math::unit_pow;
 use crate::kernel::moments::{finite_bounds, moments};
+use crate::kernel::simd::vectorised;
 use crate::stage::{Augment, EdgeSchema, StageError};
 use crate::volume::Row;
-use pulp::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl Gamma {
         } else {
             (low, 1.0)
         };
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for v in voxels.iter_mut() {

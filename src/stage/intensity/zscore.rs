@@ -2,9 +2,9 @@
 
 use super::{LARGEST, check_modalities, map_each};
 use crate::kernel::moments::{Moments, finite_bounds, moments};
+use crate::kernel::simd::vectorised;
 use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::Row;
-use pulp::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ impl Zscore {
             Background::Zero => 0.0,
             Background::Below | Background::Scaled => -clip,
         };
-        Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for v in voxels.iter_mut() {
