@@ -11,14 +11,17 @@ use crate::stage::intensity::contrast::Contrast;
 use crate::stage::intensity::gamma::Gamma;
 use crate::stage::intensity::gaussian_blur::GaussianBlur;
 use crate::stage::intensity::gaussian_noise::GaussianNoise;
+use crate::stage::intensity::ghosting::Ghosting;
 use crate::stage::intensity::histogram_standardize::HistogramStandardize;
 use crate::stage::intensity::local_gamma::LocalGamma;
 use crate::stage::intensity::low_resolution::LowResolution;
 use crate::stage::intensity::median::Median;
+use crate::stage::intensity::motion::Motion;
 use crate::stage::intensity::rician_noise::RicianNoise;
 use crate::stage::intensity::scale_intensity::ScaleIntensity;
 use crate::stage::intensity::sharpen::Sharpen;
 use crate::stage::intensity::shift_intensity::ShiftIntensity;
+use crate::stage::intensity::spike::Spike;
 use crate::stage::intensity::window::Window;
 use crate::stage::intensity::zscore::Zscore;
 use crate::stage::label::{keep_largest::KeepLargest, merge::Merge, remap::Remap};
@@ -73,4 +76,7 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::augment::<Sharpen>(),
     StageEntry::augment::<LowResolution>(),
     StageEntry::augment::<BlankBoxes>(),
+    StageEntry::augment::<Ghosting>(),
+    StageEntry::augment::<Spike>(),
+    StageEntry::augment::<Motion>(),
 ];

@@ -3,6 +3,7 @@
 pub mod bias;
 pub mod components;
 pub mod distance;
+pub mod fourier;
 pub mod gaussian;
 pub mod lattice;
 pub mod math;

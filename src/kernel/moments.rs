@@ -1,6 +1,6 @@
 //! Mean, standard deviation and extremes of voxels, added up in f64 in an order that never changes.
 
-use crate::kernel::simd::vectorised;
+use super::simd::vectorised;
 
 /// Partial sums side by side: enough for the widest registers, and part of the result's definition.
 const LANES: usize = 16;
@@ -42,27 +42,36 @@ pub fn moments(values: &[f32], keep: impl Fn(f32) -> bool + Copy) -> Moments {
 
 /// Smallest and largest finite voxel; `None` where no voxel is finite.
 pub fn finite_bounds(values: &[f32]) -> Option<[f32; 2]> {
-    let bounds = vectorised(
+    let mut bounds = [0f32; 2];
+    vectorised(
         #[inline(always)]
         || {
             let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-            for chunk in values.chunks(LANES) {
-                for ((v, low), high) in chunk.iter().zip(&mut low).zip(&mut high) {
-                    let finite = v.is_finite();
-                    *low = if finite & (*v < *low) { *v } else { *low };
-                    *high = if finite & (*v > *high) { *v } else { *high };
-                }
+            let (whole, rest) = values.as_chunks::<LANES>();
+            for chunk in whole {
+                widen(chunk, &mut low, &mut high);
             }
-            [
+            widen(rest, &mut low, &mut high);
+            bounds = [
                 low.into_iter().fold(f32::INFINITY, f32::min),
                 high.into_iter().fold(f32::NEG_INFINITY, f32::max),
-            ]
+            ];
         },
     );
     (bounds[0] <= bounds[1]).then_some(bounds)
 }
 
+#[inline(always)]
+fn widen(values: &[f32], low: &mut [f32; LANES], high: &mut [f32; LANES]) {
+    for ((v, low), high) in values.iter().zip(low).zip(high) {
+        let finite = v.is_finite();
+        *low = if finite & (*v < *low) { *v } else { *low };
+        *high = if finite & (*v > *high) { *v } else { *high };
+    }
+}
+
 fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
+    let mut total = 0.0;
     vectorised(
         #[inline(always)]
         || {
@@ -76,9 +85,10 @@ fn sum(values: &[f32], term: impl Fn(f32) -> f64) -> f64 {
             for (lane, v) in lanes.iter_mut().zip(rest) {
                 *lane += term(*v);
             }
-            lanes.iter().sum()
+            total = lanes.iter().sum();
         },
-    )
+    );
+    total
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Gaussian noise from a seed and a voxel's place: the same on every machine and on every replay.
 
 use super::math::{ln, sin_cos_of_turn};
-use crate::kernel::simd::vectorised;
+use super::simd::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -23,7 +23,6 @@ pub fn add_normal(values: &mut [f32], std: f32, seed: u64, first: usize) {
     let mut stream = ChaCha8Rng::from_seed(key);
     // One 32-bit word of the stream a voxel.
     stream.set_word_pos(first as u128);
-
     let (mut words, mut normals) = ([0u32; BLOCK], [0f32; BLOCK]);
     for block in values.chunks_mut(BLOCK) {
         stream.fill_bytes(bytemuck::cast_slice_mut(&mut words));

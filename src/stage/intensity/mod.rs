@@ -15,19 +15,23 @@ pub mod contrast;
 pub mod gamma;
 pub mod gaussian_blur;
 pub mod gaussian_noise;
+pub mod ghosting;
 pub mod histogram_standardize;
 pub mod local_gamma;
 pub mod low_resolution;
 pub mod median;
+pub mod motion;
 pub mod rician_noise;
 pub mod scale_intensity;
 pub mod sharpen;
 pub mod shift_intensity;
+pub mod spike;
 pub mod window;
 pub mod zscore;
 
 use super::{EdgeSchema, StageError};
 use crate::draw::{SampleRng, check_probability};
+use crate::kernel::moments::finite_bounds;
 use crate::kernel::simd::vectorised;
 use crate::volume::{Change, Dtype, Grid, Role, Row, Volume};
 use std::collections::BTreeMap;
@@ -227,6 +231,23 @@ fn apply_on_grid<T>(
         let grid = *volume.grid();
         volume.map_f32(|voxels| change(value, &grid, voxels))
     })
+}
+
+/// Changes an image in which voxels that are not finite count as its smallest finite value (0 where
+/// there is none), and puts those voxels back: they stay and do not spread.
+fn aside(voxels: &mut [f32], change: impl FnOnce(&mut [f32])) {
+    let odd: Vec<(usize, f32)> = voxels
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, v)| !v.is_finite())
+        .collect();
+    if !odd.is_empty() {
+        let smallest = finite_bounds(voxels).map_or(0.0, |[low, _]| low);
+        odd.iter().for_each(|(i, _)| voxels[*i] = smallest);
+    }
+    change(voxels);
+    odd.into_iter().for_each(|(i, v)| voxels[i] = v);
 }
 
 #[cfg(test)]

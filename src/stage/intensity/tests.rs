@@ -1,6 +1,7 @@
 //! What all intensity steps share: selection, probability, and draws by modality.
 
 mod draws;
+mod rates;
 
 use super::scale_intensity::ScaleIntensity;
 use super::*;
