@@ -105,8 +105,9 @@ mod tests {
         let told = Mutex::new(Vec::new());
         let (stop, stopped) = sync_channel(0);
         std::thread::scope(|scope| {
-            let watching = scope.spawn(|| {
-                watch(&counters, Duration::from_millis(40), &stopped, |text| {
+            let (counters, told) = (&counters, &told);
+            let watching = scope.spawn(move || {
+                watch(counters, Duration::from_millis(40), &stopped, |text| {
                     told.lock().unwrap().push(text);
                 });
             });
