@@ -177,7 +177,7 @@ impl Range {
             ));
         }
         if let Self::OneOver { one_over: [low, _] } = self
-            && !(*low > 0.0)
+            && (low.is_nan() || *low <= 0.0)
         {
             return Err(format!(
                 "`{name}` is one over {low}; expected two numbers above 0"

@@ -21,14 +21,14 @@ pub fn pipeline_schema() -> Value {
         .iter()
         .map(|entry| {
             let schema = Value::from((entry.schema)(&mut generator));
-            step_schema(entry.name, schema)
+            step_schema(entry.name, &schema)
         })
         .collect();
     let patch = STAGES.iter().find(|entry| entry.name == OPEN_STEP);
     let presets = PRESETS.iter().filter_map(|preset| {
         let mut schema = Value::from((patch?.schema)(&mut generator));
         schema["description"] = preset.doc.into();
-        Some(step_schema(preset.name, schema))
+        Some(step_schema(preset.name, &schema))
     });
     let presets: Vec<Value> = presets.collect();
     let steps: Vec<Value> = steps.into_iter().chain(presets).collect();
@@ -76,7 +76,7 @@ pub fn pipeline_schema() -> Value {
 }
 
 /// A map whose only key is the step's name.
-fn step_schema(name: &str, schema: Value) -> Value {
+fn step_schema(name: &str, schema: &Value) -> Value {
     json!({ "type": "object", "properties": { name: schema }, "required": [name], "additionalProperties": false })
 }
 

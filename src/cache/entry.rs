@@ -29,7 +29,7 @@ pub(super) fn write(path: &Path, row: &Row, precision: Precision) -> Result<(), 
         .prefix(TEMPORARY)
         .tempfile_in(folder)
         .map_err(CacheError::io(folder, "making a temporary file"))?;
-    let batch = to_batch(row, precision).map_err(|e| CacheError::entry(path, e))?;
+    let batch = to_batch(row, precision).map_err(|e| CacheError::entry(path, &e))?;
     let written =
         FileWriter::try_new_buffered(file.as_file(), &batch.schema()).and_then(|mut writer| {
             writer.write(&batch)?;
@@ -124,7 +124,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Row>, CacheError> {
     let buffer = Buffer::from(Bytes::from_owner(map));
     from_buffer(&buffer)
         .map(Some)
-        .map_err(|e| CacheError::entry(path, e))
+        .map_err(|e| CacheError::entry(path, &e))
 }
 
 fn from_buffer(buffer: &Buffer) -> Result<Row, ArrowError> {

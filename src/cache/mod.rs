@@ -57,7 +57,7 @@ impl CacheError {
         }
     }
 
-    fn entry(path: &Path, problem: impl ToString) -> Self {
+    fn entry(path: &Path, problem: &impl ToString) -> Self {
         Self::Entry {
             path: path.to_owned(),
             problem: problem.to_string(),

@@ -118,7 +118,7 @@ impl Augment for BlankBoxes {
         }
         self.edge.check("edge", 0.0, 1.0)?;
         if let Fill::Value(value) = self.fill
-            && !(value.abs() <= LARGEST)
+            && (value.is_nan() || value.abs() > LARGEST)
         {
             return Err(format!(
                 "`fill` is {value}; expected `mean`, `min`, or a number from -{LARGEST} to {LARGEST}"

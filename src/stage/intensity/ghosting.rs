@@ -9,7 +9,7 @@ use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Weakens every so-manieth line of k-space along one axis, which shows as shifted copies.
+/// Weakens every n-th line of k-space along one axis, which shows as shifted copies.
 ///
 /// **Law** with `F` the Fourier transform along the drawn axis of `n` voxels, `v' = F^-1(h F(v))`, where
 /// `h(f) = 1 - strength` for whole frequencies `f` that `ghosts` divides and that lie further than

@@ -63,7 +63,7 @@ impl Augment for RicianNoise {
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.std.check("std", 0.0, LARGEST)?;
         if let Some(zero) = self.zero
-            && !(zero.abs() <= LARGEST)
+            && (zero.is_nan() || zero.abs() > LARGEST)
         {
             return Err(format!(
                 "`zero` is {zero}; expected a number from -{LARGEST} to {LARGEST}, or none for the image's smallest"

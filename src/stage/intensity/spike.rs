@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Adds spikes to k-space: each wrong coefficient is a plane wave over the whole image.
 ///
-/// **Law** `v' = v + sum over spikes of strength * sd * cos(2 pi (f_x x / n_x + f_y y / n_y + f_z z / n_z
-/// + phase))` with `sd` the standard deviation of the image's finite voxels, and whole numbers
+/// **Law** `v' = v + sum over spikes of strength * sd * cos(2 pi (f_x x / n_x + f_y y / n_y +
+/// f_z z / n_z + phase))` with `sd` the standard deviation of the image's finite voxels, and whole numbers
 /// `f = round(place * n)`, `place` uniform in [-1/2, 1/2). That is the real part of the image whose
 /// k-space has coefficients of that size added at `f`; no transform is made. A voxel that is not
 /// finite stays. `strength: 0` changes nothing. With probability `p` the step runs on a row; then every

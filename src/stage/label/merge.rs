@@ -29,13 +29,13 @@ pub struct Group {
 }
 
 impl Merge {
-    fn into_of(&self, class: u16) -> Option<u16> {
+    fn class_of(&self, class: u16) -> Option<u16> {
         let group = self.groups.iter().find(|g| g.classes.contains(&class));
         group.map(|g| g.into)
     }
 
     fn table(&self) -> Table {
-        Table::new(|class| Some(self.into_of(class).unwrap_or(class)))
+        Table::new(|class| Some(self.class_of(class).unwrap_or(class)))
     }
 }
 
