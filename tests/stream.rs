@@ -19,23 +19,17 @@ const TAKEN: usize = 7;
 /// A pipeline with the step's example where such a step stands.
 fn pipeline(entry: &StageEntry) -> String {
     let step = format!("{{ {}: {} }}", entry.name, entry.example.trim());
+    let patch = "{ patch: { size: [16, 16, 16], samples: 1 } }".to_owned();
+    let orient = "{ orient: {} }".to_owned();
     let (stages, shared) = match entry.kind {
-        Kind::Order => (
-            step,
-            "{ patch: { size: [16, 16, 16], samples: 1 } }".to_owned(),
-        ),
-        _ if entry.name == "cache" => (
-            step,
-            "{ patch: { size: [16, 16, 16], samples: 1 } }".to_owned(),
-        ),
-        _ if entry.name == "patch" => ("{ orient: {} }".to_owned(), step),
-        _ => (
-            "{ orient: {} }".to_owned(),
-            format!("{{ patch: {{ size: [16, 16, 16], samples: 1 }} }}, {step}"),
-        ),
+        _ if entry.name == "patch" => (orient, step),
+        // `stages` make one row of a subject; everything else that draws nothing stands there.
+        Kind::Order => (step, patch),
+        Kind::Stage if entry.name != "repeat" => (step, patch),
+        Kind::Stage | Kind::Augment => (orient, format!("{patch}, {step}")),
     };
     format!(
-        "name: stream\nseed: 9\nsource: {{ phantom: {{ subjects: 3, modalities: [ct, mr], classes: 3, size: [24, 20, 18] }} }}\n\
+        "name: stream\nseed: 9\nsource: {{ phantom: {{ subjects: 3, modalities: [ct, mr], classes: 2, size: [24, 20, 18] }} }}\n\
          stages: [{stages}]\nviews:\n  shared: [{shared}]\n  strong: [gaussian_noise: {{ p: 0.5 }}]\n\
          train: {{ classes: [b, x, y, z], network: {{ unet3d: {{ width: 4, depth: 2 }} }}, steps: 1, batch: {{ labelled: 1, unlabelled: 0 }}, window: {{ size: [16, 16, 16] }} }}\n"
     )
