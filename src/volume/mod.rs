@@ -7,6 +7,7 @@ pub mod columns;
 pub mod dtype;
 pub mod error;
 pub mod grid;
+mod moves;
 pub mod nifti;
 pub mod pending;
 pub mod row;

@@ -9,14 +9,12 @@ use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::{Grid, GridError};
 use super::voxels::{Stored, Volume};
-use super::warp::Warp;
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
-use crate::kernel::reorient::AxisMap;
 use crate::kernel::warp::{Route, Step, gather_label_linear, gather_linear, gather_nearest};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use arrow::datatypes::ArrowNativeType;
-use glam::{DAffine3, DVec3};
+use glam::DAffine3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -42,29 +40,29 @@ pub enum LabelInterpolation {
 
 /// How a pending volume is made.
 pub(super) struct Pending {
-    recipe: Recipe,
-    changes: Vec<Change>,
+    pub(super) recipe: Recipe,
+    pub(super) changes: Vec<Change>,
     made: OnceLock<Arc<Stored>>,
 }
 
-enum Recipe {
+pub(super) enum Recipe {
     /// The values of a volume; it is let go of when they are made.
     Values(Mutex<Option<Volume>>),
     /// A volume read through a map.
     Gather(Gather),
 }
 
-struct Gather {
-    source: Volume,
+pub(super) struct Gather {
+    pub(super) source: Volume,
     /// From output voxel to source voxel, first step first.
-    route: Vec<Step>,
-    role: Role,
-    labels: LabelInterpolation,
+    pub(super) route: Vec<Step>,
+    pub(super) role: Role,
+    pub(super) labels: LabelInterpolation,
     /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
-    inside: Option<Inside>,
+    pub(super) inside: Option<Inside>,
     /// Whether a step has cut voxels away or added some: no later step reads between the voxels
     /// on both sides of such an edge.
-    cut: bool,
+    pub(super) cut: bool,
 }
 
 impl std::fmt::Debug for Pending {
@@ -79,7 +77,7 @@ impl std::fmt::Debug for Pending {
 }
 
 impl Pending {
-    fn new(recipe: Recipe, changes: Vec<Change>) -> Self {
+    pub(super) fn new(recipe: Recipe, changes: Vec<Change>) -> Self {
         Self {
             recipe,
             changes,
@@ -192,7 +190,7 @@ impl Gather {
     }
 
     /// Type and scaling of the result.
-    fn stored_as(&self) -> (Dtype, Scaling) {
+    pub(super) fn stored_as(&self) -> (Dtype, Scaling) {
         match self.role {
             Role::Image if self.interpolates() => (Dtype::F32, Scaling::NONE),
             _ => (self.source.dtype(), self.source.scaling()),
@@ -261,148 +259,6 @@ impl Gather {
 /// Whether voxels keep to the lattice they are on.
 fn is_lattice(step: &Step) -> bool {
     matches!(step, Step::Affine(affine) if Lattice::from_affine(affine).is_some())
-}
-
-impl Volume {
-    /// The volume on another grid, `steps` leading from the new grid's voxels to this one's.
-    fn pulled(
-        &self,
-        role: Role,
-        grid: Grid,
-        mut steps: Vec<Step>,
-        labels: LabelInterpolation,
-    ) -> Self {
-        let lattice = match steps.as_slice() {
-            [Step::Affine(affine)] => Lattice::from_affine(affine),
-            _ => None,
-        };
-        let old = self.grid().shape_xyz();
-        let all = |shape: [usize; 3]| shape.map(|n| [0, n as i64]);
-        // What this step alone leaves of the voxels there were.
-        let seen = |before: &Inside| {
-            let inside = lattice.as_ref()?.seen(before);
-            let shape = all(grid.shape_xyz());
-            let whole = (0..3).all(|a| inside[a][0] <= shape[a][0] && shape[a][1] <= inside[a][1]);
-            (!whole).then_some(inside)
-        };
-        let cuts = lattice.is_some_and(|map| map.seen(&all(old)) != all(grid.shape_xyz()));
-        let before = match self.recipe() {
-            Some(Pending {
-                recipe: Recipe::Gather(before),
-                changes,
-                ..
-            }) if changes.is_empty()
-                && before.role == role
-                && (lattice.is_some() || !before.cut) =>
-            {
-                Some(before)
-            }
-            _ => None,
-        };
-        let gather = match before {
-            Some(before) => {
-                steps.extend(before.route.iter().cloned());
-                let smooth = [before.labels, labels].contains(&LabelInterpolation::Linear);
-                Gather {
-                    source: before.source.clone(),
-                    route: steps,
-                    role,
-                    labels: match smooth {
-                        true => LabelInterpolation::Linear,
-                        false => LabelInterpolation::Nearest,
-                    },
-                    inside: seen(&before.inside.unwrap_or(all(old))),
-                    cut: before.cut || cuts,
-                }
-            }
-            None => Gather {
-                source: match role {
-                    Role::Image => self.clone(),
-                    Role::Label => self.clone().with_stored_zero(),
-                },
-                route: steps,
-                role,
-                labels,
-                // Outside the source nothing is found anyway.
-                inside: None,
-                cut: cuts,
-            },
-        };
-        let (dtype, scaling) = gather.stored_as();
-        let pending = Pending::new(Recipe::Gather(gather), Vec::new());
-        Self::pending(pending, dtype, scaling, grid)
-    }
-
-    /// A label map in which the stored number 0 is class 0: all but those with an intercept are.
-    fn with_stored_zero(self) -> Self {
-        if self.scaling().intercept == 0.0 {
-            self
-        } else {
-            self.into_f32().settled()
-        }
-    }
-
-    /// The volume with its axes permuted and reversed; stored type, scaling and world stay.
-    ///
-    /// **Errors** when the turned affine is no grid, which a grid's own turn always is.
-    pub fn turned(&self, role: Role, map: &AxisMap) -> Result<Self, VolumeError> {
-        if *map == AxisMap::IDENTITY {
-            return Ok(self.clone());
-        }
-        let shape = self.grid().shape_xyz();
-        let step = map.source_from_output(shape);
-        let affine = self.grid().world_from_voxel() * step;
-        let grid = Grid::try_new(map.output_shape(shape), affine).map_err(bad_grid)?;
-        let steps = vec![Step::Affine(step)];
-        Ok(self.pulled(role, grid, steps, LabelInterpolation::Nearest))
-    }
-
-    /// The window that begins at `offset_xyz` (may be negative); stored type, scaling and world stay.
-    ///
-    /// Outside the volume images hold the smallest value they had when values were last changed,
-    /// labels 0.
-    ///
-    /// **Errors** when the window is empty.
-    pub fn windowed(
-        &self,
-        role: Role,
-        offset_xyz: [i64; 3],
-        shape_xyz: [usize; 3],
-    ) -> Result<Self, VolumeError> {
-        if offset_xyz == [0; 3] && shape_xyz == self.grid().shape_xyz() {
-            return Ok(self.clone());
-        }
-        let grid = self
-            .grid()
-            .window(offset_xyz, shape_xyz)
-            .map_err(bad_grid)?;
-        let offset = DVec3::from(offset_xyz.map(|o| o as f64));
-        let steps = vec![Step::Affine(DAffine3::from_translation(offset))];
-        Ok(self.pulled(role, grid, steps, LabelInterpolation::Nearest))
-    }
-
-    /// The volume read at the voxels of another grid.
-    #[must_use]
-    pub fn resampled(&self, role: Role, grid: Grid, labels: LabelInterpolation) -> Self {
-        let step = self.grid().voxel_from_world() * grid.world_from_voxel();
-        self.pulled(role, grid, vec![Step::Affine(step)], labels)
-    }
-
-    /// The volume with the world's anatomy moved by a warp; the grid stays.
-    #[must_use]
-    pub fn warped(&self, role: Role, warp: &Warp, labels: LabelInterpolation) -> Self {
-        let grid = *self.grid();
-        let (to_world, to_voxel) = (grid.world_from_voxel(), grid.voxel_from_world());
-        let steps = match warp {
-            Warp::Affine(affine) => vec![Step::Affine(to_voxel * *affine * to_world)],
-            Warp::Elastic(bend) => vec![
-                Step::Affine(to_world),
-                Step::Bend(bend.clone()),
-                Step::Affine(to_voxel),
-            ],
-        };
-        self.pulled(role, grid, steps, labels)
-    }
 }
 
 /// A grid that broke a rule, outside any file.
