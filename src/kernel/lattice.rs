@@ -163,7 +163,10 @@ fn copy_runs<T: Copy>(
     out
 }
 
-/// One of output y, z walks the source's x: it is tiled against output x.
+/// One of output y, z walks the source's x, which changes places with output x slice by slice.
+///
+/// Lines are read whole and written whole: in between, a slice is turned in the cache. Reading or
+/// writing the pieces of a tile straight from and to memory waits for each of them.
 fn copy_tiles<T: Copy>(
     source: &[T],
     shape: [usize; 3],
@@ -172,30 +175,79 @@ fn copy_tiles<T: Copy>(
     step: [i64; 3],
     fill: T,
 ) -> Vec<T> {
-    let mut out = vec![fill; shape.iter().product()];
     let along = if step[1].abs() == 1 { 1 } else { 2 };
     let other = 3 - along;
-    let out_stride = [1, shape[0], shape[0] * shape[1]];
-    let [begin_x, end_x] = inside[0];
-    for o in inside[other][0]..inside[other][1] {
-        for tile_a in (inside[along][0]..inside[along][1]).step_by(TILE) {
-            for tile_x in (begin_x..end_x).step_by(TILE) {
-                let count = TILE.min(end_x - tile_x);
-                for a in tile_a..(tile_a + TILE).min(inside[along][1]) {
-                    let to = o * out_stride[other] + a * out_stride[along] + tile_x;
-                    let mut from = start
-                        + o as i64 * step[other]
-                        + a as i64 * step[along]
-                        + tile_x as i64 * step[0];
-                    for value in &mut out[to..to + count] {
-                        *value = source[from as usize];
-                        from += step[0];
-                    }
+    let mut turn = Turn {
+        x: inside[0],
+        along: inside[along],
+        step_x: step[0],
+        backwards: step[along] < 0,
+        lines: Vec::new(),
+    };
+    let first = |o: usize| start + o as i64 * step[other];
+    let [begin, end] = inside[other];
+    let (row, slice) = (shape[0], shape[0] * shape[1]);
+    if along == 2 {
+        let mut out = vec![fill; slice * shape[2]];
+        for y in begin..end {
+            turn.copy(source, first(y), &mut out[y * row..], slice);
+        }
+        return out;
+    }
+    let mut out = Vec::with_capacity(slice * shape[2]);
+    let mut made = vec![fill; slice];
+    out.resize(begin * slice, fill);
+    for z in begin..end {
+        turn.copy(source, first(z), &mut made, row);
+        out.extend_from_slice(&made);
+    }
+    out.resize(slice * shape[2], fill);
+    out
+}
+
+/// A slice whose x and another axis change places.
+struct Turn<T> {
+    /// Half-open range of output x that has a source.
+    x: [usize; 2],
+    /// Half-open range along the output axis that walks the source's x.
+    along: [usize; 2],
+    /// Source voxels from one output x to the next.
+    step_x: i64,
+    /// Whether the source's x is walked from its end.
+    backwards: bool,
+    /// The source's lines, one after the other.
+    lines: Vec<T>,
+}
+
+impl<T: Copy> Turn<T> {
+    /// Fills one slice; its lines of x lie `stride` voxels apart.
+    fn copy(&mut self, source: &[T], start: i64, out: &mut [T], stride: usize) {
+        let ([x, end_x], [begin, end]) = (self.x, self.along);
+        let (columns, count) = (end_x - x, end - begin);
+        if columns == 0 || count == 0 {
+            return;
+        }
+        let line = match self.backwards {
+            true => start - (end as i64 - 1),
+            false => start + begin as i64,
+        };
+        self.lines.clear();
+        for x in x..end_x {
+            let first = (line + x as i64 * self.step_x) as usize;
+            self.lines.extend_from_slice(&source[first..first + count]);
+        }
+        for tile in (0..count).step_by(TILE) {
+            for column in (0..columns).step_by(TILE) {
+                let width = TILE.min(columns - column);
+                for a in tile..(tile + TILE).min(count) {
+                    let at = if self.backwards { count - 1 - a } else { a };
+                    let from = self.lines[column * count + at..].iter().step_by(count);
+                    let to = &mut out[(begin + a) * stride + x + column..][..width];
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 }
             }
         }
     }
-    out
 }
 
 #[cfg(test)]
