@@ -11,3 +11,4 @@ mod resume;
 mod rules;
 mod schemas;
 mod stream;
+mod tasks;

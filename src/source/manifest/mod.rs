@@ -40,6 +40,11 @@ pub struct ManifestSpec {
     /// columns `subject`, `section` and one for each key of its entries.
     #[serde(default, rename = "where")]
     pub condition: Option<String>,
+    /// Whether the modalities of a row show different people, as in CMC's list for AMOS22. Each
+    /// then becomes a subject of its own, `ID_MODALITY`, that lacks the other modalities: nothing
+    /// is compared voxel by voxel that does not belong together. Needs a label map a modality.
+    #[serde(default)]
+    pub unpaired: bool,
     /// Division into training, validation and test. Subjects that the table places in validation
     /// or test stay there; default: the rest is trained on.
     #[serde(default)]
@@ -116,7 +121,14 @@ impl ManifestSpec {
             Some(condition) => table.select(condition)?,
             None => table,
         };
-        let listed = subjects(&table, &columns)?;
+        let mut listed = subjects(&table, &columns)?;
+        if self.unpaired {
+            if columns.label.is_some() {
+                let problem = "`unpaired: true`, but one label map stands for all modalities; name one a modality in `columns.labels`, or remove `unpaired`";
+                return Err(table.problem(problem.to_owned()));
+            }
+            listed = listed.iter().flat_map(apart).collect();
+        }
         let cohort = path
             .file_stem()
             .map_or_else(|| "cohort".into(), |n| n.to_string_lossy());
@@ -129,6 +141,26 @@ impl ManifestSpec {
             &self.split.clone().unwrap_or_default(),
         )
     }
+}
+
+/// Each image of a row as a subject of its own, with its own label map.
+fn apart(row: &Listed) -> Vec<Listed> {
+    let alone = |volumes: &[VolumeRef], name: &str| -> Vec<VolumeRef> {
+        let keep = |v: &VolumeRef| VolumeRef {
+            name: v.name.clone(),
+            location: v.location.clone().filter(|_| v.name == name),
+        };
+        volumes.iter().map(keep).collect()
+    };
+    let present = row.images.iter().filter(|image| image.location.is_some());
+    let subject = |image: &VolumeRef| Listed {
+        id: format!("{}_{}", row.id, image.name),
+        placed: row.placed,
+        may_label: row.may_label,
+        images: alone(&row.images, &image.name),
+        labels: alone(&row.labels, &image.name),
+    };
+    present.map(subject).collect()
 }
 
 fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, SourceError> {

@@ -268,3 +268,30 @@ fn ids_of_a_list_are_whole_paths_where_names_repeat() {
         "an array needs columns"
     );
 }
+
+#[test]
+fn unpaired_modalities_are_subjects_of_their_own() {
+    let list = r#"{ "training": [ { "img_CT": "vol/a.nii", "mask_CT": "vol/am.nii", "img_MRI": "vol/b.nii", "mask_MRI": "vol/bm.nii" } ],
+        "unlabeled_training": [ { "img_CT": "vol/c.nii", "img_MRI": "vol/d.nii" } ] }"#;
+    let folder = folder_with("l.json", list);
+    let cohort = open(&yaml(folder.path(), "l.json", ", unpaired: true")).unwrap();
+    assert_eq!(
+        places(cohort.as_ref()),
+        [
+            ("a_ct", Split::Train, true),
+            ("a_mri", Split::Train, true),
+            ("c_ct", Split::Train, false),
+            ("c_mri", Split::Train, false)
+        ]
+    );
+    let row = cohort.load(&cohort.subjects()[1]).unwrap();
+    let present = |channels: &[crate::volume::Channel]| -> Vec<bool> {
+        channels.iter().map(|c| c.volume.is_some()).collect()
+    };
+    assert_eq!(present(&row.images), [false, true]);
+    assert_eq!(present(&row.labels), [false, true]);
+    let folder = folder_with("s.csv", CSV);
+    let more = COLUMNS.to_owned() + ", unpaired: true";
+    let message = refusal(&yaml(folder.path(), "s.csv", &more));
+    assert!(message.contains("name one a modality"), "{message}");
+}
