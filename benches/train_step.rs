@@ -19,13 +19,23 @@ use voxstream::nn::network::{Network, NetworkSpec};
 use voxstream::nn::params::Params;
 use voxstream::train::objective::{cac::cac_all, csc::csc_all, supervised::supervised};
 
+/// As in the program itself.
+#[global_allocator]
+static MEMORY: voxstream::memory::Shelves = voxstream::memory::Shelves::new();
+
 const CLASSES: usize = 14;
 
 /// A number that follows `key` in a file of `/proc/self`; 0 where there is none.
 fn status(key: &str) -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     text.lines()
-        .find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix(key)?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .unwrap_or(0.0)
 }
 
@@ -37,7 +47,9 @@ fn cpu_seconds() -> f64 {
         .split_whitespace()
         .map(|f| f.parse().unwrap_or(0.0))
         .collect();
-    fields.get(11..13).map_or(0.0, |ticks| (ticks[0] + ticks[1]) / 100.0)
+    fields
+        .get(11..13)
+        .map_or(0.0, |ticks| (ticks[0] + ticks[1]) / 100.0)
 }
 
 fn pair(side: usize, phase: f32) -> Result<Vec<Option<Tensor>>> {
@@ -79,7 +91,7 @@ impl Step {
     }
 
     fn descend(&mut self, loss: &Tensor) -> Result<()> {
-        self.gradients.add(&loss.backward()?, &self.params)
+        self.gradients.add(loss.backward()?, &self.params)
     }
 
     fn run(&mut self, semi: bool) -> Result<()> {
@@ -148,7 +160,11 @@ fn one(mode: &str, side: usize, repeats: usize) -> Result<()> {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
-    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1));
+    let option = |name: &str| {
+        args.iter()
+            .position(|a| a == name)
+            .and_then(|i| args.get(i + 1))
+    };
     let number = |name: &str, default: usize| {
         option(name).map_or(default, |text| text.parse().expect("a whole number"))
     };

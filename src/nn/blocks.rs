@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::{Result, Tensor};
 
 use super::conv_transpose3d::conv_transpose3d;
-use super::conv3d::conv3d;
+use super::conv3d::{conv3d, conv3d_joined};
 use super::max_pool3d::max_pool3d;
 use super::norm_act::{Activation, Norm, norm_act};
 use super::params::{Init, Params};
@@ -130,6 +130,11 @@ impl ConvNormAct {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.norm.forward(&conv3d(x, &self.weight)?)
     }
+
+    /// As [`ConvNormAct::forward`] over the channels of `x`, then those of `skip`.
+    pub(crate) fn forward_joined(&self, x: &Tensor, skip: &Tensor) -> Result<Tensor> {
+        self.norm.forward(&conv3d_joined(x, skip, &self.weight)?)
+    }
 }
 
 /// Levels of two convolutions each, with max-pooling by 2 between them.
@@ -243,10 +248,8 @@ impl Decoder {
         let mut x = bottleneck.clone();
         for (level, skip) in self.levels.iter().zip(skips.iter().rev()) {
             let up = conv_transpose3d(&x, &level.up)?;
-            x = Tensor::cat(&[&up, skip], 4)?;
-            for conv in &level.convs {
-                x = conv.forward(&x)?;
-            }
+            let [first, second] = &level.convs;
+            x = second.forward(&first.forward_joined(&up, skip)?)?;
         }
         conv3d(&x, &self.head)?.broadcast_add(&self.head_bias)
     }

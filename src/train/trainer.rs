@@ -323,7 +323,7 @@ impl Trainer {
             let total = (total * share)?;
             sums.total += f64::from(total.to_scalar::<f32>()?);
             self.gradients
-                .add(&total.backward()?, &self.student.params)?;
+                .add(total.backward()?, &self.student.params)?;
         }
         Ok(())
     }
