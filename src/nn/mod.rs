@@ -43,4 +43,6 @@ pub mod upsample3d;
 #[cfg(test)]
 pub(crate) mod check;
 #[cfg(test)]
+mod operator_errors;
+#[cfg(test)]
 pub(crate) mod testing;
