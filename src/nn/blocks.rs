@@ -72,6 +72,34 @@ impl Scope {
     }
 }
 
+/// What the layers of a network have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layers {
+    /// The norm after every convolution.
+    pub(crate) norm: Norm,
+    /// What follows the norm.
+    pub(crate) activation: Activation,
+    /// Whether transposed convolutions have a bias. The norm after the next convolution removes it
+    /// everywhere but at the borders, where that convolution sees zeros instead.
+    pub(crate) up_bias: bool,
+}
+
+impl Layers {
+    /// Instance norm and this activation.
+    pub(crate) fn instance(activation: Activation) -> Self {
+        Self {
+            norm: Norm::Instance,
+            activation,
+            up_bias: false,
+        }
+    }
+
+    /// The same with another activation.
+    pub(crate) fn with(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+}
+
 /// Scale and shift of one normalisation, followed by an activation.
 pub(crate) struct NormAct {
     scale: Tensor,
@@ -105,7 +133,7 @@ impl NormAct {
     }
 }
 
-/// Convolution 3³ without bias (the norm would remove it), instance norm, activation.
+/// Convolution 3³ without bias (the norm would remove it), norm, activation.
 pub(crate) struct ConvNormAct {
     weight: Tensor,
     norm: NormAct,
@@ -118,11 +146,11 @@ impl ConvNormAct {
         scope: &Scope,
         index: usize,
         (ci, co): (usize, usize),
-        activation: Activation,
+        layers: Layers,
     ) -> Result<Self> {
         let weight = builder.kernel(&format!("{}.conv{index}.weight", scope.kernels), 3, ci, co)?;
         let name = format!("norm{index}");
-        let norm = NormAct::new(builder, scope, &name, co, Norm::Instance, activation)?;
+        let norm = NormAct::new(builder, scope, &name, co, layers.norm, layers.activation)?;
         Ok(Self { weight, norm })
     }
 
@@ -149,15 +177,15 @@ impl Encoder {
         scope: &Scope,
         channels_in: usize,
         plan: &[[usize; 2]],
-        activation: Activation,
+        layers: Layers,
     ) -> Result<Self> {
         let mut levels = Vec::with_capacity(plan.len());
         let mut ci = channels_in;
         for (i, &[middle, co]) in plan.iter().enumerate() {
             let level = scope.child(&format!("level{i}"));
             levels.push([
-                ConvNormAct::new(builder, &level, 1, (ci, middle), activation)?,
-                ConvNormAct::new(builder, &level, 2, (middle, co), activation)?,
+                ConvNormAct::new(builder, &level, 1, (ci, middle), layers)?,
+                ConvNormAct::new(builder, &level, 2, (middle, co), layers)?,
             ]);
             ci = co;
         }
@@ -184,6 +212,7 @@ impl Encoder {
 /// One step up: transposed convolution, skip connection, two convolutions.
 struct UpLevel {
     up: Tensor,
+    bias: Option<Tensor>,
     convs: [ConvNormAct; 2],
 }
 
@@ -213,7 +242,7 @@ impl Decoder {
         channels_in: usize,
         plan: &[UpPlan],
         classes: usize,
-        activation: Activation,
+        layers: Layers,
     ) -> Result<Self> {
         let mut levels = Vec::with_capacity(plan.len());
         let mut ci = channels_in;
@@ -225,12 +254,19 @@ impl Decoder {
                 // Kernel and stride are both 2: each output voxel sees one input voxel.
                 Init::HeNormal { fan_in: ci },
             )?;
+            let bias = match layers.up_bias {
+                true => {
+                    let name = format!("{}.up.bias", level.kernels);
+                    Some(builder.get(&name, &[step.up], Init::Const(0.0))?)
+                }
+                false => None,
+            };
             let joined = (step.up + step.skip, step.out);
             let convs = [
-                ConvNormAct::new(builder, &level, 1, joined, activation)?,
-                ConvNormAct::new(builder, &level, 2, (step.out, step.out), activation)?,
+                ConvNormAct::new(builder, &level, 1, joined, layers)?,
+                ConvNormAct::new(builder, &level, 2, (step.out, step.out), layers)?,
             ];
-            levels.push(UpLevel { up, convs });
+            levels.push(UpLevel { up, bias, convs });
             ci = step.out;
         }
         let head = builder.kernel(&format!("{}.head.weight", scope.kernels), 1, ci, classes)?;
@@ -247,7 +283,10 @@ impl Decoder {
     pub(crate) fn forward(&self, bottleneck: &Tensor, skips: &[Tensor]) -> Result<Tensor> {
         let mut x = bottleneck.clone();
         for (level, skip) in self.levels.iter().zip(skips.iter().rev()) {
-            let up = conv_transpose3d(&x, &level.up)?;
+            let mut up = conv_transpose3d(&x, &level.up)?;
+            if let Some(bias) = &level.bias {
+                up = up.broadcast_add(bias)?;
+            }
             let [first, second] = &level.convs;
             x = second.forward(&first.forward_joined(&up, skip)?)?;
         }

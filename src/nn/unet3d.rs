@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Builder, Decoder, Encoder, Scope, UpPlan};
+use super::blocks::{Builder, Decoder, Encoder, Layers, Scope, UpPlan};
 use super::network::{Heads, Network, Output, check_images, check_range};
 use super::norm_act::Activation;
 use super::params::Params;
@@ -60,7 +60,7 @@ impl Unet3dSpec {
         classes: usize,
         params: &mut Params,
     ) -> Result<Unet3d> {
-        let activation = Activation::LeakyRelu(0.01);
+        let layers = Layers::instance(Activation::LeakyRelu(0.01));
         let channels = self.channels();
         let down: Vec<[usize; 2]> = channels.iter().map(|&c| [c, c]).collect();
         let up: Vec<UpPlan> = channels[..self.depth - 1]
@@ -77,8 +77,8 @@ impl Unet3dSpec {
         let encoder = Scope::new("encoder");
         let decoder = Scope::new("decoder");
         Ok(Unet3d {
-            encoder: Encoder::new(builder, &encoder, modalities, &down, activation)?,
-            decoder: Decoder::new(builder, &decoder, bottom, &up, classes, activation)?,
+            encoder: Encoder::new(builder, &encoder, modalities, &down, layers)?,
+            decoder: Decoder::new(builder, &decoder, bottom, &up, classes, layers)?,
             modalities,
             stride: 1 << (self.depth - 1),
         })
