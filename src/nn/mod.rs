@@ -26,6 +26,7 @@ pub mod channel_dropout;
 pub mod cmc;
 pub mod conv3d;
 pub mod conv_transpose3d;
+pub mod convert;
 mod cpu;
 pub mod dice_ce;
 pub mod ema;
