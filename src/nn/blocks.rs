@@ -82,6 +82,8 @@ pub(crate) struct Layers {
     /// Whether transposed convolutions have a bias. The norm after the next convolution removes it
     /// everywhere but at the borders, where that convolution sees zeros instead.
     pub(crate) up_bias: bool,
+    /// Whether the decoder also predicts at coarser levels.
+    pub(crate) deep_supervision: bool,
 }
 
 impl Layers {
@@ -91,6 +93,7 @@ impl Layers {
             norm: Norm::Instance,
             activation,
             up_bias: false,
+            deep_supervision: false,
         }
     }
 
@@ -230,8 +233,30 @@ pub(crate) struct UpPlan {
 /// Steps up to full resolution, then a 1³ convolution with bias to the class logits.
 pub(crate) struct Decoder {
     levels: Vec<UpLevel>,
-    head: Tensor,
-    head_bias: Tensor,
+    head: Head,
+    /// With deep supervision: one a level but the finest, coarsest first.
+    deep: Vec<Head>,
+}
+
+/// A 1³ convolution with bias, to class logits.
+struct Head {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Head {
+    /// Parameters `head.weight` and `head.bias`.
+    fn new(builder: &mut Builder<'_>, scope: &Scope, ci: usize, classes: usize) -> Result<Self> {
+        let name = format!("{}.head", scope.kernels);
+        Ok(Self {
+            weight: builder.kernel(&format!("{name}.weight"), 1, ci, classes)?,
+            bias: builder.get(&format!("{name}.bias"), &[classes], Init::Const(0.0))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        conv3d(x, &self.weight)?.broadcast_add(&self.bias)
+    }
 }
 
 impl Decoder {
@@ -245,6 +270,7 @@ impl Decoder {
         layers: Layers,
     ) -> Result<Self> {
         let mut levels = Vec::with_capacity(plan.len());
+        let mut deep = Vec::new();
         let mut ci = channels_in;
         for (i, step) in plan.iter().enumerate() {
             let level = scope.child(&format!("level{}", plan.len() - 1 - i));
@@ -268,28 +294,35 @@ impl Decoder {
             ];
             levels.push(UpLevel { up, bias, convs });
             ci = step.out;
+            if layers.deep_supervision && i + 1 < plan.len() {
+                deep.push(Head::new(builder, &level, ci, classes)?);
+            }
         }
-        let head = builder.kernel(&format!("{}.head.weight", scope.kernels), 1, ci, classes)?;
-        let name = format!("{}.head.bias", scope.kernels);
-        let head_bias = builder.get(&name, &[classes], Init::Const(0.0))?;
-        Ok(Self {
-            levels,
-            head,
-            head_bias,
-        })
+        let head = Head::new(builder, scope, ci, classes)?;
+        Ok(Self { levels, head, deep })
     }
 
-    /// Logits `[n, d, h, w, classes]` from the bottleneck and the encoder's skips (finest first).
-    pub(crate) fn forward(&self, bottleneck: &Tensor, skips: &[Tensor]) -> Result<Tensor> {
+    /// Logits `[n, d, h, w, classes]` from the bottleneck and the encoder's skips (finest first),
+    /// and with deep supervision those of the levels below, at half the resolution first.
+    pub(crate) fn forward(
+        &self,
+        bottleneck: &Tensor,
+        skips: &[Tensor],
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut deep = Vec::with_capacity(self.deep.len());
         let mut x = bottleneck.clone();
-        for (level, skip) in self.levels.iter().zip(skips.iter().rev()) {
+        for (i, (level, skip)) in self.levels.iter().zip(skips.iter().rev()).enumerate() {
             let mut up = conv_transpose3d(&x, &level.up)?;
             if let Some(bias) = &level.bias {
                 up = up.broadcast_add(bias)?;
             }
             let [first, second] = &level.convs;
             x = second.forward(&first.forward_joined(&up, skip)?)?;
+            if let Some(head) = self.deep.get(i) {
+                deep.push(head.forward(&x)?);
+            }
         }
-        conv3d(&x, &self.head)?.broadcast_add(&self.head_bias)
+        deep.reverse();
+        Ok((self.head.forward(&x)?, deep))
     }
 }

@@ -103,6 +103,9 @@ pub struct CmcSpec {
     pub fusion_groups: usize,
     /// Whose layers the network has. With `released`, predictions depend on batch partners.
     pub variant: Variant,
+    /// Whether coarser levels of the decoder predict too and are trained with half the weight of the
+    /// level above each (Lee et al. 2015; nnU-Net).
+    pub deep_supervision: bool,
 }
 
 impl Default for CmcSpec {
@@ -117,6 +120,7 @@ impl Default for CmcSpec {
             fusion_at: FusionAt::default(),
             fusion_groups: 16,
             variant: Variant::default(),
+            deep_supervision: false,
         }
     }
 }
@@ -167,6 +171,7 @@ impl CmcSpec {
             },
             activation: Activation::Relu,
             up_bias: released,
+            deep_supervision: self.deep_supervision,
         };
         let before_gate = if released {
             Activation::Relu
@@ -304,17 +309,30 @@ impl Network for Cmc {
             None => None,
         };
         let mut logits = Vec::with_capacity(images.len());
+        let mut deep: Vec<Vec<Option<Tensor>>> = Vec::new();
         for (m, attended) in attended.iter().enumerate() {
-            logits.push(match (attended, &gate) {
-                (None, _) => None,
-                (Some(x), None) => Some(self.decoders[m].forward(x, &skips[m])?),
-                (Some(x), Some(gate)) => {
+            let Some(x) = attended else {
+                logits.push(None);
+                continue;
+            };
+            let (finest, coarser) = match &gate {
+                None => self.decoders[m].forward(x, &skips[m])?,
+                Some(gate) => {
                     let x = self.converts[m].forward(gate, x)?;
-                    Some(self.decoders[m].forward(&x, &skips[m])?)
+                    self.decoders[m].forward(&x, &skips[m])?
                 }
-            });
+            };
+            logits.push(Some(finest));
+            deep.resize(coarser.len(), vec![None; images.len()]);
+            for (level, x) in deep.iter_mut().zip(coarser) {
+                level[m] = Some(x);
+            }
         }
-        Ok(Output { logits, features })
+        Ok(Output {
+            logits,
+            features,
+            deep,
+        })
     }
 
     fn heads(&self) -> Heads {
