@@ -2,6 +2,7 @@
 
 mod bench;
 pub mod check;
+pub mod convert;
 pub mod demo;
 pub mod inspect;
 
@@ -108,6 +109,19 @@ enum Command {
         /// How the answer is printed.
         #[arg(long, value_enum, default_value_t = FormatArg::Table)]
         format: FormatArg,
+    },
+    /// Turn weights of a public PyTorch model into safetensors of this program.
+    ///
+    /// Known are the released CMC model and the U-Net of CLIP-Driven Universal Model; both become
+    /// (parts of) the network `cmc: { variant: released }`.
+    Convert {
+        /// The `.pth` file.
+        file: PathBuf,
+        /// The `.safetensors` file to write.
+        out: PathBuf,
+        /// Entry of the file that holds the weights; default: the file itself, `state_dict`, `net`, `model`, ….
+        #[arg(long)]
+        key: Option<String>,
     },
     /// Write a run's `report.html` again.
     Report {
@@ -287,6 +301,9 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
             // Not the locked stream: Parquet's writer wants one that may move between threads.
             crate::query::print(&batches, format, std::io::stdout())?;
             Ok(0)
+        }
+        Command::Convert { file, out: to, key } => {
+            convert::convert(file, to, key.as_deref(), &mut out)
         }
         Command::Report { run } => {
             let path = crate::report::write(run)?;

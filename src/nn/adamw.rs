@@ -192,7 +192,9 @@ impl AdamW {
                 eps: eps as f32,
                 moments: RefCell::new((&mut slot.mean, &mut slot.square)),
             };
-            slot.var.as_tensor().inplace_op2(gradient, &update)?;
+            slot.var
+                .as_tensor()
+                .inplace_op2(&gradient.contiguous()?, &update)?;
         }
         Ok(())
     }

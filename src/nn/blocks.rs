@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::{Result, Tensor};
 
 use super::conv_transpose3d::conv_transpose3d;
-use super::conv3d::conv3d;
+use super::conv3d::{conv3d, conv3d_joined};
 use super::max_pool3d::max_pool3d;
 use super::norm_act::{Activation, Norm, norm_act};
 use super::params::{Init, Params};
@@ -72,6 +72,37 @@ impl Scope {
     }
 }
 
+/// What the layers of a network have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layers {
+    /// The norm after every convolution.
+    pub(crate) norm: Norm,
+    /// What follows the norm.
+    pub(crate) activation: Activation,
+    /// Whether transposed convolutions have a bias. The norm after the next convolution removes it
+    /// everywhere but at the borders, where that convolution sees zeros instead.
+    pub(crate) up_bias: bool,
+    /// Whether the decoder also predicts at coarser levels.
+    pub(crate) deep_supervision: bool,
+}
+
+impl Layers {
+    /// Instance norm and this activation.
+    pub(crate) fn instance(activation: Activation) -> Self {
+        Self {
+            norm: Norm::Instance,
+            activation,
+            up_bias: false,
+            deep_supervision: false,
+        }
+    }
+
+    /// The same with another activation.
+    pub(crate) fn with(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+}
+
 /// Scale and shift of one normalisation, followed by an activation.
 pub(crate) struct NormAct {
     scale: Tensor,
@@ -105,7 +136,7 @@ impl NormAct {
     }
 }
 
-/// Convolution 3³ without bias (the norm would remove it), instance norm, activation.
+/// Convolution 3³ without bias (the norm would remove it), norm, activation.
 pub(crate) struct ConvNormAct {
     weight: Tensor,
     norm: NormAct,
@@ -118,17 +149,22 @@ impl ConvNormAct {
         scope: &Scope,
         index: usize,
         (ci, co): (usize, usize),
-        activation: Activation,
+        layers: Layers,
     ) -> Result<Self> {
         let weight = builder.kernel(&format!("{}.conv{index}.weight", scope.kernels), 3, ci, co)?;
         let name = format!("norm{index}");
-        let norm = NormAct::new(builder, scope, &name, co, Norm::Instance, activation)?;
+        let norm = NormAct::new(builder, scope, &name, co, layers.norm, layers.activation)?;
         Ok(Self { weight, norm })
     }
 
     /// `[n, d, h, w, ci]` to `[n, d, h, w, co]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.norm.forward(&conv3d(x, &self.weight)?)
+    }
+
+    /// As [`ConvNormAct::forward`] over the channels of `x`, then those of `skip`.
+    pub(crate) fn forward_joined(&self, x: &Tensor, skip: &Tensor) -> Result<Tensor> {
+        self.norm.forward(&conv3d_joined(x, skip, &self.weight)?)
     }
 }
 
@@ -144,15 +180,15 @@ impl Encoder {
         scope: &Scope,
         channels_in: usize,
         plan: &[[usize; 2]],
-        activation: Activation,
+        layers: Layers,
     ) -> Result<Self> {
         let mut levels = Vec::with_capacity(plan.len());
         let mut ci = channels_in;
         for (i, &[middle, co]) in plan.iter().enumerate() {
             let level = scope.child(&format!("level{i}"));
             levels.push([
-                ConvNormAct::new(builder, &level, 1, (ci, middle), activation)?,
-                ConvNormAct::new(builder, &level, 2, (middle, co), activation)?,
+                ConvNormAct::new(builder, &level, 1, (ci, middle), layers)?,
+                ConvNormAct::new(builder, &level, 2, (middle, co), layers)?,
             ]);
             ci = co;
         }
@@ -179,6 +215,7 @@ impl Encoder {
 /// One step up: transposed convolution, skip connection, two convolutions.
 struct UpLevel {
     up: Tensor,
+    bias: Option<Tensor>,
     convs: [ConvNormAct; 2],
 }
 
@@ -196,8 +233,30 @@ pub(crate) struct UpPlan {
 /// Steps up to full resolution, then a 1³ convolution with bias to the class logits.
 pub(crate) struct Decoder {
     levels: Vec<UpLevel>,
-    head: Tensor,
-    head_bias: Tensor,
+    head: Head,
+    /// With deep supervision: one a level but the finest, coarsest first.
+    deep: Vec<Head>,
+}
+
+/// A 1³ convolution with bias, to class logits.
+struct Head {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Head {
+    /// Parameters `head.weight` and `head.bias`.
+    fn new(builder: &mut Builder<'_>, scope: &Scope, ci: usize, classes: usize) -> Result<Self> {
+        let name = format!("{}.head", scope.kernels);
+        Ok(Self {
+            weight: builder.kernel(&format!("{name}.weight"), 1, ci, classes)?,
+            bias: builder.get(&format!("{name}.bias"), &[classes], Init::Const(0.0))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        conv3d(x, &self.weight)?.broadcast_add(&self.bias)
+    }
 }
 
 impl Decoder {
@@ -208,9 +267,10 @@ impl Decoder {
         channels_in: usize,
         plan: &[UpPlan],
         classes: usize,
-        activation: Activation,
+        layers: Layers,
     ) -> Result<Self> {
         let mut levels = Vec::with_capacity(plan.len());
+        let mut deep = Vec::new();
         let mut ci = channels_in;
         for (i, step) in plan.iter().enumerate() {
             let level = scope.child(&format!("level{}", plan.len() - 1 - i));
@@ -220,34 +280,49 @@ impl Decoder {
                 // Kernel and stride are both 2: each output voxel sees one input voxel.
                 Init::HeNormal { fan_in: ci },
             )?;
+            let bias = match layers.up_bias {
+                true => {
+                    let name = format!("{}.up.bias", level.kernels);
+                    Some(builder.get(&name, &[step.up], Init::Const(0.0))?)
+                }
+                false => None,
+            };
             let joined = (step.up + step.skip, step.out);
             let convs = [
-                ConvNormAct::new(builder, &level, 1, joined, activation)?,
-                ConvNormAct::new(builder, &level, 2, (step.out, step.out), activation)?,
+                ConvNormAct::new(builder, &level, 1, joined, layers)?,
+                ConvNormAct::new(builder, &level, 2, (step.out, step.out), layers)?,
             ];
-            levels.push(UpLevel { up, convs });
+            levels.push(UpLevel { up, bias, convs });
             ci = step.out;
-        }
-        let head = builder.kernel(&format!("{}.head.weight", scope.kernels), 1, ci, classes)?;
-        let name = format!("{}.head.bias", scope.kernels);
-        let head_bias = builder.get(&name, &[classes], Init::Const(0.0))?;
-        Ok(Self {
-            levels,
-            head,
-            head_bias,
-        })
-    }
-
-    /// Logits `[n, d, h, w, classes]` from the bottleneck and the encoder's skips (finest first).
-    pub(crate) fn forward(&self, bottleneck: &Tensor, skips: &[Tensor]) -> Result<Tensor> {
-        let mut x = bottleneck.clone();
-        for (level, skip) in self.levels.iter().zip(skips.iter().rev()) {
-            let up = conv_transpose3d(&x, &level.up)?;
-            x = Tensor::cat(&[&up, skip], 4)?;
-            for conv in &level.convs {
-                x = conv.forward(&x)?;
+            if layers.deep_supervision && i + 1 < plan.len() {
+                deep.push(Head::new(builder, &level, ci, classes)?);
             }
         }
-        conv3d(&x, &self.head)?.broadcast_add(&self.head_bias)
+        let head = Head::new(builder, scope, ci, classes)?;
+        Ok(Self { levels, head, deep })
+    }
+
+    /// Logits `[n, d, h, w, classes]` from the bottleneck and the encoder's skips (finest first),
+    /// and with deep supervision those of the levels below, at half the resolution first.
+    pub(crate) fn forward(
+        &self,
+        bottleneck: &Tensor,
+        skips: &[Tensor],
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut deep = Vec::with_capacity(self.deep.len());
+        let mut x = bottleneck.clone();
+        for (i, (level, skip)) in self.levels.iter().zip(skips.iter().rev()).enumerate() {
+            let mut up = conv_transpose3d(&x, &level.up)?;
+            if let Some(bias) = &level.bias {
+                up = up.broadcast_add(bias)?;
+            }
+            let [first, second] = &level.convs;
+            x = second.forward(&first.forward_joined(&up, skip)?)?;
+            if let Some(head) = self.deep.get(i) {
+                deep.push(head.forward(&x)?);
+            }
+        }
+        deep.reverse();
+        Ok((self.head.forward(&x)?, deep))
     }
 }

@@ -40,7 +40,8 @@ pub(crate) fn largest_error(found: &[f64], expected: &[f64], rms: f64) -> f64 {
         })
 }
 
-fn rms(values: &[f64]) -> f64 {
+/// Root of the mean square.
+pub(crate) fn rms(values: &[f64]) -> f64 {
     (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt()
 }
 

@@ -15,9 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::fusion::{Convert, Fusion};
-use super::blocks::{Builder, Decoder, Encoder, Scope, UpPlan};
+use super::blocks::{Builder, Decoder, Encoder, Layers, Scope, UpPlan};
 use super::network::{Heads, Network, Output, check_images, check_range};
-use super::norm_act::Activation;
+use super::norm_act::{Activation, Norm};
 use super::params::{Init, Params};
 
 /// What modalities have in common in one half of the network.
@@ -49,6 +49,29 @@ impl Sharing {
     }
 }
 
+/// Whose layers the network has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// The published design: instance norm, a gate that uses its whole range.
+    #[default]
+    Repaired,
+    /// The released model, for weights made by `voxstream convert`: batch norm with the statistics
+    /// of the batch at hand, a bias in transposed convolutions, ReLU before the gate's sigmoid.
+    Released,
+}
+
+/// Where the modalities are fused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FusionAt {
+    /// At the bottleneck alone, as published.
+    #[default]
+    Bottleneck,
+    /// At the bottleneck and at every skip connection, each level with a gate of its own.
+    EveryLevel,
+}
+
 /// Cross-modality collaboration (CMC): an encoder, an attention across channels and a decoder a
 /// modality, with one gate over all modalities at the bottleneck.
 ///
@@ -72,9 +95,17 @@ pub struct CmcSpec {
     pub mia: bool,
     /// The gate over all modalities. Without it the modalities meet only in the objective.
     pub fusion: bool,
-    /// Groups of the norm over gate and features; must divide `width * 2^(depth + 1)`.
+    /// Levels with a gate.
+    pub fusion_at: FusionAt,
+    /// Groups of the norm over gate and features; must divide `width * 2^(depth + 1)`, and with
+    /// gates at every level `width * 4`.
     #[schemars(range(min = 1))]
     pub fusion_groups: usize,
+    /// Whose layers the network has. With `released`, predictions depend on batch partners.
+    pub variant: Variant,
+    /// Whether coarser levels of the decoder predict too and are trained with half the weight of the
+    /// level above each (Lee et al. 2015; nnU-Net).
+    pub deep_supervision: bool,
 }
 
 impl Default for CmcSpec {
@@ -86,7 +117,10 @@ impl Default for CmcSpec {
             decoders: Sharing::default(),
             mia: true,
             fusion: true,
+            fusion_at: FusionAt::default(),
             fusion_groups: 16,
+            variant: Variant::default(),
+            deep_supervision: false,
         }
     }
 }
@@ -100,6 +134,14 @@ impl CmcSpec {
         if self.fusion && !joined.is_multiple_of(self.fusion_groups) {
             return Err(format!(
                 "`fusion_groups` is {}, expected a divisor of {joined} (width * 2^(depth + 1))",
+                self.fusion_groups
+            ));
+        }
+        let finest = 4 * self.width;
+        let every = self.fusion && self.fusion_at == FusionAt::EveryLevel;
+        if every && !finest.is_multiple_of(self.fusion_groups) {
+            return Err(format!(
+                "`fusion_groups` is {}, expected a divisor of {finest} (width * 4) with `fusion_at: every_level`",
                 self.fusion_groups
             ));
         }
@@ -120,7 +162,22 @@ impl CmcSpec {
         classes: usize,
         params: &mut Params,
     ) -> Result<Cmc> {
-        let relu = Activation::Relu;
+        let released = self.variant == Variant::Released;
+        let layers = Layers {
+            norm: if released {
+                Norm::Batch
+            } else {
+                Norm::Instance
+            },
+            activation: Activation::Relu,
+            up_bias: released,
+            deep_supervision: self.deep_supervision,
+        };
+        let before_gate = if released {
+            Activation::Relu
+        } else {
+            Activation::None
+        };
         let down: Vec<[usize; 2]> = (0..self.depth)
             .map(|level| [self.width << level, self.width << (level + 1)])
             .collect();
@@ -139,7 +196,7 @@ impl CmcSpec {
         let mut encoders = Vec::with_capacity(modalities);
         for m in 0..modalities {
             let scope = self.encoders.scope("encoder", m);
-            encoders.push(Encoder::new(builder, &scope, 1, &down, relu)?);
+            encoders.push(Encoder::new(builder, &scope, 1, &down, layers)?);
         }
         let mut gammas = Vec::new();
         for m in 0..if self.mia { modalities } else { 0 } {
@@ -147,23 +204,41 @@ impl CmcSpec {
             let name = format!("{}.gamma", self.encoders.scope("mia", m).norms);
             gammas.push(builder.get(&name, &[1], Init::Const(0.0))?);
         }
-        let fusion = if self.fusion {
-            Some(Fusion::new(builder, modalities, bottom)?)
-        } else {
-            None
+        let gate = |builder: &mut Builder<'_>, scope: Scope, channels| {
+            Fusion::new(builder, &scope, (modalities, channels), layers, before_gate)
         };
+        let fusion = match self.fusion {
+            true => Some(gate(builder, Scope::new("fusion"), bottom)?),
+            false => None,
+        };
+        let mut skip_gates = Vec::new();
+        if self.fusion && self.fusion_at == FusionAt::EveryLevel {
+            for (level, &[_, skip]) in down[..self.depth - 1].iter().enumerate() {
+                let scope = Scope::new(&format!("fusion.level{level}"));
+                skip_gates.push(SkipGate {
+                    fusion: gate(builder, scope, skip)?,
+                    converts: Vec::with_capacity(modalities),
+                });
+            }
+        }
         let (mut converts, mut decoders) = (Vec::new(), Vec::with_capacity(modalities));
         for m in 0..modalities {
             let scope = self.decoders.scope("decoder", m);
             if self.fusion {
                 converts.push(Convert::new(builder, &scope, bottom, self.fusion_groups)?);
             }
-            decoders.push(Decoder::new(builder, &scope, bottom, &up, classes, relu)?);
+            for (level, gate) in skip_gates.iter_mut().enumerate() {
+                let (scope, channels) = (scope.child(&format!("level{level}")), down[level][1]);
+                let convert = Convert::new(builder, &scope, channels, self.fusion_groups)?;
+                gate.converts.push(convert);
+            }
+            decoders.push(Decoder::new(builder, &scope, bottom, &up, classes, layers)?);
         }
         Ok(Cmc {
             encoders,
             gammas,
             fusion,
+            skip_gates,
             converts,
             decoders,
             stride: 1 << (self.depth - 1),
@@ -177,10 +252,32 @@ pub struct Cmc {
     /// One a modality, or none without MIA.
     gammas: Vec<Tensor>,
     fusion: Option<Fusion>,
+    /// One a skip connection, finest first, or none.
+    skip_gates: Vec<SkipGate>,
     /// One a modality, or none without fusion.
     converts: Vec<Convert>,
     decoders: Vec<Decoder>,
     stride: usize,
+}
+
+/// The gate of one skip connection, and each modality's way on from it.
+struct SkipGate {
+    fusion: Fusion,
+    converts: Vec<Convert>,
+}
+
+impl SkipGate {
+    /// Fuses skip connection `level` of the present modalities in place.
+    fn apply(&self, level: usize, skips: &mut [Vec<Tensor>]) -> Result<()> {
+        let own: Vec<Option<Tensor>> = skips.iter().map(|s| s.get(level).cloned()).collect();
+        let gate = self.fusion.forward(&own)?;
+        for ((skips, own), convert) in skips.iter_mut().zip(own).zip(&self.converts) {
+            if let Some(own) = own {
+                skips[level] = convert.forward(&gate, &own)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Network for Cmc {
@@ -204,22 +301,38 @@ impl Network for Cmc {
             skips.push(skip);
             features.push(Some(bottleneck));
         }
+        for (level, gate) in self.skip_gates.iter().enumerate() {
+            gate.apply(level, &mut skips)?;
+        }
         let gate = match &self.fusion {
             Some(fusion) => Some(fusion.forward(&attended)?),
             None => None,
         };
         let mut logits = Vec::with_capacity(images.len());
+        let mut deep: Vec<Vec<Option<Tensor>>> = Vec::new();
         for (m, attended) in attended.iter().enumerate() {
-            logits.push(match (attended, &gate) {
-                (None, _) => None,
-                (Some(x), None) => Some(self.decoders[m].forward(x, &skips[m])?),
-                (Some(x), Some(gate)) => {
+            let Some(x) = attended else {
+                logits.push(None);
+                continue;
+            };
+            let (finest, coarser) = match &gate {
+                None => self.decoders[m].forward(x, &skips[m])?,
+                Some(gate) => {
                     let x = self.converts[m].forward(gate, x)?;
-                    Some(self.decoders[m].forward(&x, &skips[m])?)
+                    self.decoders[m].forward(&x, &skips[m])?
                 }
-            });
+            };
+            logits.push(Some(finest));
+            deep.resize(coarser.len(), vec![None; images.len()]);
+            for (level, x) in deep.iter_mut().zip(coarser) {
+                level[m] = Some(x);
+            }
         }
-        Ok(Output { logits, features })
+        Ok(Output {
+            logits,
+            features,
+            deep,
+        })
     }
 
     fn heads(&self) -> Heads {

@@ -1,4 +1,4 @@
-//! Convolution in three dimensions: stride 1, odd kernel, «same» zero padding.
+//! Convolution in three dimensions: stride 1 or 2, odd kernel, «same» zero padding.
 //!
 //! On the CPU the convolution is a sum of matrix products over tiles of image lines. The operand is
 //! read in place where a line is long enough (a row of three neighbours in x is a strided view of a
@@ -7,6 +7,8 @@
 
 mod filter;
 mod forward;
+mod joined;
+mod stride2;
 mod tile;
 
 #[cfg(test)]
@@ -14,6 +16,8 @@ mod tests;
 
 use super::cpu::{dims5, f32s};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+pub use joined::conv3d_joined;
+pub use stride2::conv3d_stride2;
 use tile::Problem;
 
 /// Convolution of a volume with a kernel, without bias.
@@ -38,6 +42,11 @@ struct Conv3dData;
 struct Conv3dFilter([usize; 3]);
 
 fn problem(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<Problem> {
+    check(op, x, kernel, co)?;
+    Ok(Problem::new(x, kernel, co))
+}
+
+fn check(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<()> {
     if kernel.iter().any(|k| k % 2 == 0) {
         bail!(
             "{op}: expected odd kernel sizes for the same padding on both sides, found {kernel:?}"
@@ -48,7 +57,7 @@ fn problem(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<Pro
             "{op}: expected at least one value on every axis, found input {x:?} and {co} outputs"
         );
     }
-    Ok(Problem::new(x, kernel, co))
+    Ok(())
 }
 
 impl CustomOp2 for Conv3d {

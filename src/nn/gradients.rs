@@ -8,8 +8,13 @@ use candle_core::{Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
 /// One gradient a parameter, in the parameters' order.
+///
+/// Memory is held from the first [`Gradients::add`] to the next [`Gradients::clear`] alone: what the
+/// first backward pass found is kept as it is, and only further ones are added to it.
 pub struct Gradients {
     tensors: Vec<(String, Tensor)>,
+    /// Whether nothing was added yet: the tensors are one 0 seen under every shape.
+    blank: bool,
 }
 
 impl Gradients {
@@ -17,18 +22,20 @@ impl Gradients {
     ///
     /// **Errors** where the device refuses.
     pub fn zeros(params: &Params) -> Result<Self> {
-        let zeros = |(name, var): &(String, candle_core::Var)| {
-            Ok((name.clone(), var.as_detached_tensor().zeros_like()?))
+        let zero = |(name, var): &(String, candle_core::Var)| {
+            let zero = Tensor::zeros((), var.dtype(), var.device())?;
+            Ok((name.clone(), zero.broadcast_as(var.shape())?))
         };
         Ok(Self {
-            tensors: params.named().iter().map(zeros).collect::<Result<_>>()?,
+            tensors: params.named().iter().map(zero).collect::<Result<_>>()?,
+            blank: true,
         })
     }
 
     /// Adds what one backward pass found. A parameter that the loss did not reach adds nothing.
     ///
     /// **Errors** where `params` is not the list this buffer was made for.
-    pub fn add(&mut self, grads: &GradStore, params: &Params) -> Result<()> {
+    pub fn add(&mut self, mut grads: GradStore, params: &Params) -> Result<()> {
         if self.tensors.len() != params.named().len() {
             bail!(
                 "gradients of {} parameters were asked to take those of {}",
@@ -36,20 +43,25 @@ impl Gradients {
                 params.named().len()
             );
         }
-        for ((name, sum), (other, var)) in self.tensors.iter().zip(params.named()) {
+        for ((name, _), (other, _)) in self.tensors.iter().zip(params.named()) {
             if name != other {
                 bail!("the gradient of `{name}` was asked to take that of `{other}`");
             }
-            if let Some(gradient) = grads.get(var.as_tensor()) {
-                sum.inplace_op2(
-                    &gradient.contiguous()?,
-                    &Blend {
-                        keep: 1.0,
-                        factor: 1.0,
-                    },
-                )?;
+        }
+        let both = Blend {
+            keep: 1.0,
+            factor: 1.0,
+        };
+        for ((_, sum), (_, var)) in self.tensors.iter_mut().zip(params.named()) {
+            match (grads.remove(var.as_tensor()), self.blank) {
+                // Every gradient in the store is a sum that candle made for it, so nobody shares it.
+                (Some(gradient), true) => *sum = gradient.detach().contiguous()?,
+                (Some(gradient), false) => sum.inplace_op2(&gradient.contiguous()?, &both)?,
+                (None, true) => *sum = sum.contiguous()?,
+                (None, false) => {}
             }
         }
+        self.blank = false;
         Ok(())
     }
 
@@ -57,6 +69,9 @@ impl Gradients {
     ///
     /// **Errors** where the device refuses.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
+        if self.blank {
+            return Ok(());
+        }
         self.tensors
             .iter()
             .try_for_each(|(_, tensor)| tensor.inplace_op1(&Scale(factor as f32)))
@@ -67,6 +82,9 @@ impl Gradients {
     /// **Errors** where the device refuses.
     pub fn global_norm(&self) -> Result<f64> {
         let mut squares = 0.0;
+        if self.blank {
+            return Ok(0.0);
+        }
         for (name, tensor) in &self.tensors {
             let (storage, layout) = tensor.storage_and_layout();
             let of = |values: &[f32]| -> f64 {
@@ -98,14 +116,20 @@ impl Gradients {
         Ok(norm)
     }
 
-    /// Back to zeros.
+    /// Back to zeros; the memory is given back.
     ///
     /// **Errors** where the device refuses.
     pub fn clear(&mut self) -> Result<()> {
-        self.scale(0.0)
+        for (_, tensor) in &mut self.tensors {
+            let zero = Tensor::zeros((), tensor.dtype(), tensor.device())?;
+            *tensor = zero.broadcast_as(tensor.shape())?;
+        }
+        self.blank = true;
+        Ok(())
     }
 
-    /// Names and gradients in the parameters' order.
+    /// Names and gradients in the parameters' order; before the first [`Gradients::add`] they are
+    /// views of one 0 and not contiguous.
     pub fn named(&self) -> &[(String, Tensor)] {
         &self.tensors
     }
@@ -131,12 +155,10 @@ mod tests {
         let mut gradients = Gradients::zeros(&params).unwrap();
         // d/da a^2 / 2 = a; the loss does not reach b.
         let a = params.named()[0].1.as_tensor();
-        let grads = (a.sqr().unwrap().sum_all().unwrap() / 2.0)
-            .unwrap()
-            .backward()
-            .unwrap();
-        gradients.add(&grads, &params).unwrap();
-        gradients.add(&grads, &params).unwrap();
+        let loss = (a.sqr().unwrap().sum_all().unwrap() / 2.0).unwrap();
+        let backward = || loss.backward().unwrap();
+        gradients.add(backward(), &params).unwrap();
+        gradients.add(backward(), &params).unwrap();
         gradients.scale(0.5).unwrap();
         assert_eq!(values(&gradients.named()[0].1), [3.0, 3.0]);
         assert_eq!(values(&gradients.named()[1].1), [0.0]);
@@ -158,7 +180,7 @@ mod tests {
         let grads = c.sum_all().unwrap().backward().unwrap();
         let error = Gradients::zeros(&params())
             .unwrap()
-            .add(&grads, &other)
+            .add(grads, &other)
             .unwrap_err();
         assert!(
             error.to_string().contains("`a`") && error.to_string().contains("`c`"),
@@ -172,6 +194,7 @@ mod tests {
         check_threads("global norm", || {
             let norm = Gradients {
                 tensors: vec![("g".into(), tensor.clone())],
+                blank: false,
             }
             .global_norm()
             .unwrap();

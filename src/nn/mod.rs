@@ -8,7 +8,11 @@
 //!
 //! **Shape** Activations are `[n, d, h, w, c]` with the channels last, so that a convolution is a
 //! matrix product over strided views, and norm, bias and softmax work on the last axis. Kernels are
-//! `[co, kd, kh, kw, ci]`. All values are f32.
+//! `[co, kd, kh, kw, ci]`.
+//!
+//! **Types** On the CPU every operator takes f32 and refuses other types by name: matrix products
+//! here are made in f32, so that bf16 would be widened and narrowed again at every operator, slower
+//! and less exact, for memory that a patch on a CPU does not lack. Widen with `to_dtype` before.
 //!
 //! Results do not depend on the number of threads: work is cut by shape alone, and every sum over
 //! pieces is made in the order of the pieces.
@@ -18,9 +22,11 @@
 
 pub mod adamw;
 mod blocks;
+pub mod channel_dropout;
 pub mod cmc;
 pub mod conv3d;
 pub mod conv_transpose3d;
+pub mod convert;
 mod cpu;
 pub mod dice_ce;
 pub mod ema;
@@ -30,10 +36,14 @@ pub mod max_pool3d;
 pub mod network;
 pub mod norm_act;
 pub mod params;
+pub mod sgd;
 pub mod tensor_file;
 pub mod unet3d;
+pub mod upsample3d;
 
 #[cfg(test)]
 pub(crate) mod check;
+#[cfg(test)]
+mod operator_errors;
 #[cfg(test)]
 pub(crate) mod testing;

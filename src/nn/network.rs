@@ -18,6 +18,9 @@ pub struct Output {
     pub logits: Vec<Option<Tensor>>,
     /// Bottleneck features `[n, d, h, w, c]`, before any attention across channels; `None` where missing.
     pub features: Vec<Option<Tensor>>,
+    /// With deep supervision: logits at half the resolution, a quarter and so on, each list as
+    /// `logits`; else empty.
+    pub deep: Vec<Vec<Option<Tensor>>>,
 }
 
 /// How many predictions a network makes for one subject.

@@ -1,4 +1,4 @@
-//! Instance or group norm and the activation after it, as one operator.
+//! Instance, group or batch norm and the activation after it, as one operator.
 //!
 //! Composed of candle's own operations this would be a dozen passes over the volume, each kept for
 //! the backward pass. Fused it is two passes forward and two back, and only the input is kept.
@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 /// Added to the variance before its root is taken.
 pub const EPS: f64 = 1e-5;
 
-/// Which values share mean and variance. Every sample of a batch has its own.
+/// Which values share mean and variance. Apart from [`Norm::Batch`] every sample has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
     /// Each channel by itself (Ulyanov et al. 2016).
@@ -26,6 +26,10 @@ pub enum Norm {
         /// Number of groups; must divide the channels.
         groups: usize,
     },
+    /// Each channel over all samples of the batch (Ioffe and Szegedy 2015), with the batch's own
+    /// statistics at test time too: there are no running averages, and a prediction depends on its
+    /// batch partners.
+    Batch,
 }
 
 /// What follows the norm.
@@ -55,7 +59,7 @@ impl Activation {
 /// **Shape** `x` `[n, ..., c]`, `scale` and `shift` `[c]`; the result is shaped as `x`.
 ///
 /// **Law** `y = act(scale (x - mean) / sqrt(variance + EPS) + shift)` with the biased variance over
-/// the voxels of a sample and the channels that `norm` puts together.
+/// the voxels and channels, and with [`Norm::Batch`] the samples, that `norm` puts together.
 ///
 /// **Errors** where shapes do not fit, the groups do not divide the channels, or values are not f32.
 pub fn norm_act(
@@ -96,9 +100,11 @@ fn problem(op: &str, x: &Layout, norm: Norm, act: Activation) -> Result<Problem>
         );
     };
     let groups = match norm {
-        Norm::Instance => c,
+        Norm::Instance | Norm::Batch => c,
         Norm::Group { groups } => groups,
     };
+    // All samples of a batch are one, for this purpose.
+    let samples = if norm == Norm::Batch { n.min(1) } else { n };
     if elements == 0 || groups == 0 || c % groups != 0 {
         bail!(
             "{op}: expected values, and groups that divide the channels; found {:?} and {groups} groups",
@@ -106,10 +112,10 @@ fn problem(op: &str, x: &Layout, norm: Norm, act: Activation) -> Result<Problem>
         );
     }
     Ok(Problem {
-        samples: n,
+        samples,
         channels: c,
         groups,
-        voxels: elements / n / c,
+        voxels: elements / samples / c,
         slope: act.slope(),
     })
 }

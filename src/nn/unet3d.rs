@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Builder, Decoder, Encoder, Scope, UpPlan};
+use super::blocks::{Builder, Decoder, Encoder, Layers, Scope, UpPlan};
 use super::network::{Heads, Network, Output, check_images, check_range};
 use super::norm_act::Activation;
 use super::params::Params;
@@ -26,6 +26,9 @@ pub struct Unet3dSpec {
     /// The most channels any level may have.
     #[schemars(range(min = 1, max = 2048))]
     pub max_width: usize,
+    /// Whether coarser levels of the decoder predict too and are trained with half the weight of the
+    /// level above each (Lee et al. 2015; nnU-Net).
+    pub deep_supervision: bool,
 }
 
 impl Default for Unet3dSpec {
@@ -34,6 +37,7 @@ impl Default for Unet3dSpec {
             width: 16,
             depth: 4,
             max_width: 256,
+            deep_supervision: false,
         }
     }
 }
@@ -60,7 +64,10 @@ impl Unet3dSpec {
         classes: usize,
         params: &mut Params,
     ) -> Result<Unet3d> {
-        let activation = Activation::LeakyRelu(0.01);
+        let layers = Layers {
+            deep_supervision: self.deep_supervision,
+            ..Layers::instance(Activation::LeakyRelu(0.01))
+        };
         let channels = self.channels();
         let down: Vec<[usize; 2]> = channels.iter().map(|&c| [c, c]).collect();
         let up: Vec<UpPlan> = channels[..self.depth - 1]
@@ -77,8 +84,8 @@ impl Unet3dSpec {
         let encoder = Scope::new("encoder");
         let decoder = Scope::new("decoder");
         Ok(Unet3d {
-            encoder: Encoder::new(builder, &encoder, modalities, &down, activation)?,
-            decoder: Decoder::new(builder, &decoder, bottom, &up, classes, activation)?,
+            encoder: Encoder::new(builder, &encoder, modalities, &down, layers)?,
+            decoder: Decoder::new(builder, &decoder, bottom, &up, classes, layers)?,
             modalities,
             stride: 1 << (self.depth - 1),
         })
@@ -102,10 +109,11 @@ impl Network for Unet3d {
             .collect();
         let stacked = Tensor::cat(&channels, 4)?;
         let (skips, bottleneck) = self.encoder.forward(&stacked)?;
-        let logits = self.decoder.forward(&bottleneck, &skips)?;
+        let (logits, deep) = self.decoder.forward(&bottleneck, &skips)?;
         Ok(Output {
             logits: vec![Some(logits)],
             features: vec![Some(bottleneck)],
+            deep: deep.into_iter().map(|x| vec![Some(x)]).collect(),
         })
     }
 

@@ -6,7 +6,7 @@ use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
 use super::objective::cutmix::{CutMixSpec, mix};
 use super::objective::pseudo_label::{consistency, probability_stats, pseudo_target};
-use super::objective::supervised::supervised;
+use super::objective::supervised::supervised_deep;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
 use super::objective::{ObjectiveSpec, Terms, cac::cac_all, csc::csc_all};
 use super::schedule::learning_rate;
@@ -172,7 +172,8 @@ impl Trainer {
             let output = self.student.forward(&batch)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             if let Some(spec) = &self.config.objective.supervised {
-                terms.supervised = supervised(&output.logits, &batch.targets, &spec.loss())?;
+                terms.supervised =
+                    supervised_deep(&output.logits, &output.deep, &batch.targets, &spec.loss())?;
             }
             if rows.unlabelled.is_empty() {
                 self.across(&output.features, &output.logits, &mut terms)?;
@@ -323,7 +324,7 @@ impl Trainer {
             let total = (total * share)?;
             sums.total += f64::from(total.to_scalar::<f32>()?);
             self.gradients
-                .add(&total.backward()?, &self.student.params)?;
+                .add(total.backward()?, &self.student.params)?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ fn step(params: &Params, adamw: &mut AdamW, lr: f64) {
     let mut gradients = Gradients::zeros(params).unwrap();
     for (_, var) in params.named() {
         let loss = (var.sqr().unwrap().sqr().unwrap().sum_all().unwrap() / 4.0).unwrap();
-        gradients.add(&loss.backward().unwrap(), params).unwrap();
+        gradients.add(loss.backward().unwrap(), params).unwrap();
     }
     adamw.step(&gradients, lr).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::super::blocks::{Builder, ConvNormAct, NormAct, Scope};
+use super::super::blocks::{Builder, ConvNormAct, Layers, NormAct, Scope};
 use super::super::conv3d::conv3d;
 use super::super::network::NetworkError;
 use super::super::norm_act::{Activation, Norm};
@@ -11,8 +11,9 @@ use super::super::params::Init;
 /// The gate `Z = sigmoid(norm(conv(relu(norm(conv(F_1 ‖ … ‖ F_m))))))`, one for all modalities.
 ///
 /// The features of every declared modality are joined in order; those of a missing one are zeros,
-/// so any non-empty subset is accepted. The second convolution has no ReLU: with one, as in the
-/// released model, the sigmoid never sees a negative number and the gate loses half of its range.
+/// so any non-empty subset is accepted. The second convolution has no ReLU, unless the released
+/// model is to be followed: with one the sigmoid never sees a negative number and the gate loses
+/// half of its range.
 pub struct Fusion {
     first: ConvNormAct,
     second: ConvNormAct,
@@ -20,18 +21,20 @@ pub struct Fusion {
 }
 
 impl Fusion {
-    /// A gate of `channels` for that many channels a modality.
+    /// A gate of `channels` for that many channels a modality; `last` is the activation before
+    /// the sigmoid.
     pub(crate) fn new(
         builder: &mut Builder<'_>,
-        modalities: usize,
-        channels: usize,
+        scope: &Scope,
+        (modalities, channels): (usize, usize),
+        layers: Layers,
+        last: Activation,
     ) -> Result<Self> {
-        let scope = Scope::new("fusion");
         let joined = (modalities * channels, channels);
         let gate = (channels, channels);
         Ok(Self {
-            first: ConvNormAct::new(builder, &scope, 1, joined, Activation::Relu)?,
-            second: ConvNormAct::new(builder, &scope, 2, gate, Activation::None)?,
+            first: ConvNormAct::new(builder, scope, 1, joined, layers)?,
+            second: ConvNormAct::new(builder, scope, 2, gate, layers.with(last))?,
             modalities,
         })
     }

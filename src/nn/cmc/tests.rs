@@ -2,12 +2,20 @@ use candle_core::{Device, Tensor, Var};
 
 use super::fusion::Fusion;
 use super::mia::mia;
-use crate::nn::blocks::Builder;
+use crate::nn::blocks::{Builder, Layers, Scope};
+use crate::nn::norm_act::Activation;
 use crate::nn::params::Params;
 use crate::nn::testing::{bits, largest_difference, noise, values};
 
 fn gamma(value: f32) -> Tensor {
     Tensor::new(&[value], &Device::Cpu).unwrap()
+}
+
+/// A gate over three modalities of four channels.
+fn gate(params: &mut Params) -> Fusion {
+    let (builder, scope) = (&mut Builder::new(params), Scope::new("fusion"));
+    let layers = Layers::instance(Activation::Relu);
+    Fusion::new(builder, &scope, (3, 4), layers, Activation::None).unwrap()
 }
 
 /// The attention as it is written on paper, in f64 loops.
@@ -69,7 +77,7 @@ fn attention_survives_energies_beyond_the_exponential() {
 #[test]
 fn the_gate_takes_any_subset_and_uses_its_whole_range() {
     let mut params = Params::new(1, &Device::Cpu);
-    let fusion = Fusion::new(&mut Builder::new(&mut params), 3, 4).unwrap();
+    let fusion = gate(&mut params);
     let full: Vec<Tensor> = (0..3).map(|m| noise(&[1, 4, 4, 4, 4], m)).collect();
     for subset in 1..8u32 {
         let given: Vec<Option<Tensor>> = (0..3)
@@ -94,7 +102,7 @@ fn the_gate_takes_any_subset_and_uses_its_whole_range() {
 #[test]
 fn the_gate_refuses_features_of_two_grids() {
     let mut params = Params::new(1, &Device::Cpu);
-    let fusion = Fusion::new(&mut Builder::new(&mut params), 3, 4).unwrap();
+    let fusion = gate(&mut params);
     let fine = Some(noise(&[1, 4, 4, 4, 4], 0));
     let coarse = Some(noise(&[1, 4, 2, 4, 4], 1));
     let message = fusion

@@ -9,66 +9,79 @@ use std::ops::Range;
 /// Values that the partial sums may hold together.
 const PARTIAL: usize = 1 << 23;
 
+/// Fewer partial sums than this would not share the work among threads.
+const FEW: usize = 8;
+
 /// The kernel's gradient `[co, K]` from the input and the output's gradient.
 pub(super) fn gradient(problem: &Problem, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let (co, span, taps) = (problem.co, problem.span(), problem.taps());
     let length = co * taps * span;
     let tiles = problem.tiles();
-    let parts = tiles.len().min(TASKS).min((PARTIAL / length).max(1));
-    // Large kernels over few voxels: their lines are independent sums, so they share the work too.
-    let splits = if parts * 2 <= TASKS && matches!(problem.path, Path::View | Path::Gather) {
-        taps
-    } else {
-        1
+    let share = |tile: &Tile| {
+        let start = tile.first * problem.size[2] * co;
+        &dy[start..start + tile.lines * problem.size[2] * co]
     };
-    let sums: Vec<Vec<f32>> = (0..parts * splits)
+    let parts = tiles.len().min(TASKS).min((PARTIAL / length).max(1));
+    let mut total = vec![0.0; length];
+    if parts < FEW && matches!(problem.path, Path::View | Path::Gather) {
+        // Large kernels over few voxels: outputs are sums of their own, so that no value depends
+        // on how many threads share them, and nothing is kept twice.
+        let block = co
+            .div_ceil(rayon::current_num_threads())
+            .next_multiple_of(16);
+        total
+            .par_chunks_mut(block * taps * span)
+            .enumerate()
+            .for_each_init(Scratch::default, |scratch, (index, sum)| {
+                let first = index * block;
+                let outputs = first..(first + block).min(co);
+                for tile in &tiles {
+                    add_tile(problem, x, share(tile), *tile, &outputs, scratch, sum);
+                }
+            });
+        return total;
+    }
+    let sums: Vec<Vec<f32>> = (0..parts)
         .into_par_iter()
-        .map_init(Scratch::default, |scratch, task| {
-            let (part, split) = (task / splits, task % splits);
-            let taps = taps * split / splits..taps * (split + 1) / splits;
-            let mut sum = vec![0.0; co * taps.len() * span];
-            for &tile in &tiles[tiles.len() * part / parts..tiles.len() * (part + 1) / parts] {
-                let rows = tile.lines * problem.size[2];
-                let dy = &dy[tile.first * problem.size[2] * co..][..rows * co];
-                add_tile(problem, x, dy, tile, &taps, scratch, &mut sum);
+        .map_init(Scratch::default, |scratch, part| {
+            let mut sum = vec![0.0; length];
+            for tile in &tiles[tiles.len() * part / parts..tiles.len() * (part + 1) / parts] {
+                add_tile(problem, x, share(tile), *tile, &(0..co), scratch, &mut sum);
             }
             sum
         })
         .collect();
-    let mut total = vec![0.0; length];
-    let width = taps * span / splits;
     total
         .par_chunks_mut(taps * span)
         .enumerate()
         .for_each(|(o, row)| {
-            for sums in sums.chunks_exact(splits) {
-                for (piece, sum) in row.chunks_exact_mut(width).zip(sums) {
-                    add(piece, &sum[o * width..][..width]);
-                }
+            for sum in &sums {
+                add(row, &sum[o * row.len()..][..row.len()]);
             }
         });
     total
 }
 
-/// Adds one tile's share to `sum`, which is `[co, taps.len() * span]`.
+/// Adds one tile's share to `sum`, which is `[outputs, K]`.
 fn add_tile(
     problem: &Problem,
     x: &[f32],
     dy: &[f32],
     tile: Tile,
-    taps: &Range<usize>,
+    outputs: &Range<usize>,
     scratch: &mut Scratch,
     sum: &mut [f32],
 ) {
     let [_, _, w] = problem.size;
     let (ci, co, span) = (problem.ci, problem.co, problem.span());
     let rows = tile.lines * w;
-    let width = taps.len() * span;
-    let gradient = Matrix::rows(dy, co).t();
+    let width = problem.taps() * span;
+    let gradient = Matrix::rows(&dy[outputs.start..], co).t();
+    let count = outputs.len();
     match problem.path {
         Path::Point => {
             let a = Matrix::rows(&x[tile.first * w * ci..][..rows * ci], ci);
-            matmul([co, rows, ci], gradient, a, sum, width, true);
+            matmul([count, rows, ci], gradient, a, sum, width, true);
         }
         Path::Planar => {
             problem.gather_planar(x, tile, &mut scratch.line, &mut scratch.operand);
@@ -91,17 +104,15 @@ fn add_tile(
             }
         }
         Path::Gather => {
-            let once = problem.taps_at_once(tile);
-            for tap in taps.clone().step_by(once) {
-                let chunk = tap..(tap + once).min(taps.end);
-                let depth = chunk.len() * span;
-                problem.gather(x, tile, &chunk, &mut scratch.line, &mut scratch.operand);
+            for piece in problem.pieces(tile) {
+                let depth = piece.depth();
+                problem.gather(x, tile, piece, &mut scratch.line, &mut scratch.operand);
                 let a = Matrix::rows(&scratch.operand, depth);
-                let sum = &mut sum[(tap - taps.start) * span..];
-                matmul([co, rows, depth], gradient, a, sum, width, true);
+                let sum = &mut sum[piece.first * span + piece.start..];
+                matmul([count, rows, depth], gradient, a, sum, width, true);
             }
         }
-        Path::View => add_views(problem, x, dy, tile, taps, scratch, sum),
+        Path::View => add_views(problem, x, dy, tile, outputs, scratch, sum),
     }
 }
 
@@ -111,7 +122,7 @@ fn add_views(
     x: &[f32],
     dy: &[f32],
     tile: Tile,
-    taps: &Range<usize>,
+    outputs: &Range<usize>,
     scratch: &mut Scratch,
     sum: &mut [f32],
 ) {
@@ -119,34 +130,32 @@ fn add_views(
     let (ci, co, span) = (problem.ci, problem.co, problem.span());
     let padded_rows = w + kw - 1;
     let rows = (tile.lines - 1) * padded_rows + w;
-    let width = taps.len() * span;
-    scratch.product.resize(tile.lines * padded_rows * co, 0.0);
+    let (width, count) = (problem.taps() * span, outputs.len());
+    scratch
+        .product
+        .resize(tile.lines * padded_rows * count, 0.0);
     for (line, source) in scratch
         .product
-        .chunks_exact_mut(padded_rows * co)
+        .chunks_exact_mut(padded_rows * count)
         .zip(dy.chunks_exact(w * co))
     {
-        line[..w * co].copy_from_slice(source);
-        line[w * co..].fill(0.0);
+        for (row, source) in line.chunks_exact_mut(count).zip(source.chunks_exact(co)) {
+            row.copy_from_slice(&source[outputs.clone()]);
+        }
+        line[w * count..].fill(0.0);
     }
-    let gradient = Matrix::rows(&scratch.product, co).t();
+    let gradient = Matrix::rows(&scratch.product, count).t();
     for dz in 0..kd {
-        let plane = dz * kh;
-        let kernel_rows = taps.start.max(plane)..taps.end.min(plane + kh);
-        if kernel_rows.is_empty() {
+        if !problem.load_lines(x, tile, dz, &(0..kh), &mut scratch.operand) {
             continue;
         }
-        let loaded = kernel_rows.start - plane..kernel_rows.end - plane;
-        if !problem.load_lines(x, tile, dz, &loaded, &mut scratch.operand) {
-            continue;
-        }
-        for (i, tap) in kernel_rows.enumerate() {
+        for dy in 0..kh {
             let a = Matrix {
-                data: &scratch.operand[i * padded_rows * ci..],
+                data: &scratch.operand[dy * padded_rows * ci..],
                 strides: [ci, 1],
             };
-            let sum = &mut sum[(tap - taps.start) * span..];
-            matmul([co, rows, span], gradient, a, sum, width, true);
+            let sum = &mut sum[(dz * kh + dy) * span..];
+            matmul([count, rows, span], gradient, a, sum, width, true);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The convolution itself; the data gradient is the same routine with another kernel.
 
 use super::super::cpu::{Matrix, fill_pieces, matmul};
-use super::tile::{Path, Problem, TASKS, Tile};
+use super::tile::{Path, Problem, Tile};
 use rayon::prelude::*;
 
 /// Buffers that a thread keeps between tiles.
@@ -14,7 +14,8 @@ pub(super) struct Scratch {
 
 /// Kernel `[co, K]` as the matrix `[K, co]`, whose rows the product reads as vectors.
 pub(super) fn pack(problem: &Problem, w: &[f32]) -> Vec<f32> {
-    const BLOCK: usize = 16;
+    // Four cache lines of each output's kernel: less would wait for pages, whose stride is large.
+    const BLOCK: usize = 64;
     let (co, depth) = (problem.co, problem.taps() * problem.span());
     let mut packed = vec![0.0; w.len()];
     packed
@@ -129,20 +130,21 @@ fn gather_tile(
 ) {
     let (co, span) = (problem.co, problem.span());
     let rows = tile.lines * problem.size[2];
+    // Outputs are sums of their own, so that no value depends on how many threads share them.
     let width = co
-        .div_ceil(TASKS.div_ceil(tiles))
+        .div_ceil(rayon::current_num_threads().div_ceil(tiles))
         .next_multiple_of(16)
         .max(48)
         .min(co);
-    let once = problem.taps_at_once(tile);
+    let pieces = problem.pieces(tile);
     let columns = |first: usize, width: usize, scratch: &mut Scratch, out: &mut [f32]| {
-        for tap in (0..problem.taps()).step_by(once) {
-            let taps = tap..(tap + once).min(problem.taps());
-            let depth = taps.len() * span;
-            problem.gather(x, tile, &taps, &mut scratch.line, &mut scratch.operand);
+        for (i, &piece) in pieces.iter().enumerate() {
+            let depth = piece.depth();
+            problem.gather(x, tile, piece, &mut scratch.line, &mut scratch.operand);
             let a = Matrix::rows(&scratch.operand, depth);
-            let b = Matrix::rows(&packed[tap * span * co + first..], co);
-            matmul([rows, depth, width], a, b, out, width, tap > 0);
+            let row = piece.first * span + piece.start;
+            let b = Matrix::rows(&packed[row * co + first..], co);
+            matmul([rows, depth, width], a, b, out, width, i > 0);
         }
     };
     if width == co {

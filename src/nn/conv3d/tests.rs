@@ -1,5 +1,5 @@
-use super::conv3d;
 use super::tile::{Path, Problem};
+use super::{conv3d, conv3d_joined, conv3d_stride2};
 use crate::nn::check::{check_op, check_threads, normals};
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -80,6 +80,82 @@ fn agrees_with_the_definition_and_its_differences() {
             |v| direct(&v[0], shape, &v[1], kernel, co),
         );
     }
+}
+
+#[test]
+fn stride_2_is_every_second_voxel() {
+    for (shape, kernel, co) in [
+        ([1, 4, 6, 8, 3], [3, 3, 3], 5),
+        ([2, 5, 3, 7, 2], [3, 3, 3], 4),
+        ([1, 4, 1, 5, 6], [1, 3, 5], 3),
+        ([2, 3, 4, 4, 4], [1, 1, 1], 2),
+        ([1, 1, 2, 2, 40], [3, 3, 3], 70),
+    ] {
+        let [n, d, h, w, ci] = shape;
+        let kernel_shape = [co, kernel[0], kernel[1], kernel[2], ci];
+        check_op(
+            &format!("conv3d_stride2 {shape:?} {kernel:?} -> {co}"),
+            &[
+                (&shape, normals("x", shape.iter().product())),
+                (&kernel_shape, normals("w", kernel_shape.iter().product())),
+            ],
+            2e-5,
+            |t| conv3d_stride2(&t[0], &t[1]),
+            |v| {
+                let full = direct(&v[0], shape, &v[1], kernel, co);
+                let even = |voxel: &usize| {
+                    let (z, y, x) = (voxel / (h * w) % d, voxel / w % h, voxel % w);
+                    z % 2 + y % 2 + x % 2 == 0
+                };
+                (0..n * d * h * w)
+                    .filter(even)
+                    .flat_map(|voxel| full[voxel * co..][..co].to_vec())
+                    .collect()
+            },
+        );
+    }
+    check_threads("conv3d_stride2", || {
+        let x = normals("x", 2 * 12 * 13 * 14 * 16);
+        let x = Var::from_vec(x, (2, 12, 13, 14, 16), &Device::Cpu).unwrap();
+        let w = Var::from_vec(normals("w", 64 * 27 * 16), (64, 3, 3, 3, 16), &Device::Cpu).unwrap();
+        let y = conv3d_stride2(&x, &w).unwrap();
+        let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        vec![
+            y,
+            grads.get(&x).unwrap().clone(),
+            grads.get(&w).unwrap().clone(),
+        ]
+    });
+}
+
+#[test]
+fn joined_inputs_are_one_volume() {
+    let (a, b, co) = ([2, 3, 4, 9, 5], [2, 3, 4, 9, 7], 6);
+    let kernel = [co, 3, 3, 3, 12];
+    let join = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        let pairs = a.chunks_exact(5).zip(b.chunks_exact(7));
+        pairs.flat_map(|(a, b)| [a, b].concat()).collect()
+    };
+    check_op(
+        "conv3d_joined",
+        &[
+            (&a, normals("a", a.iter().product())),
+            (&b, normals("b", b.iter().product())),
+            (&kernel, normals("w", kernel.iter().product())),
+        ],
+        2e-5,
+        |t| conv3d_joined(&t[0], &t[1], &t[2]),
+        |v| direct(&join(&v[0], &v[1]), [2, 3, 4, 9, 12], &v[2], [3; 3], co),
+    );
+    let tensor = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+    let message = |a: &[usize], b: &[usize]| {
+        let w = tensor(&[2, 3, 3, 3, 4]);
+        conv3d_joined(&tensor(a), &tensor(b), &w)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(message(&[1, 2, 2, 2, 3], &[1, 2, 4, 2, 1]).contains("channels alone"));
+    assert!(message(&[1, 2, 2, 2, 3], &[1, 2, 2, 2, 2]).contains("3 and 2 channels"));
 }
 
 #[test]

@@ -24,13 +24,17 @@ pub(super) enum Path {
 /// One convolution's sizes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Problem {
-    /// Depth, height and width of the volume.
+    /// Depth, height and width of the result.
     pub(super) size: [usize; 3],
+    /// Depth, height and width of the input: those of the result, unless there is a stride.
+    input: [usize; 3],
+    /// Input voxels between neighbours of the result.
+    stride: usize,
     /// Kernel sizes, odd.
     pub(super) kernel: [usize; 3],
     pub(super) ci: usize,
     pub(super) co: usize,
-    /// Image lines in the batch: n d h.
+    /// Lines of the result in the batch: n d h.
     pub(super) lines: usize,
     pub(super) path: Path,
 }
@@ -40,6 +44,22 @@ pub(super) struct Problem {
 pub(super) struct Tile {
     pub(super) first: usize,
     pub(super) lines: usize,
+}
+
+/// What is gathered at once: `length` values from `start` on of each of `taps` kernel lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) first: usize,
+    pub(super) taps: usize,
+    pub(super) start: usize,
+    pub(super) length: usize,
+}
+
+impl Piece {
+    /// Values of a gathered row.
+    pub(super) fn depth(&self) -> usize {
+        self.taps * self.length
+    }
 }
 
 impl Problem {
@@ -56,11 +76,28 @@ impl Problem {
         };
         Self {
             size: [d, h, w],
+            input: [d, h, w],
+            stride: 1,
             kernel,
             ci,
             co,
             lines: n * d * h,
             path,
+        }
+    }
+
+    /// As [`Problem::new`] for every second voxel of each axis, the first included.
+    pub(super) fn stride2([n, d, h, w, ci]: [usize; 5], kernel: [usize; 3], co: usize) -> Self {
+        let size = [d, h, w].map(|s| s.div_ceil(2));
+        Self {
+            size,
+            input: [d, h, w],
+            stride: 2,
+            kernel,
+            ci,
+            co,
+            lines: n * size[0] * size[1],
+            path: Path::Gather,
         }
     }
 
@@ -76,7 +113,7 @@ impl Problem {
 
     /// Values of a padded input line.
     pub(super) fn padded(&self) -> usize {
-        (self.size[2] + self.kernel[2] - 1) * self.ci
+        (self.input[2] + self.kernel[2] - 1) * self.ci
     }
 
     /// Whether tiles must end with their plane.
@@ -87,7 +124,7 @@ impl Problem {
     /// The tiles, by shape alone.
     pub(super) fn tiles(&self) -> Vec<Tile> {
         let (h, w) = (self.size[1], self.size[2]);
-        let rows = (self.lines * w / TASKS).clamp(192, 512);
+        let rows = (self.lines * w / TASKS).clamp(256, 512);
         let most = rows.div_ceil(w);
         let blocks = if self.planewise() { self.lines / h } else { 1 };
         let block = self.lines / blocks;
@@ -105,23 +142,44 @@ impl Problem {
             .collect()
     }
 
-    /// Kernel lines whose gathered rows fit the cache together.
-    pub(super) fn taps_at_once(&self, tile: Tile) -> usize {
-        (GATHERED / (tile.lines * self.size[2] * self.span())).clamp(1, self.taps())
+    /// Cuts the kernel into pieces whose gathered rows fit the cache: several whole lines,
+    /// or a part of the `span` values of one.
+    pub(super) fn pieces(&self, tile: Tile) -> Vec<Piece> {
+        let span = self.span();
+        let values = (GATHERED / (tile.lines * self.size[2])).max(64);
+        let once = (values / span).max(1);
+        let part = if values < span {
+            // Equal parts, in whole vectors.
+            span.div_ceil(span.div_ceil(values)).next_multiple_of(16)
+        } else {
+            span
+        };
+        let mut pieces = Vec::new();
+        for tap in (0..self.taps()).step_by(once) {
+            for start in (0..span).step_by(part) {
+                pieces.push(Piece {
+                    first: tap,
+                    taps: once.min(self.taps() - tap),
+                    start,
+                    length: part.min(span - start),
+                });
+            }
+        }
+        pieces
     }
 
     /// The input line that kernel line `tap` reads for output line `line`; none in the padding.
     fn source(&self, line: usize, tap: usize) -> Option<usize> {
-        let [d, h, _] = self.size;
-        let (z, y) = (line / h % d, line % h);
+        let ([d, h, _], [source_d, source_h, _]) = (self.size, self.input);
+        let (volume, z, y) = (line / h / d, line / h % d, line % h);
         let (dz, dy) = (tap / self.kernel[1], tap % self.kernel[1]);
-        let source_z = (z + dz)
+        let source_z = (z * self.stride + dz)
             .checked_sub(self.kernel[0] / 2)
-            .filter(|&z| z < d)?;
-        let source_y = (y + dy)
+            .filter(|&z| z < source_d)?;
+        let source_y = (y * self.stride + dy)
             .checked_sub(self.kernel[1] / 2)
-            .filter(|&y| y < h)?;
-        Some((line - z * h - y) + source_z * h + source_y)
+            .filter(|&y| y < source_h)?;
+        Some((volume * source_d + source_z) * source_h + source_y)
     }
 
     /// Writes the padded input lines that kernel plane `dz` reads for `tile` between kernel rows
@@ -152,7 +210,7 @@ impl Problem {
     }
 
     fn load_line(&self, x: &[f32], source: Option<usize>, line: &mut [f32]) {
-        let (length, pad) = (self.size[2] * self.ci, self.kernel[2] / 2 * self.ci);
+        let (length, pad) = (self.input[2] * self.ci, self.kernel[2] / 2 * self.ci);
         match source {
             Some(source) => {
                 line[..pad].fill(0.0);
@@ -163,24 +221,25 @@ impl Problem {
         }
     }
 
-    /// Writes the rows of the column matrix for kernel lines `taps`: one row a voxel of `tile`.
+    /// Writes the rows of the column matrix for `piece` of the kernel: one row a voxel of `tile`.
     pub(super) fn gather(
         &self,
         x: &[f32],
         tile: Tile,
-        taps: &Range<usize>,
+        piece: Piece,
         line: &mut Vec<f32>,
         out: &mut Vec<f32>,
     ) {
-        let (w, span) = (self.size[2], self.span());
-        let width = taps.len() * span;
+        let (w, length, width) = (self.size[2], piece.length, piece.depth());
+        let step = self.stride * self.ci;
         line.resize(self.padded(), 0.0);
         out.resize(tile.lines * w * width, 0.0);
         for (i, rows) in out.chunks_exact_mut(w * width).enumerate() {
-            for (t, tap) in taps.clone().enumerate() {
-                self.load_line(x, self.source(tile.first + i, tap), line);
+            for t in 0..piece.taps {
+                self.load_line(x, self.source(tile.first + i, piece.first + t), line);
+                let line = &line[piece.start..];
                 for (position, row) in rows.chunks_exact_mut(width).enumerate() {
-                    row[t * span..][..span].copy_from_slice(&line[position * self.ci..][..span]);
+                    row[t * length..][..length].copy_from_slice(&line[position * step..][..length]);
                 }
             }
         }

@@ -238,3 +238,72 @@ fn a_description_is_read_strictly() {
             .contains("found 1 classes")
     );
 }
+
+#[test]
+fn gates_and_heads_at_every_level_are_trained_and_take_any_subset() {
+    use crate::nn::cmc::{FusionAt, Variant};
+    for variant in [Variant::Repaired, Variant::Released] {
+        let spec = CmcSpec {
+            depth: 3,
+            fusion_at: FusionAt::EveryLevel,
+            fusion_groups: 4,
+            deep_supervision: true,
+            variant,
+            ..small_cmc()
+        };
+        let mut params = params();
+        let network = NetworkSpec::Cmc(spec).build(2, 3, &mut params).unwrap();
+        let alone = network.forward(&[None, Some(image(1, 1))]).unwrap();
+        assert!(alone.logits[0].is_none() && alone.deep[0][0].is_none());
+        let coarser = alone.deep[0][1].as_ref().unwrap();
+        assert_eq!(
+            (alone.deep.len(), coarser.dims()),
+            (1, &[1, 4, 4, 2, 3][..])
+        );
+        let both = network
+            .forward(&[Some(image(1, 1)), Some(image(1, 2))])
+            .unwrap();
+        let heads = both
+            .logits
+            .iter()
+            .chain(both.deep.iter().flatten())
+            .flatten();
+        let terms: Vec<Tensor> = heads
+            .map(|x| x.sqr().unwrap().mean_all().unwrap())
+            .collect();
+        assert_eq!(terms.len(), 4);
+        let loss = Tensor::stack(&terms, 0).unwrap().sum_all().unwrap();
+        let grads = loss.backward().unwrap();
+        for (name, var) in params.named() {
+            assert!(
+                grads.get(var.as_tensor()).is_some(),
+                "{name} is not reached"
+            );
+        }
+    }
+    let unet = Unet3dSpec {
+        width: 2,
+        depth: 3,
+        deep_supervision: true,
+        ..Unet3dSpec::default()
+    };
+    let network = NetworkSpec::Unet3d(unet)
+        .build(1, 3, &mut params())
+        .unwrap();
+    let output = network.forward(&[Some(image(1, 1))]).unwrap();
+    let coarser = output.deep[0][0].as_ref().unwrap();
+    assert_eq!(
+        (output.deep.len(), coarser.dims()),
+        (1, &[1, 4, 4, 2, 3][..])
+    );
+}
+
+#[test]
+fn gates_at_every_level_need_groups_that_divide_the_finest() {
+    let spec = CmcSpec {
+        fusion_at: crate::nn::cmc::FusionAt::EveryLevel,
+        ..small_cmc()
+    };
+    let problem = spec.check().unwrap_err();
+    assert!(problem.contains("divisor of 8"), "{problem}");
+}

@@ -37,14 +37,16 @@ fn agrees_with_the_definition_and_its_differences() {
             Norm::Group { groups: 1 },
             Activation::Relu,
         ),
+        (&[3, 2, 3, 2, 4], Norm::Batch, Activation::Relu),
         (&[3, 7, 5], Norm::Instance, Activation::LeakyRelu(0.2)),
     ];
     for &(shape, norm, act) in cases {
         let (n, c) = (shape[0], shape[shape.len() - 1]);
         let groups = match norm {
-            Norm::Instance => c,
+            Norm::Instance | Norm::Batch => c,
             Norm::Group { groups } => groups,
         };
+        let n = if norm == Norm::Batch { 1 } else { n };
         // A mean well away from zero.
         let x = normals("x", shape.iter().product())
             .iter()

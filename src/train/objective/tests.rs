@@ -1,4 +1,5 @@
 mod consistency;
 mod gradient;
 mod pseudo;
+mod reference;
 mod schedule;
