@@ -8,7 +8,7 @@ use super::sections::TrainSection;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{At, Diagnostic, SourceFile, SpecError};
-use crate::stage::{ChannelSchema, EdgeSchema};
+use crate::stage::{ChannelSchema, EdgeSchema, Effect};
 use crate::volume::Role;
 
 /// The schema behind the source and behind every step.
@@ -21,8 +21,8 @@ pub struct Edges {
     pub shared: Vec<EdgeSchema>,
     /// Behind each step of `views.weak`.
     pub weak: Vec<EdgeSchema>,
-    /// Behind each step of `views.strong`.
-    pub strong: Vec<EdgeSchema>,
+    /// Behind each step of each strong view.
+    pub strong: Vec<Vec<EdgeSchema>>,
 }
 
 impl Edges {
@@ -65,7 +65,7 @@ impl Plan {
             Chain::Stages => &self.optimized.stages,
             Chain::Shared => &self.optimized.shared,
             Chain::Weak => &self.optimized.weak,
-            Chain::Strong => &self.optimized.strong,
+            Chain::Strong(i) => &self.optimized.strong[i],
         }
     }
 
@@ -75,7 +75,7 @@ impl Plan {
             Chain::Stages => &self.edges.stages,
             Chain::Shared => &self.edges.shared,
             Chain::Weak => &self.edges.weak,
-            Chain::Strong => &self.edges.strong,
+            Chain::Strong(i) => &self.edges.strong[i],
         }
     }
 
@@ -118,7 +118,10 @@ pub fn compile(
     let shared = chain(&pipeline.views.shared, edges.prepared(), &mut errors);
     let edges = Edges { shared, ..edges };
     let weak = chain(&pipeline.views.weak, edges.patch(), &mut errors);
-    let strong = chain(&pipeline.views.strong, edges.patch(), &mut errors);
+    let strong = pipeline.views.strong.iter();
+    let strong = strong
+        .map(|view| chain(&view.steps, edges.patch(), &mut errors))
+        .collect();
     let edges = Edges {
         weak,
         strong,
@@ -227,8 +230,23 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
         );
     }
     let views = &pipeline.views;
-    let viewed = || views.shared.iter().chain(&views.weak).chain(&views.strong);
-    for step in viewed().filter(|s| s.stage.relabels()) {
+    let alone = views.strong.iter().flat_map(|view| &view.steps);
+    for step in views.weak.iter().chain(alone) {
+        use Effect::{Cuts, Finds, Moves, Warps};
+        if matches!(step.stage.effect(), Some(Moves | Warps | Cuts | Finds)) {
+            errors.push(
+                SpecError::new(
+                    step.at,
+                    format!(
+                        "`{}` moves voxels in one view only; a pseudo-label would not fit the others",
+                        step.stage.name()
+                    ),
+                )
+                .with_help("move it to `views.shared`, whose draws all views share"),
+            );
+        }
+    }
+    for step in views.steps().filter(|s| s.stage.relabels()) {
         errors.push(
             SpecError::new(
                 step.at,
@@ -240,14 +258,7 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
             .with_help("move it to `stages`; the truth is changed alike there"),
         );
     }
-    if !has_train
-        && let Some(step) = views
-            .shared
-            .iter()
-            .chain(&views.weak)
-            .chain(&views.strong)
-            .next()
-    {
+    if !has_train && let Some(step) = views.steps().next() {
         errors.push(
             SpecError::new(
                 step.at,

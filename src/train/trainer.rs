@@ -1,7 +1,7 @@
 //! One optimiser step: labelled rows supervise, unlabelled rows follow the teacher.
 
 use super::TrainError;
-use super::batch::{Batch, collate, groups};
+use super::batch::{Batch, collate, groups, groups_of_views};
 use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
 use super::objective::cutmix::{CutMixSpec, mix};
@@ -39,13 +39,13 @@ pub struct TrainerConfig {
     pub seed: u64,
 }
 
-/// Rows of one batch: labelled ones in the weak view, unlabelled ones in both views.
+/// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.
 #[derive(Debug, Default)]
 pub struct StepRows {
     /// Labelled rows.
     pub labelled: Vec<Row>,
-    /// Unlabelled rows: weak view and strong view of the same patch.
-    pub unlabelled: Vec<(Row, Row)>,
+    /// Unlabelled rows: weak view and strong views of the same patch.
+    pub unlabelled: Vec<(Row, Vec<Row>)>,
 }
 
 /// Trains a student, and a teacher that follows it.
@@ -123,7 +123,7 @@ impl Trainer {
         if !norm.is_finite() {
             let rows = batches
                 .iter()
-                .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(_, s)| s)));
+                .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(w, _)| w)));
             let subjects = rows.map(|r| r.subject.clone()).collect();
             return Err(TrainError::NotFinite {
                 step: self.step,
@@ -193,75 +193,83 @@ impl Trainer {
         if weights.pseudo_label + weights.csc + weights.cac == 0.0 {
             return Ok(());
         }
-        let strong: Vec<Row> = rows.unlabelled.iter().map(|(_, s)| s.clone()).collect();
-        for group in groups(&strong) {
-            let share = group.len() as f64 / (strong.len() * batches) as f64;
-            let (heads, classes) = (self.student.heads(), self.student.classes());
-            let of =
-                |pick: &dyn Fn(usize) -> usize, strong_view: bool| -> Result<Batch, TrainError> {
-                    let picked: Vec<&Row> = group
-                        .iter()
-                        .map(|&i| {
-                            if strong_view {
-                                &rows.unlabelled[pick(i)].1
-                            } else {
-                                &rows.unlabelled[pick(i)].0
-                            }
-                        })
-                        .collect();
-                    collate(&picked, heads, classes, self.student.device())
-                };
-            let mut strong_batch = of(&|i| i, true)?;
-            let mut terms: Terms<Option<Tensor>> = Terms::default();
-            let mut targets = Vec::new();
-            if let (Some(_), Some(teacher), Some(thresholds)) = (
-                &self.config.objective.pseudo_label,
-                &self.teacher,
-                &mut self.thresholds,
-            ) {
-                let weak_batch = of(&|i| i, false)?;
-                for logits in teacher.infer(&weak_batch.images)? {
-                    let Some(logits) = logits else {
-                        targets.push(None);
-                        continue;
-                    };
-                    thresholds.update(&probability_stats(
-                        &logits,
-                        thresholds.spec().confident_at(),
-                    )?);
-                    let target = pseudo_target(&logits, &thresholds.current())?;
-                    for (sum, (kept, predicted)) in sums
-                        .kept
-                        .iter_mut()
-                        .zip(target.kept_fraction.iter().zip(&target.predicted_fraction))
-                    {
-                        sum.0 += f64::from(kept * predicted);
-                        sum.1 += f64::from(*predicted);
-                    }
-                    targets.push(Some(target.labels));
-                }
+        for group in groups_of_views(&rows.unlabelled) {
+            let weak: Vec<&Row> = group.iter().map(|&i| &rows.unlabelled[i].0).collect();
+            let labels = self.pseudo_labels(&weak, sums)?;
+            let views = rows.unlabelled[group[0]].1.len();
+            // One view after the other: only one graph is kept at a time.
+            for view in 0..views {
+                let picked: Vec<&Row> =
+                    group.iter().map(|&i| &rows.unlabelled[i].1[view]).collect();
+                let share = group.len() as f64 / (rows.unlabelled.len() * batches * views) as f64;
+                self.strong_view(&picked, labels.clone(), share, sums)?;
             }
-            let pseudo = self.config.objective.pseudo_label.as_ref();
-            let pseudo = pseudo.filter(|_| !targets.is_empty());
-            if let Some(cutmix) = pseudo.and_then(|spec| spec.cutmix.as_ref()) {
-                let picked: Vec<&Row> = group.iter().map(|&i| &strong[i]).collect();
-                cut_mix(
-                    cutmix,
-                    self.config.seed,
-                    &picked,
-                    &mut strong_batch,
-                    &mut targets,
-                )?;
-            }
-            let output = self.student.forward(&strong_batch)?;
-            if let Some(spec) = pseudo {
-                terms.pseudo_label =
-                    consistency(&output.logits, &targets, &spec.loss(), spec.normalize)?;
-            }
-            self.across(&output.features, &output.logits, &mut terms)?;
-            self.descend(&terms, share, &strong_batch, sums)?;
         }
         Ok(())
+    }
+
+    /// What the teacher is sure of on the weak views of a group; one a head, none without the term.
+    fn pseudo_labels(
+        &mut self,
+        weak: &[&Row],
+        sums: &mut Sums,
+    ) -> Result<Vec<Option<Tensor>>, TrainError> {
+        let (Some(_), Some(teacher), Some(thresholds)) = (
+            &self.config.objective.pseudo_label,
+            &self.teacher,
+            &mut self.thresholds,
+        ) else {
+            return Ok(Vec::new());
+        };
+        let (heads, classes) = (teacher.heads(), teacher.classes());
+        let batch = collate(weak, heads, classes, teacher.device())?;
+        let mut labels = Vec::new();
+        for logits in teacher.infer(&batch.images)? {
+            let Some(logits) = logits else {
+                labels.push(None);
+                continue;
+            };
+            thresholds.update(&probability_stats(
+                &logits,
+                thresholds.spec().confident_at(),
+            )?);
+            let target = pseudo_target(&logits, &thresholds.current())?;
+            for (sum, (kept, predicted)) in sums
+                .kept
+                .iter_mut()
+                .zip(target.kept_fraction.iter().zip(&target.predicted_fraction))
+            {
+                sum.0 += f64::from(kept * predicted);
+                sum.1 += f64::from(*predicted);
+            }
+            labels.push(Some(target.labels));
+        }
+        Ok(labels)
+    }
+
+    /// The terms of one strong view.
+    fn strong_view(
+        &mut self,
+        rows: &[&Row],
+        mut labels: Vec<Option<Tensor>>,
+        share: f64,
+        sums: &mut Sums,
+    ) -> Result<(), TrainError> {
+        let (heads, classes) = (self.student.heads(), self.student.classes());
+        let mut batch = collate(rows, heads, classes, self.student.device())?;
+        let mut terms: Terms<Option<Tensor>> = Terms::default();
+        let pseudo = self.config.objective.pseudo_label.as_ref();
+        let pseudo = pseudo.filter(|_| !labels.is_empty());
+        if let Some(cutmix) = pseudo.and_then(|spec| spec.cutmix.as_ref()) {
+            cut_mix(cutmix, self.config.seed, rows, &mut batch, &mut labels)?;
+        }
+        let output = self.student.forward(&batch)?;
+        if let Some(spec) = pseudo {
+            terms.pseudo_label =
+                consistency(&output.logits, &labels, &spec.loss(), spec.normalize)?;
+        }
+        self.across(&output.features, &output.logits, &mut terms)?;
+        self.descend(&terms, share, &batch, sums)
     }
 
     /// Weights of the terms at this step.
@@ -347,3 +355,6 @@ fn cut_mix(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
