@@ -352,6 +352,8 @@ fn training(
     }
     if train.batch.unlabelled > 0
         && objective.pseudo_label.is_none()
+        && objective.mean_teacher.is_none()
+        && objective.feature_dropout.is_none()
         && objective.csc.is_none()
         && objective.cac.is_none()
     {
@@ -360,13 +362,29 @@ fn training(
                 "{} unlabelled rows a step, but no objective uses them",
                 train.batch.unlabelled
             ),
-            "add `pseudo_label`, `csc` or `cac` to `train.objective`, or set `batch.unlabelled: 0`",
+            "add `pseudo_label`, `mean_teacher`, `feature_dropout`, `csc` or `cac` to `train.objective`, or set `batch.unlabelled: 0`",
         );
     }
-    if objective.pseudo_label.is_some() && pipeline.pseudo_label.is_none() {
+    let asking = [
+        (objective.pseudo_label.is_some(), "pseudo_label"),
+        (objective.mean_teacher.is_some(), "mean_teacher"),
+        (objective.feature_dropout.is_some(), "feature_dropout"),
+    ];
+    let asking = asking.into_iter().find(|(given, _)| *given);
+    if let (Some((_, name)), None) = (asking, &pipeline.pseudo_label) {
         refuse(
-            "`objective.pseudo_label` needs to know how labels are drawn".to_owned(),
+            format!("`objective.{name}` needs to know how labels are drawn"),
             "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
+        );
+    }
+    let halves = (objective.pseudo_label.as_ref()).is_some_and(|spec| spec.complementary_dropout);
+    let strong = pipeline.views.strong.len();
+    if halves && strong != 2 {
+        refuse(
+            format!(
+                "`complementary_dropout` splits channels between two strong views, found {strong}"
+            ),
+            "write `views.strong` as a map of two: `{ first: [..], second: [..] }`",
         );
     }
     if edges.source.labels().next().is_none() {

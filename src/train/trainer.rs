@@ -1,14 +1,12 @@
 //! One optimiser step: labelled rows supervise, unlabelled rows follow the teacher.
 
 use super::TrainError;
-use super::batch::{Batch, collate, groups, groups_of_views};
+use super::batch::{Batch, collate, groups};
 use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
-use super::objective::cutmix::{CutMixSpec, mix};
-use super::objective::pseudo_label::{consistency, probability_stats, pseudo_target};
 use super::objective::supervised::supervised;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
-use super::objective::{ObjectiveSpec, Terms, cac::cac_all, csc::csc_all};
+use super::objective::{ObjectiveSpec, Term, Terms, cac::cac_all, csc::csc_all};
 use super::schedule::learning_rate;
 use crate::nn::adamw::{AdamW, AdamWConfig};
 use crate::nn::ema::Ema;
@@ -172,7 +170,7 @@ impl Trainer {
             let output = self.student.forward(&batch)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             if let Some(spec) = &self.config.objective.supervised {
-                terms.supervised = supervised(&output.logits, &batch.targets, &spec.loss())?;
+                terms[Term::Supervised] = supervised(&output.logits, &batch.targets, &spec.loss())?;
             }
             if rows.unlabelled.is_empty() {
                 self.across(&output.features, &output.logits, &mut terms)?;
@@ -180,96 +178,6 @@ impl Trainer {
             self.descend(&terms, share, &batch, sums)?;
         }
         Ok(())
-    }
-
-    fn unlabelled(
-        &mut self,
-        rows: &StepRows,
-        batches: usize,
-        sums: &mut Sums,
-    ) -> Result<(), TrainError> {
-        // Before their terms begin, unlabelled rows would be predicted for nothing.
-        let weights = self.weights();
-        if weights.pseudo_label + weights.csc + weights.cac == 0.0 {
-            return Ok(());
-        }
-        for group in groups_of_views(&rows.unlabelled) {
-            let weak: Vec<&Row> = group.iter().map(|&i| &rows.unlabelled[i].0).collect();
-            let labels = self.pseudo_labels(&weak, sums)?;
-            let views = rows.unlabelled[group[0]].1.len();
-            // One view after the other: only one graph is kept at a time.
-            for view in 0..views {
-                let picked: Vec<&Row> =
-                    group.iter().map(|&i| &rows.unlabelled[i].1[view]).collect();
-                let share = group.len() as f64 / (rows.unlabelled.len() * batches * views) as f64;
-                self.strong_view(&picked, labels.clone(), share, sums)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What the teacher is sure of on the weak views of a group; one a head, none without the term.
-    fn pseudo_labels(
-        &mut self,
-        weak: &[&Row],
-        sums: &mut Sums,
-    ) -> Result<Vec<Option<Tensor>>, TrainError> {
-        let (Some(_), Some(teacher), Some(thresholds)) = (
-            &self.config.objective.pseudo_label,
-            &self.teacher,
-            &mut self.thresholds,
-        ) else {
-            return Ok(Vec::new());
-        };
-        let (heads, classes) = (teacher.heads(), teacher.classes());
-        let batch = collate(weak, heads, classes, teacher.device())?;
-        let mut labels = Vec::new();
-        for logits in teacher.infer(&batch.images)? {
-            let Some(logits) = logits else {
-                labels.push(None);
-                continue;
-            };
-            thresholds.update(&probability_stats(
-                &logits,
-                thresholds.spec().confident_at(),
-            )?);
-            let target = pseudo_target(&logits, &thresholds.current())?;
-            for (sum, (kept, predicted)) in sums
-                .kept
-                .iter_mut()
-                .zip(target.kept_fraction.iter().zip(&target.predicted_fraction))
-            {
-                sum.0 += f64::from(kept * predicted);
-                sum.1 += f64::from(*predicted);
-            }
-            labels.push(Some(target.labels));
-        }
-        Ok(labels)
-    }
-
-    /// The terms of one strong view.
-    fn strong_view(
-        &mut self,
-        rows: &[&Row],
-        mut labels: Vec<Option<Tensor>>,
-        share: f64,
-        sums: &mut Sums,
-    ) -> Result<(), TrainError> {
-        let (heads, classes) = (self.student.heads(), self.student.classes());
-        let mut batch = collate(rows, heads, classes, self.student.device())?;
-        let mut terms: Terms<Option<Tensor>> = Terms::default();
-        let pseudo = self.config.objective.pseudo_label.as_ref();
-        let pseudo = pseudo.filter(|_| !labels.is_empty());
-        if let Some(cutmix) = pseudo.and_then(|spec| spec.cutmix.as_ref()) {
-            cut_mix(cutmix, self.config.seed, rows, &mut batch, &mut labels)?;
-        }
-        let output = self.student.forward(&batch)?;
-        if let Some(spec) = pseudo {
-            terms.pseudo_label =
-                consistency(&output.logits, &labels, &spec.loss(), spec.normalize)?;
-        }
-        self.across(&output.features, &output.logits, &mut terms)?;
-        self.descend(&terms, share, &batch, sums)
     }
 
     /// Weights of the terms at this step.
@@ -286,11 +194,11 @@ impl Trainer {
         terms: &mut Terms<Option<Tensor>>,
     ) -> Result<(), TrainError> {
         let (objective, weights) = (&self.config.objective, self.weights());
-        if let Some(spec) = objective.csc.as_ref().filter(|_| weights.csc > 0.0) {
-            terms.csc = csc_all(features, spec.temperature)?;
+        if let Some(spec) = objective.csc.as_ref().filter(|_| weights[Term::Csc] > 0.0) {
+            terms[Term::Csc] = csc_all(features, spec.temperature)?;
         }
-        if weights.cac > 0.0 {
-            terms.cac = cac_all(logits)?;
+        if weights[Term::Cac] > 0.0 {
+            terms[Term::Cac] = cac_all(logits)?;
         }
         Ok(())
     }
@@ -303,28 +211,18 @@ impl Trainer {
         batch: &Batch,
         sums: &mut Sums,
     ) -> Result<(), TrainError> {
-        let named = [
-            ("supervised", &terms.supervised, &mut sums.terms.supervised),
-            ("csc", &terms.csc, &mut sums.terms.csc),
-            ("cac", &terms.cac, &mut sums.terms.cac),
-            (
-                "pseudo_label",
-                &terms.pseudo_label,
-                &mut sums.terms.pseudo_label,
-            ),
-        ];
-        for (term, tensor, sum) in named {
-            let Some(tensor) = tensor else { continue };
+        for term in Term::ALL {
+            let Some(tensor) = &terms[term] else { continue };
             let value = f64::from(tensor.to_scalar::<f32>()?);
             if !value.is_finite() {
                 return Err(TrainError::NotFinite {
                     step: self.step,
-                    term,
+                    term: term.name(),
                     value,
                     subjects: batch.subjects.clone(),
                 });
             }
-            *sum += share * value;
+            sums.terms[term] += share * value;
         }
         let progress = self.step as f64 / self.config.steps as f64;
         if let Some(total) = self.config.objective.total(terms, progress)? {
@@ -337,24 +235,7 @@ impl Trainer {
     }
 }
 
-/// Mixes the strong views of a batch and their pseudo-labels, all by the same boxes.
-fn cut_mix(
-    spec: &CutMixSpec,
-    seed: u64,
-    rows: &[&Row],
-    batch: &mut Batch,
-    targets: &mut [Option<Tensor>],
-) -> Result<(), TrainError> {
-    let Some(first) = batch.images.iter().flatten().next() else {
-        return Ok(());
-    };
-    let (_, d, h, w, _) = first.dims5()?;
-    let mask = spec.mask(seed, rows, [d, h, w], first.device())?;
-    for tensor in batch.images.iter_mut().chain(targets).flatten() {
-        *tensor = mix(tensor, &mask)?;
-    }
-    Ok(())
-}
+mod unlabelled;
 
 #[cfg(test)]
 mod tests;
