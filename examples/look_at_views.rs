@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let samples = stream.take(count.parse()?).ok_or("every subject failed")?;
     for (i, sample) in samples.iter().enumerate() {
-        for batch in [&sample.weak, &sample.strong] {
+        for batch in sample.views() {
             let row = Row::from_batch(batch, 0)?;
             for draw in &row.draws {
                 println!("{} {}: {} {}", row.subject, row.view, draw.stage, draw.draw);

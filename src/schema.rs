@@ -60,9 +60,12 @@ pub fn pipeline_schema() -> Value {
                 "type": "object",
                 "additionalProperties": false,
                 "properties": {
-                    "shared": chain("Steps whose draws both views share: everything spatial belongs here."),
+                    "shared": chain("Steps whose draws all views share: everything spatial belongs here."),
                     "weak": chain("Further steps of the weak view."),
-                    "strong": chain("Further steps of the strong view."),
+                    "strong": { "description": "Further steps of the strong view; or, for several strong views, a map of a name to the steps of each.",
+                        "oneOf": [chain("Further steps of the strong view."),
+                            { "type": "object", "minProperties": 1, "propertyNames": { "pattern": "^[A-Za-z0-9_-]+$" },
+                              "additionalProperties": chain("Further steps of one strong view.") }] },
                 }
             },
             "pseudo_label": pseudo_label,

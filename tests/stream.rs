@@ -30,7 +30,7 @@ fn pipeline(entry: &StageEntry) -> String {
     };
     format!(
         "name: stream\nseed: 9\nsource: {{ phantom: {{ subjects: 3, modalities: [ct, mr], classes: 2, size: [24, 20, 18] }} }}\n\
-         stages: [{stages}]\nviews:\n  shared: [{shared}]\n  strong: [gaussian_noise: {{ p: 0.5 }}]\n\
+         stages: [{stages}]\nviews:\n  shared: [{shared}]\n  strong: {{ first: [gaussian_noise: {{ p: 0.5 }}], second: [gaussian_noise: {{ p: 0.5 }}, gamma: {{}}] }}\n\
          train: {{ classes: [b, x, y, z], network: {{ unet3d: {{ width: 4, depth: 2 }} }}, steps: 1, batch: {{ labelled: 1, unlabelled: 0 }}, window: {{ size: [16, 16, 16] }} }}\n"
     )
 }
@@ -70,8 +70,8 @@ fn streamed(
             if i == 1 {
                 after_two = stream.position();
             }
-            let row = |batch| Row::from_batch(batch, 0).unwrap();
-            Some(all_prints(&[row(&sample.weak), row(&sample.strong)]))
+            let rows = sample.views().map(|v| Row::from_batch(v, 0).unwrap());
+            Some(all_prints(&rows.collect::<Vec<_>>()))
         })
         .collect();
     assert!(

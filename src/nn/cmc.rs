@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::fusion::{Convert, Fusion};
 use super::blocks::{Builder, Decoder, Encoder, Layers, Scope, UpPlan};
-use super::network::{Heads, Network, Output, check_images, check_range};
+use super::network::{Heads, Network, Output, Perturb, check_images, check_range};
 use super::norm_act::{Activation, Norm};
 use super::params::{Init, Params};
 
@@ -281,7 +281,7 @@ impl SkipGate {
 }
 
 impl Network for Cmc {
-    fn forward(&self, images: &[Option<Tensor>]) -> Result<Output> {
+    fn forward_with(&self, images: &[Option<Tensor>], perturb: &Perturb<'_>) -> Result<Output> {
         check_images(images, self.encoders.len(), self.stride)?;
         let mut skips = Vec::with_capacity(images.len());
         let mut features = Vec::with_capacity(images.len());
@@ -294,9 +294,10 @@ impl Network for Cmc {
                 continue;
             };
             let (skip, bottleneck) = self.encoders[m].forward(image)?;
+            let (skip, deepest) = perturb.apply(m, skip, &bottleneck)?;
             attended.push(Some(match self.gammas.get(m) {
-                Some(gamma) => mia::mia(&bottleneck, gamma)?,
-                None => bottleneck.clone(),
+                Some(gamma) => mia::mia(&deepest, gamma)?,
+                None => deepest,
             }));
             skips.push(skip);
             features.push(Some(bottleneck));

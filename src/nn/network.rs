@@ -23,6 +23,49 @@ pub struct Output {
     pub deep: Vec<Vec<Option<Tensor>>>,
 }
 
+/// Gives the factors `[n, 1, 1, 1, c]` of an encoder's level with `c` channels: encoder, level, `c`.
+type Factors<'a> = dyn Fn(usize, usize, usize) -> Result<Tensor> + 'a;
+
+/// What the encoders' channels are multiplied by on their way to the decoders.
+///
+/// The factors act on the skip connections (levels from 0, the finest) and on the bottleneck, once
+/// the encoders are through; [`Output::features`] stay as they were.
+#[derive(Default)]
+pub struct Perturb<'a> {
+    factors: Option<Box<Factors<'a>>>,
+}
+
+impl<'a> Perturb<'a> {
+    /// Leaves everything as it is.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Multiplies by what `factors` gives for (encoder, level, channels), `[n, 1, 1, 1, channels]`.
+    pub fn new(factors: impl Fn(usize, usize, usize) -> Result<Tensor> + 'a) -> Self {
+        Self {
+            factors: Some(Box::new(factors)),
+        }
+    }
+
+    /// The skip connections and the bottleneck of one encoder, multiplied.
+    pub(crate) fn apply(
+        &self,
+        encoder: usize,
+        skips: Vec<Tensor>,
+        bottleneck: &Tensor,
+    ) -> Result<(Vec<Tensor>, Tensor)> {
+        let Some(factors) = &self.factors else {
+            return Ok((skips, bottleneck.clone()));
+        };
+        let times =
+            |(level, x): (usize, &Tensor)| x.broadcast_mul(&factors(encoder, level, x.dim(4)?)?);
+        let deepest = times((skips.len(), bottleneck))?;
+        let skips = skips.iter().enumerate().map(times).collect::<Result<_>>()?;
+        Ok((skips, deepest))
+    }
+}
+
 /// How many predictions a network makes for one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heads {
@@ -41,7 +84,14 @@ pub trait Network: Send + Sync {
     ///
     /// **Errors** [`NetworkError`], wrapped, when no modality is present, their number or shapes do
     /// not fit, or an edge is no multiple of [`stride`](Network::stride).
-    fn forward(&self, images: &[Option<Tensor>]) -> Result<Output>;
+    fn forward(&self, images: &[Option<Tensor>]) -> Result<Output> {
+        self.forward_with(images, &Perturb::none())
+    }
+
+    /// As [`forward`](Network::forward), with the channels of the encoders' features multiplied.
+    ///
+    /// **Errors** as there, and when a factor's shape does not fit.
+    fn forward_with(&self, images: &[Option<Tensor>], perturb: &Perturb<'_>) -> Result<Output>;
 
     /// How many predictions [`forward`](Network::forward) makes.
     fn heads(&self) -> Heads;

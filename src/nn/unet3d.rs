@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{Builder, Decoder, Encoder, Layers, Scope, UpPlan};
-use super::network::{Heads, Network, Output, check_images, check_range};
+use super::network::{Heads, Network, Output, Perturb, check_images, check_range};
 use super::norm_act::Activation;
 use super::params::Params;
 
@@ -101,7 +101,7 @@ pub struct Unet3d {
 }
 
 impl Network for Unet3d {
-    fn forward(&self, images: &[Option<Tensor>]) -> Result<Output> {
+    fn forward_with(&self, images: &[Option<Tensor>], perturb: &Perturb<'_>) -> Result<Output> {
         let blank = check_images(images, self.modalities, self.stride)?.zeros_like()?;
         let channels: Vec<&Tensor> = images
             .iter()
@@ -109,7 +109,8 @@ impl Network for Unet3d {
             .collect();
         let stacked = Tensor::cat(&channels, 4)?;
         let (skips, bottleneck) = self.encoder.forward(&stacked)?;
-        let (logits, deep) = self.decoder.forward(&bottleneck, &skips)?;
+        let (skips, deepest) = perturb.apply(0, skips, &bottleneck)?;
+        let (logits, deep) = self.decoder.forward(&deepest, &skips)?;
         Ok(Output {
             logits: vec![Some(logits)],
             features: vec![Some(bottleneck)],

@@ -8,7 +8,7 @@ use super::sections::TrainSection;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{At, Diagnostic, SourceFile, SpecError};
-use crate::stage::{ChannelSchema, EdgeSchema};
+use crate::stage::{ChannelSchema, EdgeSchema, Effect};
 use crate::volume::Role;
 
 /// The schema behind the source and behind every step.
@@ -21,8 +21,8 @@ pub struct Edges {
     pub shared: Vec<EdgeSchema>,
     /// Behind each step of `views.weak`.
     pub weak: Vec<EdgeSchema>,
-    /// Behind each step of `views.strong`.
-    pub strong: Vec<EdgeSchema>,
+    /// Behind each step of each strong view.
+    pub strong: Vec<Vec<EdgeSchema>>,
 }
 
 impl Edges {
@@ -65,7 +65,7 @@ impl Plan {
             Chain::Stages => &self.optimized.stages,
             Chain::Shared => &self.optimized.shared,
             Chain::Weak => &self.optimized.weak,
-            Chain::Strong => &self.optimized.strong,
+            Chain::Strong(i) => &self.optimized.strong[i],
         }
     }
 
@@ -75,7 +75,7 @@ impl Plan {
             Chain::Stages => &self.edges.stages,
             Chain::Shared => &self.edges.shared,
             Chain::Weak => &self.edges.weak,
-            Chain::Strong => &self.edges.strong,
+            Chain::Strong(i) => &self.edges.strong[i],
         }
     }
 
@@ -118,7 +118,10 @@ pub fn compile(
     let shared = chain(&pipeline.views.shared, edges.prepared(), &mut errors);
     let edges = Edges { shared, ..edges };
     let weak = chain(&pipeline.views.weak, edges.patch(), &mut errors);
-    let strong = chain(&pipeline.views.strong, edges.patch(), &mut errors);
+    let strong = pipeline.views.strong.iter();
+    let strong = strong
+        .map(|view| chain(&view.steps, edges.patch(), &mut errors))
+        .collect();
     let edges = Edges {
         weak,
         strong,
@@ -227,8 +230,23 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
         );
     }
     let views = &pipeline.views;
-    let viewed = || views.shared.iter().chain(&views.weak).chain(&views.strong);
-    for step in viewed().filter(|s| s.stage.relabels()) {
+    let alone = views.strong.iter().flat_map(|view| &view.steps);
+    for step in views.weak.iter().chain(alone) {
+        use Effect::{Cuts, Finds, Moves, Warps};
+        if matches!(step.stage.effect(), Some(Moves | Warps | Cuts | Finds)) {
+            errors.push(
+                SpecError::new(
+                    step.at,
+                    format!(
+                        "`{}` moves voxels in one view only; a pseudo-label would not fit the others",
+                        step.stage.name()
+                    ),
+                )
+                .with_help("move it to `views.shared`, whose draws all views share"),
+            );
+        }
+    }
+    for step in views.steps().filter(|s| s.stage.relabels()) {
         errors.push(
             SpecError::new(
                 step.at,
@@ -240,14 +258,7 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
             .with_help("move it to `stages`; the truth is changed alike there"),
         );
     }
-    if !has_train
-        && let Some(step) = views
-            .shared
-            .iter()
-            .chain(&views.weak)
-            .chain(&views.strong)
-            .next()
-    {
+    if !has_train && let Some(step) = views.steps().next() {
         errors.push(
             SpecError::new(
                 step.at,
@@ -341,6 +352,8 @@ fn training(
     }
     if train.batch.unlabelled > 0
         && objective.pseudo_label.is_none()
+        && objective.mean_teacher.is_none()
+        && objective.feature_dropout.is_none()
         && objective.csc.is_none()
         && objective.cac.is_none()
     {
@@ -349,13 +362,29 @@ fn training(
                 "{} unlabelled rows a step, but no objective uses them",
                 train.batch.unlabelled
             ),
-            "add `pseudo_label`, `csc` or `cac` to `train.objective`, or set `batch.unlabelled: 0`",
+            "add `pseudo_label`, `mean_teacher`, `feature_dropout`, `csc` or `cac` to `train.objective`, or set `batch.unlabelled: 0`",
         );
     }
-    if objective.pseudo_label.is_some() && pipeline.pseudo_label.is_none() {
+    let asking = [
+        (objective.pseudo_label.is_some(), "pseudo_label"),
+        (objective.mean_teacher.is_some(), "mean_teacher"),
+        (objective.feature_dropout.is_some(), "feature_dropout"),
+    ];
+    let asking = asking.into_iter().find(|(given, _)| *given);
+    if let (Some((_, name)), None) = (asking, &pipeline.pseudo_label) {
         refuse(
-            "`objective.pseudo_label` needs to know how labels are drawn".to_owned(),
+            format!("`objective.{name}` needs to know how labels are drawn"),
             "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
+        );
+    }
+    let halves = (objective.pseudo_label.as_ref()).is_some_and(|spec| spec.complementary_dropout);
+    let strong = pipeline.views.strong.len();
+    if halves && strong != 2 {
+        refuse(
+            format!(
+                "`complementary_dropout` splits channels between two strong views, found {strong}"
+            ),
+            "write `views.strong` as a map of two: `{ first: [..], second: [..] }`",
         );
     }
     if edges.source.labels().next().is_none() {

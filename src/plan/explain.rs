@@ -1,7 +1,7 @@
 //! Shows a plan: as text for people, as Mermaid for pictures, as JSON for machines.
 
 use super::compile::Plan;
-use super::pipeline::{Chain, Step};
+use super::pipeline::{Chain, STRONG_FROM_WEAK, Step};
 use crate::stage::{ChannelSchema, EdgeSchema};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -27,8 +27,10 @@ pub fn explain(plan: &Plan, form: Form) -> String {
 }
 
 /// The chains of a plan: path, steps and edges.
-fn chains(plan: &Plan) -> [(&'static str, &[Step], &[EdgeSchema]); 4] {
-    Chain::ALL.map(|chain| (chain.path(), plan.pipeline.steps(chain), plan.edges(chain)))
+fn chains(plan: &Plan) -> Vec<(&str, &[Step], &[EdgeSchema])> {
+    let p = &plan.pipeline;
+    let describe = |chain| (p.path(chain), p.steps(chain), plan.edges(chain));
+    p.chains().into_iter().map(describe).collect()
 }
 
 fn numbers<const N: usize, T: std::fmt::Display>(
@@ -166,7 +168,7 @@ fn optimized(plan: &Plan, out: &mut String) {
     let mut line = |text: String| writeln!(out, "{text}").expect("a string takes any text");
     line("\noptimized".to_owned());
     let mut input = &plan.edges.source;
-    for chain in Chain::ALL {
+    for chain in plan.pipeline.chains() {
         let (steps, edges) = (plan.pipeline.steps(chain), plan.edges(chain));
         for pass in plan.passes(chain) {
             let names: Vec<&str> = steps[pass.steps.clone()]
@@ -181,12 +183,12 @@ fn optimized(plan: &Plan, out: &mut String) {
             let bytes = in_flight(input, output);
             line(format!(
                 "  {}: {}  ({bytes} in flight a worker){rules}",
-                chain.path(),
+                plan.pipeline.path(chain),
                 names.join(" + ")
             ));
             input = output;
         }
-        // Both views leave from the shared chain.
+        // All views leave from the shared chain.
         if chain != Chain::Stages {
             input = plan.edges.patch();
         }
@@ -235,8 +237,8 @@ fn mermaid(plan: &Plan) -> String {
     let mut ends = Vec::new();
     for (path, steps, _) in chains(plan) {
         let start = last.clone();
-        let id = path.replace('.', "_");
-        let chain = Chain::ALL.into_iter().find(|c| c.path() == path);
+        let id = path.replace(['.', '-'], "_");
+        let chain = p.chains().into_iter().find(|c| p.path(*c) == path);
         let passes = chain.map_or(&[][..], |chain| plan.passes(chain));
         for (i, step) in steps.iter().enumerate() {
             push(format!("{id}{i}[\"{}\"]", step.stage.name()));
@@ -251,8 +253,8 @@ fn mermaid(plan: &Plan) -> String {
             push(format!("{last} {arrow}{label} {id}{i}"));
             last = format!("{id}{i}");
         }
-        if path == "views.weak" || path == "views.strong" {
-            // Both views leave from the shared chain.
+        if path == "views.weak" || path.starts_with("views.strong") {
+            // All views leave from the shared chain.
             ends.push(std::mem::replace(&mut last, start));
         }
     }
@@ -291,6 +293,10 @@ pub fn json(plan: &Plan) -> Value {
         .into_iter()
         .map(|(n, v)| (n.to_owned(), v))
         .collect();
+    // Steps that move voxels stand in `views.shared`, so a voxel keeps its place in every view.
+    let views = p.views.strong.iter();
+    let views = views.map(|v| json!({ "view": v.name, "strong_from_weak": STRONG_FROM_WEAK }));
+    let views: Vec<Value> = views.filter(|_| p.train.is_some()).collect();
     json!({ "name": p.name, "seed": p.seed, "source": { "options": plain(&p.source), "output": plain(&plan.edges.source) }, "chains": chains,
-        "sections": sections, "optimized": plain(&plan.optimized), "version": env!("CARGO_PKG_VERSION") })
+        "views": views, "sections": sections, "optimized": plain(&plan.optimized), "version": env!("CARGO_PKG_VERSION") })
 }

@@ -13,5 +13,5 @@ pub mod rules;
 pub mod sections;
 
 pub use compile::{Edges, Plan, compile};
-pub use pipeline::{Chain, Pipeline, Step};
+pub use pipeline::{Chain, Pipeline, STRONG_FROM_WEAK, Step, StrongView};
 pub use rules::Optimized;

@@ -20,14 +20,43 @@ pub struct Step {
 }
 
 /// The views made of every prepared subject in training.
-#[derive(Default)]
 pub struct Views {
     /// Steps whose draws both views share: everything spatial belongs here.
     pub shared: Vec<Step>,
     /// Further steps of the weak view.
     pub weak: Vec<Step>,
-    /// Further steps of the strong view.
-    pub strong: Vec<Step>,
+    /// The strong views; always at least one, which may have no steps.
+    pub strong: Vec<StrongView>,
+}
+
+/// Which voxel of a strong view is which of the weak view: the same, as steps that move voxels
+/// are refused outside `views.shared`.
+pub const STRONG_FROM_WEAK: &str = "identity";
+
+/// One strong view of a patch.
+#[derive(Default)]
+pub struct StrongView {
+    /// `strong`, or `strong.NAME` where views are named.
+    pub name: String,
+    /// Path of its chain in the file: `views.strong` or `views.strong.NAME`.
+    pub path: String,
+    /// Its further steps.
+    pub steps: Vec<Step>,
+}
+
+impl StrongView {
+    pub(super) fn new(name: String, steps: Vec<Step>) -> Self {
+        let path = format!("views.{name}");
+        Self { name, path, steps }
+    }
+}
+
+impl Views {
+    /// Every step of every chain of views, in the order of the file's documentation.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        let strong = self.strong.iter().flat_map(|view| &view.steps);
+        self.shared.iter().chain(&self.weak).chain(strong)
+    }
 }
 
 /// The chains of a pipeline.
@@ -39,23 +68,8 @@ pub enum Chain {
     Shared,
     /// `views.weak`.
     Weak,
-    /// `views.strong`.
-    Strong,
-}
-
-impl Chain {
-    /// Every chain, in the order of the data.
-    pub const ALL: [Self; 4] = [Self::Stages, Self::Shared, Self::Weak, Self::Strong];
-
-    /// Path of the chain in the file.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Stages => "stages",
-            Self::Shared => "views.shared",
-            Self::Weak => "views.weak",
-            Self::Strong => "views.strong",
-        }
-    }
+    /// `views.strong`, or the strong view at this position of those that are named there.
+    Strong(usize),
 }
 
 /// Everything one file says.
@@ -89,13 +103,32 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Every chain, in the order of the data.
+    pub fn chains(&self) -> Vec<Chain> {
+        let strong = (0..self.views.strong.len()).map(Chain::Strong);
+        [Chain::Stages, Chain::Shared, Chain::Weak]
+            .into_iter()
+            .chain(strong)
+            .collect()
+    }
+
+    /// Path of a chain in the file.
+    pub fn path(&self, chain: Chain) -> &str {
+        match chain {
+            Chain::Stages => "stages",
+            Chain::Shared => "views.shared",
+            Chain::Weak => "views.weak",
+            Chain::Strong(i) => &self.views.strong[i].path,
+        }
+    }
+
     /// The steps of a chain.
     pub fn steps(&self, chain: Chain) -> &[Step] {
         match chain {
             Chain::Stages => &self.stages,
             Chain::Shared => &self.views.shared,
             Chain::Weak => &self.views.weak,
-            Chain::Strong => &self.views.strong,
+            Chain::Strong(i) => &self.views.strong[i].steps,
         }
     }
 }
@@ -193,7 +226,11 @@ impl Reader<'_> {
 
     fn views(&mut self, root: Node<'_>) -> Views {
         let Some(node) = root.get("views") else {
-            return Views::default();
+            return Views {
+                shared: Vec::new(),
+                weak: Vec::new(),
+                strong: vec![StrongView::new("strong".to_owned(), Vec::new())],
+            };
         };
         const KEYS: [&str; 3] = ["shared", "weak", "strong"];
         for (key, _) in node
@@ -211,8 +248,38 @@ impl Reader<'_> {
         Views {
             shared: chain("shared"),
             weak: chain("weak"),
-            strong: chain("strong"),
+            strong: self.strong(node.get("strong")),
         }
+    }
+
+    /// The strong views: one where a list of steps is written, several where a map of lists is.
+    fn strong(&mut self, node: Option<Node<'_>>) -> Vec<StrongView> {
+        let Some(node) = node.filter(|node| node.is_map()) else {
+            let steps = self.steps(node, "views.strong");
+            return vec![StrongView::new("strong".to_owned(), steps)];
+        };
+        let mut views = Vec::new();
+        for (key, steps) in node.entries() {
+            let name = key.text().unwrap_or_default();
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            if name.is_empty() || !name.chars().all(plain) {
+                self.errors.push(
+                    SpecError::new(key.at(), format!("`{name}` cannot name a strong view"))
+                        .with_help("use letters, digits, `-` and `_`: `first: [gamma: {}]`"),
+                );
+                continue;
+            }
+            let name = format!("strong.{name}");
+            let steps = self.steps(Some(steps), &format!("views.{name}"));
+            views.push(StrongView::new(name, steps));
+        }
+        if node.entries().next().is_none() {
+            self.errors.push(
+                SpecError::new(node.at(), "`views.strong` names no view")
+                    .with_help("write a list of steps, or a map: `{ first: [..], second: [..] }`"),
+            );
+        }
+        views
     }
 
     fn memory(&mut self, root: Node<'_>) -> Option<u64> {

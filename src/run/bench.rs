@@ -44,7 +44,7 @@ pub struct Measured {
     pub workers: usize,
     /// Preparing every subject once: loading and `stages`.
     pub preparation: Cost,
-    /// Making views, where there is a `train`: one sample is a weak and a strong view.
+    /// Making views, where there is a `train`: one sample is a weak view and every strong one.
     pub views: Option<Cost>,
     /// Time of every step.
     pub steps: Vec<StepTime>,
@@ -163,7 +163,7 @@ fn draw(
             let Some(sample) = stream.take(1).and_then(|mut taken| taken.pop()) else {
                 return failed_all(preparer, 0);
             };
-            for view in [&sample.weak, &sample.strong] {
+            for view in sample.views() {
                 let row = Row::from_batch(view, 0).map_err(crate::sink::SinkError::from)?;
                 cost.bytes += row.bytes() as u64;
             }

@@ -5,21 +5,28 @@ use super::chain::{Chain, Failure};
 use super::counters::Counters;
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, STRONG_FROM_WEAK};
 use crate::stage::SubjectFacts;
-use crate::volume::Row;
+use crate::volume::{Row, row::DrawRecord};
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Two views of one patch, one row each.
+/// The views of one patch, one row each.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// The weak view.
     pub weak: RecordBatch,
-    /// The strong view.
-    pub strong: RecordBatch,
+    /// The strong views, in the order of the file; at least one.
+    pub strong: Vec<RecordBatch>,
+}
+
+impl Sample {
+    /// Every view: the weak one first.
+    pub fn views(&self) -> impl Iterator<Item = &RecordBatch> {
+        std::iter::once(&self.weak).chain(&self.strong)
+    }
 }
 
 /// A place in a stream: exact to the row, so that a resumed run draws what an unbroken one draws.
@@ -36,8 +43,8 @@ pub struct Viewer {
     preparer: Arc<Preparer>,
     shared: Chain,
     weak: Chain,
-    strong: Chain,
-    /// Steps with which both views begin.
+    strong: Vec<(String, Chain)>,
+    /// Steps with which all views begin.
     common: usize,
 }
 
@@ -48,7 +55,12 @@ impl Viewer {
             preparer: Arc::clone(preparer),
             shared: Chain::new(plan, plan::Chain::Shared, counters),
             weak: Chain::new(plan, plan::Chain::Weak, counters),
-            strong: Chain::new(plan, plan::Chain::Strong, counters),
+            strong: (plan.pipeline.views.strong.iter().enumerate())
+                .map(|(i, view)| {
+                    let chain = Chain::new(plan, plan::Chain::Strong(i), counters);
+                    (view.name.clone(), chain)
+                })
+                .collect(),
             common: plan.optimized.common,
         }
     }
@@ -73,17 +85,24 @@ impl Viewer {
         let mut samples = Vec::new();
         for row in both {
             let weak = view(&self.weak, row.clone(), "weak")?;
-            let strong = view(&self.strong, row, "strong")?;
-            if let Some(problem) = moved(&weak, &strong) {
-                return Err(Failure {
-                    subject: self.preparer.subject(subject).id.clone(),
-                    stage: "views".to_owned(),
-                    cause: problem,
-                });
+            let mut views = Vec::with_capacity(self.strong.len());
+            for (name, chain) in &self.strong {
+                let mut strong = view(chain, row.clone(), name)?;
+                if let Some(cause) = moved(&weak, &strong, name) {
+                    return Err(Failure {
+                        subject: self.preparer.subject(subject).id.clone(),
+                        stage: "views".to_owned(),
+                        cause,
+                    });
+                }
+                strong
+                    .iter_mut()
+                    .for_each(|row| row.draws.push(placed(name)));
+                views.push(strong);
             }
-            samples.extend(weak.iter().zip(&strong).map(|(w, s)| Sample {
-                weak: w.to_batch(),
-                strong: s.to_batch(),
+            samples.extend(weak.iter().enumerate().map(|(i, weak)| Sample {
+                weak: weak.to_batch(),
+                strong: views.iter().map(|rows| rows[i].to_batch()).collect(),
             }));
         }
         Ok(samples)
@@ -118,15 +137,28 @@ impl Viewer {
 }
 
 /// Whether a step moved voxels in one view only; a pseudo-label would not fit the other then.
-fn moved(weak: &[Row], strong: &[Row]) -> Option<String> {
+fn moved(weak: &[Row], strong: &[Row], name: &str) -> Option<String> {
     let grids = |rows: &[Row]| -> Vec<_> {
         rows.iter()
             .map(|r| r.first_image().map(|(_, v)| *v.grid()))
             .collect()
     };
     (grids(weak) != grids(strong)).then(|| {
-        "the weak and the strong view stand on different grids; move spatial steps to `views.shared`".to_owned()
+        format!(
+            "the weak and the {name} view stand on different grids, or are {} and {} rows; \
+             move spatial steps to `views.shared`",
+            weak.len(),
+            strong.len()
+        )
     })
+}
+
+/// Where the voxels of a strong view lie in the weak one.
+fn placed(name: &str) -> DrawRecord {
+    DrawRecord {
+        stage: format!("views.{name}"),
+        draw: serde_json::json!({ "strong_from_weak": STRONG_FROM_WEAK }),
+    }
 }
 
 struct Job {
@@ -153,7 +185,7 @@ impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
         let of = |batch: &RecordBatch| Row::from_batch(batch, 0).map_or(0, |r| r.bytes() as u64);
         samples
             .as_ref()
-            .map_or(0, |s| s.iter().map(|s| of(&s.weak) + of(&s.strong)).sum())
+            .map_or(0, |s| s.iter().flat_map(Sample::views).map(of).sum())
     }
 }
 
@@ -273,3 +305,6 @@ impl SampleStream {
         self.epoch
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,7 +172,10 @@ impl<'a> Training<'a> {
                     let both = take(stream, batch.unlabelled)?;
                     rows.unlabelled = both
                         .iter()
-                        .map(|s| Ok((row(&s.weak)?, row(&s.strong)?)))
+                        .map(|s| {
+                            let strong = s.strong.iter().map(row).collect::<Result<_, Error>>()?;
+                            Ok((row(&s.weak)?, strong))
+                        })
                         .collect::<Result<_, Error>>()?;
                 }
                 batches.push(rows);

@@ -36,13 +36,27 @@ impl Batch {
 ///
 /// Groups come in the order of their pattern, rows in their own: nothing depends on hashing.
 pub fn groups(rows: &[Row]) -> Vec<Vec<usize>> {
-    let mut groups: BTreeMap<(Vec<bool>, bool), Vec<usize>> = BTreeMap::new();
-    for (i, row) in rows.iter().enumerate() {
-        let pattern = row.images.iter().map(|c| c.volume.is_some()).collect();
-        groups
-            .entry((pattern, row.is_labelled()))
-            .or_default()
-            .push(i);
+    grouped(rows.iter().map(pattern))
+}
+
+/// As [`groups`], for rows in several views, each of which may lack other modalities.
+pub fn groups_of_views(rows: &[(Row, Vec<Row>)]) -> Vec<Vec<usize>> {
+    let all = |(weak, strong): &(Row, Vec<Row>)| -> Vec<(Vec<bool>, bool)> {
+        std::iter::once(weak).chain(strong).map(pattern).collect()
+    };
+    grouped(rows.iter().map(all))
+}
+
+/// Which modalities are present, and whether there is a label.
+fn pattern(row: &Row) -> (Vec<bool>, bool) {
+    let present = row.images.iter().map(|c| c.volume.is_some()).collect();
+    (present, row.is_labelled())
+}
+
+fn grouped<K: Ord>(patterns: impl Iterator<Item = K>) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<K, Vec<usize>> = BTreeMap::new();
+    for (i, pattern) in patterns.enumerate() {
+        groups.entry(pattern).or_default().push(i);
     }
     groups.into_values().collect()
 }

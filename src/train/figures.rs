@@ -1,7 +1,7 @@
 //! What one step reports: losses, gradient norm, learning rate, kept fractions.
 
 use super::objective::threshold::Thresholds;
-use super::objective::{ObjectiveSpec, Terms};
+use super::objective::{ObjectiveSpec, Term, Terms};
 
 /// A figure of one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,22 +41,9 @@ impl Sums {
             })
         };
         push("loss", None, sums.total);
-        let terms = [
-            (
-                "loss_supervised",
-                objective.supervised.is_some(),
-                sums.terms.supervised,
-            ),
-            ("loss_csc", objective.csc.is_some(), sums.terms.csc),
-            ("loss_cac", objective.cac.is_some(), sums.terms.cac),
-            (
-                "loss_pseudo_label",
-                objective.pseudo_label.is_some(),
-                sums.terms.pseudo_label,
-            ),
-        ];
-        for (name, _, value) in terms.into_iter().filter(|(_, active, _)| *active) {
-            push(name, None, value);
+        let ramps = objective.ramps();
+        for term in Term::ALL.into_iter().filter(|t| ramps[*t].is_some()) {
+            push(term.figure(), None, sums.terms[term]);
         }
         push("grad_norm", None, norm);
         push("lr", None, lr);

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::batch::Batch;
-use crate::nn::network::{Heads, Network, NetworkSpec, Output};
+use crate::nn::network::{Heads, Network, NetworkSpec, Output, Perturb};
 use crate::nn::params::Params;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,13 @@ impl Model {
     /// **Errors** when shapes do not fit the network.
     pub fn forward(&self, batch: &Batch) -> Result<Output, TrainError> {
         Ok(self.trained.forward(&batch.images)?)
+    }
+
+    /// As [`forward`](Self::forward), with the channels of the features multiplied.
+    ///
+    /// **Errors** as there.
+    pub fn forward_with(&self, batch: &Batch, perturb: &Perturb<'_>) -> Result<Output, TrainError> {
+        Ok(self.trained.forward_with(&batch.images, perturb)?)
     }
 
     /// Runs the network without keeping anything for gradients.

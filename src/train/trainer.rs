@@ -4,11 +4,9 @@ use super::TrainError;
 use super::batch::{Batch, collate, groups};
 use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
-use super::objective::cutmix::{CutMixSpec, mix};
-use super::objective::pseudo_label::{consistency, probability_stats, pseudo_target};
 use super::objective::supervised::supervised_deep;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
-use super::objective::{ObjectiveSpec, Terms, cac::cac_all, csc::csc_all};
+use super::objective::{ObjectiveSpec, Term, Terms, cac::cac_all, csc::csc_all};
 use super::schedule::learning_rate;
 use crate::nn::adamw::{AdamW, AdamWConfig};
 use crate::nn::ema::Ema;
@@ -39,13 +37,13 @@ pub struct TrainerConfig {
     pub seed: u64,
 }
 
-/// Rows of one batch: labelled ones in the weak view, unlabelled ones in both views.
+/// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.
 #[derive(Debug, Default)]
 pub struct StepRows {
     /// Labelled rows.
     pub labelled: Vec<Row>,
-    /// Unlabelled rows: weak view and strong view of the same patch.
-    pub unlabelled: Vec<(Row, Row)>,
+    /// Unlabelled rows: weak view and strong views of the same patch.
+    pub unlabelled: Vec<(Row, Vec<Row>)>,
 }
 
 /// Trains a student, and a teacher that follows it.
@@ -123,7 +121,7 @@ impl Trainer {
         if !norm.is_finite() {
             let rows = batches
                 .iter()
-                .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(_, s)| s)));
+                .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(w, _)| w)));
             let subjects = rows.map(|r| r.subject.clone()).collect();
             return Err(TrainError::NotFinite {
                 step: self.step,
@@ -172,95 +170,13 @@ impl Trainer {
             let output = self.student.forward(&batch)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             if let Some(spec) = &self.config.objective.supervised {
-                terms.supervised =
+                terms[Term::Supervised] =
                     supervised_deep(&output.logits, &output.deep, &batch.targets, &spec.loss())?;
             }
             if rows.unlabelled.is_empty() {
                 self.across(&output.features, &output.logits, &mut terms)?;
             }
             self.descend(&terms, share, &batch, sums)?;
-        }
-        Ok(())
-    }
-
-    fn unlabelled(
-        &mut self,
-        rows: &StepRows,
-        batches: usize,
-        sums: &mut Sums,
-    ) -> Result<(), TrainError> {
-        // Before their terms begin, unlabelled rows would be predicted for nothing.
-        let weights = self.weights();
-        if weights.pseudo_label + weights.csc + weights.cac == 0.0 {
-            return Ok(());
-        }
-        let strong: Vec<Row> = rows.unlabelled.iter().map(|(_, s)| s.clone()).collect();
-        for group in groups(&strong) {
-            let share = group.len() as f64 / (strong.len() * batches) as f64;
-            let (heads, classes) = (self.student.heads(), self.student.classes());
-            let of =
-                |pick: &dyn Fn(usize) -> usize, strong_view: bool| -> Result<Batch, TrainError> {
-                    let picked: Vec<&Row> = group
-                        .iter()
-                        .map(|&i| {
-                            if strong_view {
-                                &rows.unlabelled[pick(i)].1
-                            } else {
-                                &rows.unlabelled[pick(i)].0
-                            }
-                        })
-                        .collect();
-                    collate(&picked, heads, classes, self.student.device())
-                };
-            let mut strong_batch = of(&|i| i, true)?;
-            let mut terms: Terms<Option<Tensor>> = Terms::default();
-            let mut targets = Vec::new();
-            if let (Some(_), Some(teacher), Some(thresholds)) = (
-                &self.config.objective.pseudo_label,
-                &self.teacher,
-                &mut self.thresholds,
-            ) {
-                let weak_batch = of(&|i| i, false)?;
-                for logits in teacher.infer(&weak_batch.images)? {
-                    let Some(logits) = logits else {
-                        targets.push(None);
-                        continue;
-                    };
-                    thresholds.update(&probability_stats(
-                        &logits,
-                        thresholds.spec().confident_at(),
-                    )?);
-                    let target = pseudo_target(&logits, &thresholds.current())?;
-                    for (sum, (kept, predicted)) in sums
-                        .kept
-                        .iter_mut()
-                        .zip(target.kept_fraction.iter().zip(&target.predicted_fraction))
-                    {
-                        sum.0 += f64::from(kept * predicted);
-                        sum.1 += f64::from(*predicted);
-                    }
-                    targets.push(Some(target.labels));
-                }
-            }
-            let pseudo = self.config.objective.pseudo_label.as_ref();
-            let pseudo = pseudo.filter(|_| !targets.is_empty());
-            if let Some(cutmix) = pseudo.and_then(|spec| spec.cutmix.as_ref()) {
-                let picked: Vec<&Row> = group.iter().map(|&i| &strong[i]).collect();
-                cut_mix(
-                    cutmix,
-                    self.config.seed,
-                    &picked,
-                    &mut strong_batch,
-                    &mut targets,
-                )?;
-            }
-            let output = self.student.forward(&strong_batch)?;
-            if let Some(spec) = pseudo {
-                terms.pseudo_label =
-                    consistency(&output.logits, &targets, &spec.loss(), spec.normalize)?;
-            }
-            self.across(&output.features, &output.logits, &mut terms)?;
-            self.descend(&terms, share, &strong_batch, sums)?;
         }
         Ok(())
     }
@@ -279,11 +195,11 @@ impl Trainer {
         terms: &mut Terms<Option<Tensor>>,
     ) -> Result<(), TrainError> {
         let (objective, weights) = (&self.config.objective, self.weights());
-        if let Some(spec) = objective.csc.as_ref().filter(|_| weights.csc > 0.0) {
-            terms.csc = csc_all(features, spec.temperature)?;
+        if let Some(spec) = objective.csc.as_ref().filter(|_| weights[Term::Csc] > 0.0) {
+            terms[Term::Csc] = csc_all(features, spec.temperature)?;
         }
-        if weights.cac > 0.0 {
-            terms.cac = cac_all(logits)?;
+        if weights[Term::Cac] > 0.0 {
+            terms[Term::Cac] = cac_all(logits)?;
         }
         Ok(())
     }
@@ -296,28 +212,18 @@ impl Trainer {
         batch: &Batch,
         sums: &mut Sums,
     ) -> Result<(), TrainError> {
-        let named = [
-            ("supervised", &terms.supervised, &mut sums.terms.supervised),
-            ("csc", &terms.csc, &mut sums.terms.csc),
-            ("cac", &terms.cac, &mut sums.terms.cac),
-            (
-                "pseudo_label",
-                &terms.pseudo_label,
-                &mut sums.terms.pseudo_label,
-            ),
-        ];
-        for (term, tensor, sum) in named {
-            let Some(tensor) = tensor else { continue };
+        for term in Term::ALL {
+            let Some(tensor) = &terms[term] else { continue };
             let value = f64::from(tensor.to_scalar::<f32>()?);
             if !value.is_finite() {
                 return Err(TrainError::NotFinite {
                     step: self.step,
-                    term,
+                    term: term.name(),
                     value,
                     subjects: batch.subjects.clone(),
                 });
             }
-            *sum += share * value;
+            sums.terms[term] += share * value;
         }
         let progress = self.step as f64 / self.config.steps as f64;
         if let Some(total) = self.config.objective.total(terms, progress)? {
@@ -330,21 +236,7 @@ impl Trainer {
     }
 }
 
-/// Mixes the strong views of a batch and their pseudo-labels, all by the same boxes.
-fn cut_mix(
-    spec: &CutMixSpec,
-    seed: u64,
-    rows: &[&Row],
-    batch: &mut Batch,
-    targets: &mut [Option<Tensor>],
-) -> Result<(), TrainError> {
-    let Some(first) = batch.images.iter().flatten().next() else {
-        return Ok(());
-    };
-    let (_, d, h, w, _) = first.dims5()?;
-    let mask = spec.mask(seed, rows, [d, h, w], first.device())?;
-    for tensor in batch.images.iter_mut().chain(targets).flatten() {
-        *tensor = mix(tensor, &mask)?;
-    }
-    Ok(())
-}
+mod unlabelled;
+
+#[cfg(test)]
+mod tests;

@@ -46,11 +46,11 @@ pub struct Optimized {
     pub shared: Vec<Pass>,
     /// Passes over `views.weak`.
     pub weak: Vec<Pass>,
-    /// Passes over `views.strong`.
-    pub strong: Vec<Pass>,
+    /// Passes over each strong view.
+    pub strong: Vec<Vec<Pass>>,
     /// How many steps of `stages` come before the cut, where prepared subjects are kept.
     pub cut: Option<usize>,
-    /// How many steps the weak and the strong view begin with in common.
+    /// How many steps the weak and every strong view begin with in common.
     pub common: usize,
     /// Every rule that fired.
     pub fired: Vec<Fired>,
@@ -101,7 +101,9 @@ impl Optimized {
             stages: passes(&pipeline.stages, cut, &mut fired),
             shared: passes(&views.shared, None, &mut fired),
             weak: passes(&views.weak, Some(common), &mut fired),
-            strong: passes(&views.strong, Some(common), &mut fired),
+            strong: (views.strong.iter())
+                .map(|view| passes(&view.steps, Some(common), &mut fired))
+                .collect(),
             cut,
             common,
             fired,
@@ -122,7 +124,7 @@ impl Optimized {
             stages: single(&pipeline.stages),
             shared: single(&views.shared),
             weak: single(&views.weak),
-            strong: single(&views.strong),
+            strong: views.strong.iter().map(|v| single(&v.steps)).collect(),
             cut: None,
             common: 0,
             fired: Vec::new(),

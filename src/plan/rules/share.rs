@@ -1,27 +1,30 @@
-//! Rule 6: the weak and the strong view share what they have in common.
+//! Rule 6: the weak and the strong views share what they have in common.
 //!
-//! Both start from the voxels that `views.shared` made, gathered once. Where both begin with the
+//! Both start from the voxels that `views.shared` made, gathered once. Where all begin with the
 //! same steps that draw nothing, these run once too; steps that draw never do, because each path
 //! has draws of its own.
 //!
 //! **Equivalence** exact.
 
 use super::Fired;
-use crate::plan::pipeline::Pipeline;
+use crate::plan::pipeline::{Pipeline, Step};
 
 /// The rule's name.
 pub const NAME: &str = "share";
 
-/// How many steps both views begin with in common.
+/// How many steps the weak and every strong view begin with in common.
 pub(super) fn common(pipeline: &Pipeline, fired: &mut Vec<Fired>) -> usize {
     let views = &pipeline.views;
-    let both = views.weak.iter().zip(&views.strong);
-    let common = both
-        .take_while(|(a, b)| {
+    let with = |strong: &[Step]| {
+        let both = views.weak.iter().zip(strong);
+        both.take_while(|(a, b)| {
             let same = a.stage.name() == b.stage.name() && a.stage.to_json() == b.stage.to_json();
             same && !a.stage.is_random()
         })
-        .count();
+        .count()
+    };
+    let counts = views.strong.iter().map(|view| with(&view.steps));
+    let common = counts.min().unwrap_or(0);
     if let Some(last) = views.shared.last() {
         fired.push(Fired {
             rule: NAME,

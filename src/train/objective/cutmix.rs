@@ -49,7 +49,7 @@ impl CutMixSpec {
 
     /// Which voxels of each row come from the next row of the batch: 1 inside the box.
     ///
-    /// **Shape** u8 `[n, d, h, w]`. **Randomness** keyed by the row's subject, epoch and sample.
+    /// **Shape** u8 `[n, d, h, w]`. **Randomness** keyed by the row's subject, epoch, sample and view.
     ///
     /// **Errors** when the device has no memory left.
     pub fn mask(
@@ -68,7 +68,11 @@ impl CutMixSpec {
                 subject: &row.subject,
                 sample: row.sample,
             };
-            let mut rng = key.rng("train.objective.pseudo_label.cutmix");
+            // Each strong view of a patch has a box of its own.
+            let mut rng = match row.view.strip_prefix("strong.") {
+                Some(view) => key.rng(&format!("train.objective.pseudo_label.cutmix.{view}")),
+                None => key.rng("train.objective.pseudo_label.cutmix"),
+            };
             if !rng.chance(self.p) {
                 continue;
             }

@@ -6,10 +6,13 @@
 pub mod cac;
 pub mod csc;
 pub mod cutmix;
+pub mod feature_dropout;
+pub mod mean_teacher;
 pub mod pseudo_label;
 pub mod ramp;
 mod spec;
 pub mod supervised;
+mod terms;
 pub mod threshold;
 
 #[cfg(test)]
@@ -17,7 +20,8 @@ mod tests;
 
 use candle_core::{D, Result, Tensor};
 
-pub use self::spec::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, SupervisedSpec, Terms};
+pub use self::spec::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, SupervisedSpec};
+pub use self::terms::{Term, Terms};
 
 /// Softmax over the last dimension, with gradient and without overflow.
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {

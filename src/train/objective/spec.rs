@@ -5,8 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cutmix::CutMixSpec;
+use super::feature_dropout::FeatureDropoutSpec;
+use super::mean_teacher::MeanTeacherSpec;
 use super::pseudo_label::Normalize;
 use super::ramp::Ramp;
+use super::terms::{Term, Terms};
 use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::Heads;
 
@@ -26,6 +29,12 @@ pub struct ObjectiveSpec {
     /// The strong view learns what the teacher is sure of on the weak view.
     #[serde(default)]
     pub pseudo_label: Option<PseudoLabelSpec>,
+    /// The strong view's probabilities come close to the teacher's of the weak view.
+    #[serde(default)]
+    pub mean_teacher: Option<MeanTeacherSpec>,
+    /// The weak view with channels of its features dropped learns the pseudo-labels (UniMatch).
+    #[serde(default)]
+    pub feature_dropout: Option<FeatureDropoutSpec>,
 }
 
 impl Default for ObjectiveSpec {
@@ -36,6 +45,8 @@ impl Default for ObjectiveSpec {
             csc: None,
             cac: None,
             pseudo_label: None,
+            mean_teacher: None,
+            feature_dropout: None,
         }
     }
 }
@@ -139,6 +150,8 @@ pub struct PseudoLabelSpec {
     pub normalize: Normalize,
     /// Mixes a box of another patch into each strong view, and of its pseudo-label; left out, nothing is mixed.
     pub cutmix: Option<CutMixSpec>,
+    /// Channels of the features are dropped in complementary halves between two strong views, in half of the samples (UniMatch V2).
+    pub complementary_dropout: bool,
     /// Weight of the soft Dice loss within the term.
     #[schemars(range(min = 0.0))]
     pub dice: f64,
@@ -162,6 +175,7 @@ impl Default for PseudoLabelSpec {
         Self {
             normalize: Normalize::default(),
             cutmix: None,
+            complementary_dropout: false,
             dice: 1.0,
             cross_entropy: 1.0,
             weight: rise.weight,
@@ -169,19 +183,6 @@ impl Default for PseudoLabelSpec {
             ramp: rise.ramp,
         }
     }
-}
-
-/// One value a term: the terms of a step, or their weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Terms<T> {
-    /// The supervised term.
-    pub supervised: T,
-    /// The consistency of channels.
-    pub csc: T,
-    /// The consistency of predictions.
-    pub cac: T,
-    /// The pseudo-label term.
-    pub pseudo_label: T,
 }
 
 impl ObjectiveSpec {
@@ -192,25 +193,32 @@ impl ObjectiveSpec {
             start,
             ramp,
         };
-        Terms {
-            supervised: (self.supervised.as_ref()).map(|s| Ramp::constant(s.weight)),
-            csc: (self.csc.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
-            cac: (self.cac.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
-            pseudo_label: (self.pseudo_label.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
-        }
+        Terms::from_fn(|term| match term {
+            Term::Supervised => (self.supervised.as_ref()).map(|s| Ramp::constant(s.weight)),
+            Term::Csc => (self.csc.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
+            Term::Cac => (self.cac.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
+            Term::PseudoLabel => {
+                (self.pseudo_label.as_ref()).map(|s| late(s.weight, s.start, s.ramp))
+            }
+            Term::MeanTeacher => {
+                (self.mean_teacher.as_ref()).map(|s| late(s.weight, s.start, s.ramp))
+            }
+            Term::FeatureDropout => {
+                (self.feature_dropout.as_ref()).map(|s| late(s.weight, s.start, s.ramp))
+            }
+        })
     }
 
     /// Each term's weight at `progress`, the fraction of training that is done; 0 for a term that
     /// is not given, which the caller need not compute.
     pub fn weights(&self, progress: f64) -> Terms<f64> {
-        let at = |ramp: Option<Ramp>| ramp.map_or(0.0, |ramp| ramp.at(progress));
         let ramps = self.ramps();
-        Terms {
-            supervised: at(ramps.supervised),
-            csc: at(ramps.csc),
-            cac: at(ramps.cac),
-            pseudo_label: at(ramps.pseudo_label),
-        }
+        Terms::from_fn(|term| ramps[term].map_or(0.0, |ramp| ramp.at(progress)))
+    }
+
+    /// Whether a term asks for pseudo-labels.
+    pub fn needs_pseudo_labels(&self) -> bool {
+        self.pseudo_label.is_some() || self.feature_dropout.is_some()
     }
 
     /// Says what does not fit, also with the network's heads.
@@ -218,17 +226,14 @@ impl ObjectiveSpec {
     /// **Errors** one sentence that names the field, what was found and what is possible.
     pub fn check(&self, heads: Heads) -> std::result::Result<(), String> {
         let ramps = self.ramps();
-        let named = [
-            ("supervised", ramps.supervised),
-            ("csc", ramps.csc),
-            ("cac", ramps.cac),
-            ("pseudo_label", ramps.pseudo_label),
-        ];
-        if named.iter().all(|(_, ramp)| ramp.is_none()) {
-            let terms = "`supervised`, `csc`, `cac`, `pseudo_label`";
+        if Term::ALL.iter().all(|term| ramps[*term].is_none()) {
+            let terms = Term::ALL
+                .map(|term| format!("`{}`", term.name()))
+                .join(", ");
             return Err(format!("the objective has no term; give one of {terms}"));
         }
-        for (name, ramp) in named {
+        for term in Term::ALL {
+            let (name, ramp) = (term.name(), ramps[term]);
             let checked = ramp.map_or(Ok(()), |ramp| ramp.check());
             checked.map_err(|reason| format!("`{name}`: {reason}"))?;
             if matches!(name, "csc" | "cac") && ramp.is_some() && heads == Heads::Joint {
@@ -254,6 +259,15 @@ impl ObjectiveSpec {
             let cutmix = spec.cutmix.as_ref().map_or(Ok(()), CutMixSpec::check);
             cutmix.map_err(|reason| format!("`pseudo_label`: {reason}"))?;
         }
+        if let Some(spec) = &self.mean_teacher {
+            spec.check()
+                .map_err(|reason| format!("`mean_teacher`: {reason}"))?;
+        }
+        if let Some(spec) = &self.feature_dropout {
+            check_parts("feature_dropout", spec.dice, spec.cross_entropy)?;
+            spec.check()
+                .map_err(|reason| format!("`feature_dropout`: {reason}"))?;
+        }
         Ok(())
     }
 
@@ -261,12 +275,7 @@ impl ObjectiveSpec {
     pub fn total(&self, terms: &Terms<Option<Tensor>>, progress: f64) -> Result<Option<Tensor>> {
         let weights = self.weights(progress);
         let mut total: Option<Tensor> = None;
-        for (term, weight) in [
-            (&terms.supervised, weights.supervised),
-            (&terms.csc, weights.csc),
-            (&terms.cac, weights.cac),
-            (&terms.pseudo_label, weights.pseudo_label),
-        ] {
+        for (term, weight) in Term::ALL.map(|term| (&terms[term], weights[term])) {
             let Some(term) = term.as_ref().filter(|_| weight > 0.0) else {
                 continue;
             };

@@ -7,7 +7,7 @@ use super::super::cac::cac_all;
 use super::super::csc::csc_all;
 use super::super::pseudo_label::{Normalize, consistency, pseudo_target};
 use super::super::supervised::supervised;
-use super::super::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, Terms};
+use super::super::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, Term, Terms};
 use crate::nn::cmc::{CmcSpec, Sharing};
 use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::{Network, NetworkSpec};
@@ -80,15 +80,15 @@ fn without_any_label_every_parameter_of_the_student_is_trained_and_none_of_the_t
             csc: Some(CscSpec::default()),
             cac: Some(CacSpec::default()),
             pseudo_label: Some(PseudoLabelSpec::default()),
+            mean_teacher: None,
+            feature_dropout: None,
         };
         let loss = spec.pseudo_label.as_ref().unwrap().loss();
         let pseudo = consistency(&strong.logits, &labels, &loss, Normalize::Kept).unwrap();
-        let terms = Terms {
-            supervised: None,
-            csc: csc_all(&strong.features, 0.5).unwrap(),
-            cac: cac_all(&strong.logits).unwrap(),
-            pseudo_label: pseudo,
-        };
+        let mut terms = Terms::default();
+        terms[Term::Csc] = csc_all(&strong.features, 0.5).unwrap();
+        terms[Term::Cac] = cac_all(&strong.logits).unwrap();
+        terms[Term::PseudoLabel] = pseudo;
         let total = spec.total(&terms, 1.0).unwrap().unwrap();
         let grads = total.backward().unwrap();
         assert_eq!(trained(&student_params, &grads), all(&student_params));
@@ -161,11 +161,9 @@ fn a_term_before_its_start_is_left_out() {
         ..ObjectiveSpec::default()
     };
     let one = |value: f32| Some(Tensor::new(value, &Device::Cpu).unwrap());
-    let terms = Terms {
-        supervised: one(2.0),
-        csc: one(f32::NAN),
-        ..Terms::default()
-    };
+    let mut terms = Terms::default();
+    terms[Term::Supervised] = one(2.0);
+    terms[Term::Csc] = one(f32::NAN);
     let total = |progress: f64| {
         let total = spec.total(&terms, progress).unwrap().unwrap();
         total.to_scalar::<f32>().unwrap()

@@ -1,8 +1,8 @@
 //! Weights over training, and what the YAML may say.
 
-use super::super::ObjectiveSpec;
 use super::super::ramp::Ramp;
 use super::super::threshold::ThresholdSpec;
+use super::super::{ObjectiveSpec, Term};
 use crate::nn::network::Heads;
 
 #[test]
@@ -60,8 +60,18 @@ fn an_objective_is_read_strictly_and_weighs_its_terms() {
     let spec = read(text).unwrap();
     assert_eq!(spec.check(Heads::PerModality), Ok(()));
     let (before, after) = (spec.weights(0.49), spec.weights(0.5));
-    assert_eq!((before.supervised, before.csc, before.cac), (1.0, 0.0, 0.0));
-    assert_eq!((after.csc, after.cac, after.pseudo_label), (0.1, 0.0, 1.0));
+    assert_eq!(
+        (
+            before[Term::Supervised],
+            before[Term::Csc],
+            before[Term::Cac]
+        ),
+        (1.0, 0.0, 0.0)
+    );
+    assert_eq!(
+        (after[Term::Csc], after[Term::Cac], after[Term::PseudoLabel]),
+        (0.1, 0.0, 1.0)
+    );
     let threshold: ThresholdSpec =
         serde_json::from_str(r#"{"freematch": {"floor": 0.6}}"#).unwrap();
     assert!(
