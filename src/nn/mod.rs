@@ -8,7 +8,7 @@
 //!
 //! **Shape** Activations are `[n, d, h, w, c]` with the channels last, so that a convolution is a
 //! matrix product over strided views, and norm, bias and softmax work on the last axis. Kernels are
-//! `[co, kd, kh, kw, ci]`. All values are f32.
+//! `[co, kd, kh, kw, ci]`. All values are f32; on CUDA activations may be bf16, with sums in f32.
 //!
 //! Results do not depend on the number of threads: work is cut by shape alone, and every sum over
 //! pieces is made in the order of the pieces.
@@ -22,6 +22,11 @@ pub mod cmc;
 pub mod conv3d;
 pub mod conv_transpose3d;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "cuda/absent.rs"]
+pub(crate) mod cuda;
 pub mod dice_ce;
 pub mod ema;
 pub mod gradients;
