@@ -248,6 +248,6 @@ impl Decoder {
                 x = conv.forward(&x)?;
             }
         }
-        conv3d(&x, &self.head)?.broadcast_add(&self.head_bias)
+        conv3d(&x, &self.head)?.broadcast_add(&self.head_bias.to_dtype(x.dtype())?)
     }
 }

@@ -4,7 +4,8 @@ use super::TrainError;
 use super::batch::Batch;
 use crate::nn::network::{Heads, Network, NetworkSpec, Output};
 use crate::nn::params::Params;
-use candle_core::{Device, Tensor};
+use super::device::Precision;
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Everything needed to build a network for its weights.
@@ -27,6 +28,8 @@ pub struct Model {
     trained: Box<dyn Network>,
     frozen: Box<dyn Network>,
     device: Device,
+    /// Type of the activations.
+    activations: DType,
 }
 
 impl Model {
@@ -47,7 +50,16 @@ impl Model {
             trained,
             frozen,
             device: device.clone(),
+            activations: DType::F32,
         })
+    }
+
+    /// The same network with this arithmetic; weights stay f32.
+    ///
+    /// **Errors** for bf16 on a device that is not CUDA.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, TrainError> {
+        self.activations = precision.dtype(&self.device)?;
+        Ok(self)
     }
 
     /// Where the weights lie.
@@ -77,13 +89,27 @@ impl Model {
     ///
     /// **Errors** when shapes do not fit the network.
     pub fn forward(&self, batch: &Batch) -> Result<Output, TrainError> {
-        Ok(self.trained.forward(&batch.images)?)
+        self.run(&*self.trained, &batch.images)
     }
 
     /// Runs the network without keeping anything for gradients.
     ///
     /// **Errors** when shapes do not fit the network.
     pub fn infer(&self, images: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>, TrainError> {
-        Ok(self.frozen.forward(images)?.logits)
+        Ok(self.run(&*self.frozen, images)?.logits)
+    }
+
+    /// Activations of the network's type inside, f32 outside.
+    fn run(&self, network: &dyn Network, images: &[Option<Tensor>]) -> Result<Output, TrainError> {
+        let convert = |tensors: &[Option<Tensor>], dtype| {
+            let each = tensors.iter().map(|t| t.as_ref().map(|t| t.to_dtype(dtype)));
+            each.map(Option::transpose)
+                .collect::<candle_core::Result<Vec<_>>>()
+        };
+        let Output { logits, features } = network.forward(&convert(images, self.activations)?)?;
+        Ok(Output {
+            logits: convert(&logits, DType::F32)?,
+            features: convert(&features, DType::F32)?,
+        })
     }
 }
