@@ -36,18 +36,22 @@ pub fn gpu_check(args: &GpuCheckArgs, out: &mut dyn Write) -> Result<u8, Error> 
         })
     })?;
     writeln!(out, "\n{compared} comparisons, {differing} differ").map_err(stdout)?;
-    for precision in [Precision::F32, Precision::Bf16] {
-        let speed = throughput(&device, precision, args.patch, args.timed)?;
-        writeln!(
-            out,
-            "cmc width 16 depth 4, two modalities, {} patches of {}³, {}: {:.2} steps/s, peak {:.1} GiB so far",
-            speed.batch,
-            speed.patch,
-            speed.values,
-            speed.steps_per_second,
-            gib(figures(&device)?.peak_bytes as f64)
-        )
-        .map_err(stdout)?;
+    // The smallest first: the pool's peak is that of all so far.
+    for network in ["unet3d", "cmc"] {
+        for precision in [Precision::Bf16, Precision::F32] {
+            let speed = throughput(&device, network, precision, args.patch, args.timed)?;
+            writeln!(
+                out,
+                "{:<7} width 16 depth 4, {} patches of {}³, {:<5} {:>7.2} steps/s, peak so far {:.1} GiB",
+                speed.network,
+                speed.batch,
+                speed.patch,
+                speed.values,
+                speed.steps_per_second,
+                gib(figures(&device)?.peak_bytes as f64)
+            )
+            .map_err(stdout)?;
+        }
     }
     Ok(u8::from(differing > 0))
 }

@@ -12,9 +12,12 @@ mod dnn;
 mod loss;
 mod norm;
 mod step;
+mod upload;
 mod volume;
 
-pub(crate) use device::{Figures, figures, open, synchronize};
+pub(crate) use device::{figures, open, synchronize};
+pub(crate) use upload::upload;
+
 pub(super) use dnn::conv3d;
 pub(super) use loss::{LossState, dice_ce, dice_ce_gradient};
 pub(super) use norm::{Table, norm_act, norm_act_input, norm_act_sums};

@@ -9,6 +9,7 @@ use super::Finding;
 use crate::nn::cmc::CmcSpec;
 use crate::nn::cuda;
 use crate::nn::network::NetworkSpec;
+use crate::nn::unet3d::Unet3dSpec;
 use crate::source::{PhantomSpec, SourceSpec};
 use crate::volume::{Row, Volume};
 use candle_core::Device;
@@ -27,6 +28,8 @@ const BF16: f64 = 5e-2;
 /// How fast training goes.
 #[derive(Debug, Clone)]
 pub struct Throughput {
+    /// The network: `cmc`, with two modalities, or `unet3d`, with two channels.
+    pub network: &'static str,
     /// `f32` or `bf16`.
     pub values: &'static str,
     /// Edge of the patch, in voxels.
@@ -153,11 +156,12 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// Steps a second of supervised CMC (width 16, depth 4, two modalities) on two patches of this edge.
+/// Steps a second of a supervised network (width 16, depth 4) on two patches of this edge.
 ///
 /// **Errors** as training; too large a patch runs out of memory.
 pub fn throughput(
     device: &Device,
+    network: &'static str,
     precision: Precision,
     edge: usize,
     steps: u64,
@@ -171,6 +175,9 @@ pub fn throughput(
         pseudo_label: None,
     };
     config.teacher = None;
+    if network == "unet3d" {
+        config.model.network = NetworkSpec::Unet3d(Unet3dSpec::default());
+    }
     let mut trainer = Trainer::new(config, device)?;
     let mut step = || {
         trainer.train(&[StepRows {
@@ -193,6 +200,7 @@ pub fn throughput(
         cuda::synchronize(device)?;
     }
     Ok(Throughput {
+        network,
         values: match precision {
             Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
