@@ -30,7 +30,9 @@ fn main() {
     for kernel in KERNELS {
         let status = Command::new(&nvcc)
             .args(["--ptx", "-O3", "-std=c++17"])
-            .arg(format!("-gencode=arch=compute_{architecture},code=compute_{architecture}"))
+            .arg(format!(
+                "-gencode=arch=compute_{architecture},code=compute_{architecture}"
+            ))
             .arg(format!("src/nn/cuda/{kernel}.cu"))
             .arg("-o")
             .arg(out.join(kernel).with_extension("ptx"))

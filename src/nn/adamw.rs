@@ -9,7 +9,9 @@ use super::cuda;
 use super::inplace::{CHUNK, f32s_mut};
 use super::params::Params;
 use super::tensor_file::TensorFileError;
-use candle_core::{CpuStorage, CudaStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, Var, bail,
+};
 use rayon::prelude::*;
 use std::cell::RefCell;
 

@@ -2,7 +2,9 @@
 
 use super::cpu::{dims5, f32s, fill_pieces};
 use super::cuda;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail,
+};
 
 /// Maximum over 2 x 2 x 2 voxels with stride 2, each channel by itself.
 ///

@@ -199,8 +199,7 @@ impl CustomOp3 for NormAct {
         l3: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
         let problem = self.check(l1, l2, l3)?;
-        let (y, table) =
-            cuda::norm_act(self.name(), &problem, (s1, l1), (s2, l2), (s3, l3))?;
+        let (y, table) = cuda::norm_act(self.name(), &problem, (s1, l1), (s2, l2), (s3, l3))?;
         self.table.get_or_init(|| table);
         Ok((y, l1.shape().clone()))
     }

@@ -38,9 +38,7 @@ impl DeviceChoice {
 }
 
 /// Arithmetic of the network's activations.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32 bits throughout.
@@ -75,7 +73,10 @@ mod tests {
     fn bf16_is_refused_on_the_cpu() {
         assert_eq!(Precision::F32.dtype(&Device::Cpu).unwrap(), DType::F32);
         let error = Precision::Bf16.dtype(&Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains("train.precision") && error.contains("f32"), "{error}");
+        assert!(
+            error.contains("train.precision") && error.contains("f32"),
+            "{error}"
+        );
     }
 
     #[test]

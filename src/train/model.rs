@@ -2,9 +2,9 @@
 
 use super::TrainError;
 use super::batch::Batch;
+use super::device::Precision;
 use crate::nn::network::{Heads, Network, NetworkSpec, Output};
 use crate::nn::params::Params;
-use super::device::Precision;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,9 @@ impl Model {
     /// Activations of the network's type inside, f32 outside.
     fn run(&self, network: &dyn Network, images: &[Option<Tensor>]) -> Result<Output, TrainError> {
         let convert = |tensors: &[Option<Tensor>], dtype| {
-            let each = tensors.iter().map(|t| t.as_ref().map(|t| t.to_dtype(dtype)));
+            let each = tensors
+                .iter()
+                .map(|t| t.as_ref().map(|t| t.to_dtype(dtype)));
             each.map(Option::transpose)
                 .collect::<candle_core::Result<Vec<_>>>()
         };

@@ -72,9 +72,8 @@ impl Trainer {
     ///
     /// **Errors** when the network cannot be built.
     pub fn new(config: TrainerConfig, device: &Device) -> Result<Self, TrainError> {
-        let model = || {
-            Model::new(&config.model, config.seed, device)?.with_precision(config.precision)
-        };
+        let model =
+            || Model::new(&config.model, config.seed, device)?.with_precision(config.precision);
         let student = model()?;
         let teacher = match &config.teacher {
             Some(_) => {

@@ -25,7 +25,7 @@ emulate() { # FILE NAME
         echo "#include \"$1\""
         grep -oE '\.entry [A-Za-z0-9_]+' "$out/$2.ptx" | awk '{ print "KERNEL(" $2 ")" }'
     } > "$out/$2.cpp"
-    g++ -O2 -std=c++17 -fPIC -fvisibility=hidden -w -I"$here" -I"$(dirname "$1")" -I"$CUDA_HOME/include" \
+    g++ -O2 -std=c++17 -fPIC -fno-strict-aliasing -fvisibility=hidden -w -I"$here" -I"$(dirname "$1")" -I"$CUDA_HOME/include" \
         -I"$CUDA_HOME/include/cccl" -c "$out/$2.cpp" -o "$out/$2.o"
 }
 for name in norm volume loss step; do
@@ -36,7 +36,7 @@ for name in affine binary cast fill indexing reduce ternary unary; do
     [ -e "$out/candle_$name.o" ] || emulate "$candle/src/$name.cu" "candle_$name"
     objects+=("$out/candle_$name.o")
 done
-g++ -O3 -std=c++17 -fPIC -fvisibility=hidden -w -I"$here" -I"$CUDA_HOME/include" -I"$CUDA_HOME/include/cccl" \
+g++ -O3 -std=c++17 -fPIC -fno-strict-aliasing -fvisibility=hidden -w -I"$here" -I"$CUDA_HOME/include" -I"$CUDA_HOME/include/cccl" \
     -c "$here/driver.cpp" -o "$out/driver.o"
 # Helpers of candle's headers are in every file, the same each time.
 g++ -shared -Wl,--allow-multiple-definition -o "$out/libcuda.so.1" "$out/driver.o" "${objects[@]}"

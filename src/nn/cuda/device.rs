@@ -5,8 +5,8 @@
 )]
 
 use candle_core::cuda_backend::WrapErr as _;
-use candle_core::cuda_backend::cudarc::driver::{self, sys};
 use candle_core::cuda_backend::cudarc::cudnn;
+use candle_core::cuda_backend::cudarc::driver::{self, sys};
 use candle_core::{Device, Result};
 
 /// Versions of cuDNN below had a slow, and for large shapes wrong, convolution of volumes in bf16.
@@ -40,7 +40,11 @@ pub(crate) fn open(ordinal: usize) -> std::result::Result<Device, String> {
     // SAFETY: takes nothing and returns a number.
     let version = unsafe { cudnn::sys::cudnnGetVersion() };
     if version < 9_000 {
-        return Err(library("cuDNN 9", "libcudnn.so.9", "cudnnGetVersion has no answer"));
+        return Err(library(
+            "cuDNN 9",
+            "libcudnn.so.9",
+            "cudnnGetVersion has no answer",
+        ));
     }
     if version < CUDNN {
         tracing::warn!(

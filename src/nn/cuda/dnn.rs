@@ -137,7 +137,13 @@ impl Dnn {
             // SAFETY: the descriptor was just made, and both arrays hold five numbers.
             unsafe {
                 let (dims, strides) = (ints([n, c, d, h, w]), strides(c));
-                result::set_tensornd_descriptor(tensor, T::DNN, 5, dims.as_ptr(), strides.as_ptr())?;
+                result::set_tensornd_descriptor(
+                    tensor,
+                    T::DNN,
+                    5,
+                    dims.as_ptr(),
+                    strides.as_ptr(),
+                )?;
             }
             Ok(tensor)
         };
@@ -196,12 +202,12 @@ impl Dnn {
                 Algorithm::Forward(algo) => {
                     result::get_convolution_forward_workspace_size(handle, x, w, conv, y, algo)
                 }
-                Algorithm::Data(algo) => {
-                    result::get_convolution_backward_data_workspace_size(handle, w, y, conv, x, algo)
-                }
-                Algorithm::Filter(algo) => {
-                    result::get_convolution_backward_filter_workspace_size(handle, x, y, conv, w, algo)
-                }
+                Algorithm::Data(algo) => result::get_convolution_backward_data_workspace_size(
+                    handle, w, y, conv, x, algo,
+                ),
+                Algorithm::Filter(algo) => result::get_convolution_backward_filter_workspace_size(
+                    handle, x, y, conv, w, algo,
+                ),
             }
         }
         .map_err(failed("sizing a workspace"))?;
@@ -231,13 +237,21 @@ pub(in crate::nn) fn conv3d(
     a: Arg<'_>,
     b: Arg<'_>,
 ) -> Result<CudaStorage> {
-    fn go<T: Value>(op: &str, pass: Pass, sizes: Sizes, a: Arg<'_>, b: Arg<'_>) -> Result<CudaStorage> {
+    fn go<T: Value>(
+        op: &str,
+        pass: Pass,
+        sizes: Sizes,
+        a: Arg<'_>,
+        b: Arg<'_>,
+    ) -> Result<CudaStorage> {
         let device = a.0.device.clone();
         let (a, b) = (view::<T>(op, a)?, view::<T>(op, b)?);
         let plan = DNN.with_borrow_mut(|all| -> Result<_> {
             let dnn = match all.entry(device.id()) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Dnn::new(&device)?),
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    entry.insert(Dnn::new(&device)?)
+                }
             };
             Ok(dnn.plan::<T>(pass, sizes)?.map(|plan| (dnn.handle, plan)))
         })?;

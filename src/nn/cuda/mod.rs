@@ -144,7 +144,10 @@ fn is_wide<T: Value>(c: usize, layouts: &[&Layout]) -> bool {
 }
 
 /// A buffer that the next kernel fills whole.
-#[expect(unsafe_code, reason = "device memory is not zeroed before it is written")]
+#[expect(
+    unsafe_code,
+    reason = "device memory is not zeroed before it is written"
+)]
 fn room<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
     // SAFETY: every caller hands the buffer to a kernel that writes all of it before it is read.
     unsafe { device.alloc::<T>(count) }

@@ -25,7 +25,10 @@ fn pieces(problem: &Problem) -> usize {
 fn first_stage(device: &CudaDevice, problem: &Problem) -> Result<([usize; 3], CudaSlice<f64>)> {
     let (pieces, channels) = (pieces(problem), problem.channels);
     let partial = room::<f64>(device, problem.samples * pieces * channels * 2)?;
-    Ok(([pieces, problem.samples, channels.div_ceil(THREADS)], partial))
+    Ok((
+        [pieces, problem.samples, channels.div_ceil(THREADS)],
+        partial,
+    ))
 }
 
 /// The result, and the table that the gradient needs.
@@ -59,10 +62,17 @@ pub(in crate::nn) fn norm_act(
         launch!(device, norm, &name("finish"), [samples * problem.groups, 1, 1];
             &x, &partial, &pieces, &voxels, &channels, &groups, &EPS, &scale, &shift, &table);
         let y = room::<T>(&device, count)?;
-        let (kernel, step) = if wide { ("apply_wide", T::WIDE) } else { ("apply", 1) };
+        let (kernel, step) = if wide {
+            ("apply_wide", T::WIDE)
+        } else {
+            ("apply", 1)
+        };
         let grid = [blocks(count / samples / step), samples, 1];
         launch!(device, norm, &name(kernel), grid; &x, &table, &voxels, &channels, &problem.slope, &y);
-        Ok((CudaStorage::wrap_cuda_slice(y, device.clone()), Table(table)))
+        Ok((
+            CudaStorage::wrap_cuda_slice(y, device.clone()),
+            Table(table),
+        ))
     }
     by_type!(op, x, go(op, problem, x, scale, shift))
 }
@@ -81,7 +91,11 @@ pub(in crate::nn) fn norm_act_sums(
         [x, dy, scale]: [Arg<'_>; 3],
     ) -> Result<(CudaStorage, Table)> {
         let device = x.0.device.clone();
-        let (x, dy, scale) = (view::<T>(op, x)?, view::<T>(op, dy)?, view::<f32>(op, scale)?);
+        let (x, dy, scale) = (
+            view::<T>(op, x)?,
+            view::<T>(op, dy)?,
+            view::<f32>(op, scale)?,
+        );
         let (voxels, channels) = (problem.voxels as i64, problem.channels as i32);
         let (groups, samples) = (problem.groups as i32, problem.samples);
 
@@ -97,7 +111,10 @@ pub(in crate::nn) fn norm_act_sums(
         let samples = samples as i32;
         launch!(device, norm, "norm_grad_affine", [(2 * problem.channels).div_ceil(THREADS), 1, 1];
             &totals, &samples, &channels, &sums);
-        Ok((CudaStorage::wrap_cuda_slice(sums, device.clone()), Table(terms)))
+        Ok((
+            CudaStorage::wrap_cuda_slice(sums, device.clone()),
+            Table(terms),
+        ))
     }
     by_type!(op, x, go(op, problem, table, [x, dy, scale]))
 }

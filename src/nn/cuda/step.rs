@@ -28,7 +28,10 @@ impl Moments {
     /// Copies of both.
     pub(in crate::nn) fn values(&self, device: &Device) -> Result<[Vec<f32>; 2]> {
         let device = device.as_cuda_device()?;
-        Ok([device.clone_dtoh(&self.mean)?, device.clone_dtoh(&self.square)?])
+        Ok([
+            device.clone_dtoh(&self.mean)?,
+            device.clone_dtoh(&self.square)?,
+        ])
     }
 }
 
@@ -93,7 +96,13 @@ pub(in crate::nn) fn sum_of_squares(op: &str, tensors: &[Arg<'_>]) -> Result<f64
     let device = first.device.clone();
     let blocks: Vec<usize> = tensors
         .iter()
-        .map(|(_, layout)| layout.shape().elem_count().div_ceil(8 * THREADS).clamp(1, SUMS))
+        .map(|(_, layout)| {
+            layout
+                .shape()
+                .elem_count()
+                .div_ceil(8 * THREADS)
+                .clamp(1, SUMS)
+        })
         .collect();
     let pieces = blocks.iter().sum();
     let mut partial = room::<f64>(&device, pieces)?;
@@ -107,5 +116,9 @@ pub(in crate::nn) fn sum_of_squares(op: &str, tensors: &[Arg<'_>]) -> Result<f64
     }
     let (sum, pieces) = (room::<f64>(&device, 1)?, pieces as i32);
     launch!(device, loss, "join_pieces", [1, 1, 1]; &partial, &pieces, &sum);
-    Ok(device.clone_dtoh(&sum)?.first().copied().unwrap_or(f64::NAN))
+    Ok(device
+        .clone_dtoh(&sum)?
+        .first()
+        .copied()
+        .unwrap_or(f64::NAN))
 }

@@ -48,7 +48,10 @@ pub(crate) fn upload<T: CudaDType + DeviceRepr + bytemuck::NoUninit>(
 ) -> Result<Tensor> {
     let (device, shape) = (device.as_cuda_device()?, shape.into());
     if values.len() != shape.elem_count() {
-        bail!("upload: found {} values for the shape {shape:?}", values.len());
+        bail!(
+            "upload: found {} values for the shape {shape:?}",
+            values.len()
+        );
     }
     let storage = UPLOADERS.with_borrow_mut(|all| -> Result<CudaStorage> {
         let uploader = match all.entry(device.id()) {
@@ -79,7 +82,10 @@ impl Uploader {
         let (main, bytes) = (device.cuda_stream(), bytemuck::cast_slice::<T, u8>(values));
         let slot = &mut self.slots[self.next];
         self.next = 1 - self.next;
-        if slot.as_ref().is_none_or(|slot| slot.pinned.len() < bytes.len()) {
+        if slot
+            .as_ref()
+            .is_none_or(|slot| slot.pinned.len() < bytes.len())
+        {
             // Nothing of the old slot may be under way when it is freed.
             self.side.synchronize().w()?;
             main.synchronize().w()?;

@@ -3,8 +3,8 @@
 
 use super::super::conv3d::Pass;
 use super::{Arg, Value, blocks, by_type, launch, room, view};
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr};
 use candle_core::cuda_backend::CudaDevice;
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr};
 use candle_core::{CudaStorage, Result};
 
 /// The kernels' `Sizes`.
@@ -30,7 +30,12 @@ pub(in crate::nn) fn max_pool3d(
     window: [usize; 3],
     x: Arg<'_>,
 ) -> Result<CudaStorage> {
-    fn go<T: Value>(op: &str, size: [usize; 5], window: [usize; 3], x: Arg<'_>) -> Result<CudaStorage> {
+    fn go<T: Value>(
+        op: &str,
+        size: [usize; 5],
+        window: [usize; 3],
+        x: Arg<'_>,
+    ) -> Result<CudaStorage> {
         let device = x.0.device.clone();
         let count = size.iter().product::<usize>() / window.iter().product::<usize>();
         let (from, y) = (view::<T>(op, x)?, room::<T>(&device, count)?);

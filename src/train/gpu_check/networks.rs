@@ -40,9 +40,7 @@ pub(super) fn compare(
                 operator: format!("network {name}"),
                 values: "f32",
                 part: part.to_owned(),
-                error: errors
-                    .map(|(f, e)| largest_error(f, e))
-                    .fold(0.0, f64::max),
+                error: errors.map(|(f, e)| largest_error(f, e)).fold(0.0, f64::max),
                 tolerance: TOLERANCE,
             })?;
         }
@@ -59,7 +57,9 @@ fn run(spec: &NetworkSpec, device: &Device) -> Result<[Vec<Vec<f32>>; 2], TrainE
         let [n, d, h, w] = shape;
         Tensor::from_vec(normals(name, voxels), (n, d, h, w, 1), device).map(Some)
     });
-    let images = images.into_iter().collect::<candle_core::Result<Vec<_>>>()?;
+    let images = images
+        .into_iter()
+        .collect::<candle_core::Result<Vec<_>>>()?;
     let output = network.forward(&images)?;
     let labels: Vec<u8> = (0..voxels).map(|i| (i / 5 % classes) as u8).collect();
     let labels = Tensor::from_vec(labels, &shape, device)?;
@@ -67,7 +67,11 @@ fn run(spec: &NetworkSpec, device: &Device) -> Result<[Vec<Vec<f32>>; 2], TrainE
         Heads::Joint => 1,
         Heads::PerModality => 2,
     };
-    let loss = supervised(&output.logits, &vec![Some(labels); heads], &DiceCe::default())?;
+    let loss = supervised(
+        &output.logits,
+        &vec![Some(labels); heads],
+        &DiceCe::default(),
+    )?;
     let loss = loss.ok_or_else(|| candle_core::Error::msg("the network gave no logits"))?;
     let grads = loss.backward()?;
     let logits = output.logits.iter().flatten().map(values);

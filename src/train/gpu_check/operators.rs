@@ -38,7 +38,11 @@ fn case(
         .enumerate()
         .map(|(i, (shape, typed))| {
             let count = shape.iter().product();
-            (shape.to_vec(), normals(&format!("{name} {i}"), count), *typed)
+            (
+                shape.to_vec(),
+                normals(&format!("{name} {i}"), count),
+                *typed,
+            )
         })
         .collect();
     Case {
@@ -157,10 +161,25 @@ fn cases() -> Vec<Case> {
     }
     for (shape, norm, act, offset) in [
         ([2, 6, 7, 5, 5], Norm::Instance, Activation::Relu, 0.0),
-        ([1, 16, 16, 17, 16], Norm::Instance, Activation::LeakyRelu(0.01), 10.0),
-        ([2, 5, 6, 7, 32], Norm::Group { groups: 4 }, Activation::None, 0.5),
+        (
+            [1, 16, 16, 17, 16],
+            Norm::Instance,
+            Activation::LeakyRelu(0.01),
+            10.0,
+        ),
+        (
+            [2, 5, 6, 7, 32],
+            Norm::Group { groups: 4 },
+            Activation::None,
+            0.5,
+        ),
         ([1, 4, 4, 4, 320], Norm::Instance, Activation::Relu, 0.0),
-        ([2, 3, 4, 5, 320], Norm::Group { groups: 16 }, Activation::Relu, 0.0),
+        (
+            [2, 3, 4, 5, 320],
+            Norm::Group { groups: 16 },
+            Activation::Relu,
+            0.0,
+        ),
     ] {
         cases.push(case(
             format!("norm_act {shape:?} {norm:?} {act:?} mean {offset}"),
@@ -243,10 +262,18 @@ fn labels(
     report: &mut dyn FnMut(Finding) -> std::result::Result<(), TrainError>,
 ) -> std::result::Result<(), TrainError> {
     let shape = [2, 6, 7, 8, 4];
-    let logits = Tensor::from_vec(normals("pseudo", shape.iter().product()), &shape, &Device::Cpu)?;
+    let logits = Tensor::from_vec(
+        normals("pseudo", shape.iter().product()),
+        &shape,
+        &Device::Cpu,
+    )?;
     let of = |device: &Device| -> Result<[Vec<f32>; 3]> {
         let made = pseudo_target(&logits.to_device(device)?, &[0.5, 0.4, 0.5, 0.6])?;
-        Ok([values(&made.labels)?, values(&made.confidence)?, made.kept_fraction])
+        Ok([
+            values(&made.labels)?,
+            values(&made.confidence)?,
+            made.kept_fraction,
+        ])
     };
     let (found, expected) = (of(device)?, of(&Device::Cpu)?);
     for (part, (found, expected)) in ["labels", "confidence", "kept fraction"]

@@ -58,7 +58,10 @@ fn run(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, TrainError> {
         Ema::update(&teacher, &student, step, 0.7)?;
     }
     let all = |params: &Params| -> candle_core::Result<Vec<f32>> {
-        let each = params.named().iter().map(|(_, var)| values(var.as_tensor()));
+        let each = params
+            .named()
+            .iter()
+            .map(|(_, var)| values(var.as_tensor()));
         Ok(each.collect::<candle_core::Result<Vec<_>>>()?.concat())
     };
     let state = optimizer.state()?;

@@ -19,11 +19,12 @@ use std::time::Instant;
 /// Steps that the CPU makes too.
 const COMPARED: u64 = 5;
 
-/// Largest relative error of the first steps' losses: rounding grows from step to step.
-const F32: f64 = 5e-3;
+/// Largest relative error of the first loss, and of the first losses: AdamW's first steps are as long
+/// for a gradient of rounding errors as for any other, so differences grow from step to step.
+const F32: [f64; 2] = [1e-4, 3e-2];
 
 /// The same in bf16.
-const BF16: f64 = 5e-2;
+const BF16: [f64; 2] = [2e-2, 1e-1];
 
 /// How fast training goes.
 #[derive(Debug, Clone)]
@@ -58,7 +59,11 @@ fn rows(subjects: usize, edge: usize) -> Result<Vec<Row>, TrainError> {
                 let mut values = volume.to_f32().into_owned();
                 let count = values.len() as f64;
                 let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
-                let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
+                let variance = values
+                    .iter()
+                    .map(|v| (f64::from(*v) - mean).powi(2))
+                    .sum::<f64>()
+                    / count;
                 let (mean, factor) = (mean as f32, 1.0 / (variance.sqrt() as f32).max(1e-6));
                 values.iter_mut().for_each(|v| *v = (*v - mean) * factor);
                 *volume = Volume::from_vec(values, *volume.grid())?;
@@ -67,7 +72,8 @@ fn rows(subjects: usize, edge: usize) -> Result<Vec<Row>, TrainError> {
         Ok(row)
     };
     let rows = cohort.subjects().iter().map(load);
-    rows.collect::<Result<_, _>>().map_err(|e| failed(e.to_string()))
+    rows.collect::<Result<_, _>>()
+        .map_err(|e| failed(e.to_string()))
 }
 
 fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> TrainerConfig {
@@ -88,7 +94,10 @@ fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> Train
             cac: Some(CacSpec::default()),
             pseudo_label: Some(PseudoLabelSpec::default()),
         },
-        teacher: Some((super::super::objective::threshold::ThresholdSpec::default(), 0.9)),
+        teacher: Some((
+            super::super::objective::threshold::ThresholdSpec::default(),
+            0.9,
+        )),
         steps,
         lr: 1e-3,
         weight_decay: 1e-4,
@@ -144,13 +153,27 @@ pub(super) fn compare(
                 tolerance,
             })
         };
-        let error = found.iter().zip(&expected).map(relative).fold(0.0, f64::max);
-        finding(format!("losses of {compared} steps"), error, tolerance)?;
+        let error = found
+            .iter()
+            .zip(&expected)
+            .map(relative)
+            .fold(0.0, f64::max);
+        let first = found.iter().zip(&expected).map(relative).next();
+        finding(
+            "loss of step 1".to_owned(),
+            first.unwrap_or(f64::NAN),
+            tolerance[0],
+        )?;
+        finding(format!("losses of {compared} steps"), error, tolerance[1])?;
         if steps >= 20 {
             // The ratio of late to early losses must be below 1: it learns.
             let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
             let (early, late) = (mean(&found[..5]), mean(&found[found.len() - 5..]));
-            finding(format!("late loss / early loss, {steps} steps"), late / early, 0.95)?;
+            finding(
+                format!("late loss / early loss, {steps} steps"),
+                late / early,
+                0.95,
+            )?;
         }
     }
     Ok(())
