@@ -45,12 +45,12 @@ fn fits(op: &str, found: usize, expected: usize) -> Result<()> {
 /// `dst = keep dst + factor src`.
 pub(in crate::nn) fn blend(
     op: &str,
-    dst: (&mut CudaStorage, &Layout),
+    (dst, layout): (&mut CudaStorage, &Layout),
     src: Arg<'_>,
     (keep, factor): (f32, f32),
 ) -> Result<()> {
-    let device = dst.0.device.clone();
-    let (mut dst, src) = (view_mut(op, dst.0, dst.1)?, view::<f32>(op, src)?);
+    let device = dst.device.clone();
+    let (mut dst, src) = (view_mut(op, dst, layout)?, view::<f32>(op, src)?);
     fits(op, src.len(), dst.len())?;
     let count = dst.len() as i64;
     let grid = [blocks(dst.len()), 1, 1];
@@ -59,9 +59,13 @@ pub(in crate::nn) fn blend(
 }
 
 /// `dst = factor dst`; 0 clears.
-pub(in crate::nn) fn scale(op: &str, dst: (&mut CudaStorage, &Layout), factor: f32) -> Result<()> {
-    let device = dst.0.device.clone();
-    let mut dst = view_mut(op, dst.0, dst.1)?;
+pub(in crate::nn) fn scale(
+    op: &str,
+    (dst, layout): (&mut CudaStorage, &Layout),
+    factor: f32,
+) -> Result<()> {
+    let device = dst.device.clone();
+    let mut dst = view_mut(op, dst, layout)?;
     let count = dst.len() as i64;
     let grid = [blocks(dst.len()), 1, 1];
     launch!(device, step, "scale", grid; &mut dst, &count, &factor);
@@ -71,13 +75,13 @@ pub(in crate::nn) fn scale(op: &str, dst: (&mut CudaStorage, &Layout), factor: f
 /// One parameter's step.
 pub(in crate::nn) fn adamw(
     op: &str,
-    dst: (&mut CudaStorage, &Layout),
+    (dst, layout): (&mut CudaStorage, &Layout),
     gradient: Arg<'_>,
     moments: &mut Moments,
     constants: &Constants,
 ) -> Result<()> {
-    let device = dst.0.device.clone();
-    let (mut values, gradient) = (view_mut(op, dst.0, dst.1)?, view::<f32>(op, gradient)?);
+    let device = dst.device.clone();
+    let (mut values, gradient) = (view_mut(op, dst, layout)?, view::<f32>(op, gradient)?);
     fits(op, gradient.len(), values.len())?;
     fits(op, moments.mean.len(), values.len())?;
     let count = values.len() as i64;
