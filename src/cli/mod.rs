@@ -4,6 +4,7 @@ mod bench;
 pub mod check;
 pub mod convert;
 pub mod demo;
+pub mod gpu_check;
 pub mod inspect;
 
 pub mod run;
@@ -81,6 +82,11 @@ enum Command {
     Run(RunArgs),
     /// Run a pipeline into nothing: samples a second, MB a second, time of every step.
     Bench(BenchArgs),
+    /// Compare a GPU with the CPU, operator by operator, then train on it and measure.
+    ///
+    /// Exit codes: 0 all agrees; 1 something differs; 2 no CUDA device, or a build without CUDA; 3 an
+    /// operator fails on the device.
+    GpuCheck(GpuCheckArgs),
     /// List the stages, or show one with its parameters and an example.
     Stages {
         /// Stage to show.
@@ -189,6 +195,20 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
+/// Options of `gpu-check`.
+#[derive(Debug, Args)]
+pub struct GpuCheckArgs {
+    /// Training steps on a small phantom, the first five against the CPU.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(5..))]
+    pub steps: u64,
+    /// Edge in voxels of the patches that are timed; a multiple of 8.
+    #[arg(long, default_value_t = 128)]
+    pub patch: usize,
+    /// Steps that are timed.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timed: u64,
+}
+
 /// A device, as typed.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum DeviceArg {
@@ -281,6 +301,7 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
         }
         Command::Run(args) => run::run(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
+        Command::GpuCheck(args) => gpu_check::gpu_check(args, &mut out),
         Command::Stages { name } => {
             let found = stages::stages(name.as_deref(), &mut out).map_err(stdout)?;
             Ok(if found { 0 } else { 2 })

@@ -5,10 +5,13 @@
 pub use super::gradients::Gradients;
 
 use super::cpu::f32s;
+use super::cuda;
 use super::inplace::{CHUNK, f32s_mut};
 use super::params::Params;
 use super::tensor_file::TensorFileError;
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, Var, bail,
+};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -59,22 +62,43 @@ pub struct AdamW {
 struct Slot {
     name: String,
     var: Var,
-    mean: Vec<f32>,
-    square: Vec<f32>,
+    moments: Moments,
+}
+
+/// The means of gradients and of squared gradients of one parameter, where it is updated.
+enum Moments {
+    Host { mean: Vec<f32>, square: Vec<f32> },
+    Device(cuda::Moments),
+}
+
+impl Moments {
+    /// Copies of both.
+    fn values(&self, device: &Device) -> Result<[Vec<f32>; 2]> {
+        match self {
+            Self::Host { mean, square } => Ok([mean.clone(), square.clone()]),
+            Self::Device(moments) => moments.values(device),
+        }
+    }
+}
+
+/// The numbers of one parameter's step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Constants {
+    pub(super) beta1: f32,
+    pub(super) beta2: f32,
+    /// 1 - lr weight_decay.
+    pub(super) keep: f32,
+    /// lr / (1 - beta1^t).
+    pub(super) rate: f32,
+    /// 1 / sqrt(1 - beta2^t).
+    pub(super) root: f32,
+    pub(super) eps: f32,
 }
 
 /// The update of one parameter in place.
 struct Update<'a> {
-    beta1: f32,
-    beta2: f32,
-    /// 1 - lr weight_decay.
-    keep: f32,
-    /// lr / (1 - beta1^t).
-    rate: f32,
-    /// 1 / sqrt(1 - beta2^t).
-    root: f32,
-    eps: f32,
-    moments: RefCell<(&'a mut [f32], &'a mut [f32])>,
+    constants: Constants,
+    moments: RefCell<&'a mut Moments>,
 }
 
 impl InplaceOp2 for Update<'_> {
@@ -93,7 +117,9 @@ impl InplaceOp2 for Update<'_> {
             f32s_mut(self.name(), dst, dst_l)?,
             f32s(self.name(), src, src_l)?,
         );
-        let (mean, square) = &mut *self.moments.borrow_mut();
+        let Moments::Host { mean, square } = &mut **self.moments.borrow_mut() else {
+            bail!("adamw: the moments lie on another device than the parameter");
+        };
         if gradient.len() != values.len() || mean.len() != values.len() {
             bail!(
                 "adamw: found {} values, {} gradients and {} moments",
@@ -102,15 +128,14 @@ impl InplaceOp2 for Update<'_> {
                 mean.len()
             );
         }
-        let Self {
+        let Constants {
             beta1,
             beta2,
             keep,
             rate,
             root,
             eps,
-            ..
-        } = *self;
+        } = self.constants;
         values
             .par_chunks_mut(CHUNK)
             .zip(gradient.par_chunks(CHUNK))
@@ -124,6 +149,27 @@ impl InplaceOp2 for Update<'_> {
             });
         Ok(())
     }
+
+    fn cuda_fwd(
+        &self,
+        dst: &mut CudaStorage,
+        dst_l: &Layout,
+        src: &CudaStorage,
+        src_l: &Layout,
+    ) -> Result<()> {
+        let moments = &mut **self.moments.borrow_mut();
+        if let Moments::Host { mean, square } = moments {
+            // The first step, or the first after a state was loaded.
+            *moments = Moments::Device(cuda::Moments::new(dst, mean, square)?);
+        }
+        match moments {
+            Moments::Device(moments) => {
+                let (dst, src) = ((dst, dst_l), (src, src_l));
+                cuda::adamw(self.name(), dst, src, moments, &self.constants)
+            }
+            Moments::Host { .. } => bail!("adamw: the moments did not reach the device"),
+        }
+    }
 }
 
 impl AdamW {
@@ -134,8 +180,10 @@ impl AdamW {
             Slot {
                 name: name.clone(),
                 var: var.clone(),
-                mean: zeros.clone(),
-                square: zeros,
+                moments: Moments::Host {
+                    mean: zeros.clone(),
+                    square: zeros,
+                },
             }
         };
         Self {
@@ -184,13 +232,15 @@ impl AdamW {
                 0.0
             };
             let update = Update {
-                beta1: beta1 as f32,
-                beta2: beta2 as f32,
-                keep: (1.0 - lr * decay) as f32,
-                rate: (lr / correction(beta1)) as f32,
-                root: (1.0 / correction(beta2).sqrt()) as f32,
-                eps: eps as f32,
-                moments: RefCell::new((&mut slot.mean, &mut slot.square)),
+                constants: Constants {
+                    beta1: beta1 as f32,
+                    beta2: beta2 as f32,
+                    keep: (1.0 - lr * decay) as f32,
+                    rate: (lr / correction(beta1)) as f32,
+                    root: (1.0 / correction(beta2).sqrt()) as f32,
+                    eps: eps as f32,
+                },
+                moments: RefCell::new(&mut slot.moments),
             };
             slot.var
                 .as_tensor()
@@ -208,8 +258,9 @@ impl AdamW {
             Tensor::new(&[self.step as i64], &Device::Cpu)?,
         )];
         for slot in &self.slots {
-            for (kind, values) in [("mean", &slot.mean), ("square", &slot.square)] {
-                let tensor = Tensor::from_slice(values, slot.var.shape(), &Device::Cpu)?;
+            let [mean, square] = slot.moments.values(slot.var.device())?;
+            for (kind, values) in [("mean", mean), ("square", square)] {
+                let tensor = Tensor::from_vec(values, slot.var.shape(), &Device::Cpu)?;
                 state.push((format!("adamw.{kind}.{}", slot.name), tensor));
             }
         }
@@ -279,7 +330,7 @@ impl AdamW {
         let mut moments = moments.into_iter();
         for slot in &mut self.slots {
             if let (Some(mean), Some(square)) = (moments.next(), moments.next()) {
-                (slot.mean, slot.square) = (mean, square);
+                slot.moments = Moments::Host { mean, square };
             }
         }
         Ok(())

@@ -255,7 +255,7 @@ impl Head {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv3d(x, &self.weight)?.broadcast_add(&self.bias)
+        conv3d(x, &self.weight)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
     }
 }
 
@@ -314,7 +314,7 @@ impl Decoder {
         for (i, (level, skip)) in self.levels.iter().zip(skips.iter().rev()).enumerate() {
             let mut up = conv_transpose3d(&x, &level.up)?;
             if let Some(bias) = &level.bias {
-                up = up.broadcast_add(bias)?;
+                up = up.broadcast_add(&bias.to_dtype(up.dtype())?)?;
             }
             let [first, second] = &level.convs;
             x = second.forward(&first.forward_joined(&up, skip)?)?;

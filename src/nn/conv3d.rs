@@ -15,7 +15,8 @@ mod tile;
 mod tests;
 
 use super::cpu::{dims5, f32s};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use super::cuda;
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 pub use joined::conv3d_joined;
 pub use stride2::conv3d_stride2;
 use tile::Problem;
@@ -28,9 +29,46 @@ use tile::Problem;
 /// **Law** `y[z, o] = sum over k, i of w[o, k, i] x[z + k - (K - 1) / 2, i]`, zero outside. No
 /// gradient is computed for an `x` that does not depend on a variable (the image).
 ///
+/// On CUDA `x` may be bf16; the kernel is then rounded to it, and its gradient is f32 again.
+///
 /// **Errors** where shapes do not fit, the kernel is even or values are not f32.
 pub fn conv3d(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let w = w.to_dtype(x.dtype())?;
     x.contiguous()?.apply_op2(&w.contiguous()?, Conv3d)
+}
+
+/// Which of a convolution's three passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Pass {
+    /// y from (x, w).
+    Forward,
+    /// dx from (dy, w).
+    Data,
+    /// dw from (x, dy).
+    Filter,
+}
+
+/// Sizes of the forward pass, whichever pass it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Sizes {
+    /// `[n, d, h, w, ci]`.
+    pub(super) x: [usize; 5],
+    /// Kernel sizes.
+    pub(super) kernel: [usize; 3],
+    /// Output channels.
+    pub(super) co: usize,
+}
+
+impl Sizes {
+    fn y(&self) -> Shape {
+        let [n, d, h, w, _] = self.x;
+        Shape::from(vec![n, d, h, w, self.co])
+    }
+
+    fn w(&self) -> Shape {
+        let [kd, kh, kw] = self.kernel;
+        Shape::from(vec![self.co, kd, kh, kw, self.x[4]])
+    }
 }
 
 struct Conv3d;
@@ -60,6 +98,22 @@ fn check(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<()> {
     Ok(())
 }
 
+impl Conv3d {
+    fn check(&self, x: &Layout, w: &Layout) -> Result<(Sizes, Problem)> {
+        let op = self.name();
+        let (x, [co, kd, kh, kw, ci]) = (dims5(op, x)?, dims5(op, w)?);
+        if x[4] != ci {
+            bail!(
+                "{op}: the input {x:?} has {} channels, the kernel {:?} expects {ci}",
+                x[4],
+                w.dims()
+            );
+        }
+        let kernel = [kd, kh, kw];
+        Ok((Sizes { x, kernel, co }, problem(op, x, kernel, co)?))
+    }
+}
+
 impl CustomOp2 for Conv3d {
     fn name(&self) -> &'static str {
         "conv3d"
@@ -73,21 +127,22 @@ impl CustomOp2 for Conv3d {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
-        let (xd, [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
-        if xd[4] != ci {
-            bail!(
-                "{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}",
-                xd[4],
-                l2.dims()
-            );
-        }
-        let problem = problem(op, xd, [kd, kh, kw], co)?;
+        let (sizes, problem) = self.check(l1, l2)?;
         let (x, w) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
         let y = forward::correlate(&problem, x, &forward::pack(&problem, w));
-        Ok((
-            CpuStorage::F32(y),
-            Shape::from(vec![xd[0], xd[1], xd[2], xd[3], co]),
-        ))
+        Ok((CpuStorage::F32(y), sizes.y()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (sizes, _) = self.check(l1, l2)?;
+        let y = cuda::conv3d(self.name(), Pass::Forward, sizes, (s1, l1), (s2, l2))?;
+        Ok((y, sizes.y()))
     }
 
     fn bwd(
@@ -132,6 +187,22 @@ impl CustomOp2 for Conv3dData {
         let dx = forward::correlate(&problem, dy, &forward::pack_mirrored(&problem, weights));
         Ok((CpuStorage::F32(dx), Shape::from(vec![n, d, h, w, ci])))
     }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let ([n, d, h, w, co], [_, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
+        let (x, kernel) = ([n, d, h, w, ci], [kd, kh, kw]);
+        problem(op, x, kernel, co)?;
+        let sizes = Sizes { x, kernel, co };
+        let dx = cuda::conv3d(op, Pass::Data, sizes, (s1, l1), (s2, l2))?;
+        Ok((dx, Shape::from(x.to_vec())))
+    }
 }
 
 impl CustomOp2 for Conv3dFilter {
@@ -150,10 +221,27 @@ impl CustomOp2 for Conv3dFilter {
         let (xd, yd) = (dims5(op, l1)?, dims5(op, l2)?);
         let problem = problem(op, xd, self.0, yd[4])?;
         let dw = filter::gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        let [kd, kh, kw] = self.0;
-        Ok((
-            CpuStorage::F32(dw),
-            Shape::from(vec![yd[4], kd, kh, kw, xd[4]]),
-        ))
+        let sizes = Sizes {
+            x: xd,
+            kernel: self.0,
+            co: yd[4],
+        };
+        Ok((CpuStorage::F32(dw), sizes.w()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let (x, y) = (dims5(op, l1)?, dims5(op, l2)?);
+        problem(op, x, self.0, y[4])?;
+        let (kernel, co) = (self.0, y[4]);
+        let sizes = Sizes { x, kernel, co };
+        let dw = cuda::conv3d(op, Pass::Filter, sizes, (s1, l1), (s2, l2))?;
+        Ok((dw, sizes.w()))
     }
 }

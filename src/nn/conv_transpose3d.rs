@@ -4,6 +4,8 @@
 //! kernel line, a line of outputs in place; so the scatter moves whole lines, and its reverse in the
 //! backward pass too.
 
+mod blocks;
+
 use super::cpu::{Matrix, add, dims5, f32s, fill_pieces, matmul};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -14,10 +16,13 @@ use rayon::prelude::*;
 /// `[n, d kd, h kh, w kw, co]`. A kernel size of 1 leaves its axis as it is.
 ///
 /// **Law** `y[z K + k, o] = sum over i of w[o, k, i] x[z, i]`. No gradient is computed for an `x`
-/// that does not depend on a variable.
+/// that does not depend on a variable. On CUDA `x` may be bf16, as for [`conv3d`](super::conv3d::conv3d).
 ///
 /// **Errors** where the channels do not fit or values are not f32.
 pub fn conv_transpose3d(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    if x.device().is_cuda() {
+        return blocks::by_blocks(x, &w.to_dtype(x.dtype())?);
+    }
     x.contiguous()?.apply_op2(&w.contiguous()?, ConvTranspose3d)
 }
 

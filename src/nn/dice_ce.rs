@@ -9,8 +9,12 @@ mod passes;
 mod tests;
 
 use super::cpu::f32s;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
-use passes::{Problem, Sums};
+use super::cuda;
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail,
+};
+pub(super) use passes::Problem;
+use passes::Sums;
 use std::sync::{Arc, OnceLock};
 
 /// The label of voxels that count neither in the loss nor in its normalisers.
@@ -81,7 +85,8 @@ impl DiceCe {
     /// `k`, or [`IGNORE`].
     ///
     /// **Errors** where shapes or types do not fit, class weights are not one a class, or the target
-    /// holds a label that is neither a class nor [`IGNORE`] (the message names it).
+    /// holds a label that is neither a class nor [`IGNORE`] (the message names it). On CUDA, where
+    /// looking for such a label would wait for the device, the loss is NaN instead.
     pub fn loss(&self, logits: &Tensor, target: &Tensor) -> Result<Tensor> {
         if target.dtype() != DType::U8 {
             bail!("dice_ce: expected u8 labels, found {:?}", target.dtype());
@@ -89,6 +94,7 @@ impl DiceCe {
         let op = Loss {
             config: self.clone(),
             sums: Arc::new(OnceLock::new()),
+            state: Arc::new(OnceLock::new()),
         };
         logits.contiguous()?.apply_op2(&target.contiguous()?, op)
     }
@@ -134,12 +140,15 @@ struct Loss {
     config: DiceCe,
     /// Made by the forward pass.
     sums: Arc<OnceLock<Sums>>,
+    /// The same on a GPU.
+    state: Arc<OnceLock<cuda::LossState>>,
 }
 
 /// Gradient of the logits, from (logits, target, gradient of the loss).
 struct Gradient {
     config: DiceCe,
     sums: Arc<OnceLock<Sums>>,
+    state: Arc<OnceLock<cuda::LossState>>,
 }
 
 fn labels<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [u8]> {
@@ -180,6 +189,19 @@ impl CustomOp2 for Loss {
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }
 
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (op, problem) = (self.name(), self.config.problem(l1, l2)?);
+        let (loss, state) = cuda::dice_ce(op, &problem, &self.config, (s1, l1), (s2, l2))?;
+        self.state.get_or_init(|| state);
+        Ok((loss, Shape::from(())))
+    }
+
     fn bwd(
         &self,
         logits: &Tensor,
@@ -190,6 +212,7 @@ impl CustomOp2 for Loss {
         let gradient = Gradient {
             config: self.config.clone(),
             sums: Arc::clone(&self.sums),
+            state: Arc::clone(&self.state),
         };
         Ok((
             Some(logits.apply_op3_no_bwd(target, &g.contiguous()?, &gradient)?),
@@ -225,5 +248,23 @@ impl CustomOp3 for Gradient {
             .get_or_init(|| passes::sums(&problem, logits, target));
         let gradient = passes::gradient(&problem, &self.config, sums, logits, target, g);
         Ok((CpuStorage::F32(gradient), l1.shape().clone()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (op, problem) = (self.name(), self.config.problem(l1, l2)?);
+        let Some(state) = self.state.get() else {
+            bail!("{op}: expected a forward pass before it");
+        };
+        let all = [(s1, l1), (s2, l2), (s3, l3)];
+        let gradient = cuda::dice_ce_gradient(op, &problem, state, all)?;
+        Ok((gradient, l1.shape().clone()))
     }
 }

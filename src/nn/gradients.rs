@@ -1,10 +1,11 @@
 //! The gradients of all parameters, summed over micro-batches.
 
 use super::cpu::f32s;
+use super::cuda;
 use super::inplace::{Blend, CHUNK, Scale};
 use super::params::Params;
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Storage, Tensor, bail};
+use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
 /// One gradient a parameter, in the parameters' order.
@@ -81,6 +82,11 @@ impl Gradients {
     ///
     /// **Errors** where the device refuses.
     pub fn global_norm(&self) -> Result<f64> {
+        if let Some((_, first)) = self.tensors.first()
+            && let Device::Cuda(_) = first.device()
+        {
+            return self.global_norm_on_device();
+        }
         let mut squares = 0.0;
         if self.blank {
             return Ok(0.0);
@@ -101,6 +107,23 @@ impl Gradients {
             };
         }
         Ok(squares.sqrt())
+    }
+
+    /// As [`Gradients::global_norm`] with one number coming back from the device.
+    fn global_norm_on_device(&self) -> Result<f64> {
+        let held: Vec<_> = self
+            .tensors
+            .iter()
+            .map(|(_, tensor)| tensor.storage_and_layout())
+            .collect();
+        let mut found = Vec::with_capacity(held.len());
+        for (storage, layout) in &held {
+            match &**storage {
+                Storage::Cuda(storage) => found.push((storage, *layout)),
+                _ => bail!("gradients lie on several devices; expected one"),
+            }
+        }
+        Ok(cuda::sum_of_squares("global_norm", &found)?.sqrt())
     }
 
     /// Scales all gradients down to `max_norm` where their norm is larger; returns the norm before.

@@ -1,7 +1,8 @@
 //! Operators that write into an existing tensor: what an optimiser step is made of.
 
 use super::cpu::f32s;
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, bail};
+use super::cuda;
+use candle_core::{CpuStorage, CudaStorage, InplaceOp1, InplaceOp2, Layout, Result, bail};
 use rayon::prelude::*;
 
 /// Values one task works on.
@@ -55,6 +56,17 @@ impl InplaceOp2 for Blend {
             });
         Ok(())
     }
+
+    fn cuda_fwd(
+        &self,
+        dst: &mut CudaStorage,
+        dst_l: &Layout,
+        src: &CudaStorage,
+        src_l: &Layout,
+    ) -> Result<()> {
+        let factors = (self.keep, self.factor);
+        cuda::blend(self.name(), (dst, dst_l), (src, src_l), factors)
+    }
 }
 
 /// `dst = factor dst`; a factor of 0 clears, whatever was there.
@@ -72,5 +84,9 @@ impl InplaceOp1 for Scale {
             factor => dst.iter_mut().for_each(|d| *d *= factor),
         });
         Ok(())
+    }
+
+    fn cuda_fwd(&self, dst: &mut CudaStorage, layout: &Layout) -> Result<()> {
+        cuda::scale(self.name(), (dst, layout), self.0)
     }
 }

@@ -1,7 +1,10 @@
 //! Maximum over blocks of 2 x 2 x 2 voxels.
 
 use super::cpu::{dims5, f32s, fill_pieces};
-use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use super::cuda;
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail,
+};
 
 /// Maximum over 2 x 2 x 2 voxels with stride 2, each channel by itself.
 ///
@@ -91,6 +94,13 @@ impl CustomOp1 for MaxPool3d {
         Ok((CpuStorage::F32(y), Shape::from(vec![n, d, h, w, c])))
     }
 
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let problem = Problem::new(op, dims5(op, layout)?)?;
+        let y = cuda::max_pool3d(op, problem.size, problem.window, (storage, layout))?;
+        Ok((y, Shape::from(problem.pooled().to_vec())))
+    }
+
     fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some(x.apply_op3_no_bwd(y, &dy.contiguous()?, &Gradient)?))
     }
@@ -156,6 +166,21 @@ impl CustomOp3 for Gradient {
         );
         debug_assert!(kh <= 2);
         Ok((CpuStorage::F32(dx), l1.shape().clone()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let Problem { size, window } = Problem::new(op, dims5(op, l1)?)?;
+        let dx = cuda::max_pool3d_gradient(op, size, window, [(s1, l1), (s2, l2), (s3, l3)])?;
+        Ok((dx, l1.shape().clone()))
     }
 }
 

@@ -12,7 +12,8 @@
 //!
 //! **Types** On the CPU every operator takes f32 and refuses other types by name: matrix products
 //! here are made in f32, so that bf16 would be widened and narrowed again at every operator, slower
-//! and less exact, for memory that a patch on a CPU does not lack. Widen with `to_dtype` before.
+//! and less exact, for memory that a patch on a CPU does not lack. On CUDA activations may be bf16,
+//! with sums in f32.
 //!
 //! Results do not depend on the number of threads: work is cut by shape alone, and every sum over
 //! pieces is made in the order of the pieces.
@@ -28,6 +29,11 @@ pub mod conv3d;
 pub mod conv_transpose3d;
 pub mod convert;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "cuda/absent.rs"]
+pub(crate) mod cuda;
 pub mod dice_ce;
 pub mod ema;
 pub mod gradients;

@@ -58,8 +58,9 @@ impl<'a> Perturb<'a> {
         let Some(factors) = &self.factors else {
             return Ok((skips, bottleneck.clone()));
         };
-        let times =
-            |(level, x): (usize, &Tensor)| x.broadcast_mul(&factors(encoder, level, x.dim(4)?)?);
+        let times = |(level, x): (usize, &Tensor)| {
+            x.broadcast_mul(&factors(encoder, level, x.dim(4)?)?.to_dtype(x.dtype())?)
+        };
         let deepest = times((skips.len(), bottleneck))?;
         let skips = skips.iter().enumerate().map(times).collect::<Result<_>>()?;
         Ok((skips, deepest))

@@ -9,8 +9,13 @@ mod passes;
 mod tests;
 
 use super::cpu::f32s;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use passes::{Problem, Statistics};
+use super::cuda;
+use candle_core::op::BackpropOp;
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
+};
+pub(super) use passes::Problem;
+use passes::Statistics;
 use std::sync::{Arc, OnceLock};
 
 /// Added to the variance before its root is taken.
@@ -59,7 +64,8 @@ impl Activation {
 /// **Shape** `x` `[n, ..., c]`, `scale` and `shift` `[c]`; the result is shaped as `x`.
 ///
 /// **Law** `y = act(scale (x - mean) / sqrt(variance + EPS) + shift)` with the biased variance over
-/// the voxels and channels, and with [`Norm::Batch`] the samples, that `norm` puts together.
+/// the voxels and channels, and with [`Norm::Batch`] the samples, that `norm` puts together. On CUDA
+/// `x` may be bf16, `scale` and `shift` stay f32.
 ///
 /// **Errors** where shapes do not fit, the groups do not divide the channels, or values are not f32.
 pub fn norm_act(
@@ -73,6 +79,7 @@ pub fn norm_act(
         norm,
         act,
         statistics: Arc::new(OnceLock::new()),
+        table: OnceLock::new(),
     };
     x.contiguous()?
         .apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
@@ -83,6 +90,8 @@ struct NormAct {
     act: Activation,
     /// Made by the forward pass: two numbers a sample and channel.
     statistics: Arc<OnceLock<Statistics>>,
+    /// The same on a GPU.
+    table: OnceLock<cuda::Table>,
 }
 
 /// (dx, dscale, dshift) one after another, from (x, dy, scale and shift one after another).
@@ -120,6 +129,48 @@ fn problem(op: &str, x: &Layout, norm: Norm, act: Activation) -> Result<Problem>
     })
 }
 
+impl NormAct {
+    fn check(&self, x: &Layout, scale: &Layout, shift: &Layout) -> Result<Problem> {
+        let op = self.name();
+        let problem = problem(op, x, self.norm, self.act)?;
+        for (what, layout) in [("scale", scale), ("shift", shift)] {
+            if layout.dims() != [problem.channels] {
+                bail!(
+                    "{op}: expected {what} of shape [{}], found {:?}",
+                    problem.channels,
+                    layout.dims()
+                );
+            }
+        }
+        Ok(problem)
+    }
+
+    /// The gradients on a GPU, where dx may be bf16 and the other two are f32.
+    fn gradient_on_device(&self, x: &Tensor, scale: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+        let op = "norm_act gradient";
+        let [(xs, xl), (gs, gl), (ss, sl)] = [x, dy, scale].map(Tensor::storage_and_layout);
+        let (Storage::Cuda(xs), Storage::Cuda(gs), Storage::Cuda(ss)) = (&*xs, &*gs, &*ss) else {
+            bail!("{op}: expected all tensors on one CUDA device");
+        };
+        let Some(table) = self.table.get() else {
+            bail!("{op}: expected a forward pass before it");
+        };
+        let (problem, c) = (problem(op, xl, self.norm, self.act)?, scale.elem_count());
+        let all = [(xs, xl), (gs, gl), (ss, sl)];
+        let (sums, terms) = cuda::norm_act_sums(op, &problem, table, all)?;
+        let dx = cuda::norm_act_input(op, &problem, (table, &terms), [(xs, xl), (gs, gl)])?;
+        let tensor = |storage, shape: Shape| {
+            Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
+        };
+        let sums = tensor(sums, Shape::from(2 * c));
+        Ok([
+            tensor(dx, xl.shape().clone()),
+            sums.narrow(0, 0, c)?,
+            sums.narrow(0, c, c)?,
+        ])
+    }
+}
+
 impl CustomOp3 for NormAct {
     fn name(&self) -> &'static str {
         "norm_act"
@@ -135,22 +186,28 @@ impl CustomOp3 for NormAct {
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
-        let problem = problem(op, l1, self.norm, self.act)?;
-        for (what, layout) in [("scale", l2), ("shift", l3)] {
-            if layout.dims() != [problem.channels] {
-                bail!(
-                    "{op}: expected {what} of shape [{}], found {:?}",
-                    problem.channels,
-                    layout.dims()
-                );
-            }
-        }
+        let problem = self.check(l1, l2, l3)?;
         let (x, scale, shift) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
         let statistics = self
             .statistics
             .get_or_init(|| passes::statistics(&problem, x));
         let y = passes::forward(&problem, x, scale, shift, statistics);
         Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let problem = self.check(l1, l2, l3)?;
+        let (y, table) = cuda::norm_act(self.name(), &problem, (s1, l1), (s2, l2), (s3, l3))?;
+        self.table.get_or_init(|| table);
+        Ok((y, l1.shape().clone()))
     }
 
     fn bwd(
@@ -161,6 +218,11 @@ impl CustomOp3 for NormAct {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if x.device().is_cuda() {
+            let found = self.gradient_on_device(x, scale, &dy.contiguous()?)?;
+            let [dx, dscale, dshift] = found.map(Some);
+            return Ok((dx, dscale, dshift));
+        }
         let gradient = Gradient {
             norm: self.norm,
             act: self.act,

@@ -2,6 +2,7 @@
 
 use crate::metric::{Metric, Wanted};
 use crate::nn::network::NetworkSpec;
+use crate::train::device::Precision;
 use crate::train::objective::{ObjectiveSpec, threshold::ThresholdSpec};
 use crate::volume::Split;
 use schemars::JsonSchema;
@@ -45,6 +46,9 @@ pub struct TrainSection {
     /// AdamW.
     #[serde(default)]
     pub optimizer: OptimizerSection,
+    /// Arithmetic of the activations; bf16 needs CUDA.
+    #[serde(default)]
+    pub precision: Precision,
     /// Gradients are scaled down to this global norm; null leaves them.
     #[serde(default = "default_clip")]
     pub clip_norm: Option<f64>,

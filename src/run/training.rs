@@ -79,6 +79,7 @@ impl<'a> Training<'a> {
             warmup: section.optimizer.warmup,
             clip_norm: section.clip_norm,
             seed: pipeline.seed,
+            precision: section.precision,
         };
         let trainer = Trainer::new(config, &cx.device)?;
         let window = training_window(cx, section)?;

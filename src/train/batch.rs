@@ -1,6 +1,7 @@
 //! Rows become tensors; the only place where channels are stacked.
 
 use super::TrainError;
+use crate::nn::cuda;
 use crate::nn::dice_ce::IGNORE;
 use crate::nn::network::Heads;
 use crate::volume::{Row, Volume};
@@ -78,11 +79,11 @@ fn stack(volumes: &[(&str, &Volume)], device: &Device) -> Result<Tensor, TrainEr
         }
         values.extend_from_slice(&volume.to_f32());
     }
-    Ok(Tensor::from_vec(
-        values,
-        (volumes.len(), d, h, w, 1),
-        device,
-    )?)
+    let shape = (volumes.len(), d, h, w, 1);
+    Ok(match device {
+        Device::Cuda(_) => cuda::upload(&values, shape, device)?,
+        _ => Tensor::from_vec(values, shape, device)?,
+    })
 }
 
 /// A label map as bytes; [`IGNORE`] marks voxels nobody annotated.
@@ -165,11 +166,11 @@ pub fn collate(
             for (subject, label) in &labels {
                 values.extend(classes_of(label, classes, subject)?);
             }
-            Ok(Some(Tensor::from_vec(
-                values,
-                (labels.len(), d, h, w),
-                device,
-            )?))
+            let shape = (labels.len(), d, h, w);
+            Ok(Some(match device {
+                Device::Cuda(_) => cuda::upload(&values, shape, device)?,
+                _ => Tensor::from_vec(values, shape, device)?,
+            }))
         })
         .collect::<Result<Vec<_>, TrainError>>()?;
     Ok(Batch {

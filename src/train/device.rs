@@ -1,7 +1,10 @@
-//! The device that trains.
+//! The device that trains, and in what arithmetic.
 
 use super::TrainError;
-use candle_core::Device;
+use crate::nn::cuda;
+use candle_core::{DType, Device};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,21 +19,73 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device.
+    /// Opens the device; [`DeviceChoice::Auto`] says so where it makes do with the CPU.
     ///
-    /// **Errors** when CUDA was asked for by name and is not there.
+    /// **Errors** when CUDA was asked for by name and is not there, with what is missing.
     pub fn open(self) -> Result<Device, TrainError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto => Ok(Device::new_cuda(0).unwrap_or(Device::Cpu)),
-            Self::Cuda if !candle_core::utils::cuda_is_available() => {
-                let problem =
-                    "built without CUDA; rebuild with `--features cuda`, or say `--device cpu`";
-                Err(TrainError::Device(problem.to_owned()))
-            }
-            Self::Cuda => Device::new_cuda(0).map_err(|e| {
-                TrainError::Device(format!("no CUDA device answers ({e}); say `--device cpu`"))
-            }),
+            Self::Auto => Ok(cuda::open(0).unwrap_or_else(|reason| {
+                // A build without CUDA has nothing to miss.
+                if candle_core::utils::cuda_is_available() {
+                    tracing::info!(%reason, "no CUDA device; the CPU does it");
+                }
+                Device::Cpu
+            })),
+            Self::Cuda => cuda::open(0).map_err(TrainError::Device),
         }
+    }
+}
+
+/// Arithmetic of the network's activations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits throughout.
+    #[default]
+    F32,
+    /// bfloat16 for activations and their gradients: half the memory, and tensor cores. Weights, sums,
+    /// norms' statistics, losses and the optimiser stay f32. CUDA only.
+    Bf16,
+}
+
+impl Precision {
+    /// The type of activations.
+    ///
+    /// **Errors** for bf16 on a device that is not CUDA.
+    pub(super) fn dtype(self, device: &Device) -> Result<DType, TrainError> {
+        match self {
+            Self::F32 => Ok(DType::F32),
+            Self::Bf16 if device.is_cuda() => Ok(DType::BF16),
+            Self::Bf16 => Err(TrainError::Device(
+                "`train.precision` is bf16, which the CPU does not do; write `f32`, or run with `--device cuda`"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_is_refused_on_the_cpu() {
+        assert_eq!(Precision::F32.dtype(&Device::Cpu).unwrap(), DType::F32);
+        let error = Precision::Bf16.dtype(&Device::Cpu).unwrap_err().to_string();
+        assert!(
+            error.contains("train.precision") && error.contains("f32"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn auto_falls_back_and_cuda_says_what_is_missing() {
+        if cuda::open(0).is_ok() {
+            return;
+        }
+        assert!(DeviceChoice::Auto.open().unwrap().is_cpu());
+        let error = DeviceChoice::Cuda.open().unwrap_err().to_string();
+        assert!(error.contains("CUDA"), "{error}");
     }
 }

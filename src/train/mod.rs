@@ -7,6 +7,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod device;
 pub mod figures;
+pub mod gpu_check;
 pub mod infer;
 pub mod model;
 pub mod objective;
@@ -43,6 +44,15 @@ pub enum TrainError {
         subject: String,
         /// What was found, what was expected, what to do.
         problem: String,
+    },
+    /// A result that cannot be written.
+    #[error("{} cannot be written", path.display())]
+    Output {
+        /// Where to.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
     },
     /// A device that is not there.
     #[error("{0}")]

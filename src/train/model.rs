@@ -2,9 +2,10 @@
 
 use super::TrainError;
 use super::batch::Batch;
+use super::device::Precision;
 use crate::nn::network::{Heads, Network, NetworkSpec, Output, Perturb};
 use crate::nn::params::Params;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Everything needed to build a network for its weights.
@@ -27,6 +28,8 @@ pub struct Model {
     trained: Box<dyn Network>,
     frozen: Box<dyn Network>,
     device: Device,
+    /// Type of the activations.
+    activations: DType,
 }
 
 impl Model {
@@ -47,7 +50,16 @@ impl Model {
             trained,
             frozen,
             device: device.clone(),
+            activations: DType::F32,
         })
+    }
+
+    /// The same network with this arithmetic; weights stay f32.
+    ///
+    /// **Errors** for bf16 on a device that is not CUDA.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, TrainError> {
+        self.activations = precision.dtype(&self.device)?;
+        Ok(self)
     }
 
     /// Where the weights lie.
@@ -77,20 +89,44 @@ impl Model {
     ///
     /// **Errors** when shapes do not fit the network.
     pub fn forward(&self, batch: &Batch) -> Result<Output, TrainError> {
-        Ok(self.trained.forward(&batch.images)?)
+        self.run(&*self.trained, &batch.images, &Perturb::none())
     }
 
     /// As [`forward`](Self::forward), with the channels of the features multiplied.
     ///
     /// **Errors** as there.
     pub fn forward_with(&self, batch: &Batch, perturb: &Perturb<'_>) -> Result<Output, TrainError> {
-        Ok(self.trained.forward_with(&batch.images, perturb)?)
+        self.run(&*self.trained, &batch.images, perturb)
     }
 
     /// Runs the network without keeping anything for gradients.
     ///
     /// **Errors** when shapes do not fit the network.
     pub fn infer(&self, images: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>, TrainError> {
-        Ok(self.frozen.forward(images)?.logits)
+        Ok(self.run(&*self.frozen, images, &Perturb::none())?.logits)
+    }
+
+    /// Activations of the network's type inside, f32 outside.
+    fn run(
+        &self,
+        network: &dyn Network,
+        images: &[Option<Tensor>],
+        perturb: &Perturb<'_>,
+    ) -> Result<Output, TrainError> {
+        let convert = |tensors: &[Option<Tensor>], dtype| {
+            let each = tensors
+                .iter()
+                .map(|t| t.as_ref().map(|t| t.to_dtype(dtype)));
+            each.map(Option::transpose)
+                .collect::<candle_core::Result<Vec<_>>>()
+        };
+        let images = convert(images, self.activations)?;
+        let found = network.forward_with(&images, perturb)?;
+        let deep = found.deep.iter().map(|level| convert(level, DType::F32));
+        Ok(Output {
+            logits: convert(&found.logits, DType::F32)?,
+            deep: deep.collect::<candle_core::Result<_>>()?,
+            features: convert(&found.features, DType::F32)?,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::batch::{Batch, collate, groups};
+use super::device::Precision;
 use super::figures::{Figure, Sums};
 use super::model::{Model, ModelSpec};
 use super::objective::supervised::supervised_deep;
@@ -35,6 +36,8 @@ pub struct TrainerConfig {
     pub clip_norm: Option<f64>,
     /// Seed of the initial weights.
     pub seed: u64,
+    /// Arithmetic of the activations.
+    pub precision: Precision,
 }
 
 /// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.
@@ -67,10 +70,12 @@ impl Trainer {
     ///
     /// **Errors** when the network cannot be built.
     pub fn new(config: TrainerConfig, device: &Device) -> Result<Self, TrainError> {
-        let student = Model::new(&config.model, config.seed, device)?;
+        let model =
+            || Model::new(&config.model, config.seed, device)?.with_precision(config.precision);
+        let student = model()?;
         let teacher = match &config.teacher {
             Some(_) => {
-                let teacher = Model::new(&config.model, config.seed, device)?;
+                let teacher = model()?;
                 teacher.params.set(&student.params.snapshot()?)?;
                 Some(teacher)
             }

@@ -102,7 +102,7 @@ impl Convert {
     /// `[n, d, h, w, c]` from the gate and this modality's features of that shape.
     pub(super) fn forward(&self, gate: &Tensor, features: &Tensor) -> Result<Tensor> {
         let x = self.norm.forward(&Tensor::cat(&[gate, features], 4)?)?;
-        conv3d(&x, &self.weight)?.broadcast_add(&self.bias)
+        conv3d(&x, &self.weight)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
     }
 }
 

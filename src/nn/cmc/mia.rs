@@ -1,6 +1,6 @@
 //! Modality-independent attention across the channels of one modality's bottleneck.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 /// Channel attention, `[n, d, h, w, c]` to the same shape.
 ///
@@ -10,7 +10,9 @@ use candle_core::{D, Result, Tensor};
 /// **Source** the method's released model; there is no projection and no scaling of `E`, as there.
 pub fn mia(features: &Tensor, gamma: &Tensor) -> Result<Tensor> {
     let (n, d, h, w, c) = features.dims5()?;
-    let rows = features.contiguous()?.reshape((n, d * h * w, c))?;
+    // Sums over all voxels, and exponents of them, need f32 whatever the activations are.
+    let rows = features.to_dtype(DType::F32)?.contiguous()?;
+    let rows = rows.reshape((n, d * h * w, c))?;
     let energy = rows.t()?.matmul(&rows)?;
     // softmax(max - E) = softmax(-E): shifting by the row's minimum keeps every exponent <= 0,
     // and as the softmax ignores a shift, the shift needs no gradient.
@@ -19,5 +21,5 @@ pub fn mia(features: &Tensor, gamma: &Tensor) -> Result<Tensor> {
     let attention = weight.broadcast_div(&weight.sum_keepdim(D::Minus1)?)?;
     let mixed = rows.matmul(&attention.t()?)?;
     let mixed = mixed.reshape((n, d, h, w, c))?;
-    mixed.broadcast_mul(gamma)? + features
+    mixed.broadcast_mul(gamma)?.to_dtype(features.dtype())? + features
 }

@@ -6,13 +6,13 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// One call's sizes and weights.
-pub(super) struct Problem {
-    pub(super) samples: usize,
+pub(in crate::nn) struct Problem {
+    pub(in crate::nn) samples: usize,
     /// Voxels of a sample.
-    pub(super) voxels: usize,
-    pub(super) classes: usize,
-    pub(super) weights: Vec<f32>,
-    pub(super) squared: bool,
+    pub(in crate::nn) voxels: usize,
+    pub(in crate::nn) classes: usize,
+    pub(in crate::nn) weights: Vec<f32>,
+    pub(in crate::nn) squared: bool,
 }
 
 /// What Dice needs of one (sample, class), ignored voxels left out.

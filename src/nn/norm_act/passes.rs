@@ -10,13 +10,13 @@ const BLOCK: usize = 32;
 
 /// One call's sizes.
 #[derive(Clone, Copy)]
-pub(super) struct Problem {
-    pub(super) samples: usize,
-    pub(super) voxels: usize,
-    pub(super) channels: usize,
-    pub(super) groups: usize,
+pub(in crate::nn) struct Problem {
+    pub(in crate::nn) samples: usize,
+    pub(in crate::nn) voxels: usize,
+    pub(in crate::nn) channels: usize,
+    pub(in crate::nn) groups: usize,
     /// Factor of values that are not positive.
-    pub(super) slope: f32,
+    pub(in crate::nn) slope: f32,
 }
 
 /// Mean and 1 / sqrt(variance + EPS) of each (sample, channel).
