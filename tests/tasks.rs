@@ -119,7 +119,7 @@ fn abdomens_in_the_layout_of_amos22_and_the_list_of_cmc() {
     );
     let patch = "views.shared[1].patch.size=[16,16,16]".to_owned();
     let scored = runs(
-        "pipelines/12-cmc-amos22.yaml",
+        "pipelines/10-cmc-amos22.yaml",
         &[path.clone(), patch.clone()],
     );
     let pair = |id: &str, modality: &str| (id.to_owned(), modality.to_owned());
@@ -140,7 +140,7 @@ fn abdomens_in_the_layout_of_amos22_and_the_list_of_cmc() {
             format!("train.classes=[background, {}]", names.join(", ")),
         ];
         assert_eq!(
-            runs("pipelines/12-cmc-amos22.yaml", &set).len(),
+            runs("pipelines/10-cmc-amos22.yaml", &set).len(),
             2,
             "{organs}"
         );
@@ -168,7 +168,7 @@ fn hearts_in_the_layout_of_mscmrseg() {
         }
     }
     let scored = runs(
-        "pipelines/13-cmc-mscmrseg.yaml",
+        "pipelines/11-cmc-mscmrseg.yaml",
         &[
             format!("source.folders.path={}", folder.path().display()),
             "source.folders.split={seed: 1, validation: 1, test: 1, labelled: 2}".to_owned(),
@@ -186,7 +186,7 @@ fn orbits_in_the_list_of_cmc() {
     // One class: a lesion.
     cmc_list(folder.path(), ["T1", "T1c"], cohort.as_ref(), [1, 0, 0]);
     let scored = runs(
-        "pipelines/14-cmc-orbit.yaml",
+        "pipelines/12-cmc-orbit.yaml",
         &[
             format!(
                 "source.manifest.path={}",

@@ -1,7 +1,8 @@
 //! Shows a plan: as text for people, as Mermaid for pictures, as JSON for machines.
 
 use super::compile::Plan;
-use super::pipeline::{Chain, STRONG_FROM_WEAK, Step};
+use super::pipeline::{Chain, Step};
+use super::views::STRONG_FROM_WEAK;
 use crate::stage::{ChannelSchema, EdgeSchema};
 use serde_json::{Value, json};
 use std::fmt::Write as _;

@@ -11,7 +11,9 @@ pub mod pipeline;
 pub mod presets;
 pub mod rules;
 pub mod sections;
+pub mod views;
 
 pub use compile::{Edges, Plan, compile};
-pub use pipeline::{Chain, Pipeline, STRONG_FROM_WEAK, Step, StrongView};
+pub use pipeline::{Chain, Pipeline, Step};
 pub use rules::Optimized;
+pub use views::{STRONG_FROM_WEAK, StrongView, Views};

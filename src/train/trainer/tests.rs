@@ -91,6 +91,7 @@ fn trainer(objective: ObjectiveSpec) -> Trainer {
         ..Unet3dSpec::default()
     };
     let config = TrainerConfig {
+        precision: Default::default(),
         model: ModelSpec {
             network: NetworkSpec::Unet3d(network),
             classes: vec!["background".to_owned(), "organ".to_owned()],
