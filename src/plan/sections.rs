@@ -2,11 +2,14 @@
 
 use crate::metric::{Metric, Wanted};
 use crate::nn::network::NetworkSpec;
+use crate::stage::spatial::Axis;
 use crate::train::device::Precision;
+use crate::train::infer::Window;
 use crate::train::objective::{ObjectiveSpec, threshold::ThresholdSpec};
 use crate::volume::Split;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// How pseudo-labels are drawn from the teacher.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -140,6 +143,9 @@ pub struct ValidateSection {
     /// Score at most this many validation subjects in training; null scores all.
     #[serde(default)]
     pub subjects: Option<usize>,
+    /// End training after so many validations in a row without a better mean Dice; null never does.
+    #[serde(default)]
+    pub patience: Option<NonZeroU64>,
 }
 
 fn default_every() -> u64 {
@@ -151,6 +157,7 @@ impl Default for ValidateSection {
         Self {
             every: default_every(),
             subjects: None,
+            patience: None,
         }
     }
 }
@@ -164,6 +171,20 @@ pub struct WindowSection {
     /// Fraction by which neighbouring windows overlap, from 0 to below 1.
     #[serde(default = "default_overlap")]
     pub overlap: f64,
+    /// Axes along which each window is also predicted mirrored; the mean of all predictions counts, 2 to the power of the axes. For anatomy without a left and right of its own.
+    #[serde(default)]
+    pub flips: Vec<Axis>,
+}
+
+impl WindowSection {
+    /// The window that prediction uses.
+    pub fn window(&self) -> Window {
+        Window {
+            size_xyz: self.size,
+            overlap: self.overlap,
+            flips: Axis::ALL.map(|axis| self.flips.contains(&axis)),
+        }
+    }
 }
 
 fn default_overlap() -> f64 {

@@ -283,11 +283,8 @@ pub fn is_unlabelled(s: &SubjectRecord) -> bool {
 
 /// The window of the section, or the patch the views end with.
 pub(super) fn training_window(cx: &RunContext, section: &TrainSection) -> Result<Window, Error> {
-    if let Some(w) = &section.window {
-        return Ok(Window {
-            size_xyz: w.size,
-            overlap: w.overlap,
-        });
+    if let Some(window) = &section.window {
+        return Ok(window.window());
     }
     let shape = cx.plan.edges.patch().images().find_map(|c| c.shape_xyz);
     let size_xyz =
@@ -295,5 +292,6 @@ pub(super) fn training_window(cx: &RunContext, section: &TrainSection) -> Result
     Ok(Window {
         size_xyz,
         overlap: 0.5,
+        flips: [false; 3],
     })
 }

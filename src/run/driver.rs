@@ -240,13 +240,11 @@ fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, E
         return Err(Error::run(problem));
     }
     let window = match &section.window {
-        Some(w) => Window {
-            size_xyz: w.size,
-            overlap: w.overlap,
-        },
+        Some(section) => section.window(),
         None => Window {
             size_xyz: file.window,
             overlap: file.overlap,
+            flips: file.flips,
         },
     };
     let scores = cx.score(&model, window, 0, "best")?;

@@ -155,7 +155,7 @@ impl<'a> Training<'a> {
         let node = cx.counters.node("train");
         let bar = cx.bar(self.section.steps, "train");
         bar.set_position(self.trainer.step);
-        while self.trainer.step < self.section.steps {
+        while self.trainer.step < self.section.steps && !self.stalls() {
             let stopped = cx.check();
             if stopped.is_err() {
                 self.checkpoint(&labelled, unlabelled.as_ref())?;
@@ -201,6 +201,22 @@ impl<'a> Training<'a> {
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// Whether validation has not improved for as long as the author waits.
+    fn stalls(&self) -> bool {
+        let validate = &self.section.validate;
+        let (Some(patience), Some(best)) = (validate.patience, &self.best) else {
+            return false;
+        };
+        // Without scores there is nothing to wait for.
+        let since = self.trainer.step.saturating_sub(best.step) / validate.every.max(1);
+        let stalls = best.score.is_some() && since >= patience.get();
+        if stalls {
+            let (step, best) = (self.trainer.step, best.step);
+            tracing::info!(step, best, "stopped early: no better validation since");
+        }
+        stalls
     }
 
     fn record(&mut self, epoch: u64, figures: &[Figure]) {
@@ -272,6 +288,7 @@ impl<'a> Training<'a> {
             model: self.trainer.student.spec.clone(),
             window: self.window.size_xyz,
             overlap: self.window.overlap,
+            flips: self.window.flips,
             stages: self.cx.plan.stages_json(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             predictor: if self.trainer.teacher.is_some() {

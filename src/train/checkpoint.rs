@@ -23,6 +23,9 @@ pub struct ModelFile {
     pub window: [usize; 3],
     /// Overlap of that window.
     pub overlap: f64,
+    /// Axes x, y, z along which it was mirrored.
+    #[serde(default)]
+    pub flips: [bool; 3],
     /// Preparation it was trained behind, as JSON: prediction must prepare alike.
     pub stages: serde_json::Value,
     /// Version that wrote it.

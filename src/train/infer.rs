@@ -2,9 +2,10 @@
 
 use super::TrainError;
 use super::model::Model;
+use super::objective::softmax;
 use crate::kernel::vote::{Votes, winners};
 use crate::volume::{Grid, Row, Volume};
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
 /// A sliding window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Window {
     pub size_xyz: [usize; 3],
     /// Fraction by which neighbours overlap.
     pub overlap: f64,
+    /// Axes x, y, z along which each window is predicted mirrored, too; the mean of all counts.
+    pub flips: [bool; 3],
 }
 
 /// Class probabilities of one head on the prepared grid.
@@ -144,7 +147,7 @@ pub fn predict(
         for y in axis(1) {
             for x in axis(0) {
                 let start = [x, y, z];
-                let logits = infer_window(model, &images, &grid, start, window.size_xyz)?;
+                let found = infer_window(model, &images, &grid, start, window)?;
                 let blend = Blend {
                     grid: &grid,
                     start,
@@ -152,13 +155,9 @@ pub fn predict(
                     kernel: &kernel,
                 };
                 blend.each(|voxel, _, weight| weights[voxel] += weight);
-                for (sum, logits) in sums.iter_mut().zip(logits) {
-                    let Some(logits) = logits else { continue };
-                    let shifted = logits
-                        .broadcast_sub(&logits.max_keepdim(D::Minus1)?)?
-                        .exp()?;
-                    let probabilities = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
-                    let p = probabilities.flatten_all()?.to_vec1::<f32>()?;
+                for (sum, found) in sums.iter_mut().zip(found) {
+                    let Some(found) = found else { continue };
+                    let p = found.flatten_all()?.to_vec1::<f32>()?;
                     let sum = sum.get_or_insert_with(|| vec![0f32; grid.voxel_count() * classes]);
                     blend.each(|voxel, at, weight| {
                         let into = &mut sum[voxel * classes..][..classes];
@@ -187,13 +186,18 @@ pub fn predict(
 /// A modality's values `[z, y, x]` and its background.
 type Values<'a> = (std::borrow::Cow<'a, [f32]>, f32);
 
+/// Class probabilities of one window, the mean over its mirrored predictions.
+///
+/// **Source** mirroring at test time as in nnU-Net (Isensee et al. 2021): 2 to the power of the
+/// axes predictions.
 fn infer_window(
     model: &Model,
     images: &[Option<Values<'_>>],
     grid: &Grid,
     start: [i64; 3],
-    size: [usize; 3],
+    window: Window,
 ) -> Result<Vec<Option<Tensor>>, TrainError> {
+    let size = window.size_xyz;
     let shape = (1, size[2], size[1], size[0], 1);
     let tensors = images
         .iter()
@@ -206,7 +210,33 @@ fn infer_window(
                 .transpose()
         })
         .collect::<candle_core::Result<Vec<_>>>()?;
-    model.infer(&tensors)
+    let mut sums: Vec<Option<Tensor>> = vec![None; model.head_names().len()];
+    let mirrors = mirrors(window.flips);
+    for axes in &mirrors {
+        let mirrored = |t: &Option<Tensor>| t.as_ref().map(|t| t.flip(axes)).transpose();
+        let seen = tensors.iter().map(mirrored);
+        let logits = model.infer(&seen.collect::<candle_core::Result<Vec<_>>>()?)?;
+        for (sum, logits) in sums.iter_mut().zip(&logits) {
+            let Some(logits) = logits else { continue };
+            let found = softmax(logits)?.flip(axes)?;
+            *sum = Some(match sum.take() {
+                Some(sum) => (sum + found)?,
+                None => found,
+            });
+        }
+    }
+    let mean = |sum: Tensor| Ok((sum / mirrors.len() as f64)?);
+    sums.into_iter().map(|s| s.map(mean).transpose()).collect()
+}
+
+/// Axes of `[n, d, h, w, c]` to mirror, for each prediction; the first mirrors none.
+fn mirrors(flips_xyz: [bool; 3]) -> Vec<Vec<usize>> {
+    let axes: Vec<usize> = (0..3).filter(|a| flips_xyz[*a]).map(|a| 3 - a).collect();
+    let chosen = |bits: usize| {
+        let is_in = |(i, axis): (usize, &usize)| (bits >> i & 1 == 1).then_some(*axis);
+        axes.iter().enumerate().filter_map(is_in).collect()
+    };
+    (0..1 << axes.len()).map(chosen).collect()
 }
 
 /// One window laid over a volume.
@@ -276,6 +306,15 @@ mod tests {
             );
         }
         assert_eq!(offsets(20, 32, 0.5), [-6]);
+    }
+
+    #[test]
+    fn mirrors_are_every_choice_of_axes() {
+        assert_eq!(mirrors([false; 3]), [Vec::<usize>::new()]);
+        assert_eq!(
+            mirrors([true, false, true]),
+            [vec![], vec![3], vec![1], vec![3, 1]]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::motion::interpolated;
 use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::alignment::{Likeness, likeness, overlap};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
-use crate::volume::row::column_name;
+use crate::volume::row::{Measure, column_name};
 use crate::volume::{LabelInterpolation, Role, Row, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 /// images say more about each other in place than when one is shifted by `shift_voxels` along any
 /// axis (normalised mutual information of Studholme 1999, over at most 64 voxels an axis). Images
 /// that are constant or too small for the shift pass the third. A modality that fails one
-/// of them is treated as `policy` says. Nothing is measured of missing modalities.
+/// of them is treated as `policy` says. Nothing is measured of missing modalities. What was
+/// measured stands in the run's table `quality`: `register_corner_mm`, `register_overlap`,
+/// `register_nmi` and, of the best shifted copy, `register_nmi_shifted`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegisterCheck {
@@ -70,6 +72,27 @@ pub struct Measured {
     pub overlap: f64,
     /// In place against shifted copies, where that could be measured.
     pub likeness: Option<Likeness>,
+}
+
+impl Measured {
+    /// As rows of the table `quality`.
+    fn figures(&self, modality: &str, step: u32) -> Vec<Measure> {
+        let figure = |name: &str, value| Measure {
+            step,
+            modality: modality.to_owned(),
+            name: format!("register_{name}"),
+            value,
+        };
+        let mut found = vec![
+            figure("corner_mm", self.corner_mm),
+            figure("overlap", self.overlap),
+        ];
+        if let Some(likeness) = self.likeness {
+            found.push(figure("nmi", likeness.in_place));
+            found.push(figure("nmi_shifted", likeness.shifted));
+        }
+        found
+    }
 }
 
 impl RegisterCheck {
@@ -182,11 +205,13 @@ impl Stage for RegisterCheck {
             let Some(volume) = channel.volume.as_ref().filter(|_| channel.name != like) else {
                 continue;
             };
-            let faults = self.faults(&self.measure(&reference, volume));
+            let measured = self.measure(&reference, volume);
+            let (name, step) = (channel.name.clone(), row.history.len() as u32);
+            row.quality.extend(measured.figures(&name, step));
+            let faults = self.faults(&measured);
             if faults.is_empty() {
                 continue;
             }
-            let name = channel.name.clone();
             let problem = format!(
                 "`{}` is not registered with `{}`: {}",
                 column_name(Role::Image, &name),

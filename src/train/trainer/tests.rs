@@ -173,6 +173,7 @@ fn every_method_trains_and_resumes_to_equal_figures() {
             model: whole.student.spec.clone(),
             window: [8; 3],
             overlap: 0.5,
+            flips: [false; 3],
             stages: serde_json::Value::Null,
             version: String::new(),
             predictor: "teacher".to_owned(),

@@ -58,6 +58,12 @@ fn registered_modalities_pass_on_their_own_grids() {
     for policy in [Policy::Fail, Policy::Warn, Policy::Drop] {
         for mr in [same(), finer()] {
             let out = checked(policy, pair(0.0, mr)).unwrap();
+            let found: Vec<(&str, &str)> = (out.quality.iter())
+                .map(|m| (m.modality.as_str(), m.name.trim_start_matches("register_")))
+                .collect();
+            let names = ["corner_mm", "overlap", "nmi", "nmi_shifted"];
+            assert_eq!(found, names.map(|name| ("mr", name)));
+            assert!(out.quality[2].value > out.quality[3].value);
             assert_eq!(image(&out, 2).grid(), &mr);
             assert!(out.images[0].volume.is_none());
         }
