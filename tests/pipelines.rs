@@ -148,6 +148,35 @@ fn the_phantom_pipeline_runs_to_scores_and_a_report() {
 }
 
 #[test]
+fn training_ends_where_validation_no_longer_improves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut set: Vec<String> = TINY.iter().map(|s| (*s).to_owned()).collect();
+    set.extend(
+        [
+            "train.steps=20",
+            "train.validate={every: 2, patience: 2}",
+            // Nothing is learnt, so the first validation stays the best.
+            "train.optimizer.lr=0.0",
+        ]
+        .map(str::to_owned),
+    );
+    let (plan, cohort) =
+        open(&read(Path::new("pipelines/04-cmc-phantom.yaml"), &set).unwrap()).unwrap();
+    let out = folder.path().join("run");
+    let options = RunOptions {
+        out: Some(out.clone()),
+        workers: Some(1),
+        ..RunOptions::default()
+    };
+    run(plan, cohort, &options).unwrap();
+    let session = Session::open(&out).unwrap();
+    let last = session.sql("select max(step) from metrics").unwrap();
+    let last = last[0].column(0).as_any();
+    let last = last.downcast_ref::<arrow::array::Int64Array>().unwrap();
+    assert_eq!(last.value(0), 6);
+}
+
+#[test]
 fn the_readme_shows_a_pipeline_that_plans() {
     let readme = std::fs::read_to_string("README.md").unwrap();
     let text = readme
