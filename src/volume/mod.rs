@@ -18,7 +18,7 @@ pub mod warp;
 pub use dtype::{Dtype, Role, Scaling, Voxel};
 pub use error::VolumeError;
 pub use grid::{Grid, GridError};
-pub use pending::{Change, LabelInterpolation};
+pub use pending::{Change, ImageInterpolation, Interpolation, LabelInterpolation};
 pub use row::{Channel, Row, Split};
 pub use sites::Sites;
 pub use voxels::Volume;

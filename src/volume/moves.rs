@@ -3,7 +3,7 @@
 use super::Role;
 use super::error::VolumeError;
 use super::grid::Grid;
-use super::pending::{Gather, LabelInterpolation, Pending, Recipe, bad_grid};
+use super::pending::{Gather, Interpolation, Pending, Recipe, bad_grid};
 use super::voxels::Volume;
 use super::warp::Warp;
 use crate::kernel::lattice::{Inside, Lattice};
@@ -13,13 +13,7 @@ use glam::{DAffine3, DVec3};
 
 impl Volume {
     /// The volume on another grid, `steps` leading from the new grid's voxels to this one's.
-    fn pulled(
-        &self,
-        role: Role,
-        grid: Grid,
-        mut steps: Vec<Step>,
-        labels: LabelInterpolation,
-    ) -> Self {
+    fn pulled(&self, role: Role, grid: Grid, mut steps: Vec<Step>, reading: Interpolation) -> Self {
         let lattice = match steps.as_slice() {
             [Step::Affine(affine)] => Lattice::from_affine(affine),
             _ => None,
@@ -50,15 +44,11 @@ impl Volume {
         let gather = match before {
             Some(before) => {
                 steps.extend(before.route.iter().cloned());
-                let smooth = [before.labels, labels].contains(&LabelInterpolation::Linear);
                 Gather {
                     source: before.source.clone(),
                     route: steps,
                     role,
-                    labels: match smooth {
-                        true => LabelInterpolation::Linear,
-                        false => LabelInterpolation::Nearest,
-                    },
+                    reading: before.reading.joined(reading),
                     inside: seen(&before.inside.unwrap_or(all(old))),
                     cut: before.cut || cuts,
                 }
@@ -70,7 +60,7 @@ impl Volume {
                 },
                 route: steps,
                 role,
-                labels,
+                reading,
                 // Outside the source nothing is found anyway.
                 inside: None,
                 cut: cuts,
@@ -102,7 +92,7 @@ impl Volume {
         let affine = self.grid().world_from_voxel() * step;
         let grid = Grid::try_new(map.output_shape(shape), affine).map_err(bad_grid)?;
         let steps = vec![Step::Affine(step)];
-        Ok(self.pulled(role, grid, steps, LabelInterpolation::Nearest))
+        Ok(self.pulled(role, grid, steps, Interpolation::default()))
     }
 
     /// The window that begins at `offset_xyz` (may be negative); stored type, scaling and world stay.
@@ -126,19 +116,19 @@ impl Volume {
             .map_err(bad_grid)?;
         let offset = DVec3::from(offset_xyz.map(|o| o as f64));
         let steps = vec![Step::Affine(DAffine3::from_translation(offset))];
-        Ok(self.pulled(role, grid, steps, LabelInterpolation::Nearest))
+        Ok(self.pulled(role, grid, steps, Interpolation::default()))
     }
 
     /// The volume read at the voxels of another grid.
     #[must_use]
-    pub fn resampled(&self, role: Role, grid: Grid, labels: LabelInterpolation) -> Self {
+    pub fn resampled(&self, role: Role, grid: Grid, reading: Interpolation) -> Self {
         let step = self.grid().voxel_from_world() * grid.world_from_voxel();
-        self.pulled(role, grid, vec![Step::Affine(step)], labels)
+        self.pulled(role, grid, vec![Step::Affine(step)], reading)
     }
 
     /// The volume with the world's anatomy moved by a warp; the grid stays.
     #[must_use]
-    pub fn warped(&self, role: Role, warp: &Warp, labels: LabelInterpolation) -> Self {
+    pub fn warped(&self, role: Role, warp: &Warp, reading: Interpolation) -> Self {
         let grid = *self.grid();
         let (to_world, to_voxel) = (grid.world_from_voxel(), grid.voxel_from_world());
         let steps = match warp {
@@ -149,6 +139,6 @@ impl Volume {
                 Step::Affine(to_voxel),
             ],
         };
-        self.pulled(role, grid, steps, labels)
+        self.pulled(role, grid, steps, reading)
     }
 }

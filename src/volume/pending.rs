@@ -10,7 +10,9 @@ use super::error::VolumeError;
 use super::grid::{Grid, GridError};
 use super::voxels::{Stored, Volume};
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
-use crate::kernel::warp::{Route, Step, gather_label_linear, gather_linear, gather_nearest};
+use crate::kernel::warp::{
+    Route, Step, gather_cubic, gather_label_linear, gather_linear, gather_nearest,
+};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use arrow::datatypes::ArrowNativeType;
@@ -38,6 +40,42 @@ pub enum LabelInterpolation {
     Linear,
 }
 
+/// Between voxels, which value an image has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageInterpolation {
+    /// Trilinear, over the eight voxels around: never beyond their values.
+    #[default]
+    Linear,
+    /// Cubic convolution over 64 voxels (Keys 1981, a = -1/2): sharper edges, which may overshoot.
+    Cubic,
+}
+
+/// How a move reads between voxels, by the role of a volume.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Interpolation {
+    /// Of images.
+    pub images: ImageInterpolation,
+    /// Of label maps.
+    pub labels: LabelInterpolation,
+}
+
+impl Interpolation {
+    /// That of two moves made as one: the smoother one where they differ.
+    pub(super) fn joined(self, other: Self) -> Self {
+        Self {
+            images: match self.images {
+                ImageInterpolation::Linear => other.images,
+                cubic => cubic,
+            },
+            labels: match self.labels {
+                LabelInterpolation::Nearest => other.labels,
+                linear => linear,
+            },
+        }
+    }
+}
+
 /// How a pending volume is made.
 pub(super) struct Pending {
     pub(super) recipe: Recipe,
@@ -57,7 +95,7 @@ pub(super) struct Gather {
     /// From output voxel to source voxel, first step first.
     pub(super) route: Vec<Step>,
     pub(super) role: Role,
-    pub(super) labels: LabelInterpolation,
+    pub(super) reading: Interpolation,
     /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
     pub(super) inside: Option<Inside>,
     /// Whether a step has cut voxels away or added some: no later step reads between the voxels
@@ -224,16 +262,21 @@ impl Gather {
         match self.role {
             Role::Image => {
                 let fill = source.lowest_value();
-                let voxels = match route.as_affine() {
-                    Some(map) => source.sampled(&map, shape, fill),
-                    None => gather_linear(&source.to_f32(), from, &route, shape, fill),
+                let voxels = match (self.reading.images, route.as_affine()) {
+                    (ImageInterpolation::Cubic, _) => {
+                        gather_cubic(&source.to_f32(), from, &route, shape, fill)
+                    }
+                    (ImageInterpolation::Linear, Some(map)) => source.sampled(&map, shape, fill),
+                    (ImageInterpolation::Linear, None) => {
+                        gather_linear(&source.to_f32(), from, &route, shape, fill)
+                    }
                 };
                 self.bounded(voxels, shape, fill)
             }
             Role::Label => with_voxel_type!(source.dtype(), T => {
                 let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
                 let fill: T = bytemuck::Zeroable::zeroed();
-                let voxels = match self.labels {
+                let voxels = match self.reading.labels {
                     LabelInterpolation::Nearest => gather_nearest(stored, from, &route, shape, fill),
                     LabelInterpolation::Linear => gather_label_linear(stored, from, &route, shape, fill),
                 };

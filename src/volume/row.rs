@@ -1,6 +1,6 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
-use super::{LabelInterpolation, Role, Sites, Volume, Warp};
+use super::{Interpolation, Role, Sites, Volume, Warp};
 use glam::DVec3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -198,8 +198,10 @@ impl Row {
 
     /// Moves the anatomy of every volume by one warp of the world; grids stay.
     #[must_use]
-    pub fn warped(self, warp: &Arc<Warp>, labels: LabelInterpolation) -> Self {
-        let mut row = self.with_sites().warped_channels(warp, labels, |_, _| true);
+    pub fn warped(self, warp: &Arc<Warp>, reading: Interpolation) -> Self {
+        let mut row = self
+            .with_sites()
+            .warped_channels(warp, reading, |_, _| true);
         row.warps.push(Arc::clone(warp));
         row
     }
@@ -209,13 +211,13 @@ impl Row {
     pub fn warped_channels(
         mut self,
         warp: &Warp,
-        labels: LabelInterpolation,
+        reading: Interpolation,
         pick: impl Fn(Role, &str) -> bool,
     ) -> Self {
         let images = self.images.iter_mut().map(|c| (Role::Image, c));
         for (role, channel) in images.chain(self.labels.iter_mut().map(|c| (Role::Label, c))) {
             if pick(role, &channel.name) {
-                let warped = |volume: Volume| volume.warped(role, warp, labels);
+                let warped = |volume: Volume| volume.warped(role, warp, reading);
                 channel.volume = channel.volume.take().map(warped);
             }
         }

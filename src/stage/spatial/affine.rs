@@ -3,7 +3,7 @@
 use super::motion::{PerAxis, check_chance, grid_of, interpolated, world_from_centred};
 use crate::draw::{Range, SampleRng};
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
-use crate::volume::{Grid, LabelInterpolation, Row, Warp};
+use crate::volume::{Grid, ImageInterpolation, Interpolation, LabelInterpolation, Row, Warp};
 use glam::{DAffine3, DMat3, DVec3};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ const STACK: f64 = 3.0;
 /// **Law** `p' = R H S p + t`, in mm along the axes of the voxel array from the centre of the
 /// first volume's grid: `S` scales each axis (a factor above 1 makes anatomy **larger**; nnU-Net's
 /// factor is the inverse), `H` shears (x by y, x by z, y by z), `R` turns about x, then y, then
-/// z (`R = Rz Ry Rx`), `t` shifts. The grid stays: images are read linearly, and hold their
+/// z (`R = Rz Ry Rx`), `t` shifts. The grid stays: images are read linearly or cubically, and hold their
 /// minimum where nothing comes from; labels hold 0 there. Turn, scale, shear and shift each
 /// happen with their own probability, but the row is interpolated once, together with the moves
 /// before and after. A draw that moves nothing leaves every bit as it is. **Source** nnU-Net v2
@@ -49,6 +49,8 @@ pub struct Affine {
     pub in_plane: InPlane,
     /// Degrees of turn in the plane where slices move in it only.
     pub rotation_in_plane_deg: Range,
+    /// How images are read between voxels; of moves made as one, cubic wins.
+    pub images: ImageInterpolation,
     /// How labels are read between voxels.
     pub labels: LabelInterpolation,
 }
@@ -95,6 +97,7 @@ impl Default for Affine {
             p_translation: 0.2,
             in_plane: InPlane::Auto,
             rotation_in_plane_deg: Range::Uniform([-180.0, 180.0]),
+            images: ImageInterpolation::Linear,
             labels: LabelInterpolation::Nearest,
         }
     }
@@ -210,6 +213,10 @@ impl Augment for Affine {
         let Some(grid) = grid_of(&row).filter(|_| *draw != AffineDraw::STILL) else {
             return Ok(row);
         };
-        Ok(row.warped(&Arc::new(draw.warp(&grid)), self.labels))
+        let reading = Interpolation {
+            images: self.images,
+            labels: self.labels,
+        };
+        Ok(row.warped(&Arc::new(draw.warp(&grid)), reading))
     }
 }

@@ -3,7 +3,7 @@
 use super::motion::{check_chance, check_displacement, grid_of, interpolated, random_bend};
 use crate::draw::{Range, SampleRng};
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
-use crate::volume::{LabelInterpolation, Row, Warp};
+use crate::volume::{ImageInterpolation, Interpolation, LabelInterpolation, Row, Warp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// `-m` and `m`, with `m` drawn from `displacement_mm`; between control points displacements
 /// average out and are smaller. Displacements above 0.4 control spacings are refused, because
 /// below that nothing folds (the Jacobian is positive everywhere). The grid stays: images are
-/// read linearly, and hold their minimum where nothing comes from; labels hold 0 there. What is
+/// read linearly or cubically, and hold their minimum where nothing comes from; labels hold 0 there. What is
 /// recorded is `m` and a seed. With `m` 0 every bit stays. **Source** Choi and Lee 2000 for
 /// the bound; Rueckert 1999 for the spline.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub struct Elastic {
     pub displacement_mm: Range,
     /// Probability that the step runs on a row.
     pub p: f64,
+    /// How images are read between voxels; of moves made as one, cubic wins.
+    pub images: ImageInterpolation,
     /// How labels are read between voxels.
     pub labels: LabelInterpolation,
 }
@@ -47,6 +49,7 @@ impl Default for Elastic {
             control_spacing_mm: 32.0,
             displacement_mm: Range::Uniform([0.0, 10.0]),
             p: 0.2,
+            images: ImageInterpolation::Linear,
             labels: LabelInterpolation::Nearest,
         }
     }
@@ -82,6 +85,10 @@ impl Augment for Elastic {
             return Ok(row);
         };
         let bend = random_bend(&grid, self.control_spacing_mm, draw.max_mm, draw.seed)?;
-        Ok(row.warped(&Arc::new(Warp::Elastic(bend)), self.labels))
+        let reading = Interpolation {
+            images: self.images,
+            labels: self.labels,
+        };
+        Ok(row.warped(&Arc::new(Warp::Elastic(bend)), reading))
     }
 }

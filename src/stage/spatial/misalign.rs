@@ -5,7 +5,7 @@ use super::motion::{
 };
 use crate::draw::{Range, SampleRng};
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
-use crate::volume::{Grid, LabelInterpolation, Role, Row, Warp};
+use crate::volume::{Grid, Interpolation, Role, Row, Warp};
 use glam::{DAffine3, DQuat, DVec3};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -231,7 +231,7 @@ impl Augment for Misalign {
                 Role::Label => self.move_labels && column == name,
             };
             for warp in misplaced.warps(&grid, self.control_spacing_mm)? {
-                row = row.warped_channels(&warp, LabelInterpolation::Nearest, moves);
+                row = row.warped_channels(&warp, Interpolation::default(), moves);
             }
             if self.move_labels && row.labels.iter().any(|c| c.name == *name) {
                 // What was found in the label maps before is there no more.

@@ -5,7 +5,7 @@ use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::alignment::{Likeness, likeness, overlap};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
 use crate::volume::row::{Measure, column_name};
-use crate::volume::{LabelInterpolation, Role, Row, Volume};
+use crate::volume::{Interpolation, Role, Row, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -158,7 +158,7 @@ fn on_one_grid(mut row: Row, reference: &Volume) -> Row {
             if volume.grid().is_same(&grid, SAME_GRID_TOLERANCE_MM) {
                 volume
             } else {
-                volume.resampled(role, grid, LabelInterpolation::Nearest)
+                volume.resampled(role, grid, Interpolation::default())
             }
         });
     }

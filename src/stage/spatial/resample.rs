@@ -4,7 +4,7 @@ use super::regrid::in_column;
 use crate::stage::{ChannelSchema, EdgeSchema, Effect, Stage, StageError};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
 use crate::volume::pending::bad_grid;
-use crate::volume::{Grid, LabelInterpolation, Role, Row};
+use crate::volume::{Grid, ImageInterpolation, Interpolation, Role, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ const MOST_VOXELS: f64 = 4_294_967_296.0;
 /// its axes and the centre of its first voxel keep their place, and each axis has
 /// `round((n - 1) * old / new + 1)` voxels (MONAI's `Spacing`; halves to even).
 ///
-/// Images are interpolated linearly and leave as f32; labels take the nearest voxel (halves go up)
+/// Images are interpolated linearly, or by cubic convolution, and leave as f32; labels take the nearest voxel (halves go up)
 /// and keep their type. Beyond the outermost voxel centres the edge value holds for half a voxel
 /// of the coarser grid; further out images hold their minimum, labels 0. Volumes already on the
 /// grid (voxel sizes within 0.001 mm, corners within 0.01 mm) are not interpolated: their values stay bit for bit.
@@ -33,6 +33,9 @@ pub struct Resample {
     /// Modality whose grid all others take. A subject without it takes the grid of its first modality.
     #[serde(default)]
     pub like: Option<String>,
+    /// How images are read between voxels; of moves made as one, cubic wins.
+    #[serde(default)]
+    pub images: ImageInterpolation,
 }
 
 impl Resample {
@@ -178,11 +181,15 @@ impl Stage for Resample {
         let Some(target) = self.target(&row)? else {
             return Ok(vec![row]);
         };
+        let reading = Interpolation {
+            images: self.images,
+            ..Interpolation::default()
+        };
         let row = row.try_map_volumes(|_, role, volume| {
             match (volume.grid().is_same(&target, SAME_GRID_TOLERANCE_MM), role) {
                 (true, Role::Image) => Ok(volume.into_f32()),
                 (true, Role::Label) => Ok(volume),
-                (false, role) => Ok(volume.resampled(role, target, LabelInterpolation::Nearest)),
+                (false, role) => Ok(volume.resampled(role, target, reading)),
             }
         });
         Ok(vec![row.map_err(in_column)?])

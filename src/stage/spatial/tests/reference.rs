@@ -92,6 +92,7 @@ fn resample_agrees_with_scipy_on_the_grid_of_monai() {
             vec![channel("", Some(filled(on_other, label_field)))],
         );
         let stage = Resample {
+            images: Default::default(),
             spacing_mm: Some(read::<[f64; 3]>(&case["spacing_mm"]).map(Some)),
             like: None,
         };

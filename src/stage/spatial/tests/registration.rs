@@ -151,3 +151,28 @@ fn mistakes_are_named() {
     let alone = row(vec![], vec![]);
     assert_eq!(run(&MapStage(RegisterCheck::default()), alone).len(), 1);
 }
+
+#[test]
+fn cubic_reading_keeps_a_parabola_that_linear_reading_cuts() {
+    use crate::stage::spatial::resample::Resample;
+    use crate::volume::ImageInterpolation;
+    let grid = Grid::with_spacing([16, 16, 16], [1.0; 3]).unwrap();
+    let parabola = |i: [usize; 3]| (i[0] * i[0]) as f32;
+    let largest = |images| {
+        let resample = Resample {
+            spacing_mm: Some([Some(0.5), None, None]),
+            images,
+            ..Resample::default()
+        };
+        let subject = row(vec![channel("ct", Some(filled(grid, parabola)))], vec![]);
+        let out = resample.map(subject).unwrap().remove(0);
+        let values = image(&out, 0).to_f32().into_owned();
+        let nx = image(&out, 0).grid().shape_xyz()[0];
+        // Away from the ends, where voxels are repeated.
+        let line = values[..nx].iter().enumerate().skip(4).take(nx - 8);
+        line.map(|(i, v)| (v - (0.5 * i as f32).powi(2)).abs())
+            .fold(0f32, f32::max)
+    };
+    assert!(largest(ImageInterpolation::Cubic) < 1e-3);
+    assert!((largest(ImageInterpolation::Linear) - 0.25).abs() < 1e-3);
+}

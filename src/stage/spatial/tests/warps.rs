@@ -9,7 +9,7 @@ use crate::stage::spatial::elastic::{Elastic, ElasticDraw};
 use crate::stage::spatial::misalign::{Direction, Misalign};
 use crate::stage::spatial::motion::{FOLDS_NOTHING, PerAxis, random_bend};
 use crate::stage::{Augment, AugmentStage};
-use crate::volume::{Dtype, LabelInterpolation, Warp};
+use crate::volume::{Dtype, Interpolation, LabelInterpolation, Warp};
 use glam::DMat3;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -360,6 +360,7 @@ fn labels_hold_declared_classes_only() {
                 ..Affine::default()
             })),
             Box::new(AugmentStage(Elastic {
+                images: Default::default(),
                 control_spacing_mm: 8.0,
                 displacement_mm: Range::Fixed(3.0),
                 p: 1.0,
@@ -430,7 +431,7 @@ fn scipy_finds_the_same_values() {
             vec![channel("", Some(filled(grid, label_field)))],
         );
         for warp in warps.into_iter().flatten() {
-            out = out.warped(&Arc::new(warp), LabelInterpolation::Nearest);
+            out = out.warped(&Arc::new(warp), Interpolation::default());
         }
         for (volume, expected) in [
             (image(&out, 0), &case["image"]),
