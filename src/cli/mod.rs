@@ -17,6 +17,7 @@ use crate::plan::{Plan, compile, overrides};
 use crate::query::Format;
 use crate::registry::STAGES;
 use crate::run::chain::causes;
+use crate::run::display::Aside;
 use crate::source::Cohort;
 use crate::spec::{Diagnostic, SourceFile};
 use crate::train::device::DeviceChoice;
@@ -257,7 +258,7 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
     // A second call in one process (a test) keeps the first subscriber.
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Aside)
         .with_ansi(colour)
         .with_target(false)
         .try_init()

@@ -1,6 +1,7 @@
 //! What every part of a run shares.
 
 use super::counters::Counters;
+use super::display::screen;
 use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
 use super::folder::RunFolder;
 use super::prepare::Preparer;
@@ -79,18 +80,17 @@ impl RunContext {
 
     /// A progress bar over `length` items, hidden when nobody watches.
     pub fn bar(&self, length: u64, what: &'static str) -> ProgressBar {
-        let target = if self.progress {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
         let style = ProgressStyle::with_template(
             "{prefix:>10} {wide_bar} {pos}/{len} {per_sec}  {eta} left  {msg}",
         )
         .expect("the template is a constant");
-        ProgressBar::with_draw_target(Some(length), target)
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden())
             .with_style(style)
-            .with_prefix(what)
+            .with_prefix(what);
+        match self.progress {
+            true => screen().add(bar),
+            false => bar,
+        }
     }
 
     /// Predicts and scores subjects one after the other; failures are noted and left out.

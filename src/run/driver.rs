@@ -3,6 +3,7 @@
 use super::chain::Failure;
 use super::context::RunContext;
 use super::counters::Counters;
+use super::display::Display;
 use super::folder::{Progress, RunFolder};
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
@@ -93,6 +94,15 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         action: "starting the watchdog",
         source,
     })?;
+    let display = options
+        .progress
+        .then(|| Display::start(cx.counters.clone()))
+        .transpose()
+        .map_err(|source| Error::Io {
+            path: cx.folder.path.clone(),
+            action: "starting the display",
+            source,
+        })?;
     let (mut scores, mut seconds) = (Vec::new(), Vec::new());
     if let Some((section, _)) = &plan.pipeline.train {
         scores = train(&cx, section)?;
@@ -101,7 +111,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     } else {
         seconds = prepare(&cx)?;
     }
-    drop(watchdog);
+    drop((watchdog, display));
     let failures = cx.close(&seconds)?;
     crate::report::write(&cx.folder.path)?;
     // Last of all: a run whose report failed is resumed, not taken for finished.

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod chain;
 pub mod context;
 pub mod counters;
+pub mod display;
 pub mod driver;
 pub mod evaluate;
 pub mod folder;
