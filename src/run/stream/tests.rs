@@ -26,9 +26,10 @@ fn samples(strong: &str) -> Result<Vec<Vec<Row>>, String> {
     let (plan, counters) = (Arc::new(plan), Counters::default());
     let preparer = Arc::new(Preparer::new(&plan, cohort.into(), 1 << 28, &counters).unwrap());
     let viewer = Viewer::new(&plan, &preparer, &counters);
+    let peers = Peers::new(&[0, 1], &preparer.facts());
     let mut all = Vec::new();
     for subject in 0..2 {
-        for sample in viewer.samples(subject, 0, 0).unwrap() {
+        for sample in viewer.samples(subject, 0, 0, &peers).unwrap() {
             let rows = sample.views().map(|v| Row::from_batch(v, 0).unwrap());
             all.push(rows.collect());
         }
