@@ -123,3 +123,35 @@ impl Making<'_> {
         Ok(Some(traced.row.settled()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::Split;
+
+    #[test]
+    fn peers_are_labelled_alike_and_have_the_same_modalities_where_any_has() {
+        let facts = |labelled, modalities: &[&str]| SubjectFacts {
+            id: String::new(),
+            cohort: String::new(),
+            split: Split::Train,
+            labelled,
+            modalities: modalities.iter().map(|m| (*m).to_owned()).collect(),
+        };
+        let all = [
+            facts(true, &["ct", "mr"]),
+            facts(true, &["ct", "mr"]),
+            facts(true, &["ct"]),
+            facts(false, &["ct"]),
+            facts(false, &["ct"]),
+            facts(false, &["mr"]),
+            facts(true, &["ct", "mr"]),
+        ];
+        // Balanced streams name a subject several times; the last is in another stream.
+        let peers = Peers::new(&[5, 0, 1, 1, 2, 4, 3, 0], &all);
+        let expected: [&[usize]; 7] = [&[1], &[0], &[0, 1], &[4], &[3], &[3, 4], &[]];
+        for (subject, expected) in expected.into_iter().enumerate() {
+            assert_eq!(peers.of(subject), expected, "{subject}");
+        }
+    }
+}

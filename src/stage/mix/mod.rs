@@ -215,10 +215,12 @@ fn take_voxels(
         }
     }
     for image in &mut row.images {
-        let Some(other) = present(&partner.images, &image.name) else {
+        let Some(own) = image.volume.take() else {
             continue;
         };
-        let Some(own) = image.volume.take() else {
+        let Some(other) = present(&partner.images, &image.name) else {
+            // As planned: every image is f32 behind the step.
+            image.volume = Some(own.into_f32());
             continue;
         };
         let column = format!("image.{}", image.name);

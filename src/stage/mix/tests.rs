@@ -84,6 +84,10 @@ fn unlabelled_rows_stay_so_and_rows_that_do_not_fit_are_refused() {
     let found = mixed(&stage, own.clone(), &row("b", 9.0, None, SHAPE));
     assert!(found.labels[0].volume.is_none());
     assert_ne!(values(&found), values(&own));
+    let mut lacking = row("b", 9.0, None, SHAPE);
+    lacking.images[0].volume = None;
+    let found = mixed(&stage, own.clone(), &lacking);
+    assert_eq!(values(&found), values(&own), "only what both have is mixed");
     let told = |partner: Row| {
         let give = &mut |_: &Row| Ok(partner.clone());
         let result = stage.mix("views.shared[0]", 5, own.clone(), give);
