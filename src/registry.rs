@@ -25,6 +25,7 @@ use crate::stage::intensity::spike::Spike;
 use crate::stage::intensity::window::Window;
 use crate::stage::intensity::zscore::Zscore;
 use crate::stage::label::{keep_largest::KeepLargest, merge::Merge, remap::Remap};
+use crate::stage::mix::{copy_paste::CopyPaste, cutmix::CutMix, fourier_mix::FourierMix};
 use crate::stage::modality::drop_modality::DropModality;
 use crate::stage::quality::Quality;
 use crate::stage::shuffle::Shuffle;
@@ -79,4 +80,7 @@ pub const STAGES: &[StageEntry] = &[
     StageEntry::augment::<Ghosting>(),
     StageEntry::augment::<Spike>(),
     StageEntry::augment::<Motion>(),
+    StageEntry::mix::<CutMix>(),
+    StageEntry::mix::<CopyPaste>(),
+    StageEntry::mix::<FourierMix>(),
 ];

@@ -44,8 +44,29 @@ fn certain(entry: &StageEntry) -> Box<dyn AnyStage> {
 fn run(stage: &dyn AnyStage, seed: u64, row: Row) -> Vec<Row> {
     let subject = row.subject.clone();
     let path = format!("stages[0].{}", stage.name());
-    let result = stage.run(&path, seed, row);
+    let result = run_alone(stage, &path, seed, row);
     result.unwrap_or_else(|e| panic!("{} on {subject}: {e}", stage.name()))
+}
+
+/// Runs a step; one that mixes rows gets `partner`.
+fn run_alone(
+    stage: &dyn AnyStage,
+    path: &str,
+    seed: u64,
+    row: Row,
+) -> Result<Vec<Row>, voxstream::stage::StageError> {
+    match stage.mixing() {
+        None => stage.run(path, seed, row),
+        Some(_) => {
+            let row = stage.mix(path, seed, row, &mut |_| Ok(subject("partner")))?;
+            Ok(vec![row])
+        }
+    }
+}
+
+/// Steps that draw for rows.
+fn draws(entry: &StageEntry) -> bool {
+    matches!(entry.kind, Kind::Augment | Kind::Mix)
 }
 
 #[test]
@@ -65,12 +86,7 @@ fn examples_parse_and_parameters_survive_json() {
     for entry in STAGES {
         let stage = example(entry);
         assert_eq!(stage.name(), entry.name);
-        assert_eq!(
-            stage.is_random(),
-            entry.kind == Kind::Augment,
-            "{}",
-            entry.name
-        );
+        assert_eq!(stage.is_random(), draws(entry), "{}", entry.name);
         let parameters = stage.to_json();
         let again = parse(entry, &parameters.to_string()).to_json();
         assert_eq!(again, parameters, "{}", entry.name);
@@ -215,7 +231,7 @@ fn bytes_depend_on_the_key_alone() {
 
 #[test]
 fn other_keys_draw_otherwise() {
-    for entry in STAGES.iter().filter(|e| e.kind == Kind::Augment) {
+    for entry in STAGES.iter().filter(|e| draws(e)) {
         // A step that draws nothing but whether it runs varies in the example, not at p = 1.
         let stages = [certain(entry), example(entry)];
         let vary = |change: fn(&mut Row, u32)| {
@@ -254,11 +270,7 @@ fn replaying_the_record_gives_the_same_bytes() {
             for row in run(stage.as_ref(), SEED, input.clone()) {
                 let Some(record) = row.draws.last() else {
                     let replayed = stage.replay(&serde_json::Value::Null, input.clone());
-                    assert!(
-                        replayed.is_err() || entry.kind == Kind::Augment,
-                        "{}",
-                        entry.name
-                    );
+                    assert!(replayed.is_err() || draws(entry), "{}", entry.name);
                     continue;
                 };
                 // Records are kept as text.
@@ -266,7 +278,17 @@ fn replaying_the_record_gives_the_same_bytes() {
                 let draw = serde_json::from_str(&text).unwrap();
                 let mut before = input.clone();
                 before.sample = row.sample;
-                let replayed = stage.replay(&draw, before).unwrap();
+                let replayed = match stage.mixing() {
+                    None => stage.replay(&draw, before).unwrap(),
+                    Some(_) => {
+                        let told = stage.replay(&draw, before.clone()).unwrap_err().to_string();
+                        assert!(told.contains("`partner`"), "{told}");
+                        let other = stage.replay_mix(&draw, before.clone(), &subject("other"));
+                        assert!(other.is_err(), "{}: another partner", entry.name);
+                        let partner = subject("partner");
+                        stage.replay_mix(&draw, before, &partner).unwrap()
+                    }
+                };
                 assert_eq!(voxels(&replayed), voxels(&row), "{}: {text}", entry.name);
             }
         }
@@ -338,7 +360,8 @@ fn odd_rows_are_refused_or_passed() {
         for (what, row) in odd_rows() {
             // A panic is the failure looked for; say where it came from.
             let stage = certain(entry);
-            let run = std::panic::AssertUnwindSafe(|| stage.run("stages[0]", SEED, row));
+            let run =
+                std::panic::AssertUnwindSafe(|| run_alone(stage.as_ref(), "stages[0]", SEED, row));
             let result = std::panic::catch_unwind(run);
             assert!(result.is_ok(), "{} panics on {what}", entry.name);
         }

@@ -32,9 +32,19 @@ fn run(chain: &[Box<dyn AnyStage>], row: Row, optimised: bool) -> Vec<Row> {
     let mut rows = vec![row];
     for (i, stage) in chain.iter().enumerate() {
         let path = format!("stages[{i}].{}", stage.name());
-        let made = rows
-            .into_iter()
-            .flat_map(|row| stage.run(&path, SEED, row).unwrap());
+        let made = rows.into_iter().flat_map(|row| match stage.mixing() {
+            None => stage.run(&path, SEED, row).unwrap(),
+            // The partner as it arrives there: every example leaves its shape.
+            Some(_) => vec![
+                stage
+                    .mix(&path, SEED, row, &mut |row| {
+                        let mut partner = row.clone();
+                        partner.subject = "partner".to_owned();
+                        Ok(partner)
+                    })
+                    .unwrap(),
+            ],
+        });
         rows = match optimised {
             true => made.collect(),
             false => made.map(Row::settled).collect(),

@@ -26,7 +26,7 @@ fn pipeline(entry: &StageEntry) -> String {
         // `stages` make one row of a subject; everything else that draws nothing stands there.
         Kind::Order => (step, patch),
         Kind::Stage if entry.name != "repeat" => (step, patch),
-        Kind::Stage | Kind::Augment => (orient, format!("{patch}, {step}")),
+        Kind::Stage | Kind::Augment | Kind::Mix => (orient, format!("{patch}, {step}")),
     };
     format!(
         "name: stream\nseed: 9\nsource: {{ phantom: {{ subjects: 3, modalities: [ct, mr], classes: 2, size: [24, 20, 18] }} }}\n\

@@ -48,6 +48,7 @@ fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Stage => "stage",
         Kind::Augment => "augment",
+        Kind::Mix => "mix",
         Kind::Order => "order",
     }
 }

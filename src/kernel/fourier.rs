@@ -5,6 +5,8 @@
 //! lines are transformed side by side, so that every step is one of vectors, and nothing is fused
 //! or reordered: the bits are the same on every machine.
 
+pub mod spectrum;
+
 use super::math::sin_cos_of_turn;
 use super::simd::vectorised;
 

@@ -1,6 +1,7 @@
 //! Voxel loops: plain slices in, plain slices out. No Arrow, no serde, no subjects.
 
 pub mod bias;
+pub mod boxes;
 pub mod components;
 pub mod distance;
 pub mod fourier;

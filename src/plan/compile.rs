@@ -8,7 +8,7 @@ use super::sections::TrainSection;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{At, Diagnostic, SourceFile, SpecError};
-use crate::stage::{ChannelSchema, EdgeSchema, Effect};
+use crate::stage::{ChannelSchema, EdgeSchema, Effect, Mixing};
 use crate::volume::Role;
 
 /// The schema behind the source and behind every step.
@@ -246,6 +246,7 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
             );
         }
     }
+    mixing(pipeline, trained, errors);
     for step in views.steps().filter(|s| s.stage.relabels()) {
         errors.push(
             SpecError::new(
@@ -294,6 +295,32 @@ fn sections(pipeline: &Pipeline, edges: &Edges, has_train: bool, errors: &mut Ve
             errors.push(SpecError::new(
                 None,
                 format!("`pseudo_label.threshold`: {problem}"),
+            ));
+        }
+    }
+}
+
+/// Mixing needs the training stream; boxes of another subject must be the same in every view.
+fn mixing(pipeline: &Pipeline, trained: bool, errors: &mut Vec<SpecError>) {
+    let mixes = |step: &&Step| step.stage.mixing().is_some();
+    // Where something is trained, a step of `stages` that draws was refused before.
+    for step in pipeline.stages.iter().filter(mixes).filter(|_| !trained) {
+        let problem = format!(
+            "`{}` mixes rows, which only training views can",
+            step.stage.name()
+        );
+        errors.push(SpecError::new(step.at, problem).with_help("move it to `views.shared`"));
+    }
+    let views = &pipeline.views;
+    let alone = views.strong.iter().flat_map(|view| &view.steps);
+    for step in views.weak.iter().chain(alone) {
+        if step.stage.mixing() == Some(Mixing::Anatomy) {
+            let problem = format!(
+                "`{}` takes another subject's anatomy into one view only; a pseudo-label would not fit the others",
+                step.stage.name()
+            );
+            errors.push(SpecError::new(step.at, problem).with_help(
+                "move it to `views.shared`, or mix strong views with their pseudo-labels: `train.objective.pseudo_label.cutmix`",
             ));
         }
     }

@@ -1,7 +1,9 @@
 //! What a registry holds: a name, an example, and two function pointers.
 
 use crate::spec::{Node, SpecError};
-use crate::stage::{AnyStage, Augment, AugmentStage, MapStage, Order, OrderStage, Stage};
+use crate::stage::{
+    AnyStage, Augment, AugmentStage, MapStage, Mix, MixStage, Order, OrderStage, Stage,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// How a step behaves, for help texts.
@@ -11,6 +13,8 @@ pub enum Kind {
     Stage,
     /// Draws, then applies.
     Augment,
+    /// Draws, then applies with the row of another subject.
+    Mix,
     /// Orders subjects.
     Order,
 }
@@ -53,6 +57,17 @@ impl StageEntry {
             kind: Kind::Augment,
             parse: |node| node.read::<A>().map(|a| Box::new(AugmentStage(a)) as _),
             schema: <A as JsonSchema>::json_schema,
+        }
+    }
+
+    /// Registers a [`Mix`].
+    pub const fn mix<M: Mix>() -> Self {
+        Self {
+            name: M::NAME,
+            example: M::EXAMPLE,
+            kind: Kind::Mix,
+            parse: |node| node.read::<M>().map(|m| Box::new(MixStage(m)) as _),
+            schema: <M as JsonSchema>::json_schema,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::stage::StageError;
 use crate::volume::Row;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A subject that could not be used, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,36 +79,122 @@ impl Chain {
     ///
     /// **Errors** as [`Chain::run`].
     pub fn run_steps(&self, row: Row, wanted: Range<usize>) -> Result<Vec<Row>, Failure> {
+        let rows = self.run_traced(Traced::new(row), wanted, Way::Alone)?;
+        Ok(rows.into_iter().map(|traced| traced.row).collect())
+    }
+
+    /// As [`Chain::run_steps`], noting the sample number behind every step.
+    ///
+    /// **Errors** as [`Chain::run`].
+    pub fn run_traced(
+        &self,
+        row: Traced,
+        wanted: Range<usize>,
+        way: Way<'_>,
+    ) -> Result<Vec<Traced>, Failure> {
         let mut rows = vec![row];
         for pass in self.plan.passes(self.chain) {
             for i in pass.steps.clone().filter(|i| wanted.contains(i)) {
                 // What a pass left pending is made, and its time counted, in its last step.
                 let settles = i + 1 == pass.steps.end.min(wanted.end);
-                rows = self.step(i, rows, settles)?;
+                rows = self.step(i, rows, settles, way)?;
             }
         }
         Ok(rows)
     }
 
-    fn step(&self, i: usize, rows: Vec<Row>, settles: bool) -> Result<Vec<Row>, Failure> {
+    fn step(
+        &self,
+        i: usize,
+        rows: Vec<Traced>,
+        settles: bool,
+        way: Way<'_>,
+    ) -> Result<Vec<Traced>, Failure> {
         let (step, node) = (&self.steps()[i], &self.nodes[i]);
+        let (seed, mixes) = (self.plan.pipeline.seed, step.stage.mixing().is_some());
         let mut next = Vec::with_capacity(rows.len());
-        for row in rows {
+        for Traced { row, trace } in rows {
             let subject = row.subject.clone();
-            let run = || {
-                let made = step.stage.run(&step.path, self.plan.pipeline.seed, row)?;
-                Ok(match settles {
-                    true => made.into_iter().map(Row::settled).collect(),
-                    false => made,
-                })
+            let made = match way {
+                // A partner is one subject: earlier mixing steps are passed over.
+                Way::Along(_) if mixes => Ok(vec![row]),
+                Way::Mixing(partners) if mixes => {
+                    // Making the partner is counted where its steps are.
+                    let (start, mut making) = (Instant::now(), Duration::ZERO);
+                    let mut partner = |row: &Row| {
+                        let start = Instant::now();
+                        let made = partners.partner(row, &step.path, &trace);
+                        making += start.elapsed();
+                        made
+                    };
+                    let made = step.stage.mix(&step.path, seed, row, &mut partner);
+                    node.worked(start.elapsed().saturating_sub(making));
+                    made.map(|row| vec![row])
+                }
+                _ => node.busy(|| step.stage.run(&step.path, seed, row)),
             };
-            let made: Vec<Row> = node.busy(run).map_err(|e: StageError| {
+            let made = made.map_err(|e: StageError| {
                 node.failed();
                 Failure::new(&subject, &step.path, &e)
             })?;
-            node.passed(made.len(), made.iter().map(Row::bytes).sum());
-            next.extend(made);
+            // Of a partner only the sample that is mixed in is wanted.
+            let wanted = |row: &Row| match way {
+                Way::Along(wanted) => wanted.get(trace.len()).is_none_or(|s| *s == row.sample),
+                _ => true,
+            };
+            let made = made.into_iter().filter(wanted);
+            let made: Vec<Row> = node.busy(|| match settles {
+                true => made.map(Row::settled).collect(),
+                false => made.collect(),
+            });
+            if !(mixes && matches!(way, Way::Along(_))) {
+                node.passed(made.len(), made.iter().map(Row::bytes).sum());
+            }
+            next.extend(made.into_iter().map(|row| {
+                let mut trace = trace.clone();
+                trace.push(row.sample);
+                Traced { row, trace }
+            }));
         }
         Ok(next)
     }
+}
+
+/// A row and the sample numbers it had behind every step so far.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// The row.
+    pub row: Row,
+    /// One sample number a step.
+    pub trace: Vec<u32>,
+}
+
+impl Traced {
+    /// A row before its first step.
+    pub fn new(row: Row) -> Self {
+        Self {
+            row,
+            trace: Vec::new(),
+        }
+    }
+}
+
+/// How mixing steps are run.
+#[derive(Clone, Copy)]
+pub enum Way<'a> {
+    /// No other row is at hand: a mixing step fails.
+    Alone,
+    /// With partners.
+    Mixing(&'a dyn Partners),
+    /// Making a partner: mixing steps are passed over, and of the rows that a step makes the one with
+    /// the sample number at the step's place is kept.
+    Along(&'a [u32]),
+}
+
+/// Makes the row that a row is mixed with.
+pub trait Partners {
+    /// The partner of a row that reached the step at `path`; `trace` as in [`Traced`].
+    ///
+    /// **Errors** when no subject can be a partner.
+    fn partner(&self, row: &Row, path: &str, trace: &[u32]) -> Result<Row, StageError>;
 }

@@ -39,6 +39,11 @@ impl Node {
         result
     }
 
+    /// Counts time spent at work.
+    pub fn worked(&self, time: Duration) {
+        add(&self.busy, time);
+    }
+
     /// Counts time spent waiting for input.
     pub fn starved(&self, time: Duration) {
         add(&self.starved, time);

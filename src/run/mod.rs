@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod folder;
 pub mod kept;
 pub mod ordered;
+pub mod partner;
 pub mod prepare;
 pub mod stream;
 mod tables;

@@ -1,9 +1,10 @@
 //! The training stream: subjects in keyed order, prepared once, seen in fresh views each epoch.
 
 use super::budget::Budget;
-use super::chain::{Chain, Failure};
+use super::chain::{Chain, Failure, Traced, Way};
 use super::counters::Counters;
 use super::ordered::{Ordered, Work, ordered};
+use super::partner::{Making, Peers};
 use super::prepare::Preparer;
 use crate::plan::{self, Plan, STRONG_FROM_WEAK};
 use crate::stage::SubjectFacts;
@@ -46,6 +47,9 @@ pub struct Viewer {
     strong: Vec<(String, Chain)>,
     /// Steps with which all views begin.
     common: usize,
+    seed: u64,
+    /// Whether a step mixes rows.
+    mixes: bool,
 }
 
 impl Viewer {
@@ -62,32 +66,61 @@ impl Viewer {
                 })
                 .collect(),
             common: plan.optimized.common,
+            seed: plan.pipeline.seed,
+            mixes: (plan.pipeline.views.steps()).any(|s| s.stage.mixing().is_some()),
         }
     }
 
-    /// Every sample of one subject in one epoch; `turn` counts how often it came before in it.
+    /// Every sample of one subject in one epoch; `turn` counts how often it came before in it, and
+    /// `peers` are the subjects that mixing steps may take voxels from.
     ///
     /// **Errors** the subject's failure.
-    pub fn samples(&self, subject: usize, epoch: u64, turn: u32) -> Result<Vec<Sample>, Failure> {
+    pub fn samples(
+        &self,
+        subject: usize,
+        epoch: u64,
+        turn: u32,
+        peers: &Peers,
+    ) -> Result<Vec<Sample>, Failure> {
         let Some(mut row) = self.preparer.prepared(subject, epoch)? else {
             return Ok(Vec::new());
         };
         row.sample = turn;
-        let view = |chain: &Chain, row: Row, name: &str| -> Result<Vec<Row>, Failure> {
-            let mut rows = chain.run_steps(row, self.common..chain.steps().len())?;
+        let making = |route| Making {
+            preparer: &self.preparer,
+            peers,
+            seed: self.seed,
+            subject,
+            turn,
+            route,
+        };
+        let shared = vec![
+            (&self.shared, 0..self.shared.steps().len()),
+            (&self.weak, 0..self.common),
+        ];
+        // The strong view at a place, or the weak one.
+        let view = |at: Option<usize>, row: Traced, name: &str| -> Result<Vec<Row>, Failure> {
+            let chain = at.map_or(&self.weak, |i| &self.strong[i].1);
+            let rest = self.common..chain.steps().len();
+            let mut route = shared.clone();
+            route.push((chain, rest.clone()));
+            let rows = chain.run_traced(row, rest, Way::Mixing(&making(route)))?;
+            let mut rows: Vec<Row> = rows.into_iter().map(|traced| traced.row).collect();
             rows.iter_mut().for_each(|r| r.view = name.to_owned());
             Ok(rows)
         };
         let mut both = Vec::new();
-        for row in self.shared.run(row)? {
-            both.extend(self.weak.run_steps(row, 0..self.common)?);
+        let (partners, all) = (making(shared.clone()), 0..self.shared.steps().len());
+        let way = Way::Mixing(&partners);
+        for row in self.shared.run_traced(Traced::new(row), all, way)? {
+            both.extend(self.weak.run_traced(row, 0..self.common, way)?);
         }
         let mut samples = Vec::new();
         for row in both {
-            let weak = view(&self.weak, row.clone(), "weak")?;
+            let weak = view(None, row.clone(), "weak")?;
             let mut views = Vec::with_capacity(self.strong.len());
-            for (name, chain) in &self.strong {
-                let mut strong = view(chain, row.clone(), name)?;
+            for (i, (name, _)) in self.strong.iter().enumerate() {
+                let mut strong = view(Some(i), row.clone(), name)?;
                 if let Some(cause) = moved(&weak, &strong, name) {
                     return Err(Failure {
                         subject: self.preparer.subject(subject).id.clone(),
@@ -170,15 +203,19 @@ struct Job {
 
 struct MakeViews {
     viewer: Arc<Viewer>,
+    peers: Peers,
 }
 
 impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
     fn estimate(&self, job: &Job) -> u64 {
         // A subject whose headers cannot be read fails when it is loaded, with its reason.
-        self.viewer.preparer.estimate(job.subject).unwrap_or(0)
+        let one = self.viewer.preparer.estimate(job.subject).unwrap_or(0);
+        // A partner is prepared beside it, most likely of a similar size.
+        one * (1 + u64::from(self.viewer.mixes))
     }
     fn run(&self, job: Job) -> (Job, Result<Vec<Sample>, Failure>) {
-        let samples = self.viewer.samples(job.subject, job.epoch, job.turn);
+        let viewer = &self.viewer;
+        let samples = viewer.samples(job.subject, job.epoch, job.turn, &self.peers);
         (job, samples)
     }
     fn bytes(&self, (_, samples): &(Job, Result<Vec<Sample>, Failure>)) -> u64 {
@@ -216,6 +253,7 @@ impl SampleStream {
         let count = subjects.len();
         let order_of = Arc::clone(viewer);
         let facts: Vec<SubjectFacts> = viewer.preparer.facts();
+        let peers = Peers::new(&subjects, &facts);
         let mut epoch_order: Option<(u64, Vec<(usize, u32)>)> = None;
         let jobs = (position.job..).map_while(move |job| {
             let epoch = job / (count as u64).max(1);
@@ -235,6 +273,7 @@ impl SampleStream {
         });
         let work = MakeViews {
             viewer: Arc::clone(viewer),
+            peers,
         };
         let results = ordered(
             name,

@@ -1,11 +1,12 @@
 //! Steps of a pipeline: what an author of a stage implements, and how rows run through it.
 //!
 //! **A new stage is one file and one line.** Write a struct with its YAML fields (doc comments
-//! become the user's documentation), implement the weakest of three traits, add the struct to the
+//! become the user's documentation), implement the weakest of four traits, add the struct to the
 //! list in `registry.rs` and a `mod` line here:
 //!
 //! - [`Stage`]: the same row in, the same rows out, nothing drawn;
 //! - [`Augment`]: draw, then apply. Draws are keyed and recorded, so every row can be replayed;
+//! - [`Mix`]: draw, then apply, with the row of another subject at hand;
 //! - [`Order`]: changes in which order subjects are read, before a voxel is.
 //!
 //! YAML parsing, JSON Schema, `stages` help, `explain` and the contract tests follow by themselves.
@@ -15,12 +16,14 @@ pub mod edge;
 pub mod flow;
 pub mod intensity;
 pub mod label;
+pub mod mix;
 pub mod modality;
 pub mod quality;
 pub mod shuffle;
 pub mod spatial;
 
 pub use edge::{ChannelSchema, EdgeSchema};
+pub use mix::{Mix, MixStage, Mixing, Partner};
 
 use crate::draw::{DrawKey, SampleRng};
 use crate::volume::{Row, Split, VolumeError, row::DrawRecord};
@@ -179,9 +182,44 @@ pub trait AnyStage: Send + Sync {
     ///
     /// **Errors** as [`Stage::map`].
     fn run(&self, path: &str, seed: u64, row: Row) -> Result<Vec<Row>, StageError>;
+    /// What the step takes from the row of another subject; `None` where it needs no other row.
+    fn mixing(&self) -> Option<Mixing> {
+        None
+    }
+    /// Runs a mixing step on one row; `partner` is asked only where the row is mixed.
+    ///
+    /// **Errors** as [`Mix::apply`], those of `partner`, and when the step mixes nothing.
+    fn mix(
+        &self,
+        _path: &str,
+        _seed: u64,
+        _row: Row,
+        _partner: Partner<'_>,
+    ) -> Result<Row, StageError> {
+        Err(StageError::input(format!(
+            "`{}` mixes no rows",
+            self.name()
+        )))
+    }
+    /// Replays a recorded mix with the partner's row, as it was when it was mixed in.
+    ///
+    /// **Errors** when the step mixes nothing, the record is not one of its draws, or `partner` is
+    /// another subject than the recorded one.
+    fn replay_mix(
+        &self,
+        _draw: &serde_json::Value,
+        _row: Row,
+        _partner: &Row,
+    ) -> Result<Row, StageError> {
+        Err(StageError::input(format!(
+            "`{}` mixes no rows",
+            self.name()
+        )))
+    }
     /// Replays a recorded draw.
     ///
-    /// **Errors** when the step draws nothing, or the record is not one of its draws.
+    /// **Errors** when the step draws nothing, the record is not one of its draws, or the step
+    /// mixes rows: see [`AnyStage::replay_mix`].
     fn replay(&self, draw: &serde_json::Value, row: Row) -> Result<Row, StageError>;
     /// Reorders subjects for one epoch; most steps leave the order alone.
     fn order(

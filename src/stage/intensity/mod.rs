@@ -43,7 +43,7 @@ pub type PerModality<T> = BTreeMap<String, T>;
 /// Largest magnitude of a parameter that is multiplied with or added to voxels.
 const LARGEST: f64 = 1e6;
 
-fn selects(modalities: Option<&[String]>, name: &str) -> bool {
+pub(super) fn selects(modalities: Option<&[String]>, name: &str) -> bool {
     modalities.is_none_or(|named| named.iter().any(|n| n == name))
 }
 
@@ -69,7 +69,7 @@ fn check_modalities(
 /// some rows only, unless `p` is 0 or 1.
 ///
 /// **Errors** as [`check_modalities`], and when `p` is no probability.
-fn check_augment(
+pub(super) fn check_augment(
     input: &EdgeSchema,
     p: f64,
     modalities: Option<&[String]>,
@@ -235,7 +235,7 @@ fn apply_on_grid<T>(
 
 /// Changes an image in which voxels that are not finite count as its smallest finite value (0 where
 /// there is none), and puts those voxels back: they stay and do not spread.
-fn aside(voxels: &mut [f32], change: impl FnOnce(&mut [f32])) {
+pub(super) fn aside(voxels: &mut [f32], change: impl FnOnce(&mut [f32])) {
     let odd: Vec<(usize, f32)> = voxels
         .iter()
         .copied()

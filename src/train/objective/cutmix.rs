@@ -5,6 +5,7 @@
 //! CVPR 2023. The teacher looks at whole weak views; only what the student sees is mixed.
 
 use crate::draw::DrawKey;
+use crate::kernel::boxes::{VoxelBox, check_edges};
 use crate::volume::Row;
 use candle_core::{Device, Result, Tensor};
 use schemars::JsonSchema;
@@ -35,16 +36,10 @@ impl CutMixSpec {
     ///
     /// **Errors** one sentence that names the field, what was found and what is possible.
     pub fn check(&self) -> std::result::Result<(), String> {
-        let [low, high] = self.edge;
         if !(0.0..=1.0).contains(&self.p) {
             return Err(format!("`cutmix.p` is {}, expected 0 to 1", self.p));
         }
-        if !(0.0 < low && low <= high && high <= 1.0) {
-            return Err(format!(
-                "`cutmix.edge` is [{low}, {high}], expected two shares above 0 and up to 1, the smaller first"
-            ));
-        }
-        Ok(())
+        check_edges(self.edge).map_err(|problem| format!("`cutmix.edge` {problem}"))
     }
 
     /// Which voxels of each row come from the next row of the batch: 1 inside the box.
@@ -76,18 +71,8 @@ impl CutMixSpec {
             if !rng.chance(self.p) {
                 continue;
             }
-            let [z, y, x] = shape_zyx.map(|n| {
-                let edge = rng.uniform(self.edge[0], self.edge[1]) * n as f64;
-                let edge = (edge.round() as usize).clamp(1, n);
-                let first = rng.below(n - edge + 1);
-                first..first + edge
-            });
-            for z in z {
-                for y in y.clone() {
-                    let line = (z * h + y) * w;
-                    mask[line + x.start..line + x.end].fill(1);
-                }
-            }
+            let drawn = VoxelBox::draw(&mut rng, self.edge, shape_zyx);
+            drawn.lines(shape_zyx, |line| mask[line].fill(1));
         }
         Tensor::from_vec(mask, (rows.len(), d, h, w), device)
     }
