@@ -9,6 +9,7 @@ use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{At, Diagnostic, SourceFile, SpecError};
 use crate::stage::{ChannelSchema, EdgeSchema, Effect, Mixing};
+use crate::train::objective::Term;
 use crate::volume::Role;
 
 /// The schema behind the source and behind every step.
@@ -377,30 +378,23 @@ fn training(
             "see `voxstream schema pipeline`",
         );
     }
-    if train.batch.unlabelled > 0
-        && objective.pseudo_label.is_none()
-        && objective.mean_teacher.is_none()
-        && objective.feature_dropout.is_none()
-        && objective.csc.is_none()
-        && objective.cac.is_none()
-    {
+    let of_unlabelled = objective.first(|term| term != Term::Supervised);
+    if train.batch.unlabelled > 0 && of_unlabelled.is_none() {
         refuse(
             format!(
                 "{} unlabelled rows a step, but no objective uses them",
                 train.batch.unlabelled
             ),
-            "add `pseudo_label`, `mean_teacher`, `feature_dropout`, `csc` or `cac` to `train.objective`, or set `batch.unlabelled: 0`",
+            "add `pseudo_label`, `mean_teacher`, `bcp` or another term for unlabelled rows to `train.objective`, or set `batch.unlabelled: 0`",
         );
     }
-    let asking = [
-        (objective.pseudo_label.is_some(), "pseudo_label"),
-        (objective.mean_teacher.is_some(), "mean_teacher"),
-        (objective.feature_dropout.is_some(), "feature_dropout"),
-    ];
-    let asking = asking.into_iter().find(|(given, _)| *given);
-    if let (Some((_, name)), None) = (asking, &pipeline.pseudo_label) {
+    let asking = objective.first(Term::needs_teacher);
+    if let (Some(term), None) = (asking, &pipeline.pseudo_label) {
         refuse(
-            format!("`objective.{name}` needs to know how labels are drawn"),
+            format!(
+                "`objective.{}` needs to know how labels are drawn",
+                term.name()
+            ),
             "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
         );
     }

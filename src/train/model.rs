@@ -106,6 +106,13 @@ impl Model {
         Ok(self.run(&*self.frozen, images, &Perturb::none())?.logits)
     }
 
+    /// As [`infer`](Self::infer), with the features.
+    ///
+    /// **Errors** as there.
+    pub fn observe(&self, images: &[Option<Tensor>]) -> Result<Output, TrainError> {
+        self.run(&*self.frozen, images, &Perturb::none())
+    }
+
     /// Activations of the network's type inside, f32 outside.
     fn run(
         &self,

@@ -1,13 +1,15 @@
-//! What training minimises: a supervised term and three that need no label, each with its own weight.
+//! What training minimises: a supervised term and others that need no label, each with its own weight.
 //!
 //! Every term is a function of tensors and knows neither networks nor data; whether two heads lie
 //! in one frame, or whether a subject is labelled, is the caller's to know.
 
+pub mod as_released;
 pub mod cac;
 pub mod csc;
 pub mod cutmix;
 pub mod feature_dropout;
 pub mod mean_teacher;
+mod needs;
 pub mod pseudo_label;
 pub mod ramp;
 mod spec;

@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::as_released::CmcAsReleasedSpec;
 use super::cutmix::CutMixSpec;
 use super::feature_dropout::FeatureDropoutSpec;
 use super::mean_teacher::MeanTeacherSpec;
@@ -35,6 +36,9 @@ pub struct ObjectiveSpec {
     /// The weak view with channels of its features dropped learns the pseudo-labels (UniMatch).
     #[serde(default)]
     pub feature_dropout: Option<FeatureDropoutSpec>,
+    /// Negative control: the losses of the released CMC code, which train nothing (needs a head a modality).
+    #[serde(default)]
+    pub cmc_as_released: Option<CmcAsReleasedSpec>,
 }
 
 impl Default for ObjectiveSpec {
@@ -47,6 +51,7 @@ impl Default for ObjectiveSpec {
             pseudo_label: None,
             mean_teacher: None,
             feature_dropout: None,
+            cmc_as_released: None,
         }
     }
 }
@@ -206,6 +211,7 @@ impl ObjectiveSpec {
             Term::FeatureDropout => {
                 (self.feature_dropout.as_ref()).map(|s| late(s.weight, s.start, s.ramp))
             }
+            Term::CmcAsReleased => (self.cmc_as_released.as_ref()).map(|s| late(1.0, s.start, 0.0)),
         })
     }
 
@@ -214,11 +220,6 @@ impl ObjectiveSpec {
     pub fn weights(&self, progress: f64) -> Terms<f64> {
         let ramps = self.ramps();
         Terms::from_fn(|term| ramps[term].map_or(0.0, |ramp| ramp.at(progress)))
-    }
-
-    /// Whether a term asks for pseudo-labels.
-    pub fn needs_pseudo_labels(&self) -> bool {
-        self.pseudo_label.is_some() || self.feature_dropout.is_some()
     }
 
     /// Says what does not fit, also with the network's heads.
@@ -236,7 +237,7 @@ impl ObjectiveSpec {
             let (name, ramp) = (term.name(), ramps[term]);
             let checked = ramp.map_or(Ok(()), |ramp| ramp.check());
             checked.map_err(|reason| format!("`{name}`: {reason}"))?;
-            if matches!(name, "csc" | "cac") && ramp.is_some() && heads == Heads::Joint {
+            if term.compares_modalities() && ramp.is_some() && heads == Heads::Joint {
                 return Err(format!(
                     "`{name}` compares modalities, but the network makes one joint prediction; \
                      use the network `cmc` or remove `{name}`"

@@ -40,6 +40,8 @@ terms! {
     MeanTeacher "mean_teacher" "loss_mean_teacher",
     /// Pseudo-labels for the weak view with dropped channels.
     FeatureDropout "feature_dropout" "loss_feature_dropout",
+    /// The released CMC losses, without gradient.
+    CmcAsReleased "cmc_as_released" "loss_cmc_as_released",
 }
 
 /// One value a term: the losses of a step, or their weights.

@@ -11,6 +11,8 @@ use crate::nn::unet3d::Unet3dSpec;
 use crate::volume::row::Channel;
 use crate::volume::{Grid, Volume};
 
+mod released;
+
 #[test]
 fn equal_strong_views_count_as_one() {
     let losses = |views: usize| {

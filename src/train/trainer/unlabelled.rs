@@ -3,6 +3,7 @@
 use super::super::TrainError;
 use super::super::batch::{Batch, collate, groups_of_views};
 use super::super::figures::Sums;
+use super::super::objective::as_released::as_released;
 use super::super::objective::cutmix::{CutMixSpec, mix};
 use super::super::objective::feature_dropout::{ChannelDraw, Half};
 use super::super::objective::mean_teacher::{Belief, mean_teacher};
@@ -37,6 +38,10 @@ impl Trainer {
             let labels = self.pseudo_labels(&batch, sums)?;
             let beliefs = self.beliefs(&weak, &batch)?;
             self.weak_view(&weak, &batch, &labels, share, sums)?;
+            self.released(&batch, share, sums)?;
+            if (self.config.objective.first(Term::looks_at_strong_views)).is_none() {
+                continue;
+            }
             let views = rows.unlabelled[group[0]].1.len();
             // One view after the other: only one graph is kept at a time.
             for view in 0..views {
@@ -136,6 +141,18 @@ impl Trainer {
         let mut terms: Terms<Option<Tensor>> = Terms::default();
         terms[Term::FeatureDropout] =
             consistency(&output.logits, labels, &spec.loss(), spec.normalize)?;
+        self.descend(&terms, share, batch, sums)
+    }
+
+    /// The losses of the released CMC code, of a prediction that keeps nothing for gradients.
+    fn released(&mut self, batch: &Batch, share: f64, sums: &mut Sums) -> Result<(), TrainError> {
+        if self.weights()[Term::CmcAsReleased] == 0.0 {
+            return Ok(());
+        }
+        let output = self.student.observe(&batch.images)?;
+        let progress = self.step as f64 / self.config.steps as f64;
+        let mut terms: Terms<Option<Tensor>> = Terms::default();
+        terms[Term::CmcAsReleased] = as_released(&output.features, &output.logits, progress)?;
         self.descend(&terms, share, batch, sums)
     }
 

@@ -80,8 +80,7 @@ fn without_any_label_every_parameter_of_the_student_is_trained_and_none_of_the_t
             csc: Some(CscSpec::default()),
             cac: Some(CacSpec::default()),
             pseudo_label: Some(PseudoLabelSpec::default()),
-            mean_teacher: None,
-            feature_dropout: None,
+            ..ObjectiveSpec::default()
         };
         let loss = spec.pseudo_label.as_ref().unwrap().loss();
         let pseudo = consistency(&strong.logits, &labels, &loss, Normalize::Kept).unwrap();
