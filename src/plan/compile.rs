@@ -398,6 +398,13 @@ fn training(
             "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
         );
     }
+    if objective.bcp.is_some() && train.batch.unlabelled == 0 {
+        refuse(
+            "`objective.bcp` mixes labelled with unlabelled rows, but `batch.unlabelled` is 0"
+                .to_owned(),
+            "write `batch: { labelled: 2, unlabelled: 2 }`",
+        );
+    }
     let halves = (objective.pseudo_label.as_ref()).is_some_and(|spec| spec.complementary_dropout);
     let strong = pipeline.views.strong.len();
     if halves && strong != 2 {

@@ -241,6 +241,7 @@ impl Trainer {
     }
 }
 
+mod bcp;
 mod unlabelled;
 
 #[cfg(test)]

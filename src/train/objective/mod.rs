@@ -4,6 +4,7 @@
 //! in one frame, or whether a subject is labelled, is the caller's to know.
 
 pub mod as_released;
+pub mod bcp;
 pub mod cac;
 pub mod csc;
 pub mod cutmix;

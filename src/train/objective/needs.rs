@@ -13,7 +13,7 @@ impl Term {
     pub fn needs_teacher(self) -> bool {
         matches!(
             self,
-            Self::PseudoLabel | Self::MeanTeacher | Self::FeatureDropout
+            Self::PseudoLabel | Self::MeanTeacher | Self::FeatureDropout | Self::Bcp
         )
     }
 

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::as_released::CmcAsReleasedSpec;
+use super::bcp::BcpSpec;
 use super::cutmix::CutMixSpec;
 use super::feature_dropout::FeatureDropoutSpec;
 use super::mean_teacher::MeanTeacherSpec;
@@ -36,6 +37,9 @@ pub struct ObjectiveSpec {
     /// The weak view with channels of its features dropped learns the pseudo-labels (UniMatch).
     #[serde(default)]
     pub feature_dropout: Option<FeatureDropoutSpec>,
+    /// Labelled and unlabelled patches exchange a box (BCP); each part is learnt from its own labels.
+    #[serde(default)]
+    pub bcp: Option<BcpSpec>,
     /// Negative control: the losses of the released CMC code, which train nothing (needs a head a modality).
     #[serde(default)]
     pub cmc_as_released: Option<CmcAsReleasedSpec>,
@@ -51,6 +55,7 @@ impl Default for ObjectiveSpec {
             pseudo_label: None,
             mean_teacher: None,
             feature_dropout: None,
+            bcp: None,
             cmc_as_released: None,
         }
     }
@@ -211,6 +216,7 @@ impl ObjectiveSpec {
             Term::FeatureDropout => {
                 (self.feature_dropout.as_ref()).map(|s| late(s.weight, s.start, s.ramp))
             }
+            Term::Bcp => (self.bcp.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
             Term::CmcAsReleased => (self.cmc_as_released.as_ref()).map(|s| late(1.0, s.start, 0.0)),
         })
     }
@@ -268,6 +274,10 @@ impl ObjectiveSpec {
             check_parts("feature_dropout", spec.dice, spec.cross_entropy)?;
             spec.check()
                 .map_err(|reason| format!("`feature_dropout`: {reason}"))?;
+        }
+        if let Some(spec) = &self.bcp {
+            check_parts("bcp", spec.dice, spec.cross_entropy)?;
+            spec.check().map_err(|reason| format!("`bcp`: {reason}"))?;
         }
         Ok(())
     }

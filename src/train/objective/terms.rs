@@ -40,6 +40,8 @@ terms! {
     MeanTeacher "mean_teacher" "loss_mean_teacher",
     /// Pseudo-labels for the weak view with dropped channels.
     FeatureDropout "feature_dropout" "loss_feature_dropout",
+    /// Bidirectional copy-paste of labelled and unlabelled patches.
+    Bcp "bcp" "loss_bcp",
     /// The released CMC losses, without gradient.
     CmcAsReleased "cmc_as_released" "loss_cmc_as_released",
 }

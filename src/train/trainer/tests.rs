@@ -1,6 +1,7 @@
 //! Steps of training on small volumes.
 
 use super::super::checkpoint::{self, ModelFile, State};
+use super::super::objective::bcp::BcpSpec;
 use super::super::objective::cutmix::CutMixSpec;
 use super::super::objective::feature_dropout::FeatureDropoutSpec;
 use super::super::objective::mean_teacher::{MeanTeacherSpec, UncertaintySpec};
@@ -11,6 +12,7 @@ use crate::nn::unet3d::Unet3dSpec;
 use crate::volume::row::Channel;
 use crate::volume::{Grid, Volume};
 
+mod bcp;
 mod released;
 
 #[test]
@@ -146,10 +148,18 @@ fn methods() -> Vec<(&'static str, ObjectiveSpec)> {
         feature_dropout: Some(dropout),
         ..with_pseudo(pseudo(false))
     };
+    let bcp = ObjectiveSpec {
+        bcp: Some(BcpSpec {
+            ramp: 0.0,
+            ..BcpSpec::default()
+        }),
+        ..ObjectiveSpec::default()
+    };
     vec![
         ("loss_pseudo_label", with_pseudo(pseudo(false))),
         ("loss_pseudo_label", with_pseudo(pseudo(true))),
         ("loss_feature_dropout", unimatch),
+        ("loss_bcp", bcp),
         ("loss_mean_teacher", mean_teacher(None)),
         ("loss_mean_teacher", mean_teacher(Some(uncertainty))),
     ]

@@ -31,6 +31,7 @@ impl Trainer {
         if of_unlabelled.map(|t| weights[*t]).sum::<f64>() == 0.0 {
             return Ok(());
         }
+        self.check_bcp(rows)?;
         for group in groups_of_views(&rows.unlabelled) {
             let weak: Vec<&Row> = group.iter().map(|&i| &rows.unlabelled[i].0).collect();
             let batch = self.collated(&weak)?;
@@ -39,6 +40,7 @@ impl Trainer {
             let beliefs = self.beliefs(&weak, &batch)?;
             self.weak_view(&weak, &batch, &labels, share, sums)?;
             self.released(&batch, share, sums)?;
+            self.bcp(rows, &group, (&weak, &batch), share, sums)?;
             if (self.config.objective.first(Term::looks_at_strong_views)).is_none() {
                 continue;
             }
@@ -54,7 +56,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn collated(&self, rows: &[&Row]) -> Result<Batch, TrainError> {
+    pub(super) fn collated(&self, rows: &[&Row]) -> Result<Batch, TrainError> {
         let student = &self.student;
         collate(rows, student.heads(), student.classes(), student.device())
     }
