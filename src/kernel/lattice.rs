@@ -7,6 +7,12 @@ use glam::DAffine3;
 /// Voxels of one tile edge: two tiles of 8-byte voxels fit the first-level cache.
 const TILE: usize = 32;
 
+/// Lines between the one that is copied and the one that is asked for.
+const AHEAD: i64 = 2;
+
+/// Bytes from which on a copy is written past the cache.
+const PAST_CACHE: usize = 1 << 20;
+
 /// Where each output voxel of a copy comes from.
 ///
 /// **Law** output index `i` along axis `a` reads source axis `source_axis[a]` at
@@ -131,6 +137,59 @@ pub fn copy_lattice<T: Copy>(
     }
 }
 
+/// Asks the memory for voxels that are read soon, wherever `first` lies.
+///
+/// A line of a patch is too short for the processor to guess the next, which lies on another page.
+fn prefetch<T>(source: &[T], first: i64, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for voxel in (0..count).step_by((64 / size_of::<T>()).max(1)) {
+        #[expect(unsafe_code, reason = "a hint to the processor takes an address")]
+        // SAFETY: the address is computed without a claim that it lies inside, and is not read: a
+        // prefetch of an address that is nobody's does nothing.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let address = source
+                .as_ptr()
+                .wrapping_offset(first as isize + voxel as isize);
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (source, first, count);
+}
+
+/// Appends a line; with `past` its bytes go to memory past the cache, which would first read there
+/// what is about to be overwritten.
+fn append<T: Copy>(out: &mut Vec<T>, line: &[T], past: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if past {
+        use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+        out.reserve(line.len());
+        let length = out.len();
+        let bytes = size_of_val(line);
+        #[expect(unsafe_code, reason = "streaming stores take addresses")]
+        // SAFETY: `line.len()` values are reserved behind `out`'s last; every byte of them is
+        // written, from a line of as many bytes, which `out`, borrowed mutably, cannot overlap.
+        unsafe {
+            let to = out.as_mut_ptr().add(length).cast::<u8>();
+            let from = line.as_ptr().cast::<u8>();
+            let head = to.align_offset(16).min(bytes);
+            std::ptr::copy_nonoverlapping(from, to, head);
+            let whole = (bytes - head) / 16;
+            for i in 0..whole {
+                let at = head + 16 * i;
+                let value = _mm_loadu_si128(from.add(at).cast::<__m128i>());
+                _mm_stream_si128(to.add(at).cast::<__m128i>(), value);
+            }
+            let done = head + 16 * whole;
+            std::ptr::copy_nonoverlapping(from.add(done), to.add(done), bytes - done);
+            out.set_len(length + line.len());
+        }
+        return;
+    }
+    out.extend_from_slice(line);
+}
+
 fn copy_runs<T: Copy>(
     source: &[T],
     shape: [usize; 3],
@@ -141,6 +200,7 @@ fn copy_runs<T: Copy>(
 ) -> Vec<T> {
     let mut out = Vec::with_capacity(shape.iter().product());
     let [begin, end] = inside[0];
+    let past = size_of::<T>() * out.capacity() >= PAST_CACHE;
     let is_inside = |axis: usize, i: usize| (inside[axis][0]..inside[axis][1]).contains(&i);
     for z in 0..shape[2] {
         for y in 0..shape[1] {
@@ -150,9 +210,11 @@ fn copy_runs<T: Copy>(
             }
             out.resize(out.len() + begin, fill);
             let from = start + z as i64 * step[2] + y as i64 * step[1];
+            let ahead = from + AHEAD * step[1] + begin.min(end) as i64;
+            prefetch(source, ahead, end - begin);
             if step[0] > 0 {
                 let first = (from + begin as i64) as usize;
-                out.extend_from_slice(&source[first..first + end - begin]);
+                append(&mut out, &source[first..first + end - begin], past);
             } else {
                 let first = (from - (end as i64 - 1)) as usize;
                 out.extend(source[first..first + end - begin].iter().rev());
@@ -160,6 +222,8 @@ fn copy_runs<T: Copy>(
             out.resize(out.len() + shape[0] - end, fill);
         }
     }
+    // Stores past the cache are ordered by a fence alone.
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
     out
 }
 

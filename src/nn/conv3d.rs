@@ -10,6 +10,7 @@ mod forward;
 mod joined;
 mod stride2;
 mod tile;
+mod winograd;
 
 #[cfg(test)]
 mod tests;

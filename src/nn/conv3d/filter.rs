@@ -3,6 +3,7 @@
 use super::super::cpu::{Matrix, add, matmul};
 use super::forward::Scratch;
 use super::tile::{Path, Problem, TASKS, Tile};
+use super::winograd;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -14,6 +15,9 @@ const FEW: usize = 8;
 
 /// The kernel's gradient `[co, K]` from the input and the output's gradient.
 pub(super) fn gradient(problem: &Problem, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    if problem.path == Path::Winograd {
+        return winograd::gradient(problem, x, dy);
+    }
     let (co, span, taps) = (problem.co, problem.span(), problem.taps());
     let length = co * taps * span;
     let tiles = problem.tiles();
@@ -112,7 +116,7 @@ fn add_tile(
                 matmul([count, rows, depth], gradient, a, sum, width, true);
             }
         }
-        Path::View => add_views(problem, x, dy, tile, outputs, scratch, sum),
+        Path::View | Path::Winograd => add_views(problem, x, dy, tile, outputs, scratch, sum),
     }
 }
 

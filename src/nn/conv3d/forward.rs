@@ -2,6 +2,7 @@
 
 use super::super::cpu::{Matrix, fill_pieces, matmul};
 use super::tile::{Path, Problem, Tile};
+use super::winograd;
 use rayon::prelude::*;
 
 /// Buffers that a thread keeps between tiles.
@@ -12,8 +13,12 @@ pub(super) struct Scratch {
     pub(super) product: Vec<f32>,
 }
 
-/// Kernel `[co, K]` as the matrix `[K, co]`, whose rows the product reads as vectors.
+/// Kernel `[co, K]` as the matrix `[K, co]`, whose rows the product reads as vectors; transformed
+/// where the path is [`Path::Winograd`].
 pub(super) fn pack(problem: &Problem, w: &[f32]) -> Vec<f32> {
+    if problem.path == Path::Winograd {
+        return winograd::pack(problem, w);
+    }
     // Four cache lines of each output's kernel: less would wait for pages, whose stride is large.
     const BLOCK: usize = 64;
     let (co, depth) = (problem.co, problem.taps() * problem.span());
@@ -32,8 +37,12 @@ pub(super) fn pack(problem: &Problem, w: &[f32]) -> Vec<f32> {
     packed
 }
 
-/// The forward kernel `[ci of the problem, K, co of the problem]` mirrored in space, as `[K, co]`.
+/// The forward kernel `[ci of the problem, K, co of the problem]` mirrored in space, as `[K, co]`;
+/// transformed where the path is [`Path::Winograd`].
 pub(super) fn pack_mirrored(problem: &Problem, w: &[f32]) -> Vec<f32> {
+    if problem.path == Path::Winograd {
+        return winograd::pack_mirrored(problem, w);
+    }
     let (from, to) = (problem.ci, problem.co);
     let positions = problem.taps() * problem.kernel[2];
     let mut packed = vec![0.0; w.len()];
@@ -48,8 +57,11 @@ pub(super) fn pack_mirrored(problem: &Problem, w: &[f32]) -> Vec<f32> {
     packed
 }
 
-/// The output `[lines, w, co]` for a packed kernel `[K, co]`.
+/// The output `[lines, w, co]` for a kernel packed by [`pack`] or [`pack_mirrored`].
 pub(super) fn correlate(problem: &Problem, x: &[f32], packed: &[f32]) -> Vec<f32> {
+    if problem.path == Path::Winograd {
+        return winograd::correlate(problem, x, packed);
+    }
     let (w, co) = (problem.size[2], problem.co);
     let tiles = problem.tiles();
     let lengths = tiles.iter().map(|tile| tile.lines * w * co);
@@ -74,7 +86,8 @@ pub(super) fn correlate(problem: &Problem, x: &[f32], packed: &[f32]) -> Vec<f32
                     false,
                 );
             }
-            Path::View => view_tile(problem, x, packed, tile, scratch, out),
+            // Transformed in blocks of its own, above; by the definition a view serves as well.
+            Path::View | Path::Winograd => view_tile(problem, x, packed, tile, scratch, out),
             Path::Gather => gather_tile(problem, x, packed, tile, tiles.len(), scratch, out),
         }
     })

@@ -60,6 +60,10 @@ fn agrees_with_the_definition_and_its_differences() {
         ([2, 2, 3, 9, 16], [5, 3, 1], 4, Path::View),
         ([2, 4, 13, 40, 6], [3, 3, 3], 3, Path::View),
         ([1, 2, 30, 11, 4], [3, 3, 5], 3, Path::View),
+        ([1, 4, 16, 16, 8], [3, 3, 3], 8, Path::Winograd),
+        ([2, 5, 10, 15, 13], [3, 3, 3], 9, Path::Winograd),
+        ([1, 27, 7, 8, 16], [3, 3, 3], 21, Path::Winograd),
+        ([2, 1, 32, 31, 20], [3, 3, 3], 16, Path::Winograd),
     ];
     for &(shape, kernel, co, path) in cases {
         assert_eq!(

@@ -1,5 +1,6 @@
 //! How a convolution is cut into tiles, and how a tile's operand is brought into cache.
 
+use super::winograd;
 use std::ops::Range;
 
 /// Pieces of work aimed at: enough for 16 threads to finish together.
@@ -19,6 +20,8 @@ pub(super) enum Path {
     View,
     /// Short lines: rows gathered.
     Gather,
+    /// 3x3x3 kernel over enough voxels and channels: minimal filtering.
+    Winograd,
 }
 
 /// One convolution's sizes.
@@ -66,6 +69,8 @@ impl Problem {
     pub(super) fn new([n, d, h, w, ci]: [usize; 5], kernel: [usize; 3], co: usize) -> Self {
         let path = if kernel == [1; 3] {
             Path::Point
+        } else if winograd::fits([d, h, w], kernel, n * d * h, [ci, co]) {
+            Path::Winograd
         } else if kernel[2] * ci < 16 {
             Path::Planar
         } else if (kernel[2] - 1) * co > 12 * w || w < 8 {
