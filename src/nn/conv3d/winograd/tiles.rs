@@ -11,6 +11,17 @@ pub(super) const EDGE: usize = 4;
 /// No voxel there: zero padding.
 pub(super) const OUTSIDE: usize = usize::MAX;
 
+/// Channels from `first` on of the voxel at `at`.
+///
+/// Loops here and below are plain: `array::map` is not inlined, and would not be vectorised.
+#[inline(always)]
+fn voxel<const W: usize>(values: &[f32], at: usize, first: usize) -> Lanes<W> {
+    match at {
+        OUTSIDE => Lanes::ZERO,
+        at => Lanes::load(values, at + first),
+    }
+}
+
 /// Transforms the 6 x 6 voxels at `voxels` (first values in `x`, or [`OUTSIDE`]) to row `row` of
 /// each of the 36 matrices in `v`, `stride` values apart.
 #[inline(always)]
@@ -31,13 +42,13 @@ pub(super) fn load_input(
     impl PerLanes for Work<'_> {
         #[inline(always)]
         fn lanes<const W: usize>(&mut self, first: usize) {
-            let load = |at: usize| match at {
-                OUTSIDE => Lanes::<W>::ZERO,
-                at => Lanes::load(self.x, at + first),
-            };
-            let mut half = [[Lanes::ZERO; 6]; 6];
+            let mut half = [[Lanes::<W>::ZERO; 6]; 6];
             for column in 0..6 {
-                let down = input([0, 1, 2, 3, 4, 5].map(|row| load(self.voxels[row][column])));
+                let mut values = [Lanes::ZERO; 6];
+                for (value, row) in values.iter_mut().zip(self.voxels) {
+                    *value = voxel(self.x, row[column], first);
+                }
+                let down = input(values);
                 for (half, value) in half.iter_mut().zip(down) {
                     half[column] = value;
                 }
@@ -79,13 +90,13 @@ pub(super) fn load_gradient(
     impl PerLanes for Work<'_> {
         #[inline(always)]
         fn lanes<const W: usize>(&mut self, first: usize) {
-            let load = |at: usize| match at {
-                OUTSIDE => Lanes::<W>::ZERO,
-                at => Lanes::load(self.dy, at + first),
-            };
-            let mut half = [[Lanes::ZERO; EDGE]; 6];
+            let mut half = [[Lanes::<W>::ZERO; EDGE]; 6];
             for column in 0..EDGE {
-                let down = output_gradient([0, 1, 2, 3].map(|row| load(self.voxels[row][column])));
+                let mut values = [Lanes::ZERO; EDGE];
+                for (value, row) in values.iter_mut().zip(self.voxels) {
+                    *value = voxel(self.dy, row[column], first);
+                }
+                let down = output_gradient(values);
                 for (half, value) in half.iter_mut().zip(down) {
                     half[column] = value;
                 }
@@ -129,9 +140,12 @@ pub(super) fn store_output(
         fn lanes<const W: usize>(&mut self, first: usize) {
             let mut half = [[Lanes::<W>::ZERO; 6]; EDGE];
             for column in 0..6 {
-                let down = output([0, 1, 2, 3, 4, 5].map(|row| {
-                    Lanes::load(self.m, (row * 6 + column) * self.stride + self.at + first)
-                }));
+                let mut values = [Lanes::ZERO; 6];
+                for (row, value) in values.iter_mut().enumerate() {
+                    let at = (row * 6 + column) * self.stride + self.at + first;
+                    *value = Lanes::load(self.m, at);
+                }
+                let down = output(values);
                 for (half, value) in half.iter_mut().zip(down) {
                     half[column] = value;
                 }

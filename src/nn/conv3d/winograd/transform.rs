@@ -81,19 +81,24 @@ pub(super) fn input<const W: usize>(d: [Lanes<W>; 6]) -> [Lanes<W>; 6] {
     ]
 }
 
+/// The matrix `G`: what each product takes of the three kernel values.
+pub(super) const KERNEL: [[f32; 3]; 6] = [
+    [1.0, 0.0, 0.0],
+    [-2.0 / 3.0, -2.0 / 3.0 * A, -1.0 / 3.0],
+    [-2.0 / 3.0, 2.0 / 3.0 * A, -1.0 / 3.0],
+    [1.0 / 6.0, 1.0 / 6.0 * B, 1.0 / 3.0],
+    [1.0 / 6.0, -1.0 / 6.0 * B, 1.0 / 3.0],
+    [0.0, 0.0, 1.0],
+];
+
 /// Three kernel values to the six products' right sides: `G g`.
 #[inline(always)]
 pub(super) fn kernel<const W: usize>(g: [Lanes<W>; 3]) -> [Lanes<W>; 6] {
-    let (even_a, odd_a) = ((g[0] + g[2] * 0.5) * (-2.0 / 3.0), g[1] * (A * -2.0 / 3.0));
-    let (even_b, odd_b) = ((g[0] + g[2] * 2.0) * (1.0 / 6.0), g[1] * (B / 6.0));
-    [
-        g[0],
-        even_a + odd_a,
-        even_a - odd_a,
-        even_b + odd_b,
-        even_b - odd_b,
-        g[2],
-    ]
+    let mut products = [Lanes::ZERO; 6];
+    for (product, factors) in products.iter_mut().zip(&KERNEL) {
+        *product = g[0] * factors[0] + g[1] * factors[1] + g[2] * factors[2];
+    }
+    products
 }
 
 /// Six products to four outputs: `A^T m`.

@@ -4,7 +4,7 @@
 
 use super::super::tile::Problem;
 use super::tiles::POINTS;
-use super::transform::{Lanes, PerLanes, kernel, kernel_gradient, over_channels};
+use super::transform::{KERNEL, Lanes, PerLanes, kernel, kernel_gradient, over_channels};
 use crate::kernel::simd::vectorised;
 use rayon::prelude::*;
 
@@ -17,10 +17,23 @@ const TAPS: usize = 9;
 /// Outputs, and inputs, that are exchanged at once: a row of them is a cache line.
 const BLOCK: usize = 16;
 
-/// Row `i` of the transformed plane of a kernel whose nine positions begin at `taps`.
+/// Row `i` of the transformed plane of a kernel; position `tap` of its nine begins at
+/// `start + tap * step`, or, `mirrored`, at `start + (8 - tap) * step`.
 #[inline(always)]
-fn row_of<const W: usize>(w: &[f32], taps: impl Fn(usize) -> usize, i: usize) -> [Lanes<W>; 6] {
-    kernel([0, 1, 2].map(|x| kernel([0, 1, 2].map(|y| Lanes::load(w, taps(3 * y + x))))[i]))
+fn row_of<const W: usize>(
+    w: &[f32],
+    (start, step, mirrored): (usize, usize, bool),
+    i: usize,
+) -> [Lanes<W>; 6] {
+    let mut across = [Lanes::ZERO; 3];
+    for (x, across) in across.iter_mut().enumerate() {
+        for (y, factor) in KERNEL[i].into_iter().enumerate() {
+            let tap = 3 * y + x;
+            let tap = if mirrored { TAPS - 1 - tap } else { tap };
+            *across = *across + Lanes::load(w, start + tap * step) * factor;
+        }
+    }
+    kernel(across)
 }
 
 /// Kernel `[co, 3, 3, 3, ci]` as 36 matrices `[3 ci, co]`.
@@ -63,8 +76,8 @@ fn turned<const W: usize>(
 ) {
     let mut block = [[[0.0f32; BLOCK]; W]; 6];
     for output in 0..outputs {
-        let taps = |tap| (((o + output) * PLANES + plane) * TAPS + tap) * ci + first;
-        let made = row_of::<W>(w, taps, i);
+        let start = ((o + output) * PLANES + plane) * TAPS * ci + first;
+        let made = row_of::<W>(w, (start, ci, false), i);
         for (block, made) in block.iter_mut().zip(made) {
             for (row, value) in block.iter_mut().zip(made.0) {
                 row[output] = value;
@@ -95,7 +108,7 @@ pub(in crate::nn::conv3d) fn pack_mirrored(problem: &Problem, w: &[f32]) -> Vec<
     impl PerLanes for Work<'_> {
         #[inline(always)]
         fn lanes<const W: usize>(&mut self, first: usize) {
-            let taps = |tap| self.from + (TAPS - 1 - tap) * self.channels + first;
+            let taps = (self.from + first, self.channels, true);
             let made = row_of::<W>(self.w, taps, self.i);
             for (j, value) in made.into_iter().enumerate() {
                 value.store(
@@ -145,15 +158,23 @@ pub(super) fn unpack_gradient(problem: &Problem, sums: &[Vec<f32>]) -> Vec<f32> 
     impl PerLanes for Work<'_> {
         #[inline(always)]
         fn lanes<const W: usize>(&mut self, first: usize) {
-            let point = |i: usize| {
-                let at = i * self.matrix + self.at + first;
-                let sum = Lanes::<W>::load(&self.sums[0], at);
-                (self.sums[1..].iter()).fold(sum, |sum, part| sum + Lanes::load(part, at))
-            };
-            let down = [0, 1, 2, 3, 4, 5]
-                .map(|x| kernel_gradient([0, 1, 2, 3, 4, 5].map(|y| point(6 * y + x))));
+            let mut down = [[Lanes::<W>::ZERO; 3]; 6];
+            for (x, down) in down.iter_mut().enumerate() {
+                let mut column = [Lanes::ZERO; 6];
+                for (y, value) in column.iter_mut().enumerate() {
+                    let at = (6 * y + x) * self.matrix + self.at + first;
+                    for sum in self.sums {
+                        *value = *value + Lanes::load(sum, at);
+                    }
+                }
+                *down = kernel_gradient(column);
+            }
             for y in 0..3 {
-                let row = kernel_gradient(down.map(|column| column[y]));
+                let mut row = [Lanes::ZERO; 6];
+                for (value, down) in row.iter_mut().zip(&down) {
+                    *value = down[y];
+                }
+                let row = kernel_gradient(row);
                 for (x, value) in row.into_iter().enumerate() {
                     value.store(self.plane, (3 * y + x) * self.channels + first);
                 }
