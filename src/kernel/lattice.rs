@@ -2,6 +2,7 @@
 //!
 //! Every chain of quarter turns, flips, crops and pads is one [`Lattice`], however long it is.
 
+use super::simd::{CACHE_LINE, prefetch};
 use glam::DAffine3;
 
 /// Voxels of one tile edge: two tiles of 8-byte voxels fit the first-level cache.
@@ -137,25 +138,13 @@ pub fn copy_lattice<T: Copy>(
     }
 }
 
-/// Asks the memory for voxels that are read soon, wherever `first` lies.
+/// Asks the memory for a line that is read soon, wherever `first` lies.
 ///
 /// A line of a patch is too short for the processor to guess the next, which lies on another page.
-fn prefetch<T>(source: &[T], first: i64, count: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for voxel in (0..count).step_by((64 / size_of::<T>()).max(1)) {
-        #[expect(unsafe_code, reason = "a hint to the processor takes an address")]
-        // SAFETY: the address is computed without a claim that it lies inside, and is not read: a
-        // prefetch of an address that is nobody's does nothing.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let address = source
-                .as_ptr()
-                .wrapping_offset(first as isize + voxel as isize);
-            _mm_prefetch::<_MM_HINT_T0>(address.cast());
-        }
+fn prefetch_line<T>(source: &[T], first: i64, count: usize) {
+    for voxel in (0..count).step_by((CACHE_LINE / size_of::<T>()).max(1)) {
+        prefetch(source, (first as usize).wrapping_add(voxel));
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (source, first, count);
 }
 
 /// Appends a line; with `past` its bytes go to memory past the cache, which would first read there
@@ -211,7 +200,7 @@ fn copy_runs<T: Copy>(
             out.resize(out.len() + begin, fill);
             let from = start + z as i64 * step[2] + y as i64 * step[1];
             let ahead = from + AHEAD * step[1] + begin.min(end) as i64;
-            prefetch(source, ahead, end - begin);
+            prefetch_line(source, ahead, end - begin);
             if step[0] > 0 {
                 let first = (from + begin as i64) as usize;
                 append(&mut out, &source[first..first + end - begin], past);

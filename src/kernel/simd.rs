@@ -23,3 +23,22 @@ impl<R, F: FnMut() -> R> NullaryFnOnce for Work<F> {
 pub fn vectorised<R>(work: impl FnMut() -> R) -> R {
     Arch::new().dispatch(Work(work))
 }
+
+/// Bytes that memory hands over together.
+pub const CACHE_LINE: usize = 64;
+
+/// Asks the memory for the value at `index`, which is read soon; does nothing where none lies there.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(value) = values.get(index) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "a hint to the processor takes an address")]
+        // SAFETY: the address is a reference's.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, index);
+}

@@ -15,7 +15,7 @@ use crate::kernel::simd::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
 use tiles::{EDGE, OUTSIDE, POINTS, load_gradient, load_input, store_output};
-use weights::{PLANES, unpack_gradient};
+use weights::{PLANES, panels, unpack_gradient};
 pub(super) use weights::{pack, pack_mirrored};
 
 /// Values that a block's transformed input may hold: it is read once, from the last-level cache.
@@ -154,31 +154,37 @@ impl Blocks {
     fn load(&self, block: &Block, x: &[f32], channels: usize, v: &mut Vec<f32>) {
         let stride = block.stride(channels);
         v.resize(POINTS * stride, 0.0);
-        vectorised(|| {
-            for (i, tile) in block.tiles.clone().enumerate() {
-                for plane in 0..block.read() {
-                    let z = (block.planes.start + plane).checked_sub(1);
-                    let voxels = self.voxels(block, (tile, z), 1, channels);
-                    load_input(x, &voxels, channels, v, (i * block.read() + plane, stride));
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, tile) in block.tiles.clone().enumerate() {
+                    for plane in 0..block.read() {
+                        let z = (block.planes.start + plane).checked_sub(1);
+                        let voxels = self.voxels(block, (tile, z), 1, channels);
+                        load_input(x, &voxels, channels, v, (i * block.read() + plane, stride));
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Transforms a block's output gradients, zero in rows that straddle two tiles.
     fn load_gradients(&self, block: &Block, dy: &[f32], channels: usize, v: &mut Vec<f32>) {
         let stride = block.stride(channels);
         v.resize(POINTS * stride, 0.0);
-        vectorised(|| {
-            for (i, tile) in block.tiles.clone().enumerate() {
-                for plane in 0..block.read() {
-                    let z = Some(block.planes.start + plane);
-                    let z = z.filter(|z| block.planes.contains(z));
-                    let voxels = self.voxels(block, (tile, z), 0, channels);
-                    load_gradient(dy, &voxels, channels, v, (i * block.read() + plane, stride));
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, tile) in block.tiles.clone().enumerate() {
+                    for plane in 0..block.read() {
+                        let z = Some(block.planes.start + plane);
+                        let z = z.filter(|z| block.planes.contains(z));
+                        let voxels = self.voxels(block, (tile, z), 0, channels);
+                        load_gradient(dy, &voxels, channels, v, (i * block.read() + plane, stride));
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Cuts the output into each block's lines: `EDGE` of each plane of each tile.
@@ -215,7 +221,6 @@ pub(super) fn correlate(problem: &Problem, x: &[f32], packed: &[f32]) -> Vec<f32
     let (ci, co) = (problem.ci, problem.co);
     let blocks = Blocks::new(problem, ci.max(co));
     let mut out = vec![0.0; problem.lines * problem.size[2] * co];
-    let matrix = PLANES * ci * co;
     (blocks.share(&mut out, co).into_par_iter())
         .zip(&blocks.blocks)
         .for_each_init(Scratch::default, |scratch, (mut lines, block)| {
@@ -226,22 +231,28 @@ pub(super) fn correlate(problem: &Problem, x: &[f32], packed: &[f32]) -> Vec<f32
             product
                 .par_chunks_exact_mut(to)
                 .zip(input.par_chunks_exact(from))
-                .zip(packed.par_chunks_exact(matrix))
-                .for_each(|((product, input), kernel)| {
+                .enumerate()
+                .for_each(|(point, (product, input))| {
                     let a = Matrix {
                         data: input,
                         strides: [ci, 1],
                     };
-                    let sizes = [block.rows(), PLANES * ci, co];
-                    matmul(sizes, a, Matrix::rows(kernel, co), product, co, false);
+                    for (first, width, kernel) in panels(problem, packed, point) {
+                        let sizes = [block.rows(), PLANES * ci, width];
+                        let kernel = Matrix::rows(kernel, width);
+                        matmul(sizes, a, kernel, &mut product[first..], co, false);
+                    }
                 });
-            vectorised(|| {
-                let height = block.planes.len();
-                for (i, lines) in lines.chunks_exact_mut(EDGE).enumerate() {
-                    let row = i / height * block.read() + i % height;
-                    store_output(product, (row, to), co, lines);
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    let height = block.planes.len();
+                    for (i, lines) in lines.chunks_exact_mut(EDGE).enumerate() {
+                        let row = i / height * block.read() + i % height;
+                        store_output(product, (row, to), co, lines);
+                    }
+                },
+            );
         });
     out
 }

@@ -82,7 +82,7 @@ pub(super) fn input<const W: usize>(d: [Lanes<W>; 6]) -> [Lanes<W>; 6] {
 }
 
 /// The matrix `G`: what each product takes of the three kernel values.
-pub(super) const KERNEL: [[f32; 3]; 6] = [
+const KERNEL: [[f32; 3]; 6] = [
     [1.0, 0.0, 0.0],
     [-2.0 / 3.0, -2.0 / 3.0 * A, -1.0 / 3.0],
     [-2.0 / 3.0, 2.0 / 3.0 * A, -1.0 / 3.0],
