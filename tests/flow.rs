@@ -3,6 +3,7 @@
 use std::path::Path;
 use voxstream::cli::open;
 use voxstream::plan::explain::{Form, explain};
+use voxstream::plan::ranges::Subjects;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
 use voxstream::sink::{QualityRow, ScoreRow, SubjectRow, read_table};
 use voxstream::spec::SourceFile;
@@ -134,7 +135,7 @@ fn steps_stand_where_scoring_and_preparation_can_follow() {
     let refused = |stages: &str, shared: &str| {
         let file = pipeline(stages, shared, "[background, a, b, c]");
         match voxstream::cli::planned(&file) {
-            Ok(plan) => panic!("{}", explain(&plan, Form::Text)),
+            Ok(plan) => panic!("{}", explain(&plan, Form::Text, &Subjects::default())),
             Err(error) => format!("{error:?}"),
         }
     };

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use voxstream::cli::{open, planned, read};
 use voxstream::plan::explain::{Form, explain};
+use voxstream::plan::ranges::Subjects;
 use voxstream::query::Session;
 use voxstream::run::driver::{RunOptions, run};
 use voxstream::schema::pipeline_schema;
@@ -57,9 +58,13 @@ fn every_file_plans_to_its_snapshot() {
     for path in gallery() {
         let plan = planned(&read(&path, &[]).unwrap()).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        insta::assert_snapshot!(name.clone(), explain(&plan, Form::Text));
-        assert!(explain(&plan, Form::Mermaid).starts_with("flowchart LR\n"));
-        let json: serde_json::Value = serde_json::from_str(&explain(&plan, Form::Json)).unwrap();
+        insta::assert_snapshot!(
+            name.clone(),
+            explain(&plan, Form::Text, &Subjects::default())
+        );
+        assert!(explain(&plan, Form::Mermaid, &Subjects::default()).starts_with("flowchart LR\n"));
+        let json: serde_json::Value =
+            serde_json::from_str(&explain(&plan, Form::Json, &Subjects::default())).unwrap();
         assert_eq!(json["name"], name[3..]);
     }
 }

@@ -13,6 +13,7 @@ pub mod stages;
 
 use crate::error::Error;
 use crate::plan::explain::{Form, explain};
+use crate::plan::ranges::Subjects;
 use crate::plan::{Plan, compile, overrides};
 use crate::query::Format;
 use crate::registry::STAGES;
@@ -286,11 +287,11 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
             };
             let file = read(file, set)?;
             // Without its data a plan is shown as far as the file alone tells.
-            let plan = match open(&file) {
-                Ok((plan, _)) => plan,
+            let (plan, schemas) = match open(&file) {
+                Ok((plan, cohort)) => (plan, cohort.subject_schemas()),
                 Err(Error::Source(e)) => {
                     tracing::warn!(reason = %e, "the cohort cannot be opened; sizes are left out");
-                    planned(&file)?
+                    (planned(&file)?, Vec::new())
                 }
                 Err(e) => return Err(e),
             };
@@ -298,7 +299,8 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
                 true => plan.unoptimized(),
                 false => plan,
             };
-            say(&mut out, &explain(&plan, form))
+            let subjects = Subjects::new(&plan, schemas);
+            say(&mut out, &explain(&plan, form, &subjects))
         }
         Command::Run(args) => run::run(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),

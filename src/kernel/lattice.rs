@@ -3,10 +3,9 @@
 //! Every chain of quarter turns, flips, crops and pads is one [`Lattice`], however long it is.
 
 use super::simd::{CACHE_LINE, prefetch};
+use super::transpose::transpose;
+use bytemuck::Pod;
 use glam::DAffine3;
-
-/// Voxels of one tile edge: two tiles of 8-byte voxels fit the first-level cache.
-const TILE: usize = 32;
 
 /// Lines between the one that is copied and the one that is asked for.
 const AHEAD: i64 = 2;
@@ -116,7 +115,7 @@ pub fn fill_outside<T: Copy>(voxels: &mut [T], shape_xyz: [usize; 3], inside: &I
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
 /// **Law** runs along x are copied whole where x stays x; otherwise square tiles keep reads and
 /// writes in the cache. Only the source voxels that are needed are touched.
-pub fn copy_lattice<T: Copy>(
+pub fn copy_lattice<T: Pod>(
     source: &[T],
     source_shape_xyz: [usize; 3],
     map: &Lattice,
@@ -149,7 +148,7 @@ fn prefetch_line<T>(source: &[T], first: i64, count: usize) {
 
 /// Appends a line; with `past` its bytes go to memory past the cache, which would first read there
 /// what is about to be overwritten.
-fn append<T: Copy>(out: &mut Vec<T>, line: &[T], past: bool) {
+fn append<T: Pod>(out: &mut Vec<T>, line: &[T], past: bool) {
     #[cfg(target_arch = "x86_64")]
     if past {
         use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
@@ -179,7 +178,7 @@ fn append<T: Copy>(out: &mut Vec<T>, line: &[T], past: bool) {
     out.extend_from_slice(line);
 }
 
-fn copy_runs<T: Copy>(
+fn copy_runs<T: Pod>(
     source: &[T],
     shape: [usize; 3],
     inside: &[[usize; 2]; 3],
@@ -220,7 +219,7 @@ fn copy_runs<T: Copy>(
 ///
 /// Lines are read whole and written whole: in between, a slice is turned in the cache. Reading or
 /// writing the pieces of a tile straight from and to memory waits for each of them.
-fn copy_tiles<T: Copy>(
+fn copy_tiles<T: Pod>(
     source: &[T],
     shape: [usize; 3],
     inside: &[[usize; 2]; 3],
@@ -272,7 +271,7 @@ struct Turn<T> {
     lines: Vec<T>,
 }
 
-impl<T: Copy> Turn<T> {
+impl<T: Pod> Turn<T> {
     /// Fills one slice; its lines of x lie `stride` voxels apart.
     fn copy(&mut self, source: &[T], start: i64, out: &mut [T], stride: usize) {
         let ([x, end_x], [begin, end]) = (self.x, self.along);
@@ -289,17 +288,11 @@ impl<T: Copy> Turn<T> {
             let first = (line + x as i64 * self.step_x) as usize;
             self.lines.extend_from_slice(&source[first..first + count]);
         }
-        for tile in (0..count).step_by(TILE) {
-            for column in (0..columns).step_by(TILE) {
-                let width = TILE.min(columns - column);
-                for a in tile..(tile + TILE).min(count) {
-                    let at = if self.backwards { count - 1 - a } else { a };
-                    let from = self.lines[column * count + at..].iter().step_by(count);
-                    let to = &mut out[(begin + a) * stride + x + column..][..width];
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                }
-            }
-        }
+        let backwards = self.backwards;
+        transpose(&self.lines, [columns, count], out, |at| {
+            let a = if backwards { count - 1 - at } else { at };
+            (begin + a) * stride + x
+        });
     }
 }
 

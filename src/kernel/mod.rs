@@ -19,5 +19,6 @@ pub mod reorient;
 pub mod rician;
 pub mod sample;
 pub mod simd;
+pub mod transpose;
 pub mod vote;
 pub mod warp;

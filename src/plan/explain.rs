@@ -2,6 +2,7 @@
 
 use super::compile::Plan;
 use super::pipeline::{Chain, Step};
+use super::ranges::{Edge, Subjects};
 use super::views::STRONG_FROM_WEAK;
 use crate::stage::{ChannelSchema, EdgeSchema};
 use serde_json::{Value, json};
@@ -18,12 +19,12 @@ pub enum Form {
     Json,
 }
 
-/// Shows a plan; ends with a newline.
-pub fn explain(plan: &Plan, form: Form) -> String {
+/// Shows a plan, with sizes where they are known of the `subjects`; ends with a newline.
+pub fn explain(plan: &Plan, form: Form, subjects: &Subjects) -> String {
     match form {
-        Form::Text => text(plan),
+        Form::Text => text(plan, subjects),
         Form::Mermaid => mermaid(plan),
-        Form::Json => format!("{:#}\n", json(plan)),
+        Form::Json => format!("{:#}\n", json_with_ranges(plan, subjects)),
     }
 }
 
@@ -41,10 +42,22 @@ fn numbers<const N: usize, T: std::fmt::Display>(
     values.map(|v| format!("{}{unit}", v.map(|x| x.to_string()).join("x")))
 }
 
-fn channel(c: &ChannelSchema) -> String {
+/// Voxels along each axis, as `33..51x49x32..44` where subjects differ.
+fn shape(c: &ChannelSchema, subjects: &Edge) -> Option<String> {
+    let differing = || {
+        let [low, high] = subjects.shapes(&c.column())?;
+        Some([0, 1, 2].map(|a| match low[a] == high[a] {
+            true => low[a].to_string(),
+            false => format!("{}..{}", low[a], high[a]),
+        }))
+    };
+    numbers(c.shape_xyz, "").or_else(|| numbers(differing(), ""))
+}
+
+fn channel(c: &ChannelSchema, subjects: &Edge) -> String {
     let known = [
         c.dtype.map(|d| d.to_string()),
-        numbers(c.shape_xyz, ""),
+        shape(c, subjects),
         numbers(
             c.spacing_mm.map(|s| s.map(|x| (x * 1e3).round() / 1e3)),
             " mm",
@@ -60,11 +73,18 @@ fn channel(c: &ChannelSchema) -> String {
     format!("{}: {known}", c.column())
 }
 
-fn size(edge: &EdgeSchema) -> String {
-    let bytes = edge.bytes().map_or_else(
-        || "size varies".to_owned(),
-        |b| bytesize::ByteSize(b as u64).display().iec().to_string(),
-    );
+/// A number of bytes, or the fewest and the most.
+fn bytes_of(range: Option<[usize; 2]>) -> String {
+    let show = |bytes: usize| bytesize::ByteSize(bytes as u64).display().iec().to_string();
+    match range {
+        None => "size varies".to_owned(),
+        Some([low, high]) if low == high => show(low),
+        Some([low, high]) => format!("{} to {}", show(low), show(high)),
+    }
+}
+
+fn size(edge: &EdgeSchema, subjects: &Edge) -> String {
+    let bytes = bytes_of(edge.bytes().map(|b| [b; 2]).or_else(|| subjects.bytes()));
     match edge.rows_per_subject {
         Some(1) => format!("{bytes} a row"),
         Some(rows) => format!("{rows} rows a subject, {bytes} each"),
@@ -72,9 +92,10 @@ fn size(edge: &EdgeSchema) -> String {
     }
 }
 
-fn edge_line(edge: &EdgeSchema) -> String {
-    let channels: Vec<String> = edge.channels.iter().map(channel).collect();
-    format!("{}  ({})", channels.join("; "), size(edge))
+fn edge_line(edge: &EdgeSchema, subjects: &Edge) -> String {
+    let channels = edge.channels.iter().map(|c| channel(c, subjects));
+    let channels: Vec<String> = channels.collect();
+    format!("{}  ({})", channels.join("; "), size(edge, subjects))
 }
 
 /// The options of a section as `key: value` pairs, defaults left out where they are null.
@@ -116,14 +137,14 @@ fn last_sections(plan: &Plan) -> Vec<(&'static str, Value)> {
     sections
 }
 
-fn text(plan: &Plan) -> String {
-    let p = &plan.pipeline;
+fn text(plan: &Plan, subjects: &Subjects) -> String {
+    let (p, unknown) = (&plan.pipeline, Edge::default());
     let mut out = format!(
         "{}  (seed {})\n\nsource {}\n  -> {}\n",
         p.name,
         p.seed,
         options(&plain(&p.source)),
-        edge_line(&plan.edges.source)
+        edge_line(&plan.edges.source, subjects.source())
     );
     let line =
         |out: &mut String, text: String| writeln!(out, "{text}").expect("a string takes any text");
@@ -132,7 +153,8 @@ fn text(plan: &Plan) -> String {
         .filter(|(_, steps, _)| !steps.is_empty())
     {
         line(&mut out, format!("\n{path}"));
-        for (step, edge) in steps.iter().zip(edges) {
+        for (i, (step, edge)) in steps.iter().zip(edges).enumerate() {
+            let known = subjects.behind(path).get(i).unwrap_or(&unknown);
             let drawn = if step.stage.is_random() {
                 "  [draws]"
             } else {
@@ -146,10 +168,10 @@ fn text(plan: &Plan) -> String {
                     options(&step.stage.to_json())
                 ),
             );
-            line(&mut out, format!("    -> {}", edge_line(edge)));
+            line(&mut out, format!("    -> {}", edge_line(edge, known)));
         }
     }
-    optimized(plan, &mut out);
+    optimized(plan, subjects, &mut out);
     for (name, value) in last_sections(plan) {
         line(&mut out, format!("\n{name}"));
         for (key, value) in value
@@ -165,10 +187,12 @@ fn text(plan: &Plan) -> String {
 }
 
 /// The optimised plan: passes, bytes in flight, and what each rule did.
-fn optimized(plan: &Plan, out: &mut String) {
+fn optimized(plan: &Plan, subjects: &Subjects, out: &mut String) {
     let mut line = |text: String| writeln!(out, "{text}").expect("a string takes any text");
     line("\noptimized".to_owned());
-    let mut input = &plan.edges.source;
+    let unknown = Edge::default();
+    let mut input = (&plan.edges.source, subjects.source());
+    let mut patch = input;
     for chain in plan.pipeline.chains() {
         let (steps, edges) = (plan.pipeline.steps(chain), plan.edges(chain));
         for pass in plan.passes(chain) {
@@ -176,7 +200,9 @@ fn optimized(plan: &Plan, out: &mut String) {
                 .iter()
                 .map(|s| s.stage.name())
                 .collect();
-            let output = &edges[pass.steps.end - 1];
+            let last = pass.steps.end - 1;
+            let known = subjects.behind(plan.pipeline.path(chain)).get(last);
+            let output = (&edges[last], known.unwrap_or(&unknown));
             let rules = match pass.rules.is_empty() {
                 true => String::new(),
                 false => format!("  [{}]", pass.rules.join(", ")),
@@ -190,8 +216,9 @@ fn optimized(plan: &Plan, out: &mut String) {
             input = output;
         }
         // All views leave from the shared chain.
-        if chain != Chain::Stages {
-            input = plan.edges.patch();
+        match chain {
+            Chain::Stages | Chain::Shared => patch = input,
+            Chain::Weak | Chain::Strong(_) => input = patch,
         }
         if chain == Chain::Stages && plan.optimized.cut.is_some() {
             line("  cut: prepared subjects are kept from here on".to_owned());
@@ -209,17 +236,26 @@ fn optimized(plan: &Plan, out: &mut String) {
 }
 
 /// Bytes of a row on its way through a pass: what goes in and what comes out.
-fn in_flight(input: &EdgeSchema, output: &EdgeSchema) -> String {
-    let both = input.bytes().zip(output.bytes());
-    both.map_or_else(
-        || "size varies".to_owned(),
-        |(a, b)| {
-            bytesize::ByteSize((a + b) as u64)
-                .display()
-                .iec()
-                .to_string()
-        },
-    )
+fn in_flight(input: (&EdgeSchema, &Edge), output: (&EdgeSchema, &Edge)) -> String {
+    let both = input.0.bytes().zip(output.0.bytes());
+    let both = both.map(|(a, b)| [a + b; 2]);
+    bytes_of(both.or_else(|| input.1.bytes_with(output.1)))
+}
+
+/// As [`json`], with the fewest and most bytes and voxels where subjects differ.
+fn json_with_ranges(plan: &Plan, subjects: &Subjects) -> Value {
+    let mut all = json(plan);
+    for (path, _, edges) in chains(plan) {
+        for (i, (known, edge)) in subjects.behind(path).iter().zip(edges).enumerate() {
+            let shapes: serde_json::Map<String, Value> = (edge.channels.iter())
+                .filter_map(|c| Some((c.column(), json!(known.shapes(&c.column())?))))
+                .collect();
+            let step = &mut all["chains"][path][i];
+            step["bytes_per_row_range"] = json!(known.bytes());
+            step["shape_xyz_range"] = shapes.into();
+        }
+    }
+    all
 }
 
 fn mermaid(plan: &Plan) -> String {

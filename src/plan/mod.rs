@@ -3,12 +3,14 @@
 //! [`pipeline`] and [`sections`] are what the file says, [`compile`] checks it as a whole and collects every mistake,
 //! [`explain`] shows it. Nothing here decodes a voxel; with a cohort at hand only headers are read.
 
+mod checks;
 pub mod compile;
 pub mod entry;
 pub mod explain;
 pub mod overrides;
 pub mod pipeline;
 pub mod presets;
+pub mod ranges;
 pub mod rules;
 pub mod sections;
 pub mod views;

@@ -153,14 +153,9 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** the first one, when no subject's headers can be read.
     fn schema(&self) -> Result<EdgeSchema, VolumeError> {
-        let found: Vec<_> = self
-            .subjects()
-            .par_iter()
-            .map(|s| self.headers(s))
-            .collect();
         let mut readable = Vec::new();
         let mut first_error = None;
-        for headers in found {
+        for headers in all_headers(self) {
             match headers {
                 Ok(headers) => readable.extend(headers),
                 Err(error) => {
@@ -171,17 +166,46 @@ pub trait Cohort: Send + Sync {
         if let (true, Some(error)) = (readable.is_empty(), first_error) {
             return Err(error);
         }
-        let images = self.modalities().iter().map(|name| (Role::Image, name));
-        let labels = self.label_names().iter().map(|name| (Role::Label, name));
-        let channels = images
-            .chain(labels)
-            .map(|(role, name)| agreed(role, name, &readable))
-            .collect();
         Ok(EdgeSchema {
-            channels,
+            channels: (columns(self).into_iter())
+                .map(|(role, name)| agreed(role, name, &readable))
+                .collect(),
             rows_per_subject: Some(1),
         })
     }
+
+    /// What [`Cohort::load`] gives of each subject whose headers can be read, with the columns that
+    /// the subject has.
+    fn subject_schemas(&self) -> Vec<EdgeSchema> {
+        let of_subject = |headers: Vec<VolumeHeader>| {
+            let has = |(role, name): &(Role, &String)| {
+                (headers.iter()).any(|h| h.role == *role && h.name == **name)
+            };
+            let found = columns(self).into_iter().filter(has);
+            EdgeSchema {
+                channels: found
+                    .map(|(role, name)| agreed(role, name, &headers))
+                    .collect(),
+                rows_per_subject: Some(1),
+            }
+        };
+        (all_headers(self).into_iter().flatten())
+            .map(of_subject)
+            .collect()
+    }
+}
+
+/// Headers of every subject, in the subjects' order.
+fn all_headers<C: Cohort + ?Sized>(cohort: &C) -> Vec<Result<Vec<VolumeHeader>, VolumeError>> {
+    let subjects = cohort.subjects().par_iter();
+    subjects.map(|s| cohort.headers(s)).collect()
+}
+
+/// Every column of a row: images, then labels.
+fn columns<C: Cohort + ?Sized>(cohort: &C) -> Vec<(Role, &String)> {
+    let images = cohort.modalities().iter().map(|name| (Role::Image, name));
+    let labels = cohort.label_names().iter().map(|name| (Role::Label, name));
+    images.chain(labels).collect()
 }
 
 /// Spacings closer than this, relative to the first, are one: NIfTI stores them as f32.
