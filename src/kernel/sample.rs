@@ -66,7 +66,7 @@ pub fn sample_linear(
 ///
 /// Where axes keep their order no volume of values is made first: a row is converted while it is
 /// read.
-pub fn sample_linear_stored<T: Copy>(
+pub fn sample_linear_stored<T: bytemuck::Pod>(
     source: &[T],
     value: impl Fn(T) -> f32 + Copy,
     source_shape_xyz: [usize; 3],
@@ -106,7 +106,7 @@ pub fn sample_linear_stored<T: Copy>(
 ///
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
 /// **Law** `index = floor(position + 1/2)`: the result holds numbers of the source and `fill` only.
-pub fn sample_nearest<T: Copy>(
+pub fn sample_nearest<T: bytemuck::Pod>(
     source: &[T],
     source_shape_xyz: [usize; 3],
     source_from_output: &DAffine3,
@@ -152,7 +152,7 @@ fn source_axes(map: &DAffine3, shape_xyz: [usize; 3]) -> Option<[usize; 3]> {
 }
 
 /// Transposes the source so that output x moves along source x, and so on.
-fn follow_axes<T: Copy>(
+fn follow_axes<T: bytemuck::Pod>(
     source: &[T],
     source_shape_xyz: [usize; 3],
     source_axis: [usize; 3],

@@ -135,7 +135,7 @@ pub fn gather_cubic(
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
 /// **Law** the result holds numbers of the source and `fill` only; an affine route gives what
 /// [`sample_nearest`] gives.
-pub fn gather_nearest<T: Copy>(
+pub fn gather_nearest<T: bytemuck::Pod>(
     source: &[T],
     source_shape_xyz: [usize; 3],
     route: &Route,
@@ -156,7 +156,7 @@ pub fn gather_nearest<T: Copy>(
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
 /// **Law** of the 8 voxels around, the class whose trilinear weights sum to most; on a tie (sums
 /// within 1e-6) the nearest voxel's class. The result holds numbers of the source and `fill` only.
-pub fn gather_label_linear<T: Copy + PartialEq>(
+pub fn gather_label_linear<T: bytemuck::Pod + PartialEq>(
     source: &[T],
     source_shape_xyz: [usize; 3],
     route: &Route,

@@ -177,7 +177,7 @@ fn cubic_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
     sum
 }
 
-impl<T: Copy> Job for Nearest<'_, T> {
+impl<T: bytemuck::Pod> Job for Nearest<'_, T> {
     fn through_affine(&mut self, from: [usize; 3], map: &DAffine3, shape: [usize; 3]) -> bool {
         let values = sample_nearest(self.source, from, map, shape, self.fill);
         self.out[..values.len()].copy_from_slice(&values);
@@ -217,7 +217,7 @@ fn nearest_offsets(taps: &Taps, to: &mut [u32]) {
     }
 }
 
-impl<T: Copy + PartialEq> Job for LabelLinear<'_, T> {
+impl<T: bytemuck::Pod + PartialEq> Job for LabelLinear<'_, T> {
     fn through_affine(&mut self, _: [usize; 3], _: &DAffine3, _: [usize; 3]) -> bool {
         false
     }
