@@ -6,6 +6,7 @@ use super::simd::{CACHE_LINE, prefetch};
 use super::transpose::transpose;
 use bytemuck::Pod;
 use glam::DAffine3;
+use std::sync::atomic::{Ordering, fence};
 
 /// Lines between the one that is copied and the one that is asked for.
 const AHEAD: i64 = 2;
@@ -198,20 +199,26 @@ fn copy_runs<T: Pod>(
             }
             out.resize(out.len() + begin, fill);
             let from = start + z as i64 * step[2] + y as i64 * step[1];
-            let ahead = from + AHEAD * step[1] + begin.min(end) as i64;
+            let nearest = if step[0] > 0 {
+                begin as i64
+            } else {
+                1 - end as i64
+            };
+            let ahead = from + AHEAD * step[1] + nearest;
             prefetch_line(source, ahead, end - begin);
             if step[0] > 0 {
                 let first = (from + begin as i64) as usize;
                 append(&mut out, &source[first..first + end - begin], past);
             } else {
-                let first = (from - (end as i64 - 1)) as usize;
-                out.extend(source[first..first + end - begin].iter().rev());
+                let (first, at) = ((from - (end as i64 - 1)) as usize, out.len());
+                out.extend_from_slice(&source[first..first + end - begin]);
+                out[at..].reverse();
             }
             out.resize(out.len() + shape[0] - end, fill);
         }
     }
     // Stores past the cache are ordered by a fence alone.
-    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    fence(Ordering::SeqCst);
     out
 }
 
@@ -247,13 +254,15 @@ fn copy_tiles<T: Pod>(
         return out;
     }
     let mut out = Vec::with_capacity(slice * shape[2]);
+    let past = size_of::<T>() * out.capacity() >= PAST_CACHE;
     let mut made = vec![fill; slice];
     out.resize(begin * slice, fill);
     for z in begin..end {
         turn.copy(source, first(z), &mut made, row);
-        out.extend_from_slice(&made);
+        append(&mut out, &made, past);
     }
     out.resize(slice * shape[2], fill);
+    fence(Ordering::SeqCst);
     out
 }
 
@@ -285,7 +294,9 @@ impl<T: Pod> Turn<T> {
         };
         self.lines.clear();
         for x in x..end_x {
-            let first = (line + x as i64 * self.step_x) as usize;
+            let first = line + x as i64 * self.step_x;
+            prefetch_line(source, first + AHEAD * self.step_x, count);
+            let first = first as usize;
             self.lines.extend_from_slice(&source[first..first + count]);
         }
         let backwards = self.backwards;

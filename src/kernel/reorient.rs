@@ -75,7 +75,11 @@ impl AxisMap {
 /// Reorders voxels.
 ///
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`; the result has [`AxisMap::output_shape`].
-pub fn reorient<T: bytemuck::Pod>(source: &[T], source_shape_xyz: [usize; 3], map: &AxisMap) -> Vec<T> {
+pub fn reorient<T: bytemuck::Pod>(
+    source: &[T],
+    source_shape_xyz: [usize; 3],
+    map: &AxisMap,
+) -> Vec<T> {
     let Some(&first) = source.first() else {
         return Vec::new();
     };
