@@ -41,6 +41,7 @@ mod inplace;
 pub mod max_pool3d;
 pub mod network;
 pub mod norm_act;
+pub mod optimizer;
 pub mod params;
 pub mod sgd;
 pub mod tensor_file;

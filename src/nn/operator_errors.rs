@@ -84,7 +84,7 @@ fn optimised(op: &str, options: &Value, inputs: &[Tensor]) -> Option<Tensor> {
                 momentum: 0.9,
                 weight_decay: 0.1,
             };
-            let mut sgd = Sgd::new(&params, config);
+            let mut sgd = Sgd::new(&params, config).unwrap();
             for gradient in &inputs[1..] {
                 let gradients = gradients(&params, gradient);
                 sgd.step(&gradients, 0.05, Some(1.5)).unwrap();

@@ -46,7 +46,29 @@ pub struct Sgd {
 struct Slot {
     name: String,
     var: Var,
-    velocity: Vec<f32>,
+    velocity: Velocity,
+}
+
+/// Where a velocity lies: beside its parameter.
+enum Velocity {
+    Cpu(Vec<f32>),
+    Device(Tensor),
+}
+
+impl Velocity {
+    fn new(values: Vec<f32>, var: &Var) -> Result<Self> {
+        Ok(match var.device() {
+            Device::Cpu => Self::Cpu(values),
+            device => Self::Device(Tensor::from_vec(values, var.shape(), device)?),
+        })
+    }
+
+    fn values(&self) -> Result<Vec<f32>> {
+        match self {
+            Self::Cpu(values) => Ok(values.clone()),
+            Self::Device(tensor) => tensor.flatten_all()?.to_vec1(),
+        }
+    }
 }
 
 /// The update of one parameter in place.
@@ -105,16 +127,20 @@ impl InplaceOp2 for Update<'_> {
 
 impl Sgd {
     /// Velocities of zero for every parameter of `params`, which it goes on to update.
-    pub fn new(params: &Params, config: SgdConfig) -> Self {
-        let slot = |(name, var): &(String, Var)| Slot {
-            name: name.clone(),
-            var: var.clone(),
-            velocity: vec![0.0; var.elem_count()],
+    ///
+    /// **Errors** where the device refuses.
+    pub fn new(params: &Params, config: SgdConfig) -> Result<Self> {
+        let slot = |(name, var): &(String, Var)| {
+            Ok(Slot {
+                name: name.clone(),
+                var: var.clone(),
+                velocity: Velocity::new(vec![0.0; var.elem_count()], var)?,
+            })
         };
-        Self {
+        Ok(Self {
             config,
-            slots: params.named().iter().map(slot).collect(),
-        }
+            slots: params.named().iter().map(slot).collect::<Result<_>>()?,
+        })
     }
 
     /// One step along `grads`, clipped to the global norm `max_norm` in the same pass; returns the
@@ -143,16 +169,27 @@ impl Sgd {
                 0 | 1 => 0.0,
                 _ => self.config.weight_decay,
             };
-            let update = Update {
-                lr: lr as f32,
-                momentum: self.config.momentum as f32,
-                decay: decay as f32,
-                factor: factor as f32,
-                velocity: RefCell::new(&mut slot.velocity),
-            };
-            slot.var
-                .as_tensor()
-                .inplace_op2(&gradient.contiguous()?, &update)?;
+            let gradient = gradient.contiguous()?;
+            let momentum = self.config.momentum;
+            match &mut slot.velocity {
+                Velocity::Cpu(velocity) => {
+                    let update = Update {
+                        lr: lr as f32,
+                        momentum: momentum as f32,
+                        decay: decay as f32,
+                        factor: factor as f32,
+                        velocity: RefCell::new(velocity),
+                    };
+                    slot.var.as_tensor().inplace_op2(&gradient, &update)?;
+                }
+                Velocity::Device(velocity) => {
+                    let value = slot.var.as_detached_tensor();
+                    let gradient = ((gradient * factor)? + (&value * decay)?)?;
+                    *velocity = ((&*velocity * momentum)? + &gradient)?;
+                    let along = (gradient + (&*velocity * momentum)?)?;
+                    slot.var.set(&(value - (along * lr)?)?)?;
+                }
+            }
         }
         Ok(norm)
     }
@@ -162,7 +199,7 @@ impl Sgd {
     /// **Errors** where a tensor cannot be made.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
         let velocity = |slot: &Slot| {
-            let tensor = Tensor::from_slice(&slot.velocity, slot.var.shape(), &Device::Cpu)?;
+            let tensor = Tensor::from_vec(slot.velocity.values()?, slot.var.shape(), &Device::Cpu)?;
             Ok((format!("sgd.velocity.{}", slot.name), tensor))
         };
         self.slots.iter().map(velocity).collect()
@@ -199,7 +236,11 @@ impl Sgd {
             return Err(TensorFileError::Mismatch { problems });
         }
         for (slot, velocity) in self.slots.iter_mut().zip(found) {
-            slot.velocity = velocity;
+            let name = &slot.name;
+            slot.velocity = Velocity::new(velocity, &slot.var).map_err(|source| {
+                let name = format!("sgd.velocity.{name}");
+                TensorFileError::Tensor { name, source }
+            })?;
         }
         Ok(())
     }
@@ -244,7 +285,7 @@ mod tests {
             momentum: 0.9,
             weight_decay: 0.1,
         };
-        let mut sgd = Sgd::new(&params, config);
+        let mut sgd = Sgd::new(&params, config).unwrap();
         let mut p: Vec<f64> = all(&params).into_iter().map(f64::from).collect();
         let mut v = vec![0.0; 6];
         for _ in 0..5 {
@@ -269,12 +310,12 @@ mod tests {
     #[test]
     fn a_restart_goes_on_as_if_nothing_happened() {
         let (one, two) = (params(), params());
-        let mut first = Sgd::new(&one, SgdConfig::default());
+        let mut first = Sgd::new(&one, SgdConfig::default()).unwrap();
         step(&mut first, &one, None);
         step(&mut first, &one, None);
-        let mut second = Sgd::new(&two, SgdConfig::default());
+        let mut second = Sgd::new(&two, SgdConfig::default()).unwrap();
         step(&mut second, &two, None);
-        let mut third = Sgd::new(&two, SgdConfig::default());
+        let mut third = Sgd::new(&two, SgdConfig::default()).unwrap();
         third.load_state(&second.state().unwrap()).unwrap();
         step(&mut third, &two, None);
         assert_eq!(all(&one), all(&two));

@@ -196,6 +196,12 @@ fn training(
             "see `voxstream schema pipeline`",
         );
     }
+    if let Err(problem) = train.optimizer.check() {
+        refuse(
+            format!("`train.optimizer`: {problem}"),
+            "see `voxstream schema pipeline`",
+        );
+    }
     let objective = &train.objective;
     if let Err(problem) = objective.check(train.network.heads()) {
         refuse(

@@ -7,6 +7,7 @@ mod checks;
 pub mod compile;
 pub mod entry;
 pub mod explain;
+pub mod optimizer;
 pub mod overrides;
 pub mod pipeline;
 pub mod presets;

@@ -1,5 +1,6 @@
 //! The sections of a pipeline file as plain data; their doc comments are the user's reference.
 
+use super::optimizer::OptimizerSection;
 use crate::metric::{Metric, Wanted};
 use crate::nn::network::NetworkSpec;
 use crate::stage::spatial::Axis;
@@ -46,7 +47,7 @@ pub struct TrainSection {
     /// Batches whose gradients are summed into one optimiser step.
     #[serde(default = "one")]
     pub accumulate: u32,
-    /// AdamW.
+    /// Optimiser and learning rate.
     #[serde(default)]
     pub optimizer: OptimizerSection,
     /// Arithmetic of the activations; bf16 needs CUDA.
@@ -92,43 +93,6 @@ impl Default for BatchSection {
         Self {
             labelled: default_labelled(),
             unlabelled: 0,
-        }
-    }
-}
-
-/// AdamW with linear warm-up and a cosine to zero (Loshchilov and Hutter 2019).
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OptimizerSection {
-    /// Largest learning rate.
-    #[serde(default = "default_lr")]
-    pub lr: f64,
-    /// Decoupled weight decay; norm scales, shifts and biases are left out.
-    #[serde(default = "default_decay")]
-    pub weight_decay: f64,
-    /// Fraction of the steps over which the rate grows from zero (the first step already trains).
-    #[serde(default = "default_warmup")]
-    pub warmup: f64,
-}
-
-fn default_lr() -> f64 {
-    1e-3
-}
-
-fn default_decay() -> f64 {
-    1e-4
-}
-
-fn default_warmup() -> f64 {
-    0.05
-}
-
-impl Default for OptimizerSection {
-    fn default() -> Self {
-        Self {
-            lr: default_lr(),
-            weight_decay: default_decay(),
-            warmup: default_warmup(),
         }
     }
 }

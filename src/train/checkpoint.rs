@@ -222,8 +222,8 @@ pub fn restore<P: DeserializeOwned>(
     if let Some(teacher) = &trainer.teacher {
         teacher.params.load(&folder.join("teacher.safetensors"))?;
     }
-    let (state_of_adamw, _) = read_tensors(&folder.join("optimizer.safetensors"), &Device::Cpu)?;
-    trainer.optimizer.load_state(&state_of_adamw)?;
+    let (of_optimizer, _) = read_tensors(&folder.join("optimizer.safetensors"), &Device::Cpu)?;
+    trainer.optimizer.load_state(&of_optimizer)?;
     trainer.thresholds.clone_from(&state.thresholds);
     trainer.step = state.step;
     Ok(state)

@@ -8,10 +8,10 @@ use super::model::{Model, ModelSpec};
 use super::objective::supervised::supervised_deep;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
 use super::objective::{ObjectiveSpec, Term, Terms, cac::cac_all, csc::csc_all};
-use super::schedule::learning_rate;
-use crate::nn::adamw::{AdamW, AdamWConfig};
+use super::schedule::{Schedule, learning_rate};
 use crate::nn::ema::Ema;
 use crate::nn::gradients::Gradients;
+use crate::nn::optimizer::{Optimizer, OptimizerConfig};
 use crate::volume::Row;
 use candle_core::{Device, Tensor};
 
@@ -28,8 +28,10 @@ pub struct TrainerConfig {
     pub steps: u64,
     /// Largest learning rate.
     pub lr: f64,
-    /// AdamW's weight decay.
-    pub weight_decay: f64,
+    /// Optimiser and its constants.
+    pub optimizer: OptimizerConfig,
+    /// How the learning rate falls.
+    pub schedule: Schedule,
     /// Fraction of the steps with a growing rate.
     pub warmup: f64,
     /// Largest global gradient norm.
@@ -59,7 +61,7 @@ pub struct Trainer {
     /// Running thresholds of the pseudo-labels.
     pub thresholds: Option<Thresholds>,
     /// The optimiser's state.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     gradients: Gradients,
     /// Steps done.
     pub step: u64,
@@ -85,12 +87,7 @@ impl Trainer {
             .teacher
             .as_ref()
             .map(|(spec, _)| Thresholds::new(spec.clone(), student.classes()));
-        let adamw = AdamWConfig {
-            lr: config.lr,
-            weight_decay: config.weight_decay,
-            ..AdamWConfig::default()
-        };
-        let optimizer = AdamW::new(&student.params, adamw);
+        let optimizer = Optimizer::new(&student.params, config.optimizer)?;
         let gradients = Gradients::zeros(&student.params)?;
         Ok(Self {
             config,
@@ -143,6 +140,7 @@ impl Trainer {
             self.config.steps,
             self.config.lr,
             self.config.warmup,
+            self.config.schedule,
         );
         self.optimizer.step(&self.gradients, lr)?;
         self.step += 1;

@@ -6,11 +6,14 @@ use super::super::model::ModelSpec;
 use super::super::objective::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, SupervisedSpec};
 use super::super::trainer::{StepRows, Trainer, TrainerConfig};
 use super::Finding;
+use crate::nn::adamw::AdamWConfig;
 use crate::nn::cmc::CmcSpec;
 use crate::nn::cuda;
 use crate::nn::network::NetworkSpec;
+use crate::nn::optimizer::OptimizerConfig;
 use crate::nn::unet3d::Unet3dSpec;
 use crate::source::{PhantomSpec, SourceSpec};
+use crate::train::schedule::Schedule;
 use crate::volume::{Row, Volume};
 use candle_core::Device;
 use std::path::Path;
@@ -101,7 +104,11 @@ fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> Train
         )),
         steps,
         lr: 1e-3,
-        weight_decay: 1e-4,
+        optimizer: OptimizerConfig::AdamW(AdamWConfig {
+            weight_decay: 1e-4,
+            ..AdamWConfig::default()
+        }),
+        schedule: Schedule::default(),
         warmup: 0.05,
         clip_norm: Some(12.0),
         seed: 20,

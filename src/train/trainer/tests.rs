@@ -7,6 +7,7 @@ use super::super::objective::feature_dropout::FeatureDropoutSpec;
 use super::super::objective::mean_teacher::{MeanTeacherSpec, UncertaintySpec};
 use super::super::objective::{ObjectiveSpec, PseudoLabelSpec};
 use super::*;
+use crate::nn::adamw::AdamWConfig;
 use crate::nn::network::NetworkSpec;
 use crate::nn::unet3d::Unet3dSpec;
 use crate::volume::row::Channel;
@@ -105,7 +106,11 @@ fn trainer(objective: ObjectiveSpec) -> Trainer {
         teacher: Some((ThresholdSpec::Fixed(0.5), 0.9)),
         steps: 10,
         lr: 0.01,
-        weight_decay: 0.0,
+        optimizer: OptimizerConfig::AdamW(AdamWConfig {
+            weight_decay: 0.0,
+            ..AdamWConfig::default()
+        }),
+        schedule: Schedule::default(),
         warmup: 0.0,
         clip_norm: None,
         seed: 3,
