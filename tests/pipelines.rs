@@ -161,7 +161,7 @@ fn training_ends_where_validation_no_longer_improves() {
             "train.steps=20",
             "train.validate={every: 2, patience: 2}",
             // Nothing is learnt, so the first validation stays the best.
-            "train.optimizer.lr=0.0",
+            "train.optimizer.lr=1e-30",
         ]
         .map(str::to_owned),
     );

@@ -84,6 +84,8 @@ pub(crate) struct Layers {
     pub(crate) up_bias: bool,
     /// Whether the decoder also predicts at coarser levels.
     pub(crate) deep_supervision: bool,
+    /// Whether the decoder has one convolution a level instead of two.
+    pub(crate) single: bool,
 }
 
 impl Layers {
@@ -94,6 +96,7 @@ impl Layers {
             activation,
             up_bias: false,
             deep_supervision: false,
+            single: false,
         }
     }
 
@@ -212,11 +215,12 @@ impl Encoder {
     }
 }
 
-/// One step up: transposed convolution, skip connection, two convolutions.
+/// One step up: transposed convolution, skip connection, one or two convolutions.
 struct UpLevel {
     up: Tensor,
     bias: Option<Tensor>,
-    convs: [ConvNormAct; 2],
+    first: ConvNormAct,
+    second: Option<ConvNormAct>,
 }
 
 /// What one step up is made of, in channels.
@@ -226,7 +230,7 @@ pub(crate) struct UpPlan {
     pub(crate) up: usize,
     /// Channels of the skip connection.
     pub(crate) skip: usize,
-    /// Channels after the two convolutions.
+    /// Channels after the convolutions.
     pub(crate) out: usize,
 }
 
@@ -288,11 +292,20 @@ impl Decoder {
                 false => None,
             };
             let joined = (step.up + step.skip, step.out);
-            let convs = [
-                ConvNormAct::new(builder, &level, 1, joined, layers)?,
-                ConvNormAct::new(builder, &level, 2, (step.out, step.out), layers)?,
-            ];
-            levels.push(UpLevel { up, bias, convs });
+            let first = ConvNormAct::new(builder, &level, 1, joined, layers)?;
+            let second = match layers.single {
+                true => None,
+                false => {
+                    let channels = (step.out, step.out);
+                    Some(ConvNormAct::new(builder, &level, 2, channels, layers)?)
+                }
+            };
+            levels.push(UpLevel {
+                up,
+                bias,
+                first,
+                second,
+            });
             ci = step.out;
             if layers.deep_supervision && i + 1 < plan.len() {
                 deep.push(Head::new(builder, &level, ci, classes)?);
@@ -316,8 +329,10 @@ impl Decoder {
             if let Some(bias) = &level.bias {
                 up = up.broadcast_add(&bias.to_dtype(up.dtype())?)?;
             }
-            let [first, second] = &level.convs;
-            x = second.forward(&first.forward_joined(&up, skip)?)?;
+            x = level.first.forward_joined(&up, skip)?;
+            if let Some(second) = &level.second {
+                x = second.forward(&x)?;
+            }
             if let Some(head) = self.deep.get(i) {
                 deep.push(head.forward(&x)?);
             }

@@ -4,7 +4,7 @@
 //! is a tensor of the caller, keyed by whatever keys its other draws.
 
 use super::cpu::{dims5, f32s, fill_pieces};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
 /// Multiplies every channel of every sample by its entry of `mask`.
 ///
@@ -15,10 +15,20 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 ///
 /// **Source** spatial dropout: Tompson et al. 2015.
 ///
+/// On CUDA `x` may be bf16; the mask is then rounded to it.
+///
 /// **Errors** where shapes do not fit or values are not f32.
 pub fn channel_dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    x.contiguous()?
-        .apply_op2(&mask.detach().contiguous()?, ChannelDropout)
+    let mask = mask.detach();
+    match x.device() {
+        Device::Cuda(_) => {
+            let (n, c) = mask.dims2()?;
+            x.broadcast_mul(&mask.reshape((n, 1, 1, 1, c))?.to_dtype(x.dtype())?)
+        }
+        _ => x
+            .contiguous()?
+            .apply_op2(&mask.contiguous()?, ChannelDropout),
+    }
 }
 
 /// The mask of the other view: what one view drops, the other one keeps.

@@ -172,6 +172,7 @@ impl CmcSpec {
             activation: Activation::Relu,
             up_bias: released,
             deep_supervision: self.deep_supervision,
+            single: false,
         };
         let before_gate = if released {
             Activation::Relu

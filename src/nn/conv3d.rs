@@ -58,12 +58,20 @@ pub(super) struct Sizes {
     pub(super) kernel: [usize; 3],
     /// Output channels.
     pub(super) co: usize,
+    /// Voxels between neighbouring outputs, on every axis.
+    pub(super) stride: usize,
 }
 
 impl Sizes {
-    fn y(&self) -> Shape {
+    /// `[n, ceil(d / stride), ceil(h / stride), ceil(w / stride), co]`.
+    pub(super) fn output(&self) -> [usize; 5] {
         let [n, d, h, w, _] = self.x;
-        Shape::from(vec![n, d, h, w, self.co])
+        let [d, h, w] = [d, h, w].map(|edge| edge.div_ceil(self.stride));
+        [n, d, h, w, self.co]
+    }
+
+    fn y(&self) -> Shape {
+        Shape::from(self.output().to_vec())
     }
 
     fn w(&self) -> Shape {
@@ -111,7 +119,13 @@ impl Conv3d {
             );
         }
         let kernel = [kd, kh, kw];
-        Ok((Sizes { x, kernel, co }, problem(op, x, kernel, co)?))
+        let sizes = Sizes {
+            x,
+            kernel,
+            co,
+            stride: 1,
+        };
+        Ok((sizes, problem(op, x, kernel, co)?))
     }
 }
 
@@ -200,7 +214,12 @@ impl CustomOp2 for Conv3dData {
         let ([n, d, h, w, co], [_, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
         let (x, kernel) = ([n, d, h, w, ci], [kd, kh, kw]);
         problem(op, x, kernel, co)?;
-        let sizes = Sizes { x, kernel, co };
+        let sizes = Sizes {
+            x,
+            kernel,
+            co,
+            stride: 1,
+        };
         let dx = cuda::conv3d(op, Pass::Data, sizes, (s1, l1), (s2, l2))?;
         Ok((dx, Shape::from(x.to_vec())))
     }
@@ -226,6 +245,7 @@ impl CustomOp2 for Conv3dFilter {
             x: xd,
             kernel: self.0,
             co: yd[4],
+            stride: 1,
         };
         Ok((CpuStorage::F32(dw), sizes.w()))
     }
@@ -241,7 +261,12 @@ impl CustomOp2 for Conv3dFilter {
         let (x, y) = (dims5(op, l1)?, dims5(op, l2)?);
         problem(op, x, self.0, y[4])?;
         let (kernel, co) = (self.0, y[4]);
-        let sizes = Sizes { x, kernel, co };
+        let sizes = Sizes {
+            x,
+            kernel,
+            co,
+            stride: 1,
+        };
         let dw = cuda::conv3d(op, Pass::Filter, sizes, (s1, l1), (s2, l2))?;
         Ok((dw, sizes.w()))
     }

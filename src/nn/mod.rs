@@ -22,6 +22,7 @@
 //! Arrow, the other sections of a pipeline or where voxels come from.
 
 pub mod adamw;
+pub mod add_act;
 mod blocks;
 pub mod channel_dropout;
 pub mod cmc;
@@ -39,10 +40,12 @@ pub mod ema;
 pub mod gradients;
 mod inplace;
 pub mod max_pool3d;
+pub mod mean_pool3d;
 pub mod network;
 pub mod norm_act;
 pub mod optimizer;
 pub mod params;
+mod residual;
 pub mod sgd;
 pub mod tensor_file;
 pub mod unet3d;

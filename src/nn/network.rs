@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::channel_dropout::channel_dropout;
 use super::cmc::CmcSpec;
 use super::params::Params;
 use super::unet3d::Unet3dSpec;
@@ -23,7 +24,7 @@ pub struct Output {
     pub deep: Vec<Vec<Option<Tensor>>>,
 }
 
-/// Gives the factors `[n, 1, 1, 1, c]` of an encoder's level with `c` channels: encoder, level, `c`.
+/// Gives the factors `[n, c]` of an encoder's level with `c` channels: encoder, level, `c`.
 type Factors<'a> = dyn Fn(usize, usize, usize) -> Result<Tensor> + 'a;
 
 /// What the encoders' channels are multiplied by on their way to the decoders.
@@ -41,7 +42,7 @@ impl<'a> Perturb<'a> {
         Self::default()
     }
 
-    /// Multiplies by what `factors` gives for (encoder, level, channels), `[n, 1, 1, 1, channels]`.
+    /// Multiplies by what `factors` gives for (encoder, level, channels), `[n, channels]`.
     pub fn new(factors: impl Fn(usize, usize, usize) -> Result<Tensor> + 'a) -> Self {
         Self {
             factors: Some(Box::new(factors)),
@@ -58,9 +59,8 @@ impl<'a> Perturb<'a> {
         let Some(factors) = &self.factors else {
             return Ok((skips, bottleneck.clone()));
         };
-        let times = |(level, x): (usize, &Tensor)| {
-            x.broadcast_mul(&factors(encoder, level, x.dim(4)?)?.to_dtype(x.dtype())?)
-        };
+        let times =
+            |(level, x): (usize, &Tensor)| channel_dropout(x, &factors(encoder, level, x.dim(4)?)?);
         let deepest = times((skips.len(), bottleneck))?;
         let skips = skips.iter().enumerate().map(times).collect::<Result<_>>()?;
         Ok((skips, deepest))

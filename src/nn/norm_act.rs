@@ -50,7 +50,7 @@ pub enum Activation {
 
 impl Activation {
     /// The factor of values that are not positive.
-    fn slope(self) -> f32 {
+    pub(super) fn slope(self) -> f32 {
         match self {
             Self::None => 1.0,
             Self::Relu => 0.0,

@@ -1,7 +1,7 @@
 //! Trilinear upsampling by 2, axis by axis.
 
 use super::cpu::{dims5, f32s, fill_pieces};
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 /// Values from which on a row along an axis is a task of its own.
 const LONG: usize = 1 << 12;
@@ -14,9 +14,36 @@ const LONG: usize = 1 << 12;
 /// x[i + 1]`, the neighbour beyond an end being the end itself: voxel edges stay where they are
 /// (PyTorch's `align_corners=False`).
 ///
+/// On CUDA `x` may be bf16.
+///
 /// **Errors** where there are not five axes or values are not f32.
 pub fn upsample3d(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Upsample3d)
+    match x.device() {
+        Device::Cuda(_) => by_tensors(x),
+        _ => x.contiguous()?.apply_op1(Upsample3d),
+    }
+}
+
+/// The same law in candle's own operations, for devices that the operator has no kernel for.
+fn by_tensors(x: &Tensor) -> Result<Tensor> {
+    let (n, d, h, w, c) = x.dims5()?;
+    let mut x = x.contiguous()?;
+    for Axis {
+        outer,
+        length,
+        inner,
+    } in axes([n, d, h, w, c], true)
+    {
+        x = x.reshape((outer, length, inner))?;
+        let (first, last) = (x.narrow(1, 0, 1)?, x.narrow(1, length - 1, 1)?);
+        let before = Tensor::cat(&[&first, &x.narrow(1, 0, length - 1)?], 1)?;
+        let after = Tensor::cat(&[&x.narrow(1, 1, length - 1)?, &last], 1)?;
+        let near = (&x * 0.75)?;
+        let even = (&near + (before * 0.25)?)?;
+        let odd = (&near + (after * 0.25)?)?;
+        x = Tensor::stack(&[even, odd], 2)?;
+    }
+    x.reshape((n, 2 * d, 2 * h, 2 * w, c))
 }
 
 struct Upsample3d;
@@ -193,6 +220,27 @@ mod tests {
                 |t| upsample3d(&t[0]),
                 |v| direct(&v[0], shape),
             );
+        }
+    }
+
+    #[test]
+    fn both_ways_of_computing_it_agree_with_their_gradients() {
+        let shape = (2, 2, 3, 2, 3);
+        let x = Var::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+        let by = |f: fn(&Tensor) -> Result<Tensor>| -> Vec<Vec<f32>> {
+            let y = f(x.as_tensor()).unwrap();
+            let weights = Tensor::arange(0f32, y.elem_count() as f32, &Device::Cpu).unwrap();
+            let weights = (weights.reshape(y.shape()).unwrap() / 100.0).unwrap();
+            let loss = (&y * weights).unwrap().sum_all().unwrap();
+            let gradients = loss.backward().unwrap();
+            let both = [&y, gradients.get(x.as_tensor()).unwrap()];
+            (both.iter())
+                .map(|t| t.flatten_all().unwrap().to_vec1().unwrap())
+                .collect()
+        };
+        let (op, tensors) = (by(upsample3d), by(by_tensors));
+        for (a, b) in op.iter().flatten().zip(tensors.iter().flatten()) {
+            assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{a} {b}");
         }
     }
 

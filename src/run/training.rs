@@ -90,7 +90,7 @@ impl<'a> Training<'a> {
             .into_iter()
             .take(every)
             .collect();
-        tracing::info!(parameters = trainer.student.params.count(), device = ?cx.device.location(), "network built");
+        tracing::info!(parameters = trainer.student.model.params.count(), device = ?cx.device.location(), "network built");
         Ok(Self {
             cx,
             section,
@@ -283,10 +283,11 @@ impl<'a> Training<'a> {
             step: self.trainer.step,
             positions,
             thresholds: self.trainer.thresholds.clone(),
+            statistics: self.trainer.statistics.clone(),
             best: self.best.clone(),
         };
         let file = ModelFile {
-            model: self.trainer.student.spec.clone(),
+            model: self.trainer.student.model.spec.clone(),
             window: self.window.size_xyz,
             overlap: self.window.overlap,
             flips: self.window.flips,

@@ -2,10 +2,13 @@
 //!
 //! `checkpoints/step-00000200/` holds `student.safetensors`, `teacher.safetensors`,
 //! `optimizer.safetensors`, `model.json` (how to build the network) and `state.json` (step, stream
-//! positions, thresholds). `checkpoints/best.json` names the folder that validated best.
+//! positions, thresholds, class statistics); with CPS also `peer.safetensors` and
+//! `peer-optimizer.safetensors`. `checkpoints/best.json` names the folder that validated best.
 
 use super::TrainError;
+use super::learner::Learner;
 use super::model::{Model, ModelSpec};
+use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::Thresholds;
 use super::trainer::Trainer;
 use crate::nn::tensor_file::{read_tensors, write_tensors};
@@ -52,8 +55,30 @@ pub struct State<P> {
     pub positions: P,
     /// Running thresholds.
     pub thresholds: Option<Thresholds>,
+    /// What unpaired modalities show of each class.
+    #[serde(default)]
+    pub statistics: ClassStatistics,
     /// Best validation so far.
     pub best: Option<Best>,
+}
+
+/// Files of the network that predicts, and of the second one of CPS: weights, then optimiser.
+const STUDENT: [&str; 2] = ["student.safetensors", "optimizer.safetensors"];
+const PEER: [&str; 2] = ["peer.safetensors", "peer-optimizer.safetensors"];
+
+fn save_learner(folder: &Path, learner: &Learner, files: [&str; 2]) -> Result<(), TrainError> {
+    let (none, [weights, optimizer]) = (HashMap::new(), files.map(|f| folder.join(f)));
+    learner.model.params.save(&weights, &none)?;
+    write_tensors(&optimizer, &learner.optimizer.state()?, &none)?;
+    Ok(())
+}
+
+fn load_learner(folder: &Path, learner: &mut Learner, files: [&str; 2]) -> Result<(), TrainError> {
+    let [weights, optimizer] = files.map(|f| folder.join(f));
+    learner.model.params.load(&weights)?;
+    let (state, _) = read_tensors(&optimizer, &Device::Cpu)?;
+    learner.optimizer.load_state(&state)?;
+    Ok(())
 }
 
 fn refuse(path: &Path, problem: impl std::fmt::Display) -> TrainError {
@@ -108,20 +133,15 @@ pub fn save<P: Serialize>(
         .tempdir_in(checkpoints)
         .map_err(io)?;
     let none = HashMap::new();
-    trainer
-        .student
-        .params
-        .save(&draft.path().join("student.safetensors"), &none)?;
+    save_learner(draft.path(), &trainer.student, STUDENT)?;
+    if let Some(peer) = &trainer.peer {
+        save_learner(draft.path(), peer, PEER)?;
+    }
     if let Some(teacher) = &trainer.teacher {
         teacher
             .params
             .save(&draft.path().join("teacher.safetensors"), &none)?;
     }
-    write_tensors(
-        &draft.path().join("optimizer.safetensors"),
-        &trainer.optimizer.state()?,
-        &none,
-    )?;
     write_json(&draft.path().join("model.json"), model)?;
     write_json(&draft.path().join("state.json"), state)?;
     beside(draft.path())?;
@@ -215,16 +235,15 @@ pub fn restore<P: DeserializeOwned>(
     trainer: &mut Trainer,
 ) -> Result<State<P>, TrainError> {
     let state: State<P> = read_json(&folder.join("state.json"))?;
-    trainer
-        .student
-        .params
-        .load(&folder.join("student.safetensors"))?;
+    load_learner(folder, &mut trainer.student, STUDENT)?;
+    if let Some(peer) = &mut trainer.peer {
+        load_learner(folder, peer, PEER)?;
+    }
     if let Some(teacher) = &trainer.teacher {
         teacher.params.load(&folder.join("teacher.safetensors"))?;
     }
-    let (of_optimizer, _) = read_tensors(&folder.join("optimizer.safetensors"), &Device::Cpu)?;
-    trainer.optimizer.load_state(&of_optimizer)?;
     trainer.thresholds.clone_from(&state.thresholds);
+    trainer.statistics.clone_from(&state.statistics);
     trainer.step = state.step;
     Ok(state)
 }

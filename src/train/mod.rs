@@ -9,6 +9,7 @@ pub mod device;
 pub mod figures;
 pub mod gpu_check;
 pub mod infer;
+pub mod learner;
 pub mod model;
 pub mod objective;
 pub mod schedule;

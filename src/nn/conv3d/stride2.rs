@@ -6,9 +6,10 @@
 //! would have put between the gradients.
 
 use super::super::cpu::{Matrix, dims5, f32s, fill_pieces, matmul};
+use super::super::cuda;
 use super::tile::Problem;
-use super::{check, filter, forward};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use super::{Pass, Sizes, check, filter, forward};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 /// Values of gathered gradients at once.
 const GATHERED: usize = 1 << 16;
@@ -21,8 +22,11 @@ const GATHERED: usize = 1 << 16;
 /// **Law** `y[z, o] = sum over k, i of w[o, k, i] x[2 z + k - (K - 1) / 2, i]`, zero outside. No
 /// gradient is computed for an `x` that does not depend on a variable.
 ///
+/// On CUDA `x` may be bf16; the kernel is then rounded to it, and its gradient is f32 again.
+///
 /// **Errors** where shapes do not fit, the kernel is even or values are not f32.
 pub fn conv3d_stride2(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let w = w.to_dtype(x.dtype())?;
     x.contiguous()?.apply_op2(&w.contiguous()?, Stride2)
 }
 
@@ -33,6 +37,31 @@ struct Data([usize; 5]);
 
 /// dw from (x, dy), for a kernel of these sizes.
 struct Filter([usize; 3]);
+
+impl Stride2 {
+    fn check(&self, x: &Layout, w: &Layout) -> Result<Sizes> {
+        let op = self.name();
+        let (x, [co, kd, kh, kw, ci]) = (dims5(op, x)?, dims5(op, w)?);
+        if x[4] != ci {
+            bail!(
+                "{op}: the input {x:?} has {} channels, the kernel {:?} expects {ci}",
+                x[4],
+                w.dims()
+            );
+        }
+        sizes(op, x, [kd, kh, kw], co)
+    }
+}
+
+fn sizes(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<Sizes> {
+    check(op, x, kernel, co)?;
+    Ok(Sizes {
+        x,
+        kernel,
+        co,
+        stride: 2,
+    })
+}
 
 impl CustomOp2 for Stride2 {
     fn name(&self) -> &'static str {
@@ -46,21 +75,23 @@ impl CustomOp2 for Stride2 {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let (xd, [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
-        if xd[4] != ci {
-            bail!(
-                "{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}",
-                xd[4],
-                l2.dims()
-            );
-        }
-        check(op, xd, [kd, kh, kw], co)?;
-        let problem = Problem::stride2(xd, [kd, kh, kw], co);
+        let (op, sizes) = (self.name(), self.check(l1, l2)?);
+        let problem = Problem::stride2(sizes.x, sizes.kernel, sizes.co);
         let (x, w) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
         let y = forward::correlate(&problem, x, &forward::pack(&problem, w));
-        let [d, h, w] = problem.size;
-        Ok((CpuStorage::F32(y), Shape::from(vec![xd[0], d, h, w, co])))
+        Ok((CpuStorage::F32(y), sizes.y()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let sizes = self.check(l1, l2)?;
+        let y = cuda::conv3d(self.name(), Pass::Forward, sizes, (s1, l1), (s2, l2))?;
+        Ok((y, sizes.y()))
     }
 
     fn bwd(
@@ -97,14 +128,25 @@ impl CustomOp2 for Filter {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let op = self.name();
-        let (xd, yd, [kd, kh, kw]) = (dims5(op, l1)?, dims5(op, l2)?, self.0);
-        check(op, xd, self.0, yd[4])?;
+        let (xd, yd) = (dims5(op, l1)?, dims5(op, l2)?);
+        let sizes = sizes(op, xd, self.0, yd[4])?;
         let problem = Problem::stride2(xd, self.0, yd[4]);
         let dw = filter::gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        Ok((
-            CpuStorage::F32(dw),
-            Shape::from(vec![yd[4], kd, kh, kw, xd[4]]),
-        ))
+        Ok((CpuStorage::F32(dw), sizes.w()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let (xd, yd) = (dims5(op, l1)?, dims5(op, l2)?);
+        let sizes = sizes(op, xd, self.0, yd[4])?;
+        let dw = cuda::conv3d(op, Pass::Filter, sizes, (s1, l1), (s2, l2))?;
+        Ok((dw, sizes.w()))
     }
 }
 
@@ -131,6 +173,20 @@ impl CustomOp2 for Data {
             f32s(op, s2, l2)?,
         );
         Ok((CpuStorage::F32(dx), Shape::from(self.0.to_vec())))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let (yd, [_, kd, kh, kw, _]) = (dims5(op, l1)?, dims5(op, l2)?);
+        let sizes = sizes(op, self.0, [kd, kh, kw], yd[4])?;
+        let dx = cuda::conv3d(op, Pass::Data, sizes, (s1, l1), (s2, l2))?;
+        Ok((dx, Shape::from(self.0.to_vec())))
     }
 }
 

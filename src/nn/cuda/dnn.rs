@@ -123,20 +123,25 @@ impl Dnn {
     }
 
     fn make<T: Value>(&self, pass: Pass, sizes: Sizes) -> Result<Option<Plan>> {
-        let Sizes { x, kernel, co } = sizes;
-        let [n, d, h, w, ci] = x;
+        let Sizes {
+            x,
+            kernel,
+            co,
+            stride,
+        } = sizes;
+        let ci = x[4];
         // cuDNN counts in 32 bits.
-        let large = |c: usize| i32::try_from(n * d * h * w * c).is_err();
-        if large(ci) || large(co) {
+        let large = |size: [usize; 5]| i32::try_from(size.iter().product::<usize>()).is_err();
+        if large(x) || large(sizes.output()) {
             return Ok(None);
         }
         let ints = |of: [usize; 5]| of.map(|size| size as i32);
-        let strides = |c: usize| ints([d * h * w * c, 1, h * w * c, w * c, c]);
-        let describe = |c: usize| -> std::result::Result<_, CudnnError> {
+        let describe = |[n, d, h, w, c]: [usize; 5]| -> std::result::Result<_, CudnnError> {
+            let strides = [d * h * w * c, 1, h * w * c, w * c, c];
             let tensor = result::create_tensor_descriptor()?;
             // SAFETY: the descriptor was just made, and both arrays hold five numbers.
             unsafe {
-                let (dims, strides) = (ints([n, c, d, h, w]), strides(c));
+                let (dims, strides) = (ints([n, c, d, h, w]), ints(strides));
                 result::set_tensornd_descriptor(
                     tensor,
                     T::DNN,
@@ -148,7 +153,7 @@ impl Dnn {
             Ok(tensor)
         };
         let build = || -> std::result::Result<_, CudnnError> {
-            let (x, y) = (describe(ci)?, describe(co)?);
+            let (x, y) = (describe(x)?, describe(sizes.output())?);
             let (w, conv) = (
                 result::create_filter_descriptor()?,
                 result::create_convolution_descriptor()?,
@@ -156,6 +161,7 @@ impl Dnn {
             let [kd, kh, kw] = kernel;
             let dims = ints([co, ci, kd, kh, kw]);
             let (pads, ones) = (kernel.map(|k| (k / 2) as i32), [1i32; 3]);
+            let strides = [stride as i32; 3];
             // SAFETY: the descriptors were just made; the arrays hold five and three numbers.
             unsafe {
                 let layout = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
@@ -164,7 +170,7 @@ impl Dnn {
                     conv,
                     3,
                     pads.as_ptr(),
-                    ones.as_ptr(),
+                    strides.as_ptr(),
                     ones.as_ptr(),
                     sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION,
                     sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
@@ -257,6 +263,10 @@ pub(in crate::nn) fn conv3d(
         })?;
         let out = match plan {
             Some((handle, plan)) => carry_out(handle, &plan, sizes, &device, (&a, &b))?,
+            None if sizes.stride > 1 => candle_core::bail!(
+                "{op}: cuDNN has no deterministic algorithm for {sizes:?} in {}, and no kernel of ours has a stride; train this network on the CPU, or one without stride",
+                T::SUFFIX
+            ),
             None => plain_conv3d(&device, pass, sizes.x, sizes.kernel, sizes.co, (&a, &b))?,
         };
         Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
@@ -267,16 +277,15 @@ pub(in crate::nn) fn conv3d(
 fn carry_out<T: Value>(
     handle: sys::cudnnHandle_t,
     plan: &Plan,
-    Sizes { x, kernel, co }: Sizes,
+    sizes: Sizes,
     device: &CudaDevice,
     (a, b): (&CudaView<'_, T>, &CudaView<'_, T>),
 ) -> Result<CudaSlice<T>> {
     let stream = device.cuda_stream();
-    let voxels: usize = x[..4].iter().product();
     let count = match plan.algorithm {
-        Algorithm::Forward(_) => voxels * co,
-        Algorithm::Data(_) => voxels * x[4],
-        Algorithm::Filter(_) => co * kernel.iter().product::<usize>() * x[4],
+        Algorithm::Forward(_) => sizes.output().iter().product(),
+        Algorithm::Data(_) => sizes.x.iter().product(),
+        Algorithm::Filter(_) => sizes.co * sizes.kernel.iter().product::<usize>() * sizes.x[4],
     };
     let (out, workspace) = (
         room::<T>(device, count)?,

@@ -3,6 +3,7 @@ use candle_core::{Device, Tensor};
 use super::*;
 use crate::nn::cmc::Sharing;
 use crate::nn::testing::{bits, largest_difference, noise};
+use crate::nn::unet3d::EncoderKind;
 
 fn params() -> Params {
     Params::new(7, &Device::Cpu)
@@ -16,14 +17,25 @@ fn small_cmc() -> CmcSpec {
     }
 }
 
-fn small_specs() -> [NetworkSpec; 2] {
+fn small_specs() -> [NetworkSpec; 3] {
     let unet = Unet3dSpec {
         width: 2,
         depth: 3,
         ..Unet3dSpec::default()
     };
-    [NetworkSpec::Unet3d(unet), NetworkSpec::Cmc(small_cmc())]
+    let residual = Unet3dSpec {
+        encoder: EncoderKind::Residual,
+        blocks: Some(vec![1, 2, 1]),
+        ..unet.clone()
+    };
+    [
+        NetworkSpec::Unet3d(unet),
+        NetworkSpec::Unet3d(residual),
+        NetworkSpec::Cmc(small_cmc()),
+    ]
 }
+
+mod residual;
 
 fn image(n: usize, seed: u64) -> Tensor {
     noise(&[n, 8, 8, 4, 1], seed)
@@ -62,7 +74,7 @@ fn any_non_empty_subset_of_three_modalities_is_accepted() {
 
 #[test]
 fn a_missing_channel_of_the_unet_is_zeros() {
-    let [spec, _] = small_specs();
+    let [spec, ..] = small_specs();
     let network = spec.build(2, 3, &mut params()).unwrap();
     let first = image(1, 1);
     let zeros = first.zeros_like().unwrap();

@@ -7,7 +7,7 @@ use crate::nn::cmc::CmcSpec;
 use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::{Heads, NetworkSpec};
 use crate::nn::params::Params;
-use crate::nn::unet3d::Unet3dSpec;
+use crate::nn::unet3d::{EncoderKind, Unet3dSpec};
 use candle_core::{Device, Tensor};
 
 /// Largest error after many layers, whose norms divide by small numbers.
@@ -17,18 +17,28 @@ pub(super) fn compare(
     device: &Device,
     report: &mut dyn FnMut(Finding) -> Result<(), TrainError>,
 ) -> Result<(), TrainError> {
-    let unet = NetworkSpec::Unet3d(Unet3dSpec {
+    let unet = Unet3dSpec {
         width: 8,
         depth: 3,
         ..Unet3dSpec::default()
+    };
+    let residual = NetworkSpec::Unet3d(Unet3dSpec {
+        encoder: EncoderKind::Residual,
+        ..unet.clone()
     });
+    let unet = NetworkSpec::Unet3d(unet);
     let cmc = NetworkSpec::Cmc(CmcSpec {
         width: 4,
         depth: 3,
         fusion_groups: 4,
         ..CmcSpec::default()
     });
-    for (name, spec) in [("unet3d", unet), ("cmc", cmc)] {
+    let networks = [
+        ("unet3d", unet),
+        ("unet3d residual", residual),
+        ("cmc", cmc),
+    ];
+    for (name, spec) in networks {
         let (found, expected) = (run(&spec, device)?, run(&spec, &Device::Cpu)?);
         for (part, (found, expected)) in ["logits", "gradients"]
             .into_iter()

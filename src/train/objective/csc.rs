@@ -1,6 +1,50 @@
 //! Channel-wise semantic consistency: a channel should mean the same in every modality.
 
+use super::ramp::Ramp;
 use candle_core::{D, Result, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The consistency of channels between modalities (CSC): NT-Xent over channels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CscSpec {
+    /// Temperature of the NT-Xent loss; lower ones stress the closest wrong channels.
+    #[schemars(range(min = 0.01, max = 10.0))]
+    pub temperature: f64,
+    /// Final weight of the term.
+    #[schemars(range(min = 0.0))]
+    pub weight: f64,
+    /// When the term starts, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub start: f64,
+    /// How long the weight rises, as a fraction of training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ramp: f64,
+}
+
+impl Default for CscSpec {
+    fn default() -> Self {
+        let rise = Ramp::default();
+        Self {
+            temperature: 0.5,
+            weight: rise.weight,
+            start: rise.start,
+            ramp: rise.ramp,
+        }
+    }
+}
+
+impl CscSpec {
+    /// **Errors** one sentence that names the field, what was found and what is possible.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        if (0.01..=10.0).contains(&self.temperature) {
+            return Ok(());
+        }
+        let found = self.temperature;
+        Err(format!("`temperature` is {found}, expected 0.01 to 10"))
+    }
+}
 
 /// Added to a channel's squared norm, so that a dead channel has cosine 0 and a finite gradient.
 const SQUARED_NORM_FLOOR: f64 = 1e-6;

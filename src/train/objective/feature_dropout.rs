@@ -92,7 +92,7 @@ pub enum ChannelDraw {
 impl ChannelDraw {
     /// Factors of one level's channels.
     ///
-    /// **Shape** f32 `[n, 1, 1, 1, channels]`. **Randomness** keyed by each row's subject, epoch and
+    /// **Shape** f32 `[n, channels]`. **Randomness** keyed by each row's subject, epoch and
     /// sample, by the encoder and the level: both halves of a complementary pair draw alike.
     ///
     /// **Errors** when the device has no memory left.
@@ -134,7 +134,7 @@ impl ChannelDraw {
                 }
             }
         }
-        Tensor::from_vec(factors, (rows.len(), 1, 1, 1, channels), device)
+        Tensor::from_vec(factors, (rows.len(), channels), device)
     }
 }
 
@@ -147,12 +147,8 @@ mod tests {
         let factors = draw
             .factors(5, &rows, (0, level, 64), &Device::Cpu)
             .unwrap();
-        assert_eq!(factors.dims(), [rows.len(), 1, 1, 1, 64]);
-        factors
-            .reshape((rows.len(), 64))
-            .unwrap()
-            .to_vec2()
-            .unwrap()
+        assert_eq!(factors.dims(), [rows.len(), 64]);
+        factors.to_vec2().unwrap()
     }
 
     fn rows() -> Vec<Row> {

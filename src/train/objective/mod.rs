@@ -6,6 +6,8 @@
 pub mod as_released;
 pub mod bcp;
 pub mod cac;
+pub mod class_statistics;
+pub mod cps;
 pub mod csc;
 pub mod cutmix;
 pub mod feature_dropout;
@@ -23,7 +25,9 @@ mod tests;
 
 use candle_core::{D, Result, Tensor};
 
-pub use self::spec::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, SupervisedSpec};
+pub use self::cac::CacSpec;
+pub use self::csc::CscSpec;
+pub use self::spec::{ObjectiveSpec, PseudoLabelSpec, SupervisedSpec};
 pub use self::terms::{Term, Terms};
 
 /// Softmax over the last dimension, with gradient and without overflow.

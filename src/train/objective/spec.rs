@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::as_released::CmcAsReleasedSpec;
 use super::bcp::BcpSpec;
+use super::cac::CacSpec;
+use super::cps::CpsSpec;
+use super::csc::CscSpec;
 use super::cutmix::CutMixSpec;
 use super::feature_dropout::FeatureDropoutSpec;
 use super::mean_teacher::MeanTeacherSpec;
@@ -25,7 +28,7 @@ pub struct ObjectiveSpec {
     /// Channel-wise semantic consistency between the modalities' features (needs a head a modality).
     #[serde(default)]
     pub csc: Option<CscSpec>,
-    /// Anatomical consistency between the modalities' predictions (needs a head a modality, in one frame).
+    /// Anatomical consistency between the modalities' predictions (needs a head a modality).
     #[serde(default)]
     pub cac: Option<CacSpec>,
     /// The strong view learns what the teacher is sure of on the weak view.
@@ -40,6 +43,9 @@ pub struct ObjectiveSpec {
     /// Labelled and unlabelled patches exchange a box (BCP); each part is learnt from its own labels.
     #[serde(default)]
     pub bcp: Option<BcpSpec>,
+    /// Two networks of different beginnings teach each other on the weak view (CPS).
+    #[serde(default)]
+    pub cps: Option<CpsSpec>,
     /// Negative control: the losses of the released CMC code, which train nothing (needs a head a modality).
     #[serde(default)]
     pub cmc_as_released: Option<CmcAsReleasedSpec>,
@@ -56,6 +62,7 @@ impl Default for ObjectiveSpec {
             mean_teacher: None,
             feature_dropout: None,
             bcp: None,
+            cps: None,
             cmc_as_released: None,
         }
     }
@@ -89,62 +96,6 @@ impl Default for SupervisedSpec {
             cross_entropy: loss.ce_weight,
             include_background: loss.include_background,
             squared: loss.squared,
-        }
-    }
-}
-
-/// The consistency of channels between modalities (CSC): NT-Xent over channels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CscSpec {
-    /// Temperature of the NT-Xent loss; lower ones stress the closest wrong channels.
-    #[schemars(range(min = 0.01, max = 10.0))]
-    pub temperature: f64,
-    /// Final weight of the term.
-    #[schemars(range(min = 0.0))]
-    pub weight: f64,
-    /// When the term starts, as a fraction of training.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub start: f64,
-    /// How long the weight rises, as a fraction of training.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub ramp: f64,
-}
-
-impl Default for CscSpec {
-    fn default() -> Self {
-        let rise = Ramp::default();
-        Self {
-            temperature: 0.5,
-            weight: rise.weight,
-            start: rise.start,
-            ramp: rise.ramp,
-        }
-    }
-}
-
-/// The consistency of predictions between modalities (CAC): one minus their soft Dice overlap.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CacSpec {
-    /// Final weight of the term.
-    #[schemars(range(min = 0.0))]
-    pub weight: f64,
-    /// When the term starts, as a fraction of training.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub start: f64,
-    /// How long the weight rises, as a fraction of training.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub ramp: f64,
-}
-
-impl Default for CacSpec {
-    fn default() -> Self {
-        let rise = Ramp::default();
-        Self {
-            weight: rise.weight,
-            start: rise.start,
-            ramp: rise.ramp,
         }
     }
 }
@@ -217,6 +168,7 @@ impl ObjectiveSpec {
                 (self.feature_dropout.as_ref()).map(|s| late(s.weight, s.start, s.ramp))
             }
             Term::Bcp => (self.bcp.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
+            Term::Cps => (self.cps.as_ref()).map(|s| late(s.weight, s.start, s.ramp)),
             Term::CmcAsReleased => (self.cmc_as_released.as_ref()).map(|s| late(1.0, s.start, 0.0)),
         })
     }
@@ -250,13 +202,11 @@ impl ObjectiveSpec {
                 ));
             }
         }
-        if let Some(csc) = &self.csc
-            && !(0.01..=10.0).contains(&csc.temperature)
-        {
-            let found = csc.temperature;
-            return Err(format!(
-                "`csc`: `temperature` is {found}, expected 0.01 to 10"
-            ));
+        if let Some(spec) = &self.csc {
+            spec.check().map_err(|reason| format!("`csc`: {reason}"))?;
+        }
+        if let Some(spec) = &self.cac {
+            spec.check().map_err(|reason| format!("`cac`: {reason}"))?;
         }
         if let Some(spec) = &self.supervised {
             check_parts("supervised", spec.dice, spec.cross_entropy)?;
@@ -278,6 +228,9 @@ impl ObjectiveSpec {
         if let Some(spec) = &self.bcp {
             check_parts("bcp", spec.dice, spec.cross_entropy)?;
             spec.check().map_err(|reason| format!("`bcp`: {reason}"))?;
+        }
+        if let Some(spec) = &self.cps {
+            check_parts("cps", spec.dice, spec.cross_entropy)?;
         }
         Ok(())
     }

@@ -42,6 +42,8 @@ terms! {
     FeatureDropout "feature_dropout" "loss_feature_dropout",
     /// Bidirectional copy-paste of labelled and unlabelled patches.
     Bcp "bcp" "loss_bcp",
+    /// Cross pseudo supervision of two networks.
+    Cps "cps" "loss_cps",
     /// The released CMC losses, without gradient.
     CmcAsReleased "cmc_as_released" "loss_cmc_as_released",
 }

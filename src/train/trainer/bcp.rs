@@ -86,7 +86,12 @@ impl Trainer {
             pseudo.push(logits.as_ref().map(largest_components).transpose()?);
         }
         let zyx = [expected[1], expected[2], expected[3]];
-        let mask = boxes(self.config.seed, weak_rows, zyx, self.student.device())?;
+        let mask = boxes(
+            self.config.seed,
+            weak_rows,
+            zyx,
+            self.student.model.device(),
+        )?;
         // The unlabelled box in the labelled frame, then the reverse; one graph at a time.
         for inside in [1, 0] {
             let place = mask.eq(inside)?;
@@ -109,7 +114,7 @@ impl Trainer {
                 images,
                 targets: Vec::new(),
             };
-            let output = self.student.forward(&mixed)?;
+            let output = self.student.model.forward(&mixed)?;
             let mut terms: Terms<Option<Tensor>> = Terms::default();
             terms[Term::Bcp] = spec.loss(&output.logits, (&known, &taught))?;
             self.descend(&terms, share, &mixed, sums)?;

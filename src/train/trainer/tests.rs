@@ -2,6 +2,7 @@
 
 use super::super::checkpoint::{self, ModelFile, State};
 use super::super::objective::bcp::BcpSpec;
+use super::super::objective::cps::CpsSpec;
 use super::super::objective::cutmix::CutMixSpec;
 use super::super::objective::feature_dropout::FeatureDropoutSpec;
 use super::super::objective::mean_teacher::{MeanTeacherSpec, UncertaintySpec};
@@ -15,6 +16,7 @@ use crate::volume::{Grid, Volume};
 
 mod bcp;
 mod released;
+mod unpaired;
 
 #[test]
 fn equal_strong_views_count_as_one() {
@@ -160,11 +162,19 @@ fn methods() -> Vec<(&'static str, ObjectiveSpec)> {
         }),
         ..ObjectiveSpec::default()
     };
+    let cps = ObjectiveSpec {
+        cps: Some(CpsSpec {
+            ramp: 0.0,
+            ..CpsSpec::default()
+        }),
+        ..ObjectiveSpec::default()
+    };
     vec![
         ("loss_pseudo_label", with_pseudo(pseudo(false))),
         ("loss_pseudo_label", with_pseudo(pseudo(true))),
         ("loss_feature_dropout", unimatch),
         ("loss_bcp", bcp),
+        ("loss_cps", cps),
         ("loss_mean_teacher", mean_teacher(None)),
         ("loss_mean_teacher", mean_teacher(Some(uncertainty))),
     ]
@@ -184,10 +194,11 @@ fn every_method_trains_and_resumes_to_equal_figures() {
             step: whole.step,
             positions: (),
             thresholds: whole.thresholds.clone(),
+            statistics: whole.statistics.clone(),
             best: None,
         };
         let file = ModelFile {
-            model: whole.student.spec.clone(),
+            model: whole.student.model.spec.clone(),
             window: [8; 3],
             overlap: 0.5,
             flips: [false; 3],
@@ -217,17 +228,17 @@ fn unlabelled_rows_alone_move_encoder_and_decoder_and_never_the_teacher() {
         };
         let mut trainer = trainer(objective);
         let teacher = trainer.teacher.as_ref().unwrap().params.snapshot().unwrap();
-        trainer.gradients.clear().unwrap();
+        trainer.student.clear().unwrap();
         let mut sums = Sums {
             kept: vec![(0.0, 0.0); 2],
             ..Sums::default()
         };
         trainer.unlabelled(&rows(2), 1, &mut sums).unwrap();
-        assert!(trainer.gradients.global_norm().unwrap() > 0.0, "{name}");
-        let before = trainer.student.params.snapshot().unwrap();
-        trainer.optimizer.step(&trainer.gradients, 0.01).unwrap();
+        assert!(trainer.student.gradient_norm().unwrap() > 0.0, "{name}");
+        let before = trainer.student.model.params.snapshot().unwrap();
+        trainer.student.update(0.0, None, 0.01).unwrap();
         let moved = |part: &str| {
-            let after = trainer.student.params.snapshot().unwrap();
+            let after = trainer.student.model.params.snapshot().unwrap();
             let of = |t: &Tensor| -> Vec<f32> { t.flatten_all().unwrap().to_vec1().unwrap() };
             let mut both = before.iter().zip(&after);
             both.any(|((n, a), (_, b))| n.starts_with(part) && of(a) != of(b))

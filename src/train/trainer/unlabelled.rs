@@ -1,7 +1,7 @@
 //! The unlabelled rows of a step: the teacher looks at weak views, the student learns on all.
 
 use super::super::TrainError;
-use super::super::batch::{Batch, collate, groups_of_views};
+use super::super::batch::{Batch, groups_of_views};
 use super::super::figures::Sums;
 use super::super::objective::as_released::as_released;
 use super::super::objective::cutmix::{CutMixSpec, mix};
@@ -36,11 +36,13 @@ impl Trainer {
             let weak: Vec<&Row> = group.iter().map(|&i| &rows.unlabelled[i].0).collect();
             let batch = self.collated(&weak)?;
             let share = group.len() as f64 / (rows.unlabelled.len() * batches) as f64;
-            let labels = self.pseudo_labels(&batch, sums)?;
-            let beliefs = self.beliefs(&weak, &batch)?;
+            let predicted = self.predicted(&batch)?;
+            let labels = self.pseudo_labels(&predicted, sums)?;
+            let beliefs = self.beliefs(&weak, &batch, &predicted)?;
             self.weak_view(&weak, &batch, &labels, share, sums)?;
             self.released(&batch, share, sums)?;
             self.bcp(rows, &group, (&weak, &batch), share, sums)?;
+            self.cps(&batch, share, sums)?;
             if (self.config.objective.first(Term::looks_at_strong_views)).is_none() {
                 continue;
             }
@@ -56,33 +58,37 @@ impl Trainer {
         Ok(())
     }
 
-    pub(super) fn collated(&self, rows: &[&Row]) -> Result<Batch, TrainError> {
-        let student = &self.student;
-        collate(rows, student.heads(), student.classes(), student.device())
+    /// The teacher's logits of the weak views of a group, one a head; none where no term asks for them.
+    fn predicted(&self, batch: &Batch) -> Result<Vec<Option<Tensor>>, TrainError> {
+        let objective = &self.config.objective;
+        let wanted = objective.needs_pseudo_labels() || objective.mean_teacher.is_some();
+        match self.teacher.as_ref().filter(|_| wanted) {
+            Some(teacher) => teacher.infer(&batch.images),
+            None => Ok(Vec::new()),
+        }
     }
 
-    /// What the teacher is sure of on the weak views of a group; one a head, none without the term.
+    /// What the teacher is sure of in its prediction; one a head, none without the term.
     fn pseudo_labels(
         &mut self,
-        batch: &Batch,
+        predicted: &[Option<Tensor>],
         sums: &mut Sums,
     ) -> Result<Vec<Option<Tensor>>, TrainError> {
         let wanted = self.config.objective.needs_pseudo_labels();
-        let (true, Some(teacher), Some(thresholds)) = (wanted, &self.teacher, &mut self.thresholds)
-        else {
+        let (true, Some(thresholds)) = (wanted, &mut self.thresholds) else {
             return Ok(Vec::new());
         };
         let mut labels = Vec::new();
-        for logits in teacher.infer(&batch.images)? {
+        for logits in predicted {
             let Some(logits) = logits else {
                 labels.push(None);
                 continue;
             };
             thresholds.update(&probability_stats(
-                &logits,
+                logits,
                 thresholds.spec().confident_at(),
             )?);
-            let target = pseudo_target(&logits, &thresholds.current())?;
+            let target = pseudo_target(logits, &thresholds.current())?;
             for (sum, (kept, predicted)) in sums
                 .kept
                 .iter_mut()
@@ -97,7 +103,12 @@ impl Trainer {
     }
 
     /// The teacher's probabilities on the weak views; one a head, none without the term.
-    fn beliefs(&self, rows: &[&Row], batch: &Batch) -> Result<Vec<Option<Belief>>, TrainError> {
+    fn beliefs(
+        &self,
+        rows: &[&Row],
+        batch: &Batch,
+        predicted: &[Option<Tensor>],
+    ) -> Result<Vec<Option<Belief>>, TrainError> {
         let (Some(spec), Some(teacher)) = (&self.config.objective.mean_teacher, &self.teacher)
         else {
             return Ok(Vec::new());
@@ -117,9 +128,11 @@ impl Trainer {
             }
         }
         let mut beliefs = Vec::new();
-        for (head, logits) in teacher.infer(&batch.images)?.into_iter().enumerate() {
+        for (head, logits) in predicted.iter().enumerate() {
             let passes: Vec<Tensor> = noisy.iter().filter_map(|p| p[head].clone()).collect();
-            let belief = logits.map(|logits| Belief::new(&logits, &passes, limit));
+            let belief = logits
+                .as_ref()
+                .map(|logits| Belief::new(logits, &passes, limit));
             beliefs.push(belief.transpose()?);
         }
         Ok(beliefs)
@@ -151,7 +164,7 @@ impl Trainer {
         if self.weights()[Term::CmcAsReleased] == 0.0 {
             return Ok(());
         }
-        let output = self.student.observe(&batch.images)?;
+        let output = self.student.model.observe(&batch.images)?;
         let progress = self.step as f64 / self.config.steps as f64;
         let mut terms: Terms<Option<Tensor>> = Terms::default();
         terms[Term::CmcAsReleased] = as_released(&output.features, &output.logits, progress)?;
@@ -165,11 +178,11 @@ impl Trainer {
         batch: &Batch,
         draw: ChannelDraw,
     ) -> Result<Output, TrainError> {
-        let (seed, device) = (self.config.seed, self.student.device());
+        let (seed, device) = (self.config.seed, self.student.model.device());
         let perturb = Perturb::new(|encoder, level, channels| {
             draw.factors(seed, rows, (encoder, level, channels), device)
         });
-        self.student.forward_with(batch, &perturb)
+        self.student.model.forward_with(batch, &perturb)
     }
 
     /// The terms of one strong view.
@@ -197,7 +210,7 @@ impl Trainer {
                 let half = if view == 0 { Half::Drawn } else { Half::Other };
                 self.dropped(rows, &batch, ChannelDraw::Complementary(half))?
             }
-            None => self.student.forward(&batch)?,
+            None => self.student.model.forward(&batch)?,
         };
         if !beliefs.is_empty() {
             terms[Term::MeanTeacher] = mean_teacher(&output.logits, &beliefs)?;

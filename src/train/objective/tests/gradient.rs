@@ -13,7 +13,7 @@ use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::{Network, NetworkSpec};
 use crate::nn::params::Params;
 use crate::nn::testing::{noise, values};
-use crate::nn::unet3d::Unet3dSpec;
+use crate::nn::unet3d::{EncoderKind, Unet3dSpec};
 
 const CLASSES: usize = 3;
 
@@ -125,11 +125,16 @@ fn each_term_alone_trains_the_parts_it_should_of_both_modalities() {
 
 #[test]
 fn labels_train_every_parameter_of_every_network() {
-    let unet = NetworkSpec::Unet3d(Unet3dSpec {
+    let unet = Unet3dSpec {
         width: 2,
         depth: 3,
         ..Unet3dSpec::default()
+    };
+    let residual = NetworkSpec::Unet3d(Unet3dSpec {
+        encoder: EncoderKind::Residual,
+        ..unet.clone()
     });
+    let unet = NetworkSpec::Unet3d(unet);
     let lean = NetworkSpec::Cmc(CmcSpec {
         width: 2,
         depth: 3,
@@ -137,7 +142,7 @@ fn labels_train_every_parameter_of_every_network() {
         fusion: false,
         ..CmcSpec::default()
     });
-    for spec in [unet, lean] {
+    for spec in [unet, residual, lean] {
         let mut params = Params::new(3, &Device::Cpu);
         let network = spec.build(2, CLASSES, &mut params).unwrap();
         let output = network.forward(&images(20)).unwrap();

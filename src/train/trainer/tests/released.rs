@@ -5,7 +5,7 @@ use super::super::super::objective::{CacSpec, CscSpec};
 use super::*;
 use crate::nn::cmc::CmcSpec;
 
-fn two_modalities(row: &Row) -> Row {
+pub(super) fn two_modalities(row: &Row) -> Row {
     let mut row = row.clone();
     let first = row.images[0].volume.clone().unwrap();
     let other: Vec<f32> = first.to_f32().iter().map(|v| v.cos()).collect();
@@ -28,7 +28,7 @@ fn from_unlabelled(objective: ObjectiveSpec) -> (f64, f64, Terms<f64>) {
     config.objective = objective;
     let mut trainer = Trainer::new(config, &Device::Cpu).unwrap();
     trainer.step = 8;
-    trainer.gradients.clear().unwrap();
+    trainer.student.clear().unwrap();
     let mut rows = rows(1);
     for (weak, strong) in &mut rows.unlabelled {
         *weak = two_modalities(weak);
@@ -36,7 +36,7 @@ fn from_unlabelled(objective: ObjectiveSpec) -> (f64, f64, Terms<f64>) {
     }
     let mut sums = Sums::default();
     trainer.unlabelled(&rows, 1, &mut sums).unwrap();
-    let encoder = trainer.gradients.global_norm().unwrap();
+    let encoder = trainer.student.gradient_norm().unwrap();
     (encoder, sums.total, sums.terms)
 }
 

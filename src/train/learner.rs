@@ -1,0 +1,62 @@
+//! A network that is trained: its weights, its optimiser, and the gradient of the step under way.
+
+use super::TrainError;
+use super::model::Model;
+use super::trainer::TrainerConfig;
+use crate::nn::gradients::Gradients;
+use crate::nn::optimizer::Optimizer;
+use candle_core::{Device, Tensor};
+
+/// A network in training.
+pub struct Learner {
+    /// The network and its weights.
+    pub model: Model,
+    /// The optimiser's state.
+    pub optimizer: Optimizer,
+    gradients: Gradients,
+}
+
+impl Learner {
+    /// A network at step 0, whose initial weights depend on `seed` alone.
+    ///
+    /// **Errors** when the network cannot be built.
+    pub fn new(config: &TrainerConfig, seed: u64, device: &Device) -> Result<Self, TrainError> {
+        let model = Model::new(&config.model, seed, device)?.with_precision(config.precision)?;
+        Ok(Self {
+            optimizer: Optimizer::new(&model.params, config.optimizer)?,
+            gradients: Gradients::zeros(&model.params)?,
+            model,
+        })
+    }
+
+    /// Forgets the gradients of the step before.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn clear(&mut self) -> Result<(), TrainError> {
+        Ok(self.gradients.clear()?)
+    }
+
+    /// Walks back from a scalar loss and adds its gradient.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn add(&mut self, loss: &Tensor) -> Result<(), TrainError> {
+        Ok(self.gradients.add(loss.backward()?, &self.model.params)?)
+    }
+
+    /// Euclidean norm of the gradient over all weights; not finite where one of them is not.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn gradient_norm(&self) -> Result<f64, TrainError> {
+        Ok(self.gradients.global_norm()?)
+    }
+
+    /// One optimiser step; a gradient whose `norm` is above `clip` is scaled down to it.
+    ///
+    /// **Errors** where the device refuses.
+    pub fn update(&mut self, norm: f64, clip: Option<f64>, lr: f64) -> Result<(), TrainError> {
+        if let Some(limit) = clip.filter(|limit| norm > *limit) {
+            self.gradients.scale(limit / norm)?;
+        }
+        Ok(self.optimizer.step(&self.gradients, lr)?)
+    }
+}
