@@ -7,7 +7,9 @@
 //! - `infer`: forward of one pair of modalities, no graph;
 //! - `sup`: forward, Dice and cross entropy on both modalities, backward, clipping, AdamW;
 //! - `semi`: `sup`, and an unlabelled pair with the two terms across modalities, as the trainer
-//!   does it: one backward pass after the other into one buffer of gradients.
+//!   does it: one backward pass after the other into one buffer of gradients;
+//! - `sup-recompute`, `semi-recompute`: the same with the activations of each level made again in
+//!   the backward pass (`train.recompute`).
 
 use candle_core::{Device, Result, Tensor};
 use std::time::Instant;
@@ -24,6 +26,8 @@ use voxstream::train::objective::{cac::cac_all, csc::csc_all, supervised::superv
 static MEMORY: voxstream::memory::Shelves = voxstream::memory::Shelves::new();
 
 const CLASSES: usize = 14;
+
+const MODES: [&str; 5] = ["infer", "sup", "semi", "sup-recompute", "semi-recompute"];
 
 /// A number that follows `key` in a file of `/proc/self`; 0 where there is none.
 fn status(key: &str) -> f64 {
@@ -126,6 +130,9 @@ fn one(mode: &str, side: usize, repeats: usize) -> Result<()> {
         ..CmcSpec::default()
     });
     let mut params = Params::new(0, &Device::Cpu);
+    if mode.ends_with("-recompute") {
+        params = params.with_recomputation();
+    }
     let network = spec.build(2, CLASSES, &mut params)?;
     let count = params.count() as f64 / 1e6;
     let mut step: Box<dyn FnMut() -> Result<()>> = match mode {
@@ -134,11 +141,12 @@ fn one(mode: &str, side: usize, repeats: usize) -> Result<()> {
             let images = pair(side, 0.0)?;
             Box::new(move || frozen.forward(&images).map(drop))
         }
-        "sup" | "semi" => {
-            let (mut step, semi) = (Step::new(params, network, side)?, mode == "semi");
+        _ if MODES.contains(&mode) => {
+            let semi = mode.starts_with("semi");
+            let mut step = Step::new(params, network, side)?;
             Box::new(move || step.run(semi))
         }
-        _ => panic!("the mode is `{mode}`, expected infer, sup or semi"),
+        _ => panic!("the mode is `{mode}`, expected one of {MODES:?}"),
     };
     step()?;
     let mut times: Vec<(f64, f64)> = Vec::with_capacity(repeats);
@@ -151,7 +159,7 @@ fn one(mode: &str, side: usize, repeats: usize) -> Result<()> {
     let (cpu, _) = times[repeats / 2];
     let wall = times.iter().map(|t| t.1).fold(f64::INFINITY, f64::min);
     let line = format!(
-        "{mode:5} {side}^3  {count:.2} M parameters  CPU s median {cpu:.2} least {:.2}  steps/s {:.3}  peak RSS {:.0} MiB\n",
+        "{mode:14} {side}^3  {count:.2} M parameters  CPU s median {cpu:.2} least {:.2}  steps/s {:.3}  peak RSS {:.0} MiB\n",
         times[0].0,
         1.0 / wall,
         status("VmHWM:") / 1024.0
@@ -178,7 +186,7 @@ fn main() -> Result<()> {
             .map_err(candle_core::Error::wrap)?;
         return pool.install(|| one(mode, side, repeats));
     }
-    let modes = option("--mode").map_or(vec!["infer", "sup", "semi"], |mode| vec![mode.as_str()]);
+    let modes = option("--mode").map_or(MODES.to_vec(), |mode| vec![mode.as_str()]);
     for mode in modes {
         let status = std::process::Command::new(std::env::current_exe()?)
             .args(["--one", mode, "--side", &side.to_string()])

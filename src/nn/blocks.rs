@@ -3,15 +3,22 @@
 //! A block never draws its own weights: it asks a [`Builder`] by name. Two blocks that ask for one
 //! name hold one tensor, which is all there is to sharing kernels between modalities.
 
+mod decoder;
+mod encoder;
+mod residual;
+
+pub(crate) use decoder::{Decoder, UpPlan};
+pub(crate) use encoder::Encoder;
+pub(crate) use residual::ResidualEncoder;
+
 use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
 
-use super::conv_transpose3d::conv_transpose3d;
 use super::conv3d::{conv3d, conv3d_joined};
-use super::max_pool3d::max_pool3d;
 use super::norm_act::{Activation, Norm, norm_act};
 use super::params::{Init, Params};
+use super::recompute::Recompute;
 
 /// Hands out parameters by name; a name asked for again gives the same tensor.
 pub(crate) struct Builder<'a> {
@@ -36,6 +43,11 @@ impl<'a> Builder<'a> {
         let tensor = self.params.get(name, shape, init)?;
         self.made.insert(name.to_owned(), tensor.clone());
         Ok(tensor)
+    }
+
+    /// How activations are made again in the backward pass; `None` keeps them.
+    pub(crate) fn recompute(&self) -> Option<Recompute> {
+        self.params.recompute().cloned()
     }
 
     /// Kernels `[co, k, k, k, ci]` of a `k³` convolution, He-normal over their fan-in.
@@ -160,6 +172,11 @@ impl ConvNormAct {
         Ok(Self { weight, norm })
     }
 
+    /// Its kernels.
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// `[n, d, h, w, ci]` to `[n, d, h, w, co]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.norm.forward(&conv3d(x, &self.weight)?)
@@ -168,176 +185,5 @@ impl ConvNormAct {
     /// As [`ConvNormAct::forward`] over the channels of `x`, then those of `skip`.
     pub(crate) fn forward_joined(&self, x: &Tensor, skip: &Tensor) -> Result<Tensor> {
         self.norm.forward(&conv3d_joined(x, skip, &self.weight)?)
-    }
-}
-
-/// Levels of two convolutions each, with max-pooling by 2 between them.
-pub(crate) struct Encoder {
-    levels: Vec<[ConvNormAct; 2]>,
-}
-
-impl Encoder {
-    /// `plan[i]` holds the channels after the first and after the second convolution of level `i`.
-    pub(crate) fn new(
-        builder: &mut Builder<'_>,
-        scope: &Scope,
-        channels_in: usize,
-        plan: &[[usize; 2]],
-        layers: Layers,
-    ) -> Result<Self> {
-        let mut levels = Vec::with_capacity(plan.len());
-        let mut ci = channels_in;
-        for (i, &[middle, co]) in plan.iter().enumerate() {
-            let level = scope.child(&format!("level{i}"));
-            levels.push([
-                ConvNormAct::new(builder, &level, 1, (ci, middle), layers)?,
-                ConvNormAct::new(builder, &level, 2, (middle, co), layers)?,
-            ]);
-            ci = co;
-        }
-        Ok(Self { levels })
-    }
-
-    /// The skip connections, finest first, and the bottleneck.
-    pub(crate) fn forward(&self, image: &Tensor) -> Result<(Vec<Tensor>, Tensor)> {
-        let mut skips = Vec::with_capacity(self.levels.len());
-        let mut x = image.clone();
-        for (i, [first, second]) in self.levels.iter().enumerate() {
-            if i > 0 {
-                x = max_pool3d(&x)?;
-            }
-            x = second.forward(&first.forward(&x)?)?;
-            if i + 1 < self.levels.len() {
-                skips.push(x.clone());
-            }
-        }
-        Ok((skips, x))
-    }
-}
-
-/// One step up: transposed convolution, skip connection, one or two convolutions.
-struct UpLevel {
-    up: Tensor,
-    bias: Option<Tensor>,
-    first: ConvNormAct,
-    second: Option<ConvNormAct>,
-}
-
-/// What one step up is made of, in channels.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct UpPlan {
-    /// Channels after the transposed convolution.
-    pub(crate) up: usize,
-    /// Channels of the skip connection.
-    pub(crate) skip: usize,
-    /// Channels after the convolutions.
-    pub(crate) out: usize,
-}
-
-/// Steps up to full resolution, then a 1³ convolution with bias to the class logits.
-pub(crate) struct Decoder {
-    levels: Vec<UpLevel>,
-    head: Head,
-    /// With deep supervision: one a level but the finest, coarsest first.
-    deep: Vec<Head>,
-}
-
-/// A 1³ convolution with bias, to class logits.
-struct Head {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Head {
-    /// Parameters `head.weight` and `head.bias`.
-    fn new(builder: &mut Builder<'_>, scope: &Scope, ci: usize, classes: usize) -> Result<Self> {
-        let name = format!("{}.head", scope.kernels);
-        Ok(Self {
-            weight: builder.kernel(&format!("{name}.weight"), 1, ci, classes)?,
-            bias: builder.get(&format!("{name}.bias"), &[classes], Init::Const(0.0))?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv3d(x, &self.weight)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
-    }
-}
-
-impl Decoder {
-    /// `plan` goes from the coarsest step to the finest; levels are named by the encoder level they reach.
-    pub(crate) fn new(
-        builder: &mut Builder<'_>,
-        scope: &Scope,
-        channels_in: usize,
-        plan: &[UpPlan],
-        classes: usize,
-        layers: Layers,
-    ) -> Result<Self> {
-        let mut levels = Vec::with_capacity(plan.len());
-        let mut deep = Vec::new();
-        let mut ci = channels_in;
-        for (i, step) in plan.iter().enumerate() {
-            let level = scope.child(&format!("level{}", plan.len() - 1 - i));
-            let up = builder.get(
-                &format!("{}.up.weight", level.kernels),
-                &[step.up, 2, 2, 2, ci],
-                // Kernel and stride are both 2: each output voxel sees one input voxel.
-                Init::HeNormal { fan_in: ci },
-            )?;
-            let bias = match layers.up_bias {
-                true => {
-                    let name = format!("{}.up.bias", level.kernels);
-                    Some(builder.get(&name, &[step.up], Init::Const(0.0))?)
-                }
-                false => None,
-            };
-            let joined = (step.up + step.skip, step.out);
-            let first = ConvNormAct::new(builder, &level, 1, joined, layers)?;
-            let second = match layers.single {
-                true => None,
-                false => {
-                    let channels = (step.out, step.out);
-                    Some(ConvNormAct::new(builder, &level, 2, channels, layers)?)
-                }
-            };
-            levels.push(UpLevel {
-                up,
-                bias,
-                first,
-                second,
-            });
-            ci = step.out;
-            if layers.deep_supervision && i + 1 < plan.len() {
-                deep.push(Head::new(builder, &level, ci, classes)?);
-            }
-        }
-        let head = Head::new(builder, scope, ci, classes)?;
-        Ok(Self { levels, head, deep })
-    }
-
-    /// Logits `[n, d, h, w, classes]` from the bottleneck and the encoder's skips (finest first),
-    /// and with deep supervision those of the levels below, at half the resolution first.
-    pub(crate) fn forward(
-        &self,
-        bottleneck: &Tensor,
-        skips: &[Tensor],
-    ) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut deep = Vec::with_capacity(self.deep.len());
-        let mut x = bottleneck.clone();
-        for (i, (level, skip)) in self.levels.iter().zip(skips.iter().rev()).enumerate() {
-            let mut up = conv_transpose3d(&x, &level.up)?;
-            if let Some(bias) = &level.bias {
-                up = up.broadcast_add(&bias.to_dtype(up.dtype())?)?;
-            }
-            x = level.first.forward_joined(&up, skip)?;
-            if let Some(second) = &level.second {
-                x = second.forward(&x)?;
-            }
-            if let Some(head) = self.deep.get(i) {
-                deep.push(head.forward(&x)?);
-            }
-        }
-        deep.reverse();
-        Ok((self.head.forward(&x)?, deep))
     }
 }

@@ -4,6 +4,7 @@ use super::cpu::f32s;
 use super::cuda;
 use super::inplace::{Blend, CHUNK, Scale};
 use super::params::Params;
+use super::recompute::Recompute;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
@@ -33,10 +34,10 @@ impl Gradients {
         })
     }
 
-    /// Adds what one backward pass found. A parameter that the loss did not reach adds nothing.
+    /// Adds what one backward pass found, in recomputed levels too. A parameter that the loss did not reach adds nothing.
     ///
     /// **Errors** where `params` is not the list this buffer was made for.
-    pub fn add(&mut self, mut grads: GradStore, params: &Params) -> Result<()> {
+    pub fn add(&mut self, grads: GradStore, params: &Params) -> Result<()> {
         if self.tensors.len() != params.named().len() {
             bail!(
                 "gradients of {} parameters were asked to take those of {}",
@@ -49,6 +50,12 @@ impl Gradients {
                 bail!("the gradient of `{name}` was asked to take that of `{other}`");
             }
         }
+        self.add_one(grads, params)?;
+        let recomputed = params.recompute().map(Recompute::take);
+        (recomputed.into_iter().flatten()).try_for_each(|grads| self.add_one(grads, params))
+    }
+
+    fn add_one(&mut self, mut grads: GradStore, params: &Params) -> Result<()> {
         let both = Blend {
             keep: 1.0,
             factor: 1.0,

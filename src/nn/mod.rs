@@ -45,7 +45,7 @@ pub mod network;
 pub mod norm_act;
 pub mod optimizer;
 pub mod params;
-mod residual;
+mod recompute;
 pub mod sgd;
 pub mod tensor_file;
 pub mod unet3d;

@@ -3,6 +3,7 @@
 //! An initial value depends on (seed, name, shape) alone, so adding a layer changes no other, and
 //! the order is that of registration, never that of a hash map.
 
+use super::recompute::Recompute;
 use super::tensor_file::{TensorFileError, read_tensors, write_tensors};
 use crate::draw::DrawKey;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
@@ -28,6 +29,7 @@ pub struct Params {
     frozen: bool,
     vars: Vec<(String, Var)>,
     index: HashMap<String, usize>,
+    recompute: Option<Recompute>,
 }
 
 impl Params {
@@ -39,6 +41,7 @@ impl Params {
             frozen: false,
             vars: vec![],
             index: HashMap::new(),
+            recompute: None,
         }
     }
 
@@ -52,6 +55,21 @@ impl Params {
         }
     }
 
+    /// Networks built on the list make each level's activations again in the backward pass instead
+    /// of keeping them: memory of one level instead of all, for one more forward pass.
+    #[must_use]
+    pub fn with_recomputation(self) -> Self {
+        Self {
+            recompute: Some(Recompute::default()),
+            ..self
+        }
+    }
+
+    /// Where gradients of recomputed levels gather; `None` where activations are kept.
+    pub(crate) fn recompute(&self) -> Option<&Recompute> {
+        self.recompute.as_ref()
+    }
+
     /// The same parameters for a second network that keeps no graph: weights are shared, not copied.
     #[must_use]
     pub fn detached(&self) -> Self {
@@ -61,6 +79,7 @@ impl Params {
             frozen: true,
             vars: self.vars.clone(),
             index: self.index.clone(),
+            recompute: None,
         }
     }
 

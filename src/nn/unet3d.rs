@@ -4,11 +4,10 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Builder, Decoder, Encoder, Layers, Scope, UpPlan};
+use super::blocks::{Builder, Decoder, Encoder, Layers, ResidualEncoder, Scope, UpPlan};
 use super::network::{Heads, Network, Output, Perturb, check_images, check_range};
 use super::norm_act::Activation;
 use super::params::Params;
-use super::residual::ResidualEncoder;
 
 /// Blocks of each level of a residual encoder where none are written: nnU-Net's.
 const BLOCKS: [usize; 7] = [1, 3, 4, 6, 6, 6, 6];

@@ -53,6 +53,9 @@ pub struct TrainSection {
     /// Arithmetic of the activations; bf16 needs CUDA.
     #[serde(default)]
     pub precision: Precision,
+    /// Makes the activations of each level again in the backward pass instead of keeping them: less memory, one more forward pass a step.
+    #[serde(default)]
+    pub recompute: bool,
     /// Gradients are scaled down to this global norm; null leaves them.
     #[serde(default = "default_clip")]
     pub clip_norm: Option<f64>,

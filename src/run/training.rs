@@ -81,6 +81,7 @@ impl<'a> Training<'a> {
             clip_norm: section.clip_norm,
             seed: pipeline.seed,
             precision: section.precision,
+            recompute: section.recompute,
         };
         let trainer = Trainer::new(config, &cx.device)?;
         let window = training_window(cx, section)?;

@@ -5,6 +5,7 @@ use super::model::Model;
 use super::trainer::TrainerConfig;
 use crate::nn::gradients::Gradients;
 use crate::nn::optimizer::Optimizer;
+use crate::nn::params::Params;
 use candle_core::{Device, Tensor};
 
 /// A network in training.
@@ -21,7 +22,11 @@ impl Learner {
     ///
     /// **Errors** when the network cannot be built.
     pub fn new(config: &TrainerConfig, seed: u64, device: &Device) -> Result<Self, TrainError> {
-        let model = Model::new(&config.model, seed, device)?.with_precision(config.precision)?;
+        let mut params = Params::new(seed, device);
+        if config.recompute {
+            params = params.with_recomputation();
+        }
+        let model = Model::with_params(&config.model, params)?.with_precision(config.precision)?;
         Ok(Self {
             optimizer: Optimizer::new(&model.params, config.optimizer)?,
             gradients: Gradients::zeros(&model.params)?,

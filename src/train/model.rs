@@ -37,7 +37,13 @@ impl Model {
     ///
     /// **Errors** when the options contradict each other.
     pub fn new(spec: &ModelSpec, seed: u64, device: &Device) -> Result<Self, TrainError> {
-        let mut params = Params::new(seed, device);
+        Self::with_params(spec, Params::new(seed, device))
+    }
+
+    /// Builds a network whose weights are registered in `params`, an empty list.
+    ///
+    /// **Errors** when the options contradict each other.
+    pub fn with_params(spec: &ModelSpec, mut params: Params) -> Result<Self, TrainError> {
         let build = |params: &mut Params| {
             spec.network
                 .build(spec.modalities.len(), spec.classes.len(), params)
@@ -46,10 +52,10 @@ impl Model {
         let frozen = build(&mut params.detached())?;
         Ok(Self {
             spec: spec.clone(),
+            device: params.device().clone(),
             params,
             trained,
             frozen,
-            device: device.clone(),
             activations: DType::F32,
         })
     }

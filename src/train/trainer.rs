@@ -42,6 +42,8 @@ pub struct TrainerConfig {
     pub seed: u64,
     /// Arithmetic of the activations.
     pub precision: Precision,
+    /// Whether activations are made again in the backward pass instead of being kept.
+    pub recompute: bool,
 }
 
 /// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.

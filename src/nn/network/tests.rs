@@ -35,6 +35,7 @@ fn small_specs() -> [NetworkSpec; 3] {
     ]
 }
 
+mod recompute;
 mod residual;
 
 fn image(n: usize, seed: u64) -> Tensor {

@@ -113,6 +113,7 @@ fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> Train
         clip_norm: Some(12.0),
         seed: 20,
         precision,
+        recompute: false,
     }
 }
 

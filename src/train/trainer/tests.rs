@@ -99,6 +99,7 @@ fn trainer(objective: ObjectiveSpec) -> Trainer {
     };
     let config = TrainerConfig {
         precision: Default::default(),
+        recompute: false,
         model: ModelSpec {
             network: NetworkSpec::Unet3d(network),
             classes: vec!["background".to_owned(), "organ".to_owned()],

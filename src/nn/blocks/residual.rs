@@ -1,11 +1,13 @@
 //! An encoder of residual blocks, in the manner of nnU-Net's.
 
-use super::add_act::add_act;
-use super::blocks::{Builder, ConvNormAct, Layers, NormAct, Scope};
-use super::conv3d::{conv3d, conv3d_stride2};
-use super::mean_pool3d::mean_pool3d;
-use super::norm_act::Activation;
+use super::{Builder, ConvNormAct, Layers, NormAct, Scope};
+use crate::nn::add_act::add_act;
+use crate::nn::conv3d::{conv3d, conv3d_stride2};
+use crate::nn::mean_pool3d::mean_pool3d;
+use crate::nn::norm_act::Activation;
+use crate::nn::recompute::{Recompute, run};
 use candle_core::{Result, Tensor};
+use std::sync::Arc;
 
 /// Two convolutions beside a shortcut.
 ///
@@ -81,7 +83,8 @@ impl Block {
 /// (nnU-Net's residual encoder presets: 1, 3, 4, 6, 6, 6 blocks).
 pub(crate) struct ResidualEncoder {
     stem: ConvNormAct,
-    levels: Vec<Vec<Block>>,
+    levels: Vec<Vec<Arc<Block>>>,
+    recompute: Option<Recompute>,
 }
 
 impl ResidualEncoder {
@@ -103,12 +106,17 @@ impl ResidualEncoder {
             for j in 0..count {
                 let halves = i > 0 && j == 0;
                 let block = level.child(&format!("block{j}"));
-                blocks.push(Block::new(builder, &block, (ci, co), halves, layers)?);
+                let block = Block::new(builder, &block, (ci, co), halves, layers)?;
+                blocks.push(Arc::new(block));
                 ci = co;
             }
             levels.push(blocks);
         }
-        Ok(Self { stem, levels })
+        Ok(Self {
+            stem,
+            levels,
+            recompute: builder.recompute(),
+        })
     }
 
     /// The skip connections, finest first, and the bottleneck.
@@ -120,7 +128,10 @@ impl ResidualEncoder {
                 skips.push(x.clone());
             }
             for block in blocks {
-                x = block.forward(&x)?;
+                let (part, anchor) = (Arc::clone(block), &block.first);
+                x = run(self.recompute.as_ref(), [&x], anchor, move |[x]| {
+                    part.forward(x)
+                })?;
             }
         }
         Ok((skips, x))
