@@ -12,3 +12,4 @@ mod rules;
 mod schemas;
 mod stream;
 mod tasks;
+mod training;

@@ -159,41 +159,79 @@ impl Params {
     ///
     /// **Errors** name every missing, unexpected and mis-shaped tensor, and nothing is changed then.
     pub fn set(&self, tensors: &[(String, Tensor)]) -> std::result::Result<(), TensorFileError> {
+        let (sources, mut problems) = self.places(tensors.iter());
+        let missing = self.vars.iter().zip(&sources);
+        let missing = missing.filter(|(_, source)| source.is_none());
+        problems.extend(missing.map(|((name, _), _)| format!("`{name}` is missing")));
+        self.copy(&sources, problems)
+    }
+
+    /// Replaces those parameters that `tensors` has, but for those that `skip` names: a whole name,
+    /// or any of its parts between dots. Returns how many were replaced.
+    ///
+    /// **Errors** name every unexpected and mis-shaped tensor that is not skipped, and every entry of
+    /// `skip` that no tensor has; nothing is changed then.
+    pub fn set_some(
+        &self,
+        tensors: &[(String, Tensor)],
+        skip: &[String],
+    ) -> std::result::Result<usize, TensorFileError> {
+        let named = |name: &str, part: &String| name == part || name.split('.').any(|p| p == part);
+        let wanted = tensors
+            .iter()
+            .filter(|(name, _)| !skip.iter().any(|part| named(name, part)));
+        let (sources, mut problems) = self.places(wanted);
+        let idle = skip
+            .iter()
+            .filter(|part| !tensors.iter().any(|(name, _)| named(name, part)));
+        problems
+            .extend(idle.map(|part| format!("`{part}` is to be skipped, but no tensor has it")));
+        self.copy(&sources, problems)?;
+        Ok(sources.iter().flatten().count())
+    }
+
+    /// The tensor of each parameter, where there is one, and what does not fit.
+    fn places<'t>(
+        &self,
+        tensors: impl Iterator<Item = &'t (String, Tensor)>,
+    ) -> (Vec<Option<&'t Tensor>>, Vec<String>) {
         let mut problems = vec![];
         let mut sources: Vec<Option<&Tensor>> = vec![None; self.vars.len()];
         for (name, tensor) in tensors {
-            match self.index.get(name) {
-                None => problems.push(format!("`{name}` is unexpected")),
-                Some(&at) => {
-                    let var = &self.vars[at].1;
-                    if var.dims() != tensor.dims() || tensor.dtype() != DType::F32 {
-                        problems.push(format!(
-                            "`{name}` is {:?} {:?}, expected {:?} {:?}",
-                            tensor.dtype(),
-                            tensor.dims(),
-                            DType::F32,
-                            var.dims()
-                        ));
-                    }
-                    sources[at] = Some(tensor);
-                }
+            let Some(&at) = self.index.get(name) else {
+                problems.push(format!("`{name}` is unexpected"));
+                continue;
+            };
+            let var = &self.vars[at].1;
+            if var.dims() != tensor.dims() || tensor.dtype() != DType::F32 {
+                problems.push(format!(
+                    "`{name}` is {:?} {:?}, expected {:?} {:?}",
+                    tensor.dtype(),
+                    tensor.dims(),
+                    DType::F32,
+                    var.dims()
+                ));
             }
+            sources[at] = Some(tensor);
         }
-        let missing = self
-            .vars
-            .iter()
-            .zip(&sources)
-            .filter(|(_, source)| source.is_none());
-        problems.extend(missing.map(|((name, _), _)| format!("`{name}` is missing")));
+        (sources, problems)
+    }
+
+    /// Copies what there is, unless there are problems.
+    fn copy(
+        &self,
+        sources: &[Option<&Tensor>],
+        problems: Vec<String>,
+    ) -> std::result::Result<(), TensorFileError> {
         if !problems.is_empty() {
             return Err(TensorFileError::Mismatch { problems });
         }
         for ((name, var), tensor) in self.vars.iter().zip(sources) {
+            let Some(tensor) = tensor else { continue };
             let failed = |source| TensorFileError::Tensor {
                 name: name.clone(),
                 source,
             };
-            let tensor = tensor.expect("invariant: missing tensors were refused above");
             var.set(&tensor.to_device(&self.device).map_err(failed)?)
                 .map_err(failed)?;
         }

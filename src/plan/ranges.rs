@@ -107,3 +107,75 @@ fn range(values: impl Iterator<Item = Option<usize>>) -> Option<[usize; 2]> {
     let values: Vec<usize> = values.collect::<Option<_>>()?;
     Some([*values.iter().min()?, *values.iter().max()?])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::compile;
+    use crate::plan::explain::{Form, explain};
+    use crate::registry::STAGES;
+    use crate::spec::SourceFile;
+    use crate::stage::ChannelSchema;
+    use crate::volume::{Dtype, Role};
+
+    const FILE: &str = "\
+name: ranges
+source: { phantom: { subjects: 2, modalities: [ct] } }
+stages:
+  - orient: { to: RAS }
+  - resample: { spacing_mm: [2.0, 2.0, 2.0] }
+sinks: { prepared: {} }
+";
+
+    fn subject(shape_xyz: Option<[usize; 3]>) -> EdgeSchema {
+        let channel = |role, name: &str, dtype| ChannelSchema {
+            name: name.to_owned(),
+            role,
+            dtype: Some(dtype),
+            shape_xyz,
+            spacing_mm: Some([1.0; 3]),
+            orientation: Some("RAS".to_owned()),
+        };
+        EdgeSchema {
+            channels: vec![
+                channel(Role::Image, "ct", Dtype::I16),
+                channel(Role::Label, "", Dtype::U8),
+            ],
+            rows_per_subject: Some(1),
+        }
+    }
+
+    fn plan() -> Plan {
+        let file = SourceFile {
+            name: "ranges.yaml".to_owned(),
+            text: FILE.to_owned(),
+        };
+        compile(&file, STAGES, None).unwrap()
+    }
+
+    #[test]
+    fn every_edge_tells_the_smallest_and_the_largest_subject() {
+        let plan = plan();
+        let both = [[10, 20, 30], [12, 16, 40]].map(|shape| subject(Some(shape)));
+        let subjects = Subjects::new(&plan, both.to_vec());
+        assert_eq!(
+            subjects.source().shapes("image.ct"),
+            Some([[10, 16, 30], [12, 20, 40]])
+        );
+        // Three bytes a voxel: 6000 and 7680 of them.
+        assert_eq!(subjects.source().bytes(), Some([18_000, 23_040]));
+        let behind = subjects.behind("stages");
+        assert_eq!(behind.len(), 2);
+        assert_eq!(behind[1].shapes("label"), Some([[5, 8, 15], [6, 10, 20]]));
+        let text = explain(&plan, Form::Text, &subjects);
+        assert!(text.contains("5..6x8..10x15..20"), "{text}");
+    }
+
+    #[test]
+    fn what_one_subject_does_not_tell_is_not_told_of_all() {
+        let plan = plan();
+        let subjects = Subjects::new(&plan, vec![subject(Some([4; 3])), subject(None)]);
+        assert_eq!(subjects.source().shapes("image.ct"), None);
+        assert_eq!(subjects.source().bytes(), None);
+    }
+}

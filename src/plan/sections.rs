@@ -36,6 +36,9 @@ pub struct TrainSection {
     pub classes: Vec<String>,
     /// The network.
     pub network: NetworkSpec,
+    /// Weights to begin with; left out, they are drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<InitialSection>,
     /// Loss terms and their weights.
     #[serde(default)]
     pub objective: ObjectiveSpec,
@@ -73,6 +76,17 @@ fn one() -> u32 {
 
 fn default_clip() -> Option<f64> {
     Some(12.0)
+}
+
+/// Weights that a training begins with.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InitialSection {
+    /// A file that `voxstream convert` wrote, a checkpoint folder, or a run folder, whose best checkpoint is taken.
+    pub from: String,
+    /// Tensors to leave out, by whole name or by a part between dots, such as `head` for another number of classes. What the file does not have or this leaves out is drawn from the seed.
+    #[serde(default)]
+    pub skip: Vec<String>,
 }
 
 /// Rows of one training batch.

@@ -8,6 +8,8 @@ pub mod counters;
 pub mod display;
 pub mod driver;
 pub mod evaluate;
+pub mod feed;
+pub mod find_lr;
 pub mod folder;
 pub mod kept;
 pub mod ordered;

@@ -1,8 +1,9 @@
 //! A training run: streams feed the trainer, validation chooses, checkpoints keep.
 
-use super::context::{RunContext, is_labelled, is_unlabelled, training_window};
+use super::chain::causes;
+use super::context::{RunContext, training_window};
 use super::evaluate::summary;
-use super::stream::{Position, Sample, SampleStream, Viewer};
+use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
 use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
@@ -10,20 +11,10 @@ use crate::sink::{MetricRow, ScoreRow, read_table, write_table};
 use crate::train::checkpoint::{self, Best, ModelFile, State};
 use crate::train::figures::Figure;
 use crate::train::infer::Window;
-use crate::train::model::ModelSpec;
-use crate::train::trainer::{StepRows, Trainer, TrainerConfig};
+use crate::train::trainer::Trainer;
 use crate::train::{TrainError, checkpoint::restore};
-use crate::volume::{Row, Split};
-use arrow::array::RecordBatch;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-
-/// Where both streams stand.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Positions {
-    labelled: Position,
-    unlabelled: Position,
-}
+use crate::volume::Split;
+use std::path::Path;
 
 /// One training run under way.
 struct Training<'a> {
@@ -41,48 +32,18 @@ struct Training<'a> {
 /// **Errors** when a stream has no subject left, a loss is not finite, an output cannot be
 /// written, or the run is stopped; a checkpoint is written before a stop.
 pub fn train(cx: &RunContext, section: &TrainSection) -> Result<Vec<ScoreRow>, Error> {
-    let labelled = cx.subjects(is_labelled);
-    let unlabelled = cx.subjects(is_unlabelled);
-    if labelled.is_empty() {
-        return Err(Error::run(
-            "no training subject has a label; look at the source's `split` and `labels`",
-        ));
-    }
-    if section.batch.unlabelled > 0 && unlabelled.is_empty() {
-        let problem = "`train.batch.unlabelled` asks for unlabelled rows, but every training subject is labelled; set it to 0, or `split.labelled` lower";
-        return Err(Error::run(problem));
-    }
+    let subjects = TrainingSubjects::new(&cx.preparer, section, cx.limit)?;
+    let unlabelled = subjects.unlabelled.clone();
     let mut training = Training::new(cx, section)?;
     let positions = training.resume()?;
-    training.run(positions, labelled, &unlabelled)?;
+    training.run(positions, subjects)?;
     training.finish(&unlabelled)
 }
 
 impl<'a> Training<'a> {
     fn new(cx: &'a RunContext, section: &'a TrainSection) -> Result<Self, Error> {
-        let pipeline = &cx.plan.pipeline;
-        let model = ModelSpec {
-            network: section.network.clone(),
-            classes: section.classes.clone(),
-            modalities: cx.preparer.cohort().modalities().to_vec(),
-        };
-        let config = TrainerConfig {
-            model,
-            objective: section.objective.clone(),
-            teacher: pipeline
-                .pseudo_label
-                .as_ref()
-                .map(|p| (p.threshold.clone(), p.ema)),
-            steps: section.steps,
-            lr: section.optimizer.lr,
-            optimizer: section.optimizer.config(),
-            schedule: section.optimizer.schedule,
-            warmup: section.optimizer.warmup,
-            clip_norm: section.clip_norm,
-            seed: pipeline.seed,
-            precision: section.precision,
-            recompute: section.recompute,
-        };
+        let modalities = cx.preparer.cohort().modalities();
+        let config = trainer_config(&cx.plan, section, modalities);
         let trainer = Trainer::new(config, &cx.device)?;
         let window = training_window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
@@ -103,12 +64,28 @@ impl<'a> Training<'a> {
         })
     }
 
+    /// Takes the initial weights that the author wants.
+    fn begin(&mut self) -> Result<Positions, Error> {
+        if let Some(initial) = &self.section.initial {
+            let weights = checkpoint::weights(Path::new(&initial.from))?;
+            let (taken, all) = (self.trainer.begin_with(&weights, &initial.skip)).map_err(|e| {
+                Error::run(format!(
+                    "`train.initial.from: {}`: {}",
+                    initial.from,
+                    causes(&e)
+                ))
+            })?;
+            tracing::info!(from = initial.from, taken, all, "initial tensors");
+        }
+        Ok(Positions::default())
+    }
+
     /// Goes on from the last checkpoint, where the run has one.
     fn resume(&mut self) -> Result<Positions, Error> {
         let Some(folder) = checkpoint::last(&self.cx.folder.join("checkpoints"))?
             .filter(|_| self.cx.folder.resumed)
         else {
-            return Ok(Positions::default());
+            return self.begin();
         };
         let state: State<Positions> = restore(&folder, &mut self.trainer)?;
         self.metrics = read_table(&folder.join("metrics.parquet"))?;
@@ -117,73 +94,28 @@ impl<'a> Training<'a> {
         Ok(state.positions)
     }
 
-    fn run(
-        &mut self,
-        positions: Positions,
-        labelled: Vec<usize>,
-        unlabelled: &[usize],
-    ) -> Result<(), Error> {
+    fn run(&mut self, positions: Positions, subjects: TrainingSubjects) -> Result<(), Error> {
         let cx = self.cx;
-        let viewer = Arc::new(Viewer::new(&cx.plan, &cx.preparer, &cx.counters));
-        let seed = cx.plan.pipeline.seed;
-        let start = |name, subjects, position| {
-            let thread = |source| Error::Io {
-                path: cx.folder.path.clone(),
-                action: "starting worker threads",
-                source,
-            };
-            let budget = (cx.workers, cx.memory / 4);
-            SampleStream::start(
-                name,
-                &viewer,
-                subjects,
-                seed,
-                position,
-                budget,
-                &cx.counters,
-            )
-            .map_err(thread)
-        };
-        let batch = &self.section.batch;
-        let mut labelled = start("labelled", labelled, positions.labelled)?;
-        let mut unlabelled = match batch.unlabelled {
-            0 => None,
-            _ => Some(start(
-                "unlabelled",
-                unlabelled.to_vec(),
-                positions.unlabelled,
-            )?),
-        };
+        let mut feed = Feed::start(
+            &cx.plan,
+            &cx.preparer,
+            self.section,
+            subjects,
+            positions,
+            (cx.workers, cx.memory / 2),
+            &cx.counters,
+        )?;
         let node = cx.counters.node("train");
         let bar = cx.bar(self.section.steps, "train");
         bar.set_position(self.trainer.step);
         while self.trainer.step < self.section.steps && !self.stalls() {
             let stopped = cx.check();
             if stopped.is_err() {
-                self.checkpoint(&labelled, unlabelled.as_ref())?;
+                self.checkpoint(feed.positions())?;
                 stopped?;
             }
-            let mut batches = Vec::new();
-            for _ in 0..self.section.accumulate {
-                let mut rows = StepRows::default();
-                let supervised = take(&mut labelled, batch.labelled)?;
-                rows.labelled = supervised
-                    .iter()
-                    .map(|s| row(&s.weak))
-                    .collect::<Result<_, _>>()?;
-                if let Some(stream) = &mut unlabelled {
-                    let both = take(stream, batch.unlabelled)?;
-                    rows.unlabelled = both
-                        .iter()
-                        .map(|s| {
-                            let strong = s.strong.iter().map(row).collect::<Result<_, Error>>()?;
-                            Ok((row(&s.weak)?, strong))
-                        })
-                        .collect::<Result<_, Error>>()?;
-                }
-                batches.push(rows);
-            }
-            let epoch = unlabelled.as_ref().unwrap_or(&labelled).epoch();
+            let batches = feed.step()?;
+            let epoch = feed.epoch();
             let figures = node.busy(|| self.trainer.train(&batches))?;
             node.passed(
                 batches
@@ -198,7 +130,7 @@ impl<'a> Training<'a> {
             let step = self.trainer.step;
             if step.is_multiple_of(self.section.validate.every) || step == self.section.steps {
                 self.validate(epoch)?;
-                self.checkpoint(&labelled, unlabelled.as_ref())?;
+                self.checkpoint(feed.positions())?;
             }
         }
         bar.finish_and_clear();
@@ -271,15 +203,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn checkpoint(
-        &self,
-        labelled: &SampleStream,
-        unlabelled: Option<&SampleStream>,
-    ) -> Result<(), Error> {
-        let positions = Positions {
-            labelled: labelled.position(),
-            unlabelled: unlabelled.map(SampleStream::position).unwrap_or_default(),
-        };
+    fn checkpoint(&self, positions: Positions) -> Result<(), Error> {
         let state = State {
             step: self.trainer.step,
             positions,
@@ -356,14 +280,4 @@ impl<'a> Training<'a> {
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(scores)
     }
-}
-
-fn take(stream: &mut SampleStream, count: u32) -> Result<Vec<Sample>, Error> {
-    stream
-        .take(count as usize)
-        .ok_or_else(|| Error::run("every subject of a training stream failed; see `failures`"))
-}
-
-fn row(batch: &RecordBatch) -> Result<Row, Error> {
-    Row::from_batch(batch, 0).map_err(|e| Error::Sink(e.into()))
 }

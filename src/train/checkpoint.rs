@@ -12,7 +12,7 @@ use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::Thresholds;
 use super::trainer::Trainer;
 use crate::nn::tensor_file::{read_tensors, write_tensors};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -246,6 +246,22 @@ pub fn restore<P: DeserializeOwned>(
     trainer.statistics.clone_from(&state.statistics);
     trainer.step = state.step;
     Ok(state)
+}
+
+/// Weights to begin a training with: those of a safetensors file, as `voxstream convert` writes, or
+/// those that predict in a checkpoint, a run folder or a folder of runs.
+///
+/// **Errors** say what was looked for, or name the file.
+pub fn weights(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
+    let file = match path.is_file() {
+        true => path.to_owned(),
+        false => {
+            let folder = find(path)?;
+            let model: ModelFile = read_json(&folder.join("model.json"))?;
+            folder.join(format!("{}.safetensors", model.predictor))
+        }
+    };
+    Ok(read_tensors(&file, &Device::Cpu)?.0)
 }
 
 /// Opens a checkpoint for prediction.

@@ -118,6 +118,25 @@ impl Trainer {
         })
     }
 
+    /// Begins with these weights instead of drawn ones, but for those that `skip` names; the teacher
+    /// is a copy again. The second network of CPS keeps its own, or both would be one.
+    ///
+    /// Returns how many tensors were taken, and of how many.
+    ///
+    /// **Errors** as [`Params::set_some`](crate::nn::params::Params::set_some).
+    pub fn begin_with(
+        &mut self,
+        weights: &[(String, Tensor)],
+        skip: &[String],
+    ) -> Result<(usize, usize), TrainError> {
+        let params = &self.student.model.params;
+        let taken = params.set_some(weights, skip)?;
+        if let Some(teacher) = &self.teacher {
+            teacher.params.set(&params.snapshot()?)?;
+        }
+        Ok((taken, params.named().len()))
+    }
+
     /// The model that predicts: the teacher where there is one.
     pub fn predictor(&self) -> &Model {
         self.teacher.as_ref().unwrap_or(&self.student.model)

@@ -99,3 +99,46 @@ fn files_bring_back_the_same_values_or_say_why_not() {
     }
     assert!(values(&w).iter().all(|&v| v == 7.0));
 }
+
+#[test]
+fn a_part_of_the_parameters_can_be_replaced() {
+    let mut params = Params::new(1, &Device::Cpu);
+    for name in [
+        "encoder.conv.weight",
+        "decoder.head.weight",
+        "decoder.head.bias",
+    ] {
+        params.get(name, &[2], Init::Const(1.0)).unwrap();
+    }
+    let tensor = |v: f32| Tensor::new(&[v, v], &Device::Cpu).unwrap();
+    let wide = Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu).unwrap();
+    let file = [
+        ("encoder.conv.weight".to_owned(), tensor(5.0)),
+        ("decoder.head.weight".to_owned(), wide),
+    ];
+    let text = params.set_some(&file, &[]).unwrap_err().to_string();
+    assert!(
+        text.contains("`decoder.head.weight` is F32 [3], expected F32 [2]"),
+        "{text}"
+    );
+    assert_eq!(
+        values(params.named()[0].1.as_tensor()),
+        [1.0, 1.0],
+        "nothing was changed"
+    );
+    assert_eq!(params.set_some(&file, &["head".to_owned()]).unwrap(), 1);
+    let now: Vec<Vec<f32>> = params
+        .named()
+        .iter()
+        .map(|(_, v)| values(v.as_tensor()))
+        .collect();
+    assert_eq!(now, [[5.0, 5.0], [1.0, 1.0], [1.0, 1.0]]);
+    let text = params
+        .set_some(&file, &["haed".to_owned()])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("`haed` is to be skipped, but no tensor has it"),
+        "{text}"
+    );
+}

@@ -1,0 +1,149 @@
+//! Options of the commands that have many.
+
+use crate::train::device::DeviceChoice;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// As a Mermaid flow chart.
+    #[arg(long, conflicts_with = "json")]
+    pub mermaid: bool,
+    /// As JSON, for machines.
+    #[arg(long)]
+    pub json: bool,
+    /// Change a value of the file, such as `train.steps=100`; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Show the plan as it was written, step by step.
+    #[arg(long)]
+    pub no_optimize: bool,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// Run folder; default `runs/<name>/<stamp>`. It must be new, unless `--resume` is given.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Change a value of the file, such as `train.steps=100`; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Device that trains and predicts.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    /// Worker threads; default one a core.
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Budget for volumes in flight and cached, such as `8GiB`; default: the file's, else half of the machine's memory.
+    #[arg(long)]
+    pub memory: Option<bytesize::ByteSize>,
+    /// At most so many subjects of each part: a quick try.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Carry out the plan as it was written, step by step: slow, to compare with.
+    #[arg(long)]
+    pub no_optimize: bool,
+    /// Go on with an earlier run (of `--out`, or the latest of this pipeline) to the same result.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// Samples to draw; subjects to prepare where there is no `train`.
+    #[arg(long, default_value_t = 100)]
+    pub samples: u64,
+    /// Worker threads.
+    #[arg(long, default_value_t = 1)]
+    pub workers: usize,
+    /// Budget for volumes in flight and cached, such as `2GiB`; default: the file's, else half of the machine's memory.
+    #[arg(long)]
+    pub memory: Option<bytesize::ByteSize>,
+    /// At most so many subjects.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Change a value of the file; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Carry out the plan as it was written, step by step.
+    #[arg(long)]
+    pub no_optimize: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `gpu-check`.
+#[derive(Debug, Args)]
+pub struct GpuCheckArgs {
+    /// Training steps on a small phantom, the first five against the CPU.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(5..))]
+    pub steps: u64,
+    /// Edge in voxels of the patches that are timed; a multiple of 8.
+    #[arg(long, default_value_t = 128)]
+    pub patch: usize,
+    /// Steps that are timed.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timed: u64,
+}
+
+/// A device, as typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DeviceArg {
+    /// The processor.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+    /// CUDA where it is there, else the processor.
+    Auto,
+}
+
+impl From<DeviceArg> for DeviceChoice {
+    fn from(device: DeviceArg) -> Self {
+        match device {
+            DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Cuda => Self::Cuda,
+            DeviceArg::Auto => Self::Auto,
+        }
+    }
+}
+
+/// Options of `find-lr`.
+#[derive(Debug, Args)]
+pub struct FindLrArgs {
+    /// Pipeline file.
+    pub file: PathBuf,
+    /// First learning rate.
+    #[arg(long, default_value_t = 1e-6)]
+    pub from: f64,
+    /// Last learning rate.
+    #[arg(long, default_value_t = 1.0)]
+    pub to: f64,
+    /// Optimiser steps from the one to the other.
+    #[arg(long, default_value_t = 100)]
+    pub steps: u32,
+    /// Change a value of the file; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Device that trains.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    /// Worker threads; default one a core.
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// At most so many subjects of each part.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
