@@ -26,8 +26,8 @@ pub(super) fn find_lr(args: &FindLrArgs, out: &mut dyn Write) -> Result<u8, Erro
         steps: args.steps,
     };
     let (plan, cohort) = open(&read(&args.file, &args.set)?)?;
-    let found = find(plan, cohort, &options, sweep, |step| {
-        tracing::debug!(lr = step.lr, loss = step.loss, "tried");
+    let found = find(plan, cohort, &options, sweep, |lr, loss| {
+        tracing::debug!(lr, loss, "tried");
     })?;
     let text = match args.json {
         true => {

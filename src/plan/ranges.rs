@@ -166,9 +166,9 @@ sinks: { prepared: {} }
         assert_eq!(subjects.source().bytes(), Some([18_000, 23_040]));
         let behind = subjects.behind("stages");
         assert_eq!(behind.len(), 2);
-        assert_eq!(behind[1].shapes("label"), Some([[5, 8, 15], [6, 10, 20]]));
+        assert_eq!(behind[1].shapes("label"), Some([[6, 8, 16], [6, 10, 20]]));
         let text = explain(&plan, Form::Text, &subjects);
-        assert!(text.contains("5..6x8..10x15..20"), "{text}");
+        assert!(text.contains("6x8..10x16..20"), "{text}");
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn stack(volumes: &[(&str, &Volume)], device: &Device) -> Result<Tensor, TrainEr
                 problem,
             });
         }
-        values.extend_from_slice(&volume.to_f32());
+        volume.append_f32(&mut values);
     }
     let shape = (volumes.len(), d, h, w, 1);
     Ok(match device {

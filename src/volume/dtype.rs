@@ -1,6 +1,7 @@
 //! What voxels are stored as, and what their numbers mean.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
 /// What a volume's numbers mean; decides the interpolation, never the caller.
@@ -94,6 +95,10 @@ pub trait Voxel: bytemuck::Pod + PartialOrd + Send + Sync {
     fn to_f64(self) -> f64;
     /// The number as f32.
     fn to_f32(self) -> f32;
+    /// Appends numbers as f32.
+    fn append_f32(numbers: &[Self], to: &mut Vec<f32>) {
+        to.extend(numbers.iter().map(|v| v.to_f32()));
+    }
 }
 
 macro_rules! voxel {
@@ -111,6 +116,12 @@ impl Voxel for f16 {
     }
     fn to_f32(self) -> f32 {
         self.into()
+    }
+    fn append_f32(numbers: &[Self], to: &mut Vec<f32>) {
+        // By the slice the processor's own conversion is found once, not for every number.
+        let first = to.len();
+        to.resize(first + numbers.len(), 0.0);
+        numbers.convert_to_f32_slice(&mut to[first..]);
     }
 }
 

@@ -183,22 +183,6 @@ fn changed(source: Volume, changes: &[Change]) -> Vec<f32> {
     values
 }
 
-/// Stored numbers as values with every change made, block by block.
-pub(super) fn apply_changes<T: Copy>(
-    stored: &[T],
-    value: impl Fn(T) -> f32,
-    changes: &[Change],
-) -> Vec<f32> {
-    let mut values = Vec::with_capacity(stored.len());
-    for (i, block) in stored.chunks(BLOCK).enumerate() {
-        let first = i * BLOCK;
-        values.extend(block.iter().map(|&v| value(v)));
-        let fresh = &mut values[first..];
-        changes.iter().for_each(|change| change(fresh, first));
-    }
-    values
-}
-
 impl Gather {
     fn affine(&self) -> Option<DAffine3> {
         let affine = |step: &Step| match step {

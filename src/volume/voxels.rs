@@ -1,16 +1,18 @@
 //! One volume: a typed, shared buffer of voxels on a grid, or the recipe for one.
 
+mod values;
+
 use super::dtype::{Dtype, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
-use super::pending::{Change, Pending, apply_changes};
+use super::pending::{Change, Pending};
 use crate::kernel::sample::sample_linear_stored;
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use glam::DAffine3;
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
+use values::value_of;
 
 /// A volume: voxels `[z, y, x]`, their type and scaling, and the grid they stand on.
 ///
@@ -232,64 +234,6 @@ impl Volume {
         })
     }
 
-    /// The values as f32 `[z, y, x]`; borrowed when they are stored so.
-    pub fn to_f32(&self) -> Cow<'_, [f32]> {
-        if let (Some(values), Scaling::NONE) = (self.as_slice::<f32>(), self.scaling) {
-            return Cow::Borrowed(values);
-        }
-        let values = with_voxel_type!(self.dtype, T => {
-            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
-            // One loop a case, so that each becomes vector code.
-            if self.scaling == Scaling::NONE {
-                stored.iter().map(|v| v.to_f32()).collect()
-            } else {
-                let scaling = self.scaling;
-                stored.iter().map(|v| value_of(*v, scaling)).collect()
-            }
-        });
-        Cow::Owned(values)
-    }
-
-    /// The same values stored as f32 without scaling.
-    pub fn into_f32(self) -> Self {
-        if self.dtype == Dtype::F32 && self.scaling == Scaling::NONE {
-            return self;
-        }
-        self.changed_by(Vec::new())
-    }
-
-    /// Changes the values in place as f32 `[z, y, x]`.
-    ///
-    /// Converts to f32 first if they are stored otherwise, and copies if the buffer is shared.
-    #[must_use]
-    pub fn map_f32(self, change: impl FnOnce(&mut [f32])) -> Self {
-        let grid = self.grid;
-        let mut values = self.into_values();
-        change(&mut values);
-        let stored = Stored::new(Buffer::from_vec(values));
-        Self::stored(stored, Dtype::F32, Scaling::NONE, grid)
-    }
-
-    /// The values as a vector of f32, without a copy where nothing else holds them.
-    pub(super) fn into_values(self) -> Vec<f32> {
-        if self.dtype != Dtype::F32 || self.scaling != Scaling::NONE {
-            return self.to_f32().into_owned();
-        }
-        let stored = match self.voxels {
-            Voxels::Stored(ref stored) => Arc::clone(stored),
-            Voxels::Pending(ref pending) => Arc::clone(pending.stored(&self)),
-        };
-        // Dropped before the buffer is asked whether anybody else holds it.
-        drop(self);
-        let buffer = match Arc::try_unwrap(stored) {
-            Ok(stored) => stored.buffer,
-            Err(shared) => return bytemuck::cast_slice(shared.buffer.as_slice()).to_vec(),
-        };
-        buffer
-            .into_vec()
-            .unwrap_or_else(|shared: Buffer| bytemuck::cast_slice(shared.as_slice()).to_vec())
-    }
-
     /// The image with a change of every voxel by itself still to be made.
     ///
     /// Changes that follow each other are made together, block by block, while the voxels are in
@@ -328,33 +272,11 @@ impl Volume {
         })
     }
 
-    /// Makes `changes` on the values of this volume.
-    pub(super) fn with_changes_made(&self, changes: &[Change]) -> Vec<f32> {
-        with_voxel_type!(self.dtype, T => {
-            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
-            let scaling = self.scaling;
-            apply_changes(stored, |v| value_of(v, scaling), changes)
-        })
-    }
-
     /// The same voxels on another grid of the same shape (orientation or frame corrected).
     ///
     /// **Errors** when the voxel counts differ.
     pub fn with_grid(self, grid: Grid) -> Result<Self, VolumeError> {
         Self::try_new(self.buffer().clone(), self.dtype, self.scaling, grid)
-    }
-}
-
-/// The value of a stored number.
-#[inline(always)]
-fn value_of<T: Voxel>(stored: T, scaling: Scaling) -> f32 {
-    if scaling == Scaling::NONE {
-        stored.to_f32()
-    } else if T::DTYPE.bytes() <= 2 {
-        stored.to_f32() * scaling.slope as f32 + scaling.intercept as f32
-    } else {
-        // 32-bit integers do not fit an f32: scale first, round once.
-        (stored.to_f64() * scaling.slope + scaling.intercept) as f32
     }
 }
 

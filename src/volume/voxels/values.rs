@@ -1,0 +1,104 @@
+//! Stored numbers as values.
+
+use super::super::dtype::{Dtype, Scaling, Voxel};
+use super::super::pending::{BLOCK, Change};
+use super::{Stored, Volume, Voxels};
+use crate::with_voxel_type;
+use arrow::buffer::Buffer;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+impl Volume {
+    /// The values as f32 `[z, y, x]`; borrowed when they are stored so.
+    pub fn to_f32(&self) -> Cow<'_, [f32]> {
+        if let (Some(values), Scaling::NONE) = (self.as_slice::<f32>(), self.scaling) {
+            return Cow::Borrowed(values);
+        }
+        let mut values = Vec::with_capacity(self.grid.voxel_count());
+        self.append_f32(&mut values);
+        Cow::Owned(values)
+    }
+
+    /// Appends the values as f32, in the order `[z, y, x]`.
+    pub fn append_f32(&self, values: &mut Vec<f32>) {
+        with_voxel_type!(self.dtype, T => {
+            append(bytemuck::cast_slice::<_, T>(self.buffer().as_slice()), self.scaling, values);
+        });
+    }
+
+    /// The same values stored as f32 without scaling.
+    pub fn into_f32(self) -> Self {
+        if self.dtype == Dtype::F32 && self.scaling == Scaling::NONE {
+            return self;
+        }
+        self.changed_by(Vec::new())
+    }
+
+    /// Changes the values in place as f32 `[z, y, x]`.
+    ///
+    /// Converts to f32 first if they are stored otherwise, and copies if the buffer is shared.
+    #[must_use]
+    pub fn map_f32(self, change: impl FnOnce(&mut [f32])) -> Self {
+        let grid = self.grid;
+        let mut values = self.into_values();
+        change(&mut values);
+        let stored = Stored::new(Buffer::from_vec(values));
+        Self::stored(stored, Dtype::F32, Scaling::NONE, grid)
+    }
+
+    /// The values as a vector of f32, without a copy where nothing else holds them.
+    pub(in crate::volume) fn into_values(self) -> Vec<f32> {
+        if self.dtype != Dtype::F32 || self.scaling != Scaling::NONE {
+            return self.to_f32().into_owned();
+        }
+        let stored = match self.voxels {
+            Voxels::Stored(ref stored) => Arc::clone(stored),
+            Voxels::Pending(ref pending) => Arc::clone(pending.stored(&self)),
+        };
+        // Dropped before the buffer is asked whether anybody else holds it.
+        drop(self);
+        let buffer = match Arc::try_unwrap(stored) {
+            Ok(stored) => stored.buffer,
+            Err(shared) => return bytemuck::cast_slice(shared.buffer.as_slice()).to_vec(),
+        };
+        buffer
+            .into_vec()
+            .unwrap_or_else(|shared: Buffer| bytemuck::cast_slice(shared.as_slice()).to_vec())
+    }
+
+    /// The values with every change made, block by block.
+    pub(in crate::volume) fn with_changes_made(&self, changes: &[Change]) -> Vec<f32> {
+        with_voxel_type!(self.dtype, T => {
+            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
+            let mut values = Vec::with_capacity(stored.len());
+            for (i, block) in stored.chunks(BLOCK).enumerate() {
+                let first = i * BLOCK;
+                append(block, self.scaling, &mut values);
+                let fresh = &mut values[first..];
+                changes.iter().for_each(|change| change(fresh, first));
+            }
+            values
+        })
+    }
+}
+
+/// The value of a stored number.
+#[inline(always)]
+pub(super) fn value_of<T: Voxel>(stored: T, scaling: Scaling) -> f32 {
+    if scaling == Scaling::NONE {
+        stored.to_f32()
+    } else if T::DTYPE.bytes() <= 2 {
+        stored.to_f32() * scaling.slope as f32 + scaling.intercept as f32
+    } else {
+        // 32-bit integers do not fit an f32: scale first, round once.
+        (stored.to_f64() * scaling.slope + scaling.intercept) as f32
+    }
+}
+
+/// Appends the values of stored numbers; one loop a case, so that each becomes vector code.
+fn append<T: Voxel>(stored: &[T], scaling: Scaling, values: &mut Vec<f32>) {
+    match scaling == Scaling::NONE {
+        true => T::append_f32(stored, values),
+        false => values.extend(stored.iter().map(|v| value_of(*v, scaling))),
+    }
+}
