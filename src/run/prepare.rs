@@ -23,7 +23,10 @@ pub struct Preparer {
     subject_limit: u64,
     source: Arc<Node>,
     counters: Counters,
+    /// Subjects that cannot be prepared; they fail at once the next time.
     failed: Mutex<BTreeMap<String, Failure>>,
+    /// What failed behind `stages`: told, but never asked, as when it is known depends on timing.
+    noted: Mutex<BTreeMap<String, Failure>>,
     shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
@@ -52,6 +55,7 @@ impl Preparer {
             stages: Chain::new(plan, crate::plan::Chain::Stages, counters),
             subject_limit: memory,
             failed: Mutex::default(),
+            noted: Mutex::default(),
             shapes: Mutex::default(),
             left_out: Mutex::default(),
             quality: Mutex::default(),
@@ -263,14 +267,21 @@ impl Preparer {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a failure that arose behind `stages`.
+    /// Remembers a failure that arose behind `stages`, to be told at the end.
     pub fn note(&self, failure: Failure) {
-        self.lock_failed().insert(failure.subject.clone(), failure);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.insert(failure.subject.clone(), failure);
     }
 
-    /// Every failure so far, by subject.
+    /// Every failure so far, one a subject: that of its preparation where there is one.
     pub fn failures(&self) -> Vec<Failure> {
-        self.lock_failed().values().cloned().collect()
+        let mut all = self
+            .noted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        all.extend(self.lock_failed().clone());
+        all.into_values().collect()
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Failure>> {

@@ -1,0 +1,97 @@
+use super::super::model::ModelSpec;
+use super::*;
+use crate::nn::network::NetworkSpec;
+use crate::nn::unet3d::Unet3dSpec;
+use crate::volume::row::Channel;
+use candle_core::Device;
+
+#[test]
+fn windows_cover_the_axis_and_overlap_enough() {
+    for (axis, window, overlap) in [
+        (64, 32, 0.5),
+        (65, 32, 0.5),
+        (33, 32, 0.0),
+        (100, 32, 0.25),
+        (32, 32, 0.5),
+    ] {
+        let offsets = offsets(axis, window, overlap);
+        assert_eq!(
+            (offsets[0], *offsets.last().unwrap()),
+            (0, (axis - window) as i64)
+        );
+        let most = (window as f64 * (1.0 - overlap)).floor() as i64;
+        assert!(
+            offsets
+                .windows(2)
+                .all(|w| w[1] > w[0] && w[1] - w[0] <= most.max(1) + 1),
+            "{axis} {window}: {offsets:?}"
+        );
+    }
+    assert_eq!(offsets(20, 32, 0.5), [-6]);
+}
+
+#[test]
+fn what_is_mirrored_predicts_what_is_mirrored() {
+    let spec = ModelSpec {
+        network: NetworkSpec::Unet3d(Unet3dSpec {
+            width: 2,
+            depth: 2,
+            ..Unet3dSpec::default()
+        }),
+        classes: vec!["background".to_owned(), "organ".to_owned()],
+        modalities: vec!["mr".to_owned()],
+    };
+    let model = Model::new(&spec, 1, &Device::Cpu).unwrap();
+    let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.7).sin()).collect();
+    // Along x each run of 8 backwards.
+    let mirrored: Vec<f32> = (values.chunks(8))
+        .flat_map(|run| run.iter().rev().copied())
+        .collect();
+    let grid = Grid::with_spacing([8; 3], [1.0; 3]).unwrap();
+    let organ = |values: &[f32], flips| -> Vec<f32> {
+        let row = Row {
+            images: vec![Channel {
+                name: "mr".to_owned(),
+                volume: Some(Volume::from_vec(values.to_vec(), grid).unwrap()),
+            }],
+            ..Row::default()
+        };
+        let window = Window {
+            size_xyz: [8; 3],
+            overlap: 0.5,
+            flips,
+        };
+        let found = predict(&model, &row, window).unwrap().remove(0).unwrap();
+        found.values.chunks(2).map(|p| p[1]).collect()
+    };
+    let largest = |flips| {
+        let (one, other) = (organ(&values, flips), organ(&mirrored, flips));
+        let back = other.chunks(8).flat_map(|run| run.iter().rev());
+        (one.iter().zip(back))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0f32, f32::max)
+    };
+    assert!(largest([true, false, false]) < 1e-6);
+    assert!(largest([false, true, true]) > 1e-3);
+}
+
+#[test]
+fn mirrors_are_every_choice_of_axes() {
+    assert_eq!(mirrors([false; 3]), [Vec::<usize>::new()]);
+    assert_eq!(
+        mirrors([true, false, true]),
+        [vec![], vec![3], vec![1], vec![3, 1]]
+    );
+}
+
+#[test]
+fn a_window_beyond_the_volume_is_background() {
+    let values: Vec<f32> = (0..8).map(|v| v as f32).collect();
+    let window = cut(&values, [2, 2, 2], [-1, 0, 1], [3, 2, 2], -9.0);
+    assert_eq!(
+        window,
+        [
+            -9.0, 4.0, 5.0, -9.0, 6.0, 7.0, -9.0, -9.0, -9.0, -9.0, -9.0, -9.0
+        ]
+    );
+}
