@@ -71,7 +71,7 @@ impl<M: Mix> AnyStage for MixStage<M> {
         M::NAME
     }
     fn to_json(&self) -> serde_json::Value {
-        super::json(&self.0)
+        super::adapters::json(&self.0)
     }
     fn is_random(&self) -> bool {
         true
@@ -115,7 +115,7 @@ impl<M: Mix> AnyStage for MixStage<M> {
         };
         row.draws.push(DrawRecord {
             stage: path.to_owned(),
-            draw: super::json(&record),
+            draw: super::adapters::json(&record),
         });
         self.0.apply(&record.draw, row, &partner)
     }
