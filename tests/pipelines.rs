@@ -25,7 +25,7 @@ fn gallery() -> Vec<PathBuf> {
     let entries = std::fs::read_dir("pipelines").unwrap();
     let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 13, "{files:?}");
+    assert_eq!(files.len(), 14, "{files:?}");
     files
 }
 

@@ -3,12 +3,16 @@
 use super::super::TrainError;
 use super::super::objective::{cac::cac, csc::csc, pseudo_label::pseudo_target};
 use super::{Finding, largest_error, normals, values};
+use crate::nn::add_act::add_act;
+use crate::nn::channel_dropout::channel_dropout;
 use crate::nn::cmc::mia::mia;
 use crate::nn::conv_transpose3d::conv_transpose3d;
-use crate::nn::conv3d::conv3d;
+use crate::nn::conv3d::{conv3d, conv3d_stride2};
 use crate::nn::dice_ce::{DiceCe, IGNORE};
 use crate::nn::max_pool3d::max_pool3d;
+use crate::nn::mean_pool3d::mean_pool3d;
 use crate::nn::norm_act::{Activation, Norm, norm_act};
+use crate::nn::upsample3d::upsample3d;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// Largest error in f32: sums in another order, nothing else.
@@ -162,6 +166,49 @@ fn cases() -> Vec<Case> {
             |t| max_pool3d(&t[0]),
         ));
     }
+    for ([n, d, h, w, ci], kernel, co) in [
+        ([2, 8, 6, 10, 16], [3, 3, 3], 32),
+        ([1, 7, 6, 5, 3], [3, 3, 3], 5),
+    ] {
+        let [kd, kh, kw]: [usize; 3] = kernel;
+        cases.push(case(
+            format!(
+                "conv3d_stride2 {:?} kernel {kernel:?} to {co}",
+                [n, d, h, w, ci]
+            ),
+            &[(&[n, d, h, w, ci], true), (&[co, kd, kh, kw, ci], true)],
+            true,
+            |t| conv3d_stride2(&t[0], &t[1]),
+        ));
+    }
+    let shape = [2, 4, 6, 2, 8];
+    cases.push(case(
+        format!("mean_pool3d {shape:?}"),
+        &[(&shape, true)],
+        true,
+        |t| mean_pool3d(&t[0], [2, 3, 1]),
+    ));
+    cases.push(case(
+        format!("upsample3d {shape:?}"),
+        &[(&shape, true)],
+        true,
+        |t| upsample3d(&t[0]),
+    ));
+    cases.push(case(
+        format!("add_act {shape:?}"),
+        &[(&shape, true), (&shape, true)],
+        true,
+        |t| add_act(&t[0], &t[1], Activation::LeakyRelu(0.01)),
+    ));
+    cases.push(case(
+        format!("channel_dropout {shape:?}"),
+        &[(&shape, true)],
+        true,
+        move |t| {
+            let mask: Vec<f32> = (0..16).map(|i| [0.0, 2.0, 1.5][i % 3]).collect();
+            channel_dropout(&t[0], &Tensor::from_vec(mask, (2, 8), t[0].device())?)
+        },
+    ));
     for (shape, norm, act, offset) in [
         ([2, 6, 7, 5, 5], Norm::Instance, Activation::Relu, 0.0),
         (
