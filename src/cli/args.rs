@@ -37,6 +37,9 @@ pub struct RunArgs {
     /// Device that trains and predicts.
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     pub device: DeviceArg,
+    /// CUDA devices that train together, such as `0,1`; each takes its share of the rows of a step.
+    #[arg(long, value_delimiter = ',', conflicts_with = "device")]
+    pub devices: Vec<usize>,
     /// Worker threads; default one a core.
     #[arg(long)]
     pub workers: Option<usize>,

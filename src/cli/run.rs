@@ -18,6 +18,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
     let options = RunOptions {
         out: args.out.clone(),
         device: args.device.into(),
+        devices: args.devices.clone(),
         workers: args.workers,
         memory: args.memory.map(|m| m.as_u64()),
         limit: args.limit,

@@ -73,6 +73,20 @@ impl Gradients {
         Ok(())
     }
 
+    /// Changes every gradient by `change`, in the parameters' order: for sums over several devices.
+    ///
+    /// **Errors** as `change`, or where the device refuses.
+    pub fn change(&mut self, mut change: impl FnMut(&mut Tensor) -> Result<()>) -> Result<()> {
+        for (_, tensor) in &mut self.tensors {
+            if self.blank {
+                *tensor = tensor.contiguous()?;
+            }
+            change(tensor)?;
+        }
+        self.blank = false;
+        Ok(())
+    }
+
     /// Multiplies all gradients, for instance by 1 / micro-batches.
     ///
     /// **Errors** where the device refuses.

@@ -90,3 +90,23 @@ impl InplaceOp1 for Scale {
         cuda::scale(self.name(), (dst, layout), self.0)
     }
 }
+
+/// `dst` becomes its mean over all devices that are linked.
+pub(crate) struct AllReduce<'a>(pub(crate) &'a cuda::Comm);
+
+impl InplaceOp1 for AllReduce<'_> {
+    fn name(&self) -> &'static str {
+        "all_reduce"
+    }
+
+    fn cpu_fwd(&self, _: &mut CpuStorage, _: &Layout) -> Result<()> {
+        bail!(
+            "{}: NCCL links CUDA devices, found values on the CPU",
+            self.name()
+        )
+    }
+
+    fn cuda_fwd(&self, dst: &mut CudaStorage, layout: &Layout) -> Result<()> {
+        cuda::all_reduce(self.name(), self.0, (dst, layout))
+    }
+}

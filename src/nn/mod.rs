@@ -38,7 +38,7 @@ pub(crate) mod cuda;
 pub mod dice_ce;
 pub mod ema;
 pub mod gradients;
-mod inplace;
+pub(crate) mod inplace;
 pub mod max_pool3d;
 pub mod mean_pool3d;
 pub mod network;

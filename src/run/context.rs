@@ -35,6 +35,8 @@ pub struct RunContext {
     pub folder: RunFolder,
     /// Where tensors lie.
     pub device: Device,
+    /// Every device that trains; the first one is `device`.
+    pub devices: Vec<Device>,
     /// Worker threads.
     pub workers: usize,
     /// Bytes for volumes in flight and cached.

@@ -18,6 +18,7 @@ use crate::train::checkpoint;
 use crate::train::device::DeviceChoice;
 use crate::train::infer::Window;
 use crate::volume::Row;
+use candle_core::Device;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +30,8 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Device that trains and predicts.
     pub device: DeviceChoice,
+    /// CUDA devices that train together, instead of `device`; the first one predicts.
+    pub devices: Vec<usize>,
     /// Worker threads; default one a core.
     pub workers: Option<usize>,
     /// Budget in bytes; default the pipeline's, else half of the machine's memory.
@@ -78,12 +81,14 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let workers = options
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let devices = devices(options)?;
     let cx = RunContext {
         preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)?),
         plan: Arc::clone(&plan),
         counters,
         folder,
-        device: options.device.open()?,
+        device: devices[0].clone(),
+        devices,
         workers,
         memory,
         limit: options.limit,
@@ -121,6 +126,21 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         failures,
         scores,
     })
+}
+
+/// Every device of a run, at least one.
+///
+/// **Errors** when one is not there, or is named twice.
+fn devices(options: &RunOptions) -> Result<Vec<Device>, Error> {
+    let named = &options.devices;
+    if let Some(twice) = (1..named.len()).find(|i| named[..*i].contains(&named[*i])) {
+        let problem = format!("`--devices` names device {} twice", named[twice]);
+        return Err(Error::run(problem));
+    }
+    match &named[..] {
+        [] => Ok(vec![options.device.open()?]),
+        _ => Ok((named.iter().map(|i| DeviceChoice::open_cuda(*i))).collect::<Result<_, _>>()?),
+    }
 }
 
 /// What must not change between a start and a resume.

@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, ScoreRow, read_table, write_table};
+use crate::train::TrainError;
 use crate::train::checkpoint::{self, Best, ModelFile, State};
+use crate::train::crew::Crew;
 use crate::train::figures::Figure;
 use crate::train::infer::Window;
-use crate::train::trainer::Trainer;
-use crate::train::{TrainError, checkpoint::restore};
+use crate::train::trainer::StepRows;
 use crate::volume::Split;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ use std::path::Path;
 struct Training<'a> {
     cx: &'a RunContext,
     section: &'a TrainSection,
-    trainer: Trainer,
+    crew: Crew,
     window: Window,
     metrics: Vec<MetricRow>,
     best: Option<Best>,
@@ -44,7 +45,7 @@ impl<'a> Training<'a> {
     fn new(cx: &'a RunContext, section: &'a TrainSection) -> Result<Self, Error> {
         let modalities = cx.preparer.cohort().modalities();
         let config = trainer_config(&cx.plan, section, modalities);
-        let trainer = Trainer::new(config, &cx.device)?;
+        let crew = Crew::new(&config, &cx.devices)?;
         let window = training_window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx
@@ -52,11 +53,11 @@ impl<'a> Training<'a> {
             .into_iter()
             .take(every)
             .collect();
-        tracing::info!(parameters = trainer.student.model.params.count(), device = ?cx.device.location(), "network built");
+        tracing::info!(parameters = crew.first.student.model.params.count(), device = ?cx.device.location(), devices = cx.devices.len(), "network built");
         Ok(Self {
             cx,
             section,
-            trainer,
+            crew,
             window,
             metrics: Vec::new(),
             best: None,
@@ -68,7 +69,7 @@ impl<'a> Training<'a> {
     fn begin(&mut self) -> Result<Positions, Error> {
         if let Some(initial) = &self.section.initial {
             let weights = checkpoint::weights(Path::new(&initial.from))?;
-            let (taken, all) = (self.trainer.begin_with(&weights, &initial.skip)).map_err(|e| {
+            let (taken, all) = (self.crew.begin_with(weights, &initial.skip)).map_err(|e| {
                 Error::run(format!(
                     "`train.initial.from: {}`: {}",
                     initial.from,
@@ -87,7 +88,7 @@ impl<'a> Training<'a> {
         else {
             return self.begin();
         };
-        let state: State<Positions> = restore(&folder, &mut self.trainer)?;
+        let state: State<Positions> = self.crew.restore(&folder)?;
         self.metrics = read_table(&folder.join("metrics.parquet"))?;
         self.best = state.best;
         tracing::info!(step = state.step, "resumed");
@@ -107,8 +108,8 @@ impl<'a> Training<'a> {
         )?;
         let node = cx.counters.node("train");
         let bar = cx.bar(self.section.steps, "train");
-        bar.set_position(self.trainer.step);
-        while self.trainer.step < self.section.steps && !self.stalls() {
+        bar.set_position(self.crew.first.step);
+        while self.crew.first.step < self.section.steps && !self.stalls() {
             let stopped = cx.check();
             if stopped.is_err() {
                 self.checkpoint(feed.positions())?;
@@ -116,18 +117,14 @@ impl<'a> Training<'a> {
             }
             let batches = feed.step()?;
             let epoch = feed.epoch();
-            let figures = node.busy(|| self.trainer.train(&batches))?;
-            node.passed(
-                batches
-                    .iter()
-                    .map(|b| b.labelled.len() + b.unlabelled.len())
-                    .sum(),
-                0,
-            );
+            let of = |rows: &StepRows| rows.labelled.len() + rows.unlabelled.len();
+            let count = batches.iter().map(of).sum();
+            let figures = node.busy(|| self.crew.train(batches))?;
+            node.passed(count, 0);
             self.record(epoch, &figures);
             bar.set_message(format!("loss {:.4}", figures[0].value));
             bar.inc(1);
-            let step = self.trainer.step;
+            let step = self.crew.first.step;
             if step.is_multiple_of(self.section.validate.every) || step == self.section.steps {
                 self.validate(epoch)?;
                 self.checkpoint(feed.positions())?;
@@ -144,17 +141,17 @@ impl<'a> Training<'a> {
             return false;
         };
         // Without scores there is nothing to wait for.
-        let since = self.trainer.step.saturating_sub(best.step) / validate.every.max(1);
+        let since = self.crew.first.step.saturating_sub(best.step) / validate.every.max(1);
         let stalls = best.score.is_some() && since >= patience.get();
         if stalls {
-            let (step, best) = (self.trainer.step, best.step);
+            let (step, best) = (self.crew.first.step, best.step);
             tracing::info!(step, best, "stopped early: no better validation since");
         }
         stalls
     }
 
     fn record(&mut self, epoch: u64, figures: &[Figure]) {
-        let step = self.trainer.step as i64;
+        let step = self.crew.first.step as i64;
         self.metrics.extend(figures.iter().map(|f| MetricRow {
             step,
             epoch: epoch as i64,
@@ -170,7 +167,7 @@ impl<'a> Training<'a> {
 
     fn validate(&mut self, epoch: u64) -> Result<(), Error> {
         let mut scores = Vec::new();
-        let model = self.trainer.predictor();
+        let model = self.crew.first.predictor();
         self.cx.evaluate(
             model,
             self.window,
@@ -189,7 +186,7 @@ impl<'a> Training<'a> {
                 Ok(())
             },
         )?;
-        let (step, summary) = (self.trainer.step, summary(&scores));
+        let (step, summary) = (self.crew.first.step, summary(&scores));
         self.metrics
             .extend(summary.metric_rows(step, epoch, Split::Validation.name()));
         // Without validation subjects the last checkpoint is the best there is.
@@ -205,20 +202,20 @@ impl<'a> Training<'a> {
 
     fn checkpoint(&self, positions: Positions) -> Result<(), Error> {
         let state = State {
-            step: self.trainer.step,
+            step: self.crew.first.step,
             positions,
-            thresholds: self.trainer.thresholds.clone(),
-            statistics: self.trainer.statistics.clone(),
+            thresholds: self.crew.first.thresholds.clone(),
+            statistics: self.crew.first.statistics.clone(),
             best: self.best.clone(),
         };
         let file = ModelFile {
-            model: self.trainer.student.model.spec.clone(),
+            model: self.crew.first.student.model.spec.clone(),
             window: self.window.size_xyz,
             overlap: self.window.overlap,
             flips: self.window.flips,
             stages: self.cx.plan.stages_json(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            predictor: if self.trainer.teacher.is_some() {
+            predictor: if self.crew.first.teacher.is_some() {
                 "teacher"
             } else {
                 "student"
@@ -227,7 +224,7 @@ impl<'a> Training<'a> {
         };
         checkpoint::save(
             &self.cx.folder.join("checkpoints"),
-            &self.trainer,
+            &self.crew.first,
             &state,
             &file,
             |folder| {
@@ -245,8 +242,9 @@ impl<'a> Training<'a> {
     /// Scores the last and the best checkpoint, and draws the final pseudo-labels.
     fn finish(&mut self, unlabelled: &[usize]) -> Result<Vec<ScoreRow>, Error> {
         let epoch = self.metrics.last().map_or(0, |m| m.epoch as u64);
-        let step = self.trainer.step;
-        if let (Some(teacher), Some(thresholds)) = (&self.trainer.teacher, &self.trainer.thresholds)
+        let step = self.crew.first.step;
+        if let (Some(teacher), Some(thresholds)) =
+            (&self.crew.first.teacher, &self.crew.first.thresholds)
         {
             self.cx.draw_pseudo_labels(
                 teacher,
@@ -258,7 +256,7 @@ impl<'a> Training<'a> {
         }
         let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
         let last_is_best = self.best.as_ref().is_some_and(|b| b.step == step);
-        let last = self.trainer.predictor();
+        let last = self.crew.first.predictor();
         let mut scores = if last_is_best {
             self.cx.score(last, self.window, epoch, "best")?
         } else {

@@ -32,8 +32,15 @@ impl DeviceChoice {
                 }
                 Device::Cpu
             })),
-            Self::Cuda => cuda::open(0).map_err(TrainError::Device),
+            Self::Cuda => Self::open_cuda(0),
         }
+    }
+
+    /// Opens the CUDA device of this number, counted from 0.
+    ///
+    /// **Errors** when it is not there, with what is missing.
+    pub fn open_cuda(ordinal: usize) -> Result<Device, TrainError> {
+        cuda::open(ordinal).map_err(TrainError::Device)
     }
 }
 

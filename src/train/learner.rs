@@ -3,6 +3,7 @@
 use super::TrainError;
 use super::model::Model;
 use super::trainer::TrainerConfig;
+use super::world::Rank;
 use crate::nn::gradients::Gradients;
 use crate::nn::optimizer::Optimizer;
 use crate::nn::params::Params;
@@ -46,6 +47,13 @@ impl Learner {
     /// **Errors** where the device refuses.
     pub fn add(&mut self, loss: &Tensor) -> Result<(), TrainError> {
         Ok(self.gradients.add(loss.backward()?, &self.model.params)?)
+    }
+
+    /// Makes the gradient the mean over all devices; every device must call it.
+    ///
+    /// **Errors** as [`Rank::average`].
+    pub fn average(&mut self, rank: &Rank) -> Result<(), TrainError> {
+        Ok(self.gradients.change(|gradient| rank.average(gradient))?)
     }
 
     /// Euclidean norm of the gradient over all weights; not finite where one of them is not.

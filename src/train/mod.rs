@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+pub mod crew;
 pub mod device;
 pub mod figures;
 pub mod gpu_check;
@@ -14,6 +15,7 @@ pub mod model;
 pub mod objective;
 pub mod schedule;
 pub mod trainer;
+pub mod world;
 
 use std::path::PathBuf;
 

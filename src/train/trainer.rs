@@ -12,6 +12,7 @@ use super::objective::supervised::supervised_deep;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
 use super::objective::{ObjectiveSpec, Term, Terms, csc::csc_all};
 use super::schedule::{Schedule, learning_rate};
+use super::world::Rank;
 use crate::nn::ema::Ema;
 use crate::nn::optimizer::OptimizerConfig;
 use crate::volume::Row;
@@ -70,6 +71,8 @@ pub struct Trainer {
     pub statistics: ClassStatistics,
     /// Steps done.
     pub step: u64,
+    /// Its place among the devices that train together.
+    pub(super) rank: Option<Rank>,
 }
 
 /// Which network learns.
@@ -115,7 +118,27 @@ impl Trainer {
             thresholds,
             statistics: ClassStatistics::default(),
             step: 0,
+            rank: None,
         })
+    }
+
+    /// Makes means over all devices of the gradients and of what was seen on the way; every device
+    /// calls it, also one whose own part failed.
+    fn average(&mut self, walked: Result<(), TrainError>) -> Result<(), TrainError> {
+        let Some(rank) = &self.rank else {
+            return walked;
+        };
+        let all = rank.agree(walked.is_ok());
+        walked?;
+        if !all? {
+            let problem = "another device of this training failed in this step";
+            return Err(TrainError::Device(problem.to_owned()));
+        }
+        self.student.average(rank)?;
+        if let Some(peer) = &mut self.peer {
+            peer.average(rank)?;
+        }
+        rank.share(&mut self.thresholds, &mut self.statistics)
     }
 
     /// Begins with these weights instead of drawn ones, but for those that `skip` names; the teacher
@@ -169,10 +192,11 @@ impl Trainer {
             kept: vec![(0.0, 0.0); self.student.model.classes()],
             ..Sums::default()
         };
-        for rows in batches {
+        let walked = batches.iter().try_for_each(|rows| {
             self.labelled(rows, batches.len(), &mut sums)?;
-            self.unlabelled(rows, batches.len(), &mut sums)?;
-        }
+            self.unlabelled(rows, batches.len(), &mut sums)
+        });
+        self.average(walked)?;
         let norm = self.student.gradient_norm()?;
         let of_peer = self.peer.as_ref().map(Learner::gradient_norm).transpose()?;
         if let Some(value) = [Some(norm), of_peer]

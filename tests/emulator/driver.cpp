@@ -260,9 +260,10 @@ API cudnnSetFilterNdDescriptor(Descriptor *d, int type, int format, int n, const
 }
 API cudnnSetConvolutionNdDescriptor(Descriptor *d, int n, const int *pads, const int *strides, const int *dilations, int mode, int type) {
     for (int i = 0; i < 3; i++)
-        if (n != 3 || strides[i] != 1 || dilations[i] != 1) return 2000;
+        if (n != 3 || strides[i] < 1 || dilations[i] != 1) return 2000;
     if (mode != 1 || type != 0) return 2000; // cross-correlation, f32 sums
     memcpy(d->pads, pads, 12);
+    memcpy(d->strides, strides, 12);
     return 0;
 }
 API cudnnSetConvolutionMathType(Descriptor *d, int math) { d->math = math; return 0; }
@@ -302,6 +303,8 @@ static int convolve(int mode, const Descriptor *X, void *x, const Descriptor *W,
     if (X->type == 0 && C->math != 3) return 2000; // f32 must not become TF32
     int co = W->dims[0], ci = W->dims[1];
     if (X->dims[1] != ci || Y->dims[1] != co || X->dims[0] != Y->dims[0]) return 2000;
+    for (int i = 0; i < 3; i++)
+        if (Y->dims[2 + i] != (X->dims[2 + i] + 2 * C->pads[i] - W->dims[2 + i]) / C->strides[i] + 1) return 2000;
     int taps = W->dims[2] * W->dims[3] * W->dims[4], type = X->type;
     // w as [tap, ci, co] in f32.
     std::vector<float> weights(taps * ci * co);
@@ -322,7 +325,8 @@ static int convolve(int mode, const Descriptor *X, void *x, const Descriptor *W,
                 for (int u = 0; u < Y->dims[4]; u++) {
                     for (int o = 0; o < co; o++) out[o] = mode == 0 ? 0 : get(y, type, at(Y, n, o, z, v, u));
                     for (int t = 0; t < taps; t++) {
-                        int qz = z + t / W->dims[4] / W->dims[3] - C->pads[0], qy = v + t / W->dims[4] % W->dims[3] - C->pads[1], qx = u + t % W->dims[4] - C->pads[2];
+                        int qz = z * C->strides[0] + t / W->dims[4] / W->dims[3] - C->pads[0];
+                        int qy = v * C->strides[1] + t / W->dims[4] % W->dims[3] - C->pads[1], qx = u * C->strides[2] + t % W->dims[4] - C->pads[2];
                         if (qz < 0 || qz >= X->dims[2] || qy < 0 || qy >= X->dims[3] || qx < 0 || qx >= X->dims[4]) continue;
                         float *k = &weights[(size_t)t * ci * co];
                         size_t voxel = (((size_t)n * X->dims[2] + qz) * X->dims[3] + qy) * X->dims[4] + qx;

@@ -10,16 +10,19 @@
 mod device;
 mod dnn;
 mod loss;
+mod nccl;
 mod norm;
 mod step;
 mod upload;
 mod volume;
 
 pub(crate) use device::{figures, open, synchronize};
+pub(crate) use nccl::{Comm, CommId, bind};
 pub(crate) use upload::upload;
 
 pub(super) use dnn::conv3d;
 pub(super) use loss::{LossState, dice_ce, dice_ce_gradient};
+pub(super) use nccl::all_reduce;
 pub(super) use norm::{Table, norm_act, norm_act_input, norm_act_sums};
 pub(super) use step::{Moments, adamw, blend, scale, sum_of_squares};
 pub(super) use volume::{max_pool3d, max_pool3d_gradient, permute_blocks};

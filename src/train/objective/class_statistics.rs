@@ -106,6 +106,33 @@ impl Running {
 }
 
 impl ClassStatistics {
+    /// The mean of what several devices have seen, of each modality over those that saw it.
+    #[must_use]
+    pub fn mean(all: &[&Self]) -> Self {
+        let modalities = all.iter().map(|s| s.modalities.len()).max().unwrap_or(0);
+        let mean = |m: usize| {
+            let seen: Vec<&Running> = (all.iter())
+                .filter_map(|s| s.modalities.get(m)?.as_ref())
+                .collect();
+            let mut mean = (*seen.first()?).clone();
+            mean.updates = seen.iter().map(|r| r.updates).max()?;
+            let of = |to: &mut Vec<f32>, from: &dyn Fn(&Running) -> &Vec<f32>| {
+                for (i, to) in to.iter_mut().enumerate() {
+                    let sum: f64 = seen.iter().map(|r| f64::from(from(r)[i])).sum();
+                    *to = (sum / seen.len() as f64) as f32;
+                }
+            };
+            of(&mut mean.fractions, &|r| &r.fractions);
+            for (k, prototype) in mean.prototypes.iter_mut().enumerate() {
+                of(prototype, &|r| &r.prototypes[k]);
+            }
+            Some(mean)
+        };
+        Self {
+            modalities: (0..modalities).map(mean).collect(),
+        }
+    }
+
     /// The term of one batch, and what it shows is taken into the running means.
     ///
     /// **Law** for a present modality `a` and another `b` that was met before, over the foreground

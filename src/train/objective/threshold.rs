@@ -158,6 +158,26 @@ impl Thresholds {
         }
     }
 
+    /// The mean of what several devices have seen by one rule.
+    #[must_use]
+    pub fn mean(all: &[&Self]) -> Option<Self> {
+        let (first, count) = (all.first()?, all.len() as f64);
+        let of = |value: &dyn Fn(&Self) -> f32| {
+            (all.iter().map(|t| f64::from(value(t))).sum::<f64>() / count) as f32
+        };
+        let each = |values: fn(&Self) -> &Vec<f32>| -> Vec<f32> {
+            (0..values(first).len())
+                .map(|i| of(&|t| values(t)[i]))
+                .collect()
+        };
+        Some(Self {
+            spec: first.spec.clone(),
+            confidence: of(&|t| t.confidence),
+            probability: each(|t| &t.probability),
+            confident: each(|t| &t.confident),
+        })
+    }
+
     /// The threshold of each class.
     pub fn current(&self) -> Vec<f32> {
         let largest = |values: &[f32]| values.iter().copied().map(f64::from).fold(0.0, f64::max);

@@ -15,6 +15,7 @@ use crate::volume::row::Channel;
 use crate::volume::{Grid, Volume};
 
 mod bcp;
+mod crew;
 mod released;
 mod unpaired;
 

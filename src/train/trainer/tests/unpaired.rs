@@ -7,7 +7,7 @@ use super::*;
 use crate::nn::cmc::CmcSpec;
 
 /// Unlabelled rows of which the first has no `ct` and the second no `mr`.
-fn unpaired_rows() -> StepRows {
+pub(super) fn unpaired_rows() -> StepRows {
     let mut rows = rows(1);
     rows.labelled.clear();
     for (i, (weak, strong)) in rows.unlabelled.iter_mut().enumerate() {
@@ -19,7 +19,7 @@ fn unpaired_rows() -> StepRows {
     rows
 }
 
-fn unpaired_trainer(pairing: Pairing) -> Trainer {
+pub(super) fn unpaired_trainer(pairing: Pairing) -> Trainer {
     let mut config = trainer(ObjectiveSpec::default()).config;
     config.model.network = NetworkSpec::Cmc(CmcSpec {
         width: 2,

@@ -1,0 +1,258 @@
+//! One training on one device or on several: data parallel, a copy of the network on each.
+
+use super::TrainError;
+use super::checkpoint::{State, restore};
+use super::figures::Figure;
+use super::trainer::{StepRows, Trainer, TrainerConfig};
+use super::world::{Rank, World};
+use crate::nn::cuda::{self, Comm, CommId};
+use candle_core::{Device, Tensor};
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// The trainers of all devices. They hold the same weights after every step.
+pub struct Crew {
+    /// The trainer of the first device, whose weights are validated and kept.
+    pub first: Trainer,
+    others: Vec<Other>,
+}
+
+/// Another device's trainer, in a thread of its own.
+struct Other {
+    /// Closed when the crew ends, and with it the thread.
+    jobs: Option<Sender<Job>>,
+    done: Receiver<Result<Vec<Figure>, TrainError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Job {
+    Step(Vec<StepRows>),
+    Begin(Arc<Vec<(String, Tensor)>>, Vec<String>),
+    Restore(PathBuf),
+}
+
+impl Crew {
+    /// A trainer on each device; with several CUDA devices NCCL links them.
+    ///
+    /// **Errors** when a network cannot be built, or devices cannot be linked.
+    pub fn new(config: &TrainerConfig, devices: &[Device]) -> Result<Self, TrainError> {
+        let Some((device, rest)) = devices.split_first() else {
+            return Err(TrainError::Device(
+                "no device is given to train on".to_owned(),
+            ));
+        };
+        if rest.is_empty() {
+            let first = Trainer::new(config.clone(), device)?;
+            return Ok(Self {
+                first,
+                others: Vec::new(),
+            });
+        }
+        let world = World::new(devices.len());
+        let id = match devices.iter().all(Device::is_cuda) {
+            true => Some(CommId::new()?),
+            false => None,
+        };
+        let size = devices.len();
+        let others: Vec<Other> = (rest.iter().enumerate())
+            .map(|(i, device)| {
+                let place = Place {
+                    device: device.clone(),
+                    world: Arc::clone(&world),
+                    rank: i + 1,
+                    size,
+                    id,
+                };
+                Other::start(config.clone(), place)
+            })
+            .collect::<Result<_, _>>()?;
+        // Joining waits for all devices, so the other threads run already.
+        let link = id.map(|id| Comm::new(device, 0, size, id)).transpose()?;
+        let mut first = Trainer::new(config.clone(), device)?;
+        first.rank = Some(Rank::new(&world, 0, link));
+        let crew = Self { first, others };
+        crew.replies()?;
+        Ok(crew)
+    }
+
+    /// One optimiser step: every device takes its share of the rows of each batch.
+    ///
+    /// Figures are means over the devices.
+    ///
+    /// **Errors** as [`Trainer::train`], and when rows cannot be shared evenly.
+    pub fn train(&mut self, batches: Vec<StepRows>) -> Result<Vec<Figure>, TrainError> {
+        if self.others.is_empty() {
+            return self.first.train(&batches);
+        }
+        let mut shares = split(batches, self.others.len() + 1)?.into_iter();
+        let own = shares.next().unwrap_or_default();
+        for (other, share) in self.others.iter().zip(shares) {
+            other.send(Job::Step(share))?;
+        }
+        let mine = self.first.train(&own);
+        let theirs = self.replies();
+        let (mut figures, theirs) = match (mine, theirs) {
+            (Ok(mine), Ok(theirs)) => (mine, theirs),
+            // The device that failed knows why; the others only that one did.
+            (Err(TrainError::Device(_)), Err(e)) | (Err(e), _) | (_, Err(e)) => return Err(e),
+        };
+        for figure in &mut figures {
+            let same = |f: &&Figure| f.name == figure.name && f.class == figure.class;
+            let found: Vec<f64> = (theirs.iter())
+                .filter_map(|all| all.iter().find(same).map(|f| f.value))
+                .collect();
+            let sum = figure.value + found.iter().sum::<f64>();
+            figure.value = sum / (found.len() + 1) as f64;
+        }
+        Ok(figures)
+    }
+
+    /// As [`Trainer::begin_with`], on every device.
+    ///
+    /// **Errors** as there.
+    pub fn begin_with(
+        &mut self,
+        weights: Vec<(String, Tensor)>,
+        skip: &[String],
+    ) -> Result<(usize, usize), TrainError> {
+        let taken = self.first.begin_with(&weights, skip)?;
+        let weights = Arc::new(weights);
+        for other in &self.others {
+            other.send(Job::Begin(Arc::clone(&weights), skip.to_vec()))?;
+        }
+        self.replies()?;
+        Ok(taken)
+    }
+
+    /// As [`restore`], on every device.
+    ///
+    /// **Errors** as there.
+    pub fn restore<P: DeserializeOwned>(&mut self, folder: &Path) -> Result<State<P>, TrainError> {
+        let state = restore(folder, &mut self.first)?;
+        for other in &self.others {
+            other.send(Job::Restore(folder.to_owned()))?;
+        }
+        self.replies()?;
+        Ok(state)
+    }
+
+    /// One reply of each other device; all are waited for, also where one failed.
+    fn replies(&self) -> Result<Vec<Vec<Figure>>, TrainError> {
+        let gone = |_| Err(TrainError::Device("a device's thread ended".to_owned()));
+        let replies: Vec<_> = (self.others.iter())
+            .map(|other| other.done.recv().unwrap_or_else(gone))
+            .collect();
+        let of_devices = |r: &Result<_, TrainError>| matches!(r, Err(TrainError::Device(_)));
+        let (told, mut real): (Vec<_>, Vec<_>) = replies.into_iter().partition(of_devices);
+        real.extend(told);
+        real.into_iter().collect()
+    }
+}
+
+/// Where another device's trainer stands.
+struct Place {
+    device: Device,
+    world: Arc<World>,
+    rank: usize,
+    size: usize,
+    id: Option<CommId>,
+}
+
+impl Other {
+    fn start(config: TrainerConfig, place: Place) -> Result<Self, TrainError> {
+        let ((jobs, received), (tell, done)) = (channel(), channel());
+        let thread = std::thread::Builder::new()
+            .name(format!("device-{}", place.rank))
+            .spawn(move || {
+                let mut trainer = match place.trainer(config) {
+                    Ok(trainer) => trainer,
+                    Err(e) => return tell.send(Err(e)).unwrap_or_default(),
+                };
+                // Nobody listens any more where the crew has ended.
+                let mut listened = tell.send(Ok(Vec::new())).is_ok();
+                while let (true, Ok(job)) = (listened, received.recv()) {
+                    listened = tell.send(carry_out(&mut trainer, job)).is_ok();
+                }
+            })
+            .map_err(|e| TrainError::Device(format!("a device's thread cannot start: {e}")))?;
+        Ok(Self {
+            jobs: Some(jobs),
+            done,
+            thread: Some(thread),
+        })
+    }
+
+    fn send(&self, job: Job) -> Result<(), TrainError> {
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            _ => Err(TrainError::Device("a device's thread ended".to_owned())),
+        }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic was told by its thread.
+            thread.join().unwrap_or_default();
+        }
+    }
+}
+
+impl Place {
+    fn trainer(&self, config: TrainerConfig) -> Result<Trainer, TrainError> {
+        if self.device.is_cuda() {
+            cuda::bind(&self.device)?;
+        }
+        let join = |id| Comm::new(&self.device, self.rank, self.size, id);
+        let link = self.id.map(join).transpose()?;
+        // In the world from now on: where the rest fails, the others need not wait.
+        let rank = Rank::new(&self.world, self.rank, link);
+        let mut trainer = Trainer::new(config, &self.device)?;
+        trainer.rank = Some(rank);
+        Ok(trainer)
+    }
+}
+
+fn carry_out(trainer: &mut Trainer, job: Job) -> Result<Vec<Figure>, TrainError> {
+    match job {
+        Job::Step(batches) => trainer.train(&batches),
+        Job::Begin(weights, skip) => trainer.begin_with(&weights, &skip).map(|_| Vec::new()),
+        Job::Restore(folder) => restore::<serde_json::Value>(&folder, trainer).map(|_| Vec::new()),
+    }
+}
+
+/// The rows of each batch in `parts` equal shares: row `i` belongs to part `i` modulo `parts`.
+///
+/// **Errors** when they cannot be shared evenly.
+fn split(batches: Vec<StepRows>, parts: usize) -> Result<Vec<Vec<StepRows>>, TrainError> {
+    let mut shares: Vec<Vec<StepRows>> = (0..parts).map(|_| Vec::new()).collect();
+    for rows in batches {
+        let counts = (rows.labelled.len(), rows.unlabelled.len());
+        if counts.0 % parts != 0 || counts.1 % parts != 0 {
+            return Err(TrainError::Device(format!(
+                "{} labelled and {} unlabelled rows a step cannot be shared by {parts} devices; make `train.batch.labelled` and `train.batch.unlabelled` multiples of {parts}",
+                counts.0, counts.1
+            )));
+        }
+        for share in &mut shares {
+            share.push(StepRows::default());
+        }
+        for (i, row) in rows.labelled.into_iter().enumerate() {
+            if let Some(share) = shares[i % parts].last_mut() {
+                share.labelled.push(row);
+            }
+        }
+        for (i, row) in rows.unlabelled.into_iter().enumerate() {
+            if let Some(share) = shares[i % parts].last_mut() {
+                share.unlabelled.push(row);
+            }
+        }
+    }
+    Ok(shares)
+}
