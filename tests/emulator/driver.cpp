@@ -360,3 +360,18 @@ API cudnnConvolutionBackwardData(void *, const void *a, Descriptor *W, void *w, 
 API cudnnConvolutionBackwardFilter(void *, const void *a, Descriptor *X, void *x, Descriptor *Y, void *y, Descriptor *C, int algo, void *, size_t n, const void *b, Descriptor *W, void *w) {
     return convolve(2, X, x, W, w, C, Y, y, algo, n, a, b);
 }
+
+// ---- NCCL, for one device ----
+struct UniqueId { char internal[128]; };
+API ncclGetUniqueId(UniqueId *id) { memset(id, 7, sizeof *id); return 0; }
+API ncclCommInitRank(void **comm, int size, UniqueId id, int rank) {
+    if (size != 1 || rank != 0 || id.internal[127] != 7) return 4; // ncclInvalidArgument
+    *comm = (void *)8;
+    return 0;
+}
+API ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *comm, void *) {
+    if (type != 7 || op != 4 || comm != (void *)8) return 4; // f32, mean
+    memmove(to, from, count * 4);
+    return 0;
+}
+API ncclCommAbort(void *) { return 0; }

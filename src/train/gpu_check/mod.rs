@@ -2,6 +2,7 @@
 //!
 //! One run on a machine with a GPU answers whether this build computes there what it computes here.
 
+mod links;
 mod networks;
 mod operators;
 mod steps;
@@ -77,6 +78,7 @@ pub fn compare(
 ) -> Result<(), TrainError> {
     operators::compare(device, report)?;
     steps::compare(device, report)?;
+    links::compare(device, report)?;
     networks::compare(device, report)?;
     training::compare(device, steps, report)
 }
