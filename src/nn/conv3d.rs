@@ -19,7 +19,6 @@ use super::cpu::{dims5, f32s};
 use super::cuda;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 pub use joined::conv3d_joined;
-pub use stride2::conv3d_stride2;
 use tile::Problem;
 
 /// Convolution of a volume with a kernel, without bias.
@@ -34,8 +33,24 @@ use tile::Problem;
 ///
 /// **Errors** where shapes do not fit, the kernel is even or values are not f32.
 pub fn conv3d(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    convolved(x, w, 1)
+}
+
+/// As [`conv3d`] for every second voxel of each axis, the first included.
+///
+/// **Shape** the result is `[n, ceil(d / 2), ceil(h / 2), ceil(w / 2), co]`.
+///
+/// **Law** `y[z, o] = sum over k, i of w[o, k, i] x[2 z + k - (K - 1) / 2, i]`, zero outside.
+///
+/// **Errors** as there.
+pub fn conv3d_stride2(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    convolved(x, w, 2)
+}
+
+fn convolved(x: &Tensor, w: &Tensor, stride: usize) -> Result<Tensor> {
     let w = w.to_dtype(x.dtype())?;
-    x.contiguous()?.apply_op2(&w.contiguous()?, Conv3d)
+    x.contiguous()?
+        .apply_op2(&w.contiguous()?, Conv3d { stride })
 }
 
 /// Which of a convolution's three passes.
@@ -80,20 +95,24 @@ impl Sizes {
     }
 }
 
-struct Conv3d;
-
-/// dx from (dy, w).
-struct Conv3dData;
-
-/// dw from (x, dy), for a kernel of these sizes.
-struct Conv3dFilter([usize; 3]);
-
-fn problem(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<Problem> {
-    check(op, x, kernel, co)?;
-    Ok(Problem::new(x, kernel, co))
+struct Conv3d {
+    stride: usize,
 }
 
-fn check(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<()> {
+/// dx of these sizes from (dy, w).
+struct Data {
+    x: [usize; 5],
+    stride: usize,
+}
+
+/// dw from (x, dy), for a kernel of these sizes.
+struct Filter {
+    kernel: [usize; 3],
+    stride: usize,
+}
+
+/// Checks a convolution's sizes.
+fn sizes(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize, stride: usize) -> Result<Sizes> {
     if kernel.iter().any(|k| k % 2 == 0) {
         bail!(
             "{op}: expected odd kernel sizes for the same padding on both sides, found {kernel:?}"
@@ -104,11 +123,26 @@ fn check(op: &str, x: [usize; 5], kernel: [usize; 3], co: usize) -> Result<()> {
             "{op}: expected at least one value on every axis, found input {x:?} and {co} outputs"
         );
     }
-    Ok(())
+    Ok(Sizes {
+        x,
+        kernel,
+        co,
+        stride,
+    })
+}
+
+impl Sizes {
+    /// How the CPU goes about it.
+    fn problem(&self) -> Problem {
+        match self.stride {
+            1 => Problem::new(self.x, self.kernel, self.co),
+            _ => Problem::stride2(self.x, self.kernel, self.co),
+        }
+    }
 }
 
 impl Conv3d {
-    fn check(&self, x: &Layout, w: &Layout) -> Result<(Sizes, Problem)> {
+    fn check(&self, x: &Layout, w: &Layout) -> Result<Sizes> {
         let op = self.name();
         let (x, [co, kd, kh, kw, ci]) = (dims5(op, x)?, dims5(op, w)?);
         if x[4] != ci {
@@ -118,20 +152,16 @@ impl Conv3d {
                 w.dims()
             );
         }
-        let kernel = [kd, kh, kw];
-        let sizes = Sizes {
-            x,
-            kernel,
-            co,
-            stride: 1,
-        };
-        Ok((sizes, problem(op, x, kernel, co)?))
+        sizes(op, x, [kd, kh, kw], co, self.stride)
     }
 }
 
 impl CustomOp2 for Conv3d {
     fn name(&self) -> &'static str {
-        "conv3d"
+        match self.stride {
+            1 => "conv3d",
+            _ => "conv3d_stride2",
+        }
     }
 
     fn cpu_fwd(
@@ -141,9 +171,8 @@ impl CustomOp2 for Conv3d {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let (sizes, problem) = self.check(l1, l2)?;
-        let (x, w) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
+        let (op, sizes) = (self.name(), self.check(l1, l2)?);
+        let (x, w, problem) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, sizes.problem());
         let y = forward::correlate(&problem, x, &forward::pack(&problem, w));
         Ok((CpuStorage::F32(y), sizes.y()))
     }
@@ -155,7 +184,7 @@ impl CustomOp2 for Conv3d {
         s2: &CudaStorage,
         l2: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let (sizes, _) = self.check(l1, l2)?;
+        let sizes = self.check(l1, l2)?;
         let y = cuda::conv3d(self.name(), Pass::Forward, sizes, (s1, l1), (s2, l2))?;
         Ok((y, sizes.y()))
     }
@@ -167,22 +196,34 @@ impl CustomOp2 for Conv3d {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
+        let (dy, stride) = (dy.contiguous()?, self.stride);
+        let ((n, d, h, wide, ci), (_, kd, kh, kw, _)) = (x.dims5()?, w.dims5()?);
+        let data = Data {
+            x: [n, d, h, wide, ci],
+            stride,
+        };
         let dx = match x.track_op() {
-            true => Some(dy.apply_op2_no_bwd(&w.contiguous()?, &Conv3dData)?),
+            true => Some(dy.apply_op2_no_bwd(&w.contiguous()?, &data)?),
             false => None,
         };
-        let dw = match (w.track_op(), w.dims()) {
-            (true, &[_, kd, kh, kw, _]) => {
-                Some(x.apply_op2_no_bwd(&dy, &Conv3dFilter([kd, kh, kw]))?)
-            }
-            _ => None,
+        let kernel = [kd, kh, kw];
+        let dw = match w.track_op() {
+            true => Some(x.apply_op2_no_bwd(&dy, &Filter { kernel, stride })?),
+            false => None,
         };
         Ok((dx, dw))
     }
 }
 
-impl CustomOp2 for Conv3dData {
+impl Data {
+    fn check(&self, dy: &Layout, w: &Layout) -> Result<Sizes> {
+        let op = self.name();
+        let (y, [_, kd, kh, kw, _]) = (dims5(op, dy)?, dims5(op, w)?);
+        sizes(op, self.x, [kd, kh, kw], y[4], self.stride)
+    }
+}
+
+impl CustomOp2 for Data {
     fn name(&self) -> &'static str {
         "conv3d data gradient"
     }
@@ -194,13 +235,18 @@ impl CustomOp2 for Conv3dData {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let ([n, d, h, w, co], [_, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
-        // The gradient is a convolution too, with the kernel mirrored and its channels exchanged.
-        let problem = problem(op, [n, d, h, w, co], [kd, kh, kw], ci)?;
+        let (op, sizes) = (self.name(), self.check(l1, l2)?);
         let (dy, weights) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        let dx = forward::correlate(&problem, dy, &forward::pack_mirrored(&problem, weights));
-        Ok((CpuStorage::F32(dx), Shape::from(vec![n, d, h, w, ci])))
+        let y = sizes.output();
+        let dx = match self.stride {
+            // The gradient is a convolution too, with the kernel mirrored and its channels exchanged.
+            1 => {
+                let problem = Problem::new(y, sizes.kernel, self.x[4]);
+                forward::correlate(&problem, dy, &forward::pack_mirrored(&problem, weights))
+            }
+            _ => stride2::data_gradient(self.x, y, sizes.kernel, dy, weights),
+        };
+        Ok((CpuStorage::F32(dx), Shape::from(self.x.to_vec())))
     }
 
     fn cuda_fwd(
@@ -210,22 +256,21 @@ impl CustomOp2 for Conv3dData {
         s2: &CudaStorage,
         l2: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let op = self.name();
-        let ([n, d, h, w, co], [_, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
-        let (x, kernel) = ([n, d, h, w, ci], [kd, kh, kw]);
-        problem(op, x, kernel, co)?;
-        let sizes = Sizes {
-            x,
-            kernel,
-            co,
-            stride: 1,
-        };
-        let dx = cuda::conv3d(op, Pass::Data, sizes, (s1, l1), (s2, l2))?;
-        Ok((dx, Shape::from(x.to_vec())))
+        let sizes = self.check(l1, l2)?;
+        let dx = cuda::conv3d(self.name(), Pass::Data, sizes, (s1, l1), (s2, l2))?;
+        Ok((dx, Shape::from(self.x.to_vec())))
     }
 }
 
-impl CustomOp2 for Conv3dFilter {
+impl Filter {
+    fn check(&self, x: &Layout, dy: &Layout) -> Result<Sizes> {
+        let op = self.name();
+        let (x, y) = (dims5(op, x)?, dims5(op, dy)?);
+        sizes(op, x, self.kernel, y[4], self.stride)
+    }
+}
+
+impl CustomOp2 for Filter {
     fn name(&self) -> &'static str {
         "conv3d filter gradient"
     }
@@ -237,16 +282,9 @@ impl CustomOp2 for Conv3dFilter {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let (xd, yd) = (dims5(op, l1)?, dims5(op, l2)?);
-        let problem = problem(op, xd, self.0, yd[4])?;
-        let dw = filter::gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        let sizes = Sizes {
-            x: xd,
-            kernel: self.0,
-            co: yd[4],
-            stride: 1,
-        };
+        let (op, sizes) = (self.name(), self.check(l1, l2)?);
+        let (x, dy) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
+        let dw = filter::gradient(&sizes.problem(), x, dy);
         Ok((CpuStorage::F32(dw), sizes.w()))
     }
 
@@ -257,17 +295,8 @@ impl CustomOp2 for Conv3dFilter {
         s2: &CudaStorage,
         l2: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let op = self.name();
-        let (x, y) = (dims5(op, l1)?, dims5(op, l2)?);
-        problem(op, x, self.0, y[4])?;
-        let (kernel, co) = (self.0, y[4]);
-        let sizes = Sizes {
-            x,
-            kernel,
-            co,
-            stride: 1,
-        };
-        let dw = cuda::conv3d(op, Pass::Filter, sizes, (s1, l1), (s2, l2))?;
+        let sizes = self.check(l1, l2)?;
+        let dw = cuda::conv3d(self.name(), Pass::Filter, sizes, (s1, l1), (s2, l2))?;
         Ok((dw, sizes.w()))
     }
 }

@@ -1,7 +1,7 @@
 //! Convolution over the channels of two volumes, which are never joined in memory.
 
 use super::super::cpu::{add, dims5, f32s};
-use super::{Conv3dData, Conv3dFilter, conv3d, forward, problem};
+use super::{Data, Filter, conv3d, forward, sizes};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
@@ -59,7 +59,7 @@ impl CustomOp3 for Joined {
         }
         let w = f32s(op, s3, l3)?;
         let part = |x: &[f32], dims: [usize; 5], first: usize| -> Result<Vec<f32>> {
-            let problem = problem(op, dims, [kd, kh, kw], co)?;
+            let problem = sizes(op, dims, [kd, kh, kw], co, 1)?.problem();
             let packed = forward::pack(&problem, &channels(w, ci, first, dims[4]));
             Ok(forward::correlate(&problem, x, &packed))
         };
@@ -88,10 +88,16 @@ impl CustomOp3 for Joined {
             if !x.track_op() {
                 return Ok(None);
             }
-            let w = w.narrow(4, first, x.dims()[4])?.contiguous()?;
-            Ok(Some(dy.apply_op2_no_bwd(&w, &Conv3dData)?))
+            let (n, d, h, wide, ci) = x.dims5()?;
+            let w = w.narrow(4, first, ci)?.contiguous()?;
+            let data = Data {
+                x: [n, d, h, wide, ci],
+                stride: 1,
+            };
+            Ok(Some(dy.apply_op2_no_bwd(&w, &data)?))
         };
-        let filter = |x: &Tensor| x.apply_op2_no_bwd(&dy, &Conv3dFilter([kd, kh, kw]));
+        let kernel = [kd, kh, kw];
+        let filter = |x: &Tensor| x.apply_op2_no_bwd(&dy, &Filter { kernel, stride: 1 });
         let dw = match w.track_op() {
             true => Some(Tensor::cat(&[filter(a)?, filter(b)?], 4)?),
             false => None,
