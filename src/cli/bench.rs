@@ -36,7 +36,9 @@ pub(super) fn bench(args: &BenchArgs, out: &mut dyn Write) -> Result<u8, Error> 
 fn rate(name: &str, unit: &str, cost: &Cost) -> String {
     let per = |seconds: f64| cost.items as f64 / seconds.max(1e-9);
     let megabytes = cost.bytes as f64 / 1e6 / cost.wall_s.max(1e-9);
-    let cpu = cost.cpu_s.map_or_else(String::new, |cpu| {
+    // The clock of CPU time ticks every hundredth of a second: below a tenth there is nothing to divide by.
+    let cpu = cost.cpu_s.filter(|cpu| *cpu >= 0.1);
+    let cpu = cpu.map_or_else(String::new, |cpu| {
         format!(", {:.2} {unit}/CPU s ({cpu:.2} CPU s)", per(cpu))
     });
     format!(
