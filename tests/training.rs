@@ -1,13 +1,18 @@
-//! What a training begins with, and at which learning rate.
+//! What a training begins with: weights, a learning rate, landmarks.
 
 use crate::pipelines::TINY;
 use std::path::Path;
+use std::sync::Arc;
 use voxstream::cli::{open, read};
 use voxstream::nn::tensor_file::read_tensors;
 use voxstream::plan::Plan;
+use voxstream::run::counters::Counters;
 use voxstream::run::driver::{RunOptions, run};
 use voxstream::run::find_lr::{Sweep, find_lr};
+use voxstream::run::landmarks::{Scale, landmarks};
+use voxstream::run::prepare::Preparer;
 use voxstream::source::Cohort;
+use voxstream::stage::intensity::zscore::Foreground;
 
 fn tiny(more: &[String]) -> (Plan, Box<dyn Cohort>) {
     let mut set: Vec<String> = TINY.iter().map(|s| (*s).to_owned()).collect();
@@ -106,4 +111,52 @@ fn a_sweep_over_learning_rates_finds_where_the_loss_falls() {
         folder.path().read_dir().unwrap().next().is_none(),
         "nothing is kept"
     );
+}
+
+#[test]
+fn landmarks_of_standardised_images_are_the_landmarks() {
+    let folder = tempfile::tempdir().unwrap();
+    let scale = Scale {
+        percentiles: vec![1.0, 50.0, 99.0],
+        foreground: Foreground::AboveMin,
+        ends: [-1.0, 3.0],
+    };
+    let learn = |stages: &str| {
+        let set = [
+            format!("stages={stages}"),
+            "views.strong=[gaussian_noise: { std: [0.0, 0.1] }]".to_owned(),
+        ];
+        let (plan, cohort) = tiny(&set);
+        landmarks(plan, cohort, &options(folder.path()), &scale)
+    };
+    let learned = learn("[orient: { to: RAS }]").unwrap();
+    // 8 subjects without 1 for validation and 2 for the test.
+    assert_eq!((learned.failed, learned.images["mr"]), (0, 5));
+    let ct = &learned.step.landmarks["ct"];
+    assert!(
+        ct[0] == -1.0 && (-1.0..3.0).contains(&ct[1]) && ct[2] == 3.0,
+        "{ct:?}"
+    );
+
+    // Each image's own middle lies elsewhere; on the common scale all lie on the landmark.
+    let step = serde_json::to_string(&learned.step).unwrap();
+    let set = format!("[orient: {{ to: RAS }}, histogram_standardize: {step}]");
+    let refused = learn(&set).unwrap_err().to_string();
+    assert!(
+        refused.contains("stages[1].histogram_standardize standardises already"),
+        "{refused}"
+    );
+    let (plan, cohort) = tiny(&[format!("stages={set}")]);
+    let (plan, cohort) = (Arc::new(plan), Arc::from(cohort));
+    let preparer = Preparer::new(&plan, cohort, 1 << 28, &Counters::default()).unwrap();
+    for subject in 0..3 {
+        let rows = preparer.rows(subject, 0).unwrap();
+        let image = rows[0].images.iter().find(|i| i.name == "ct").unwrap();
+        let voxels = image.volume.as_ref().unwrap().to_f32();
+        let own = (scale.foreground)
+            .percentiles(&voxels, &scale.percentiles)
+            .unwrap();
+        let apart = own.iter().zip(ct).map(|(o, l)| (o - l).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-5, "subject {subject}");
+    }
 }

@@ -150,3 +150,48 @@ pub struct FindLrArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Options of `landmarks`.
+#[derive(Debug, Args)]
+pub struct LandmarksArgs {
+    /// Pipeline file whose `stages` make the images to learn from.
+    pub file: PathBuf,
+    /// Percentiles that get a landmark; default 1, the deciles and 99.
+    #[arg(long, value_delimiter = ',')]
+    pub percentiles: Option<Vec<f64>>,
+    /// Which voxels count for the percentiles.
+    #[arg(long, value_enum, default_value_t = ForegroundArg::AboveMin)]
+    pub foreground: ForegroundArg,
+    /// Landmarks of the first and the last percentile.
+    #[arg(long, value_name = "FIRST,LAST", default_value = "0,100", value_parser = two_numbers, allow_hyphen_values = true)]
+    pub scale: [f64; 2],
+    /// Change a value of the file; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Worker threads; default one a core.
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// At most so many subjects.
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+fn two_numbers(text: &str) -> Result<[f64; 2], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok(&[first, last]) => Ok([first, last]),
+        _ => Err("expected two numbers such as 0,100".to_owned()),
+    }
+}
+
+/// Foreground voxels, as typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum ForegroundArg {
+    /// Voxels above the image's smallest value.
+    AboveMin,
+    /// Voxels that are not 0.
+    Nonzero,
+    /// Every voxel.
+    All,
+}

@@ -10,11 +10,15 @@ mod file;
 mod find_lr;
 pub mod gpu_check;
 pub mod inspect;
+mod landmarks;
 pub mod run;
 pub mod schema;
 pub mod stages;
 
-pub use args::{BenchArgs, DeviceArg, ExplainArgs, FindLrArgs, GpuCheckArgs, RunArgs};
+pub use args::{
+    BenchArgs, DeviceArg, ExplainArgs, FindLrArgs, ForegroundArg, GpuCheckArgs, LandmarksArgs,
+    RunArgs,
+};
 pub use file::{open, planned, read};
 
 use crate::error::Error;
@@ -70,6 +74,8 @@ enum Command {
     Bench(BenchArgs),
     /// Find a learning rate: train at rising ones and see where the loss falls. Keeps nothing.
     FindLr(FindLrArgs),
+    /// Learn the landmarks of `histogram_standardize` from the training subjects; prints the step.
+    Landmarks(LandmarksArgs),
     /// Compare a GPU with the CPU, operator by operator, then train on it and measure.
     ///
     /// Exit codes: 0 all agrees; 1 something differs; 2 no CUDA device, or a build without CUDA; 3 an
@@ -167,6 +173,7 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
         Command::Run(args) => run::run(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::FindLr(args) => find_lr::find_lr(args, &mut out),
+        Command::Landmarks(args) => landmarks::landmarks(args, &mut out),
         Command::GpuCheck(args) => gpu_check::gpu_check(args, &mut out),
         Command::Stages { name } => {
             let found = stages::stages(name.as_deref(), &mut out).map_err(stdout)?;

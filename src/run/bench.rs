@@ -2,7 +2,7 @@
 
 use super::context::{is_labelled, is_unlabelled};
 use super::counters::{Counters, NodeCounts};
-use super::driver::{RunOptions, default_memory, keep_blocks};
+use super::options::RunOptions;
 use super::prepare::Preparer;
 use super::stream::{Position, SampleStream, Viewer};
 use crate::error::Error;
@@ -66,21 +66,11 @@ pub fn bench(
 ) -> Result<Measured, Error> {
     let (plan, cohort): (Arc<Plan>, Arc<dyn Cohort>) = (Arc::new(plan), Arc::from(cohort));
     let counters = Counters::default();
-    let memory = options.memory.or(plan.pipeline.memory);
-    let memory = memory.unwrap_or_else(default_memory);
-    keep_blocks(memory);
+    let memory = options.take_memory(&plan);
     let workers = options.workers.unwrap_or(1);
     let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
-    let subjects = preparer.cohort().subjects();
-    let trains = plan.pipeline.train.is_some();
-    let wanted: Vec<usize> = (0..subjects.len())
-        .filter(|&i| !trains || is_labelled(&subjects[i]) || is_unlabelled(&subjects[i]))
-        .take(options.limit.unwrap_or(usize::MAX))
-        .collect();
-    if wanted.is_empty() {
-        return Err(Error::run("the cohort has no subject to measure with"));
-    }
-    let (preparation, views) = if trains {
+    let wanted = training_or_all(&plan, &preparer, options.limit)?;
+    let (preparation, views) = if plan.pipeline.train.is_some() {
         let preparation = prepare_all(&preparer, &wanted)?;
         let views = draw(
             &plan,
@@ -113,6 +103,26 @@ pub fn bench(
         steps: steps.filter(|s| s.rows > 0).collect(),
         peak_resident: peak_resident(),
     })
+}
+
+/// Subjects a pipeline trains with; all of them where it trains nothing.
+///
+/// **Errors** when there is none.
+pub(super) fn training_or_all(
+    plan: &Plan,
+    preparer: &Preparer,
+    limit: Option<usize>,
+) -> Result<Vec<usize>, Error> {
+    let subjects = preparer.cohort().subjects();
+    let trains = plan.pipeline.train.is_some();
+    let wanted: Vec<usize> = (0..subjects.len())
+        .filter(|&i| !trains || is_labelled(&subjects[i]) || is_unlabelled(&subjects[i]))
+        .take(limit.unwrap_or(usize::MAX))
+        .collect();
+    match wanted.is_empty() {
+        true => Err(Error::run("the cohort has no subject to begin with")),
+        false => Ok(wanted),
+    }
 }
 
 /// Prepares subjects as training does: what was kept earlier is found again.
@@ -173,7 +183,7 @@ fn draw(
     })
 }
 
-fn no_thread(source: std::io::Error) -> Error {
+pub(super) fn no_thread(source: std::io::Error) -> Error {
     Error::Io {
         path: "worker".into(),
         action: "starting worker threads",
@@ -181,7 +191,7 @@ fn no_thread(source: std::io::Error) -> Error {
     }
 }
 
-fn failed_all(preparer: &Preparer, items: u64) -> Result<(), Error> {
+pub(super) fn failed_all(preparer: &Preparer, items: u64) -> Result<(), Error> {
     match (items, preparer.failures().into_iter().next()) {
         (0, Some(first)) => Err(Error::run(format!(
             "every subject failed; the first, {} in {}: {}",

@@ -23,26 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What describes this run and not the pipeline.
-#[derive(Debug, Clone, Default)]
-pub struct RunOptions {
-    /// The run folder; default `runs/<name>/<stamp>`.
-    pub out: Option<PathBuf>,
-    /// Device that trains and predicts.
-    pub device: DeviceChoice,
-    /// CUDA devices that train together, instead of `device`; the first one predicts.
-    pub devices: Vec<usize>,
-    /// Worker threads; default one a core.
-    pub workers: Option<usize>,
-    /// Budget in bytes; default the pipeline's, else half of the machine's memory.
-    pub memory: Option<u64>,
-    /// At most so many subjects of each part.
-    pub limit: Option<usize>,
-    /// Go on with an earlier run.
-    pub resume: bool,
-    /// Draw progress bars.
-    pub progress: bool,
-}
+pub use super::options::RunOptions;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -72,15 +53,8 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             scores: Vec::new(),
         });
     }
-    let memory = options
-        .memory
-        .or(plan.pipeline.memory)
-        .unwrap_or_else(default_memory);
-    keep_blocks(memory);
+    let memory = options.take_memory(&plan);
     let counters = Counters::default();
-    let workers = options
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let devices = devices(options)?;
     let cx = RunContext {
         preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)?),
@@ -89,7 +63,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         folder,
         device: devices[0].clone(),
         devices,
-        workers,
+        workers: options.threads(),
         memory,
         limit: options.limit,
         progress: options.progress,
@@ -164,24 +138,6 @@ fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json:
     ledger["subjects"] = digests.into();
     ledger["limit"] = options.limit.into();
     ledger
-}
-
-/// Lets freed volumes lie ready for the next, within an eighth of the budget.
-pub(super) fn keep_blocks(memory: u64) {
-    let most = (memory / 8).min(1 << 30);
-    crate::memory::keep_at_most(usize::try_from(most).unwrap_or(usize::MAX));
-}
-
-/// Half of the machine's memory; 4 GiB where the machine does not tell.
-pub(super) fn default_memory() -> u64 {
-    let total = sysinfo::System::new().map(|mut system| {
-        system.refresh_memory();
-        system.total_memory()
-    });
-    total
-        .ok()
-        .filter(|bytes| *bytes > 0)
-        .map_or(4 << 30, |bytes| bytes / 2)
 }
 
 struct PrepareSubject {

@@ -1,8 +1,8 @@
 //! A sweep over learning rates: where the loss falls, and where it begins to rise.
 
 use super::counters::Counters;
-use super::driver::{RunOptions, default_memory, keep_blocks};
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
+use super::options::RunOptions;
 use super::prepare::Preparer;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -142,12 +142,7 @@ pub fn find_lr(
         ));
     };
     let counters = Counters::default();
-    let memory = options.memory.or(plan.pipeline.memory);
-    let memory = memory.unwrap_or_else(default_memory);
-    keep_blocks(memory);
-    let workers = options
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let memory = options.take_memory(&plan);
     let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
     let subjects = TrainingSubjects::new(&preparer, section, options.limit)?;
     let modalities = preparer.cohort().modalities().to_vec();
@@ -157,7 +152,7 @@ pub fn find_lr(
         section,
         subjects,
         Positions::default(),
-        (workers, memory / 2),
+        (options.threads(), memory / 2),
         &counters,
     )?;
     let config = trainer_config(&plan, section, &modalities);

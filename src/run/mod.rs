@@ -12,6 +12,8 @@ pub mod feed;
 pub mod find_lr;
 pub mod folder;
 pub mod kept;
+pub mod landmarks;
+pub mod options;
 pub mod ordered;
 pub mod partner;
 pub mod prepare;

@@ -2,8 +2,6 @@
 
 use super::zscore::Foreground;
 use super::{check_modalities, map_each};
-use crate::kernel::moments::finite_bounds;
-use crate::kernel::percentile::percentiles;
 use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
@@ -41,26 +39,10 @@ impl Default for ClipPercentile {
     }
 }
 
-/// Percentiles of an image's finite foreground; `None` where there is none.
-pub(super) fn foreground_percentiles(
-    voxels: &[f32],
-    foreground: Foreground,
-    percents: &[f64],
-) -> Option<Vec<f64>> {
-    match foreground {
-        Foreground::All => percentiles(voxels, f32::is_finite, percents),
-        Foreground::Nonzero => percentiles(voxels, |v| v.is_finite() & (v != 0.0), percents),
-        Foreground::AboveMin => {
-            let [low, _] = finite_bounds(voxels)?;
-            percentiles(voxels, |v| v.is_finite() & (v > low), percents)
-        }
-    }
-}
-
 impl ClipPercentile {
     fn clip(&self, voxels: &mut [f32]) {
         let percents = [self.lower, self.upper];
-        let Some(ends) = foreground_percentiles(voxels, self.foreground, &percents) else {
+        let Some(ends) = self.foreground.percentiles(voxels, &percents) else {
             return;
         };
         let low = if self.lower > 0.0 {

@@ -1,6 +1,5 @@
 //! Brings the histograms of images of one modality to one scale.
 
-use super::clip_percentile::foreground_percentiles;
 use super::zscore::Foreground;
 use super::{LARGEST, check_modalities, map_each};
 use crate::kernel::simd::vectorised;
@@ -17,8 +16,7 @@ use std::collections::BTreeMap;
 /// and the last piece go on beyond their ends. Percentiles that are equal count as one, with the
 /// mean of their landmarks; an image with one value alone is shifted. Background is mapped like
 /// the rest, voxels that are not a number stay, and an image without foreground stays as it is.
-/// Landmarks are made once for a data set: each subject's percentiles are mapped linearly so that
-/// the first and the last become the ends of the scale, and averaged over the subjects.
+/// `voxstream landmarks FILE` learns the landmarks of a data set and prints this step.
 /// **Source** Nyul and Udupa 1999; Nyul, Udupa and Zhang 2000; percentiles as in TorchIO.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,17 +24,11 @@ pub struct HistogramStandardize {
     /// For each modality to change the values that its percentiles get, none smaller than the one before.
     pub landmarks: BTreeMap<String, Vec<f64>>,
     /// The percentiles that the landmarks belong to, rising, from 0 to 100.
-    #[serde(default = "deciles")]
+    #[serde(default = "HistogramStandardize::deciles")]
     pub percentiles: Vec<f64>,
     /// Which voxels count for the percentiles.
     #[serde(default = "above_min")]
     pub foreground: Foreground,
-}
-
-fn deciles() -> Vec<f64> {
-    vec![
-        1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0,
-    ]
 }
 
 fn above_min() -> Foreground {
@@ -117,6 +109,27 @@ fn map_pieces(voxels: &mut [f32], pieces: &[Piece]) {
 }
 
 impl HistogramStandardize {
+    /// Percentiles where none are given: 1, the deciles and 99.
+    pub fn deciles() -> Vec<f64> {
+        vec![
+            1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0,
+        ]
+    }
+
+    /// Refuses percentiles that cannot have landmarks.
+    ///
+    /// **Errors** say what was found and what is expected.
+    pub fn check_percentiles(percents: &[f64]) -> Result<(), String> {
+        let rises = percents.windows(2).all(|pair| pair[0] < pair[1]);
+        let within = percents.iter().all(|p| (0.0..=100.0).contains(p));
+        match percents.len() >= 2 && rises && within {
+            true => Ok(()),
+            false => Err(format!(
+                "`percentiles` is {percents:?}; expected at least two rising numbers from 0 to 100"
+            )),
+        }
+    }
+
     fn modalities(&self) -> Vec<String> {
         self.landmarks.keys().cloned().collect()
     }
@@ -129,13 +142,7 @@ impl Stage for HistogramStandardize {
 
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         let percents = &self.percentiles;
-        let rises = percents.windows(2).all(|pair| pair[0] < pair[1]);
-        let within = percents.iter().all(|p| (0.0..=100.0).contains(p));
-        if percents.len() < 2 || !rises || !within {
-            return Err(format!(
-                "`percentiles` is {percents:?}; expected at least two rising numbers from 0 to 100"
-            ));
-        }
+        Self::check_percentiles(percents)?;
         for (name, values) in &self.landmarks {
             if values.len() != percents.len() {
                 return Err(format!(
@@ -161,7 +168,7 @@ impl Stage for HistogramStandardize {
         for (name, standard) in &self.landmarks {
             let only = std::slice::from_ref(name);
             row = map_each(row, Some(only), |voxels| {
-                let own = foreground_percentiles(voxels, self.foreground, &self.percentiles);
+                let own = self.foreground.percentiles(voxels, &self.percentiles);
                 if let Some(own) = own {
                     map_pieces(voxels, &pieces(&own, standard));
                 }

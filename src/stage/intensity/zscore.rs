@@ -2,6 +2,7 @@
 
 use super::{LARGEST, check_modalities, map_each};
 use crate::kernel::moments::{Moments, finite_bounds, moments};
+use crate::kernel::percentile::percentiles;
 use crate::kernel::simd::vectorised;
 use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::Row;
@@ -38,6 +39,20 @@ pub enum Foreground {
     Nonzero,
     /// Every voxel.
     All,
+}
+
+impl Foreground {
+    /// Percentiles of an image's finite foreground, as NumPy's `percentile`; `None` where there is none.
+    pub fn percentiles(self, voxels: &[f32], percents: &[f64]) -> Option<Vec<f64>> {
+        match self {
+            Self::All => percentiles(voxels, f32::is_finite, percents),
+            Self::Nonzero => percentiles(voxels, |v| v.is_finite() & (v != 0.0), percents),
+            Self::AboveMin => {
+                let [low, _] = finite_bounds(voxels)?;
+                percentiles(voxels, |v| v.is_finite() & (v > low), percents)
+            }
+        }
+    }
 }
 
 /// What becomes of background voxels.
