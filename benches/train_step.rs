@@ -114,7 +114,8 @@ impl Step {
             let loss = (csc + cac)?;
             self.descend(&loss)?;
         }
-        self.gradients.clip(12.0)?;
+        let norm = self.gradients.global_norm()?;
+        self.gradients.clip(norm, 12.0)?;
         self.optimizer.step(&self.gradients, 1e-4)
     }
 }

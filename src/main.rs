@@ -8,7 +8,22 @@ use voxstream::cli::{Cli, carry_out, show_error};
 #[global_allocator]
 static MEMORY: voxstream::memory::Shelves = voxstream::memory::Shelves::new();
 
+/// Lets candle's helper threads sleep soon after an operator. By default they spin for a millisecond
+/// in case another one follows; between our own operators that took a tenth of a training's CPU time.
+#[expect(
+    unsafe_code,
+    reason = "the environment is written before any thread could read it"
+)]
+fn rest_soon() {
+    const LIMIT: &str = "CANDLE_BARRIER_POOL_SPIN_LIMIT";
+    if std::env::var_os(LIMIT).is_none() {
+        // SAFETY: this is the process's only thread.
+        unsafe { std::env::set_var(LIMIT, "1000") };
+    }
+}
+
 fn main() -> ExitCode {
+    rest_soon();
     let cli = Cli::parse();
     match carry_out(&cli) {
         Ok(code) => ExitCode::from(code),

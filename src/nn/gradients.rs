@@ -103,15 +103,15 @@ impl Gradients {
     ///
     /// **Errors** where the device refuses.
     pub fn global_norm(&self) -> Result<f64> {
+        if self.blank {
+            return Ok(0.0);
+        }
         if let Some((_, first)) = self.tensors.first()
             && let Device::Cuda(_) = first.device()
         {
             return self.global_norm_on_device();
         }
         let mut squares = 0.0;
-        if self.blank {
-            return Ok(0.0);
-        }
         for (name, tensor) in &self.tensors {
             let (storage, layout) = tensor.storage_and_layout();
             let of = |values: &[f32]| -> f64 {
@@ -147,17 +147,16 @@ impl Gradients {
         Ok(cuda::sum_of_squares("global_norm", &found)?.sqrt())
     }
 
-    /// Scales all gradients down to `max_norm` where their norm is larger; returns the norm before.
+    /// Scales all gradients, whose norm is `norm`, down to `max_norm` where it is larger.
     ///
-    /// A norm that is not finite is returned and changes nothing: it is for the caller to stop.
+    /// A norm that is not finite changes nothing: it is for the caller to stop.
     ///
     /// **Errors** where the device refuses.
-    pub fn clip(&mut self, max_norm: f64) -> Result<f64> {
-        let norm = self.global_norm()?;
-        if norm.is_finite() && norm > max_norm {
-            self.scale(max_norm / norm)?;
+    pub fn clip(&mut self, norm: f64, max_norm: f64) -> Result<()> {
+        match norm.is_finite() && norm > max_norm {
+            true => self.scale(max_norm / norm),
+            false => Ok(()),
         }
-        Ok(norm)
     }
 
     /// Back to zeros; the memory is given back.
@@ -207,11 +206,13 @@ mod tests {
         assert_eq!(values(&gradients.named()[0].1), [3.0, 3.0]);
         assert_eq!(values(&gradients.named()[1].1), [0.0]);
         let norm = 18f64.sqrt();
-        assert_eq!(gradients.clip(10.0).unwrap(), norm);
-        assert_eq!(gradients.clip(1.0).unwrap(), norm);
+        assert_eq!(gradients.global_norm().unwrap(), norm);
+        gradients.clip(norm, 10.0).unwrap();
+        assert_eq!(gradients.global_norm().unwrap(), norm);
+        gradients.clip(norm, 1.0).unwrap();
         assert!((gradients.global_norm().unwrap() - 1.0).abs() < 1e-6);
         gradients.scale(f64::NAN).unwrap();
-        assert!(gradients.clip(1.0).unwrap().is_nan());
+        assert!(gradients.global_norm().unwrap().is_nan());
         gradients.clear().unwrap();
         assert_eq!(gradients.global_norm().unwrap(), 0.0);
     }

@@ -9,7 +9,7 @@ use super::cmc::mia::mia;
 use super::conv_transpose3d::conv_transpose3d;
 use super::conv3d::{conv3d, conv3d_joined, conv3d_stride2};
 use super::dice_ce::DiceCe;
-use super::ema::Ema;
+use super::ema;
 use super::gradients::Gradients;
 use super::max_pool3d::max_pool3d;
 use super::norm_act::{Activation, Norm, norm_act};
@@ -63,6 +63,11 @@ fn gradients(params: &Params, gradient: &Tensor) -> Gradients {
     gradients
 }
 
+fn clip(gradients: &mut Gradients) {
+    let norm = gradients.global_norm().unwrap();
+    gradients.clip(norm, 1.5).unwrap();
+}
+
 /// What changes parameters: no gradients of its own.
 fn optimised(op: &str, options: &Value, inputs: &[Tensor]) -> Option<Tensor> {
     let params = parameter(&inputs[0]);
@@ -75,7 +80,7 @@ fn optimised(op: &str, options: &Value, inputs: &[Tensor]) -> Option<Tensor> {
             let mut adamw = AdamW::new(&params, config);
             for gradient in &inputs[1..] {
                 let mut gradients = gradients(&params, gradient);
-                gradients.clip(1.5).unwrap();
+                clip(&mut gradients);
                 adamw.step(&gradients, 0.05).unwrap();
             }
         }
@@ -86,13 +91,14 @@ fn optimised(op: &str, options: &Value, inputs: &[Tensor]) -> Option<Tensor> {
             };
             let mut sgd = Sgd::new(&params, config).unwrap();
             for gradient in &inputs[1..] {
-                let gradients = gradients(&params, gradient);
-                sgd.step(&gradients, 0.05, Some(1.5)).unwrap();
+                let mut gradients = gradients(&params, gradient);
+                clip(&mut gradients);
+                sgd.step(&gradients, 0.05).unwrap();
             }
         }
         "ema" => {
             let step = options["step"].as_u64().unwrap();
-            Ema::update(&params, &parameter(&inputs[1]), step, 0.99).unwrap();
+            ema::follow(&params, &parameter(&inputs[1]), step, 0.99).unwrap();
         }
         _ => return None,
     }

@@ -37,11 +37,11 @@ impl Optimizer {
 
     /// One step along `grads`.
     ///
-    /// **Errors** where the gradients belong to other parameters or are not finite.
+    /// **Errors** where the gradients belong to other parameters, or the device refuses.
     pub fn step(&mut self, grads: &Gradients, lr: f64) -> Result<()> {
         match self {
             Self::AdamW(adamw) => adamw.step(grads, lr),
-            Self::Sgd(sgd) => sgd.step(grads, lr, None).map(drop),
+            Self::Sgd(sgd) => sgd.step(grads, lr),
         }
     }
 

@@ -30,8 +30,7 @@ impl Default for SgdConfig {
 
 /// The optimiser and the velocity of every parameter.
 ///
-/// **Law** with `g' = f g + weight_decay p`, where `f` scales all gradients down to the norm
-/// `max_norm` where theirs is larger: `v = momentum v + g'`, `p = p - lr (g' + momentum v)`.
+/// **Law** with `g' = g + weight_decay p`: `v = momentum v + g'`, `p = p - lr (g' + momentum v)`.
 ///
 /// Weight decay is left out for parameters with one axis or none: scale and shift of norms and
 /// biases.
@@ -76,7 +75,6 @@ struct Update<'a> {
     lr: f32,
     momentum: f32,
     decay: f32,
-    factor: f32,
     velocity: RefCell<&'a mut [f32]>,
 }
 
@@ -107,7 +105,6 @@ impl InplaceOp2 for Update<'_> {
             lr,
             momentum,
             decay,
-            factor,
             ..
         } = *self;
         values
@@ -116,7 +113,7 @@ impl InplaceOp2 for Update<'_> {
             .zip(velocity.par_chunks_mut(CHUNK))
             .for_each(|((values, gradient), velocity)| {
                 for ((p, g), v) in values.iter_mut().zip(gradient).zip(velocity) {
-                    let g = factor * g + decay * *p;
+                    let g = g + decay * *p;
                     *v = momentum * *v + g;
                     *p -= lr * (g + momentum * *v);
                 }
@@ -143,12 +140,10 @@ impl Sgd {
         })
     }
 
-    /// One step along `grads`, clipped to the global norm `max_norm` in the same pass; returns the
-    /// norm before.
+    /// One step along `grads`.
     ///
-    /// **Errors** where the gradients belong to other parameters, or their norm is not finite
-    /// (nothing is changed then).
-    pub fn step(&mut self, grads: &Gradients, lr: f64, max_norm: Option<f64>) -> Result<f64> {
+    /// **Errors** where the gradients belong to other parameters, or the device refuses.
+    pub fn step(&mut self, grads: &Gradients, lr: f64) -> Result<()> {
         let named = grads.named();
         let fits = |(slot, (name, g)): (&Slot, &(String, Tensor))| {
             slot.name == *name && slot.var.dims() == g.dims()
@@ -156,14 +151,6 @@ impl Sgd {
         if self.slots.len() != named.len() || !self.slots.iter().zip(named).all(fits) {
             bail!("sgd: the gradients belong to another list of parameters");
         }
-        let norm = grads.global_norm()?;
-        if !norm.is_finite() {
-            bail!("sgd: the gradients have norm {norm}; lower the learning rate or clip earlier");
-        }
-        let factor = match max_norm {
-            Some(limit) if norm > limit => limit / norm,
-            _ => 1.0,
-        };
         for (slot, (_, gradient)) in self.slots.iter_mut().zip(named) {
             let decay = match slot.var.rank() {
                 0 | 1 => 0.0,
@@ -177,21 +164,20 @@ impl Sgd {
                         lr: lr as f32,
                         momentum: momentum as f32,
                         decay: decay as f32,
-                        factor: factor as f32,
                         velocity: RefCell::new(velocity),
                     };
                     slot.var.as_tensor().inplace_op2(&gradient, &update)?;
                 }
                 Velocity::Device(velocity) => {
                     let value = slot.var.as_detached_tensor();
-                    let gradient = ((gradient * factor)? + (&value * decay)?)?;
+                    let gradient = (gradient + (&value * decay)?)?;
                     *velocity = ((&*velocity * momentum)? + &gradient)?;
                     let along = (gradient + (&*velocity * momentum)?)?;
                     slot.var.set(&(value - (along * lr)?)?)?;
                 }
             }
         }
-        Ok(norm)
+        Ok(())
     }
 
     /// Everything a restart needs: `sgd.velocity.NAME` for each parameter.
@@ -262,7 +248,7 @@ mod tests {
     }
 
     /// One step on the sum of fourth powers over 4, whose gradient is the cube.
-    fn step(sgd: &mut Sgd, params: &Params, max_norm: Option<f64>) -> f64 {
+    fn step(sgd: &mut Sgd, params: &Params) {
         let mut gradients = Gradients::zeros(params).unwrap();
         let terms: Vec<Tensor> = params
             .named()
@@ -271,7 +257,7 @@ mod tests {
             .collect();
         let loss = (Tensor::stack(&terms, 0).unwrap().sum_all().unwrap() / 4.0).unwrap();
         gradients.add(loss.backward().unwrap(), params).unwrap();
-        sgd.step(&gradients, 0.1, max_norm).unwrap()
+        sgd.step(&gradients, 0.1).unwrap();
     }
 
     fn all(params: &Params) -> Vec<f32> {
@@ -289,12 +275,9 @@ mod tests {
         let mut p: Vec<f64> = all(&params).into_iter().map(f64::from).collect();
         let mut v = vec![0.0; 6];
         for _ in 0..5 {
-            let norm = p.iter().map(|p| p.powi(6)).sum::<f64>().sqrt();
-            let found = step(&mut sgd, &params, Some(0.3));
-            assert!((found - norm).abs() < 1e-5 * norm, "{found} {norm}");
-            let factor = (0.3 / norm).min(1.0);
+            step(&mut sgd, &params);
             for (i, (p, v)) in p.iter_mut().zip(&mut v).enumerate() {
-                let g = factor * p.powi(3) + if i < 4 { 0.1 * *p } else { 0.0 };
+                let g = p.powi(3) + if i < 4 { 0.1 * *p } else { 0.0 };
                 *v = 0.9 * *v + g;
                 *p -= 0.1 * (g + 0.9 * *v);
             }
@@ -311,13 +294,13 @@ mod tests {
     fn a_restart_goes_on_as_if_nothing_happened() {
         let (one, two) = (params(), params());
         let mut first = Sgd::new(&one, SgdConfig::default()).unwrap();
-        step(&mut first, &one, None);
-        step(&mut first, &one, None);
+        step(&mut first, &one);
+        step(&mut first, &one);
         let mut second = Sgd::new(&two, SgdConfig::default()).unwrap();
-        step(&mut second, &two, None);
+        step(&mut second, &two);
         let mut third = Sgd::new(&two, SgdConfig::default()).unwrap();
         third.load_state(&second.state().unwrap()).unwrap();
-        step(&mut third, &two, None);
+        step(&mut third, &two);
         assert_eq!(all(&one), all(&two));
         let error = third.load_state(&[]).unwrap_err().to_string();
         assert!(error.contains("`sgd.velocity.w` is missing"), "{error}");

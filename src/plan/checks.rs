@@ -210,12 +210,10 @@ fn training(
         );
     }
     let of_unlabelled = objective.first(|term| term != Term::Supervised);
-    if train.batch.unlabelled > 0 && of_unlabelled.is_none() {
+    let unlabelled = train.batch.unlabelled();
+    if unlabelled > 0 && of_unlabelled.is_none() {
         refuse(
-            format!(
-                "{} unlabelled rows a step, but no objective uses them",
-                train.batch.unlabelled
-            ),
+            format!("{unlabelled} unlabelled rows a step, but no objective uses them"),
             "add `pseudo_label`, `mean_teacher`, `bcp` or another term for unlabelled rows to `train.objective`, or set `batch.unlabelled: 0`",
         );
     }
@@ -229,11 +227,29 @@ fn training(
             "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
         );
     }
-    if objective.bcp.is_some() && train.batch.unlabelled == 0 {
+    // An explicit 0 is the control of an experiment, but for terms that change the training itself.
+    let waits = |term| train.batch.unlabelled == Some(0) && !matches!(term, Term::Bcp | Term::Cps);
+    let hungry = objective.first(|term| term.needs_unlabelled() && !waits(term));
+    if let (Some(term), 0) = (hungry, unlabelled) {
         refuse(
-            "`objective.bcp` mixes labelled with unlabelled rows, but `batch.unlabelled` is 0"
-                .to_owned(),
+            format!(
+                "`objective.{}` learns from unlabelled rows, but there are none in a batch",
+                term.name()
+            ),
             "write `batch: { labelled: 2, unlabelled: 2 }`",
+        );
+    }
+    let cutmix = (objective.pseudo_label.as_ref()).is_some_and(|spec| spec.cutmix.is_some());
+    if cutmix && unlabelled == 1 {
+        refuse(
+            "`pseudo_label.cutmix` mixes unlabelled rows, but a batch has one".to_owned(),
+            "write `batch: { labelled: 2, unlabelled: 2 }`",
+        );
+    }
+    if let Some(limit) = (train.clip_norm).filter(|limit| !(limit.is_finite() && *limit > 0.0)) {
+        refuse(
+            format!("`train.clip_norm` is {limit}, expected a positive number"),
+            "write `clip_norm: null` for no clipping",
         );
     }
     let halves = (objective.pseudo_label.as_ref()).is_some_and(|spec| spec.complementary_dropout);
@@ -260,7 +276,7 @@ fn training(
             ),
             "change the size of `patch`, or the network's depth",
         ),
-        None if train.batch.labelled + train.batch.unlabelled > 1 || train.window.is_none() => {
+        None if train.batch.labelled + unlabelled > 1 || train.window.is_none() => {
             refuse(
                 "the rows that reach training have no known size".to_owned(),
                 "end `views.shared` with `patch: { size: [x, y, z] }`",

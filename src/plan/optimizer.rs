@@ -69,10 +69,21 @@ impl OptimizerSection {
         if !(0.0..1.0).contains(&momentum) {
             return Err(format!("`momentum` is {momentum}, expected 0 to below 1"));
         }
-        if self.lr.is_finite() && self.lr > 0.0 {
-            Ok(())
-        } else {
-            Err(format!("`lr` is {}, expected a positive number", self.lr))
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return Err(format!(
+                "`weight_decay` is {}, expected 0 or a positive number",
+                self.weight_decay
+            ));
+        }
+        if !(0.0..1.0).contains(&self.warmup) {
+            return Err(format!(
+                "`warmup` is {}, expected a share of the steps, 0 to below 1",
+                self.warmup
+            ));
+        }
+        match self.lr.is_finite() && self.lr > 0.0 {
+            true => Ok(()),
+            false => Err(format!("`lr` is {}, expected a positive number", self.lr)),
         }
     }
 

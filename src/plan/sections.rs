@@ -59,7 +59,7 @@ pub struct TrainSection {
     /// Makes the activations of each level again in the backward pass instead of keeping them: less memory, one more forward pass a step.
     #[serde(default)]
     pub recompute: bool,
-    /// Gradients are scaled down to this global norm; null leaves them.
+    /// Gradients are scaled down to this global norm, a positive number; null leaves them.
     #[serde(default = "default_clip")]
     pub clip_norm: Option<f64>,
     /// When the validation subjects are scored and a checkpoint is written.
@@ -96,9 +96,16 @@ pub struct BatchSection {
     /// Rows of labelled subjects.
     #[serde(default = "default_labelled")]
     pub labelled: u32,
-    /// Rows of unlabelled subjects; 0 leaves the unlabelled part out.
-    #[serde(default)]
-    pub unlabelled: u32,
+    /// Rows of unlabelled subjects; 0 leaves the unlabelled part out, and terms that learn from it wait. Terms that cannot do without must be given a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<u32>,
+}
+
+impl BatchSection {
+    /// Rows of unlabelled subjects.
+    pub fn unlabelled(&self) -> u32 {
+        self.unlabelled.unwrap_or(0)
+    }
 }
 
 fn default_labelled() -> u32 {
@@ -109,7 +116,7 @@ impl Default for BatchSection {
     fn default() -> Self {
         Self {
             labelled: default_labelled(),
-            unlabelled: 0,
+            unlabelled: None,
         }
     }
 }

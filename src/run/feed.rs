@@ -53,7 +53,7 @@ impl TrainingSubjects {
                 "no training subject has a label; look at the source's `split` and `labels`",
             ));
         }
-        if section.batch.unlabelled > 0 && found.unlabelled.is_empty() {
+        if section.batch.unlabelled() > 0 && found.unlabelled.is_empty() {
             let problem = "`train.batch.unlabelled` asks for unlabelled rows, but every training subject is labelled; set it to 0, or `split.labelled` lower";
             return Err(Error::run(problem));
         }
@@ -64,6 +64,7 @@ impl TrainingSubjects {
 /// Streams that feed a trainer.
 pub struct Feed<'a> {
     section: &'a TrainSection,
+    preparer: Arc<Preparer>,
     labelled: SampleStream,
     unlabelled: Option<SampleStream>,
 }
@@ -96,8 +97,9 @@ impl<'a> Feed<'a> {
         };
         Ok(Self {
             section,
+            preparer: Arc::clone(preparer),
             labelled: start("labelled", subjects.labelled, positions.labelled)?,
-            unlabelled: match section.batch.unlabelled {
+            unlabelled: match section.batch.unlabelled() {
                 0 => None,
                 _ => Some(start(
                     "unlabelled",
@@ -116,11 +118,11 @@ impl<'a> Feed<'a> {
         let mut batches = Vec::new();
         for _ in 0..self.section.accumulate {
             let mut rows = StepRows::default();
-            for sample in take(&mut self.labelled, batch.labelled)? {
+            for sample in take(&mut self.labelled, batch.labelled, &self.preparer)? {
                 rows.labelled.push(row(&sample.weak)?);
             }
             if let Some(stream) = &mut self.unlabelled {
-                for sample in take(stream, batch.unlabelled)? {
+                for sample in take(stream, batch.unlabelled(), &self.preparer)? {
                     let strong = sample
                         .strong
                         .iter()
@@ -149,10 +151,14 @@ impl<'a> Feed<'a> {
     }
 }
 
-fn take(stream: &mut SampleStream, count: u32) -> Result<Vec<Sample>, Error> {
-    stream
-        .take(count as usize)
-        .ok_or_else(|| Error::run("every subject of a training stream failed; see `failures`"))
+fn take(stream: &mut SampleStream, count: u32, preparer: &Preparer) -> Result<Vec<Sample>, Error> {
+    stream.take(count as usize).ok_or_else(|| {
+        let last = preparer.failures().into_iter().last();
+        let last = last.map_or_else(String::new, |f| {
+            format!("; the last, {} in {}: {}", f.subject, f.stage, f.cause)
+        });
+        Error::run(format!("every subject of a training stream failed{last}"))
+    })
 }
 
 fn row(batch: &RecordBatch) -> Result<Row, Error> {

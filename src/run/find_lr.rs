@@ -2,6 +2,7 @@
 
 use super::counters::Counters;
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
+use super::initial::Initial;
 use super::options::RunOptions;
 use super::prepare::Preparer;
 use crate::error::Error;
@@ -120,8 +121,8 @@ pub fn judge(losses: &[(f64, f64)], rose: bool) -> Findings {
     }
 }
 
-/// Trains a fresh network on the pipeline's own stream, each step at a higher learning rate, and
-/// keeps nothing.
+/// Trains the network that the pipeline begins with on the pipeline's own stream, each step at a
+/// higher learning rate, and keeps nothing.
 ///
 /// Weights of the objective's terms are those of the beginning of the training; `told` hears the
 /// learning rate and the loss of every step.
@@ -157,6 +158,10 @@ pub fn find_lr(
     )?;
     let config = trainer_config(&plan, section, &modalities);
     let mut trainer = Trainer::new(config, &options.device.open()?)?;
+    if let Some(initial) = Initial::read(&plan, section)? {
+        initial.give(|weights, skip| trainer.begin_with(&weights, skip))?;
+    }
+    trainer.hold_weights();
     let (mut losses, mut rose): (Vec<(f64, f64)>, bool) = (Vec::new(), false);
     let (mut mean, mut least) = (0.0, f64::INFINITY);
     for i in 0..sweep.steps {
@@ -179,6 +184,9 @@ pub fn find_lr(
             rose = true;
             break;
         }
+    }
+    for failure in preparer.failures() {
+        tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
     }
     Ok(judge(&losses, rose))
 }

@@ -77,12 +77,12 @@ impl Kept {
         });
         let show = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
         let needed = edge.map_or_else(
-            || "a size that varies by subject".to_owned(),
-            |bytes| show(bytes as u64 * subjects),
+            || "their grids differ, so their size is known when they are made".to_owned(),
+            |bytes| format!("{} in all", show(bytes as u64 * subjects)),
         );
         tracing::info!(
             folder = %store.folder().display(), there = %show(store.bytes()?),
-            "{subjects} prepared subjects will take {needed} of the cache"
+            "the cache keeps {subjects} prepared subjects: {needed}"
         );
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! A training run: streams feed the trainer, validation chooses, checkpoints keep.
 
-use super::chain::causes;
 use super::context::{RunContext, training_window};
 use super::evaluate::summary;
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
+use super::initial::Initial;
 use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
@@ -15,7 +15,6 @@ use crate::train::figures::Figure;
 use crate::train::infer::Window;
 use crate::train::trainer::StepRows;
 use crate::volume::Split;
-use std::path::Path;
 
 /// One training run under way.
 struct Training<'a> {
@@ -67,16 +66,8 @@ impl<'a> Training<'a> {
 
     /// Takes the initial weights that the author wants.
     fn begin(&mut self) -> Result<Positions, Error> {
-        if let Some(initial) = &self.section.initial {
-            let weights = checkpoint::weights(Path::new(&initial.from))?;
-            let (taken, all) = (self.crew.begin_with(weights, &initial.skip)).map_err(|e| {
-                Error::run(format!(
-                    "`train.initial.from: {}`: {}",
-                    initial.from,
-                    causes(&e)
-                ))
-            })?;
-            tracing::info!(from = initial.from, taken, all, "initial tensors");
+        if let Some(initial) = Initial::read(&self.cx.plan, self.section)? {
+            initial.give(|weights, skip| self.crew.begin_with(weights, skip))?;
         }
         Ok(Positions::default())
     }
@@ -261,6 +252,8 @@ impl<'a> Training<'a> {
             self.cx.score(last, self.window, epoch, "best")?
         } else {
             let (model, _) = checkpoint::open(&best, &self.cx.device)?;
+            // As it was validated.
+            let model = model.with_precision(self.section.precision)?;
             self.cx.score(&model, self.window, epoch, "best")?
         };
         let of_last = if last_is_best {

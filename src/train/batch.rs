@@ -4,7 +4,7 @@ use super::TrainError;
 use crate::nn::cuda;
 use crate::nn::dice_ce::IGNORE;
 use crate::nn::network::Heads;
-use crate::volume::{Row, Volume};
+use crate::volume::{Channel, Row, Volume};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Batch {
     }
 }
 
-/// Groups the positions of rows by which modalities are present, so that every group is one batch.
+/// Groups the positions of rows by which modalities and labels are present, so that every group is one batch.
 ///
 /// Groups come in the order of their pattern, rows in their own: nothing depends on hashing.
 pub fn groups(rows: &[Row]) -> Vec<Vec<usize>> {
@@ -42,16 +42,16 @@ pub fn groups(rows: &[Row]) -> Vec<Vec<usize>> {
 
 /// As [`groups`], for rows in several views, each of which may lack other modalities.
 pub fn groups_of_views(rows: &[(Row, Vec<Row>)]) -> Vec<Vec<usize>> {
-    let all = |(weak, strong): &(Row, Vec<Row>)| -> Vec<(Vec<bool>, bool)> {
+    let all = |(weak, strong): &(Row, Vec<Row>)| -> Vec<(Vec<bool>, Vec<bool>)> {
         std::iter::once(weak).chain(strong).map(pattern).collect()
     };
     grouped(rows.iter().map(all))
 }
 
-/// Which modalities are present, and whether there is a label.
-fn pattern(row: &Row) -> (Vec<bool>, bool) {
-    let present = row.images.iter().map(|c| c.volume.is_some()).collect();
-    (present, row.is_labelled())
+/// Which modalities are present, and which labels.
+fn pattern(row: &Row) -> (Vec<bool>, Vec<bool>) {
+    let present = |of: &[Channel]| of.iter().map(|c| c.volume.is_some()).collect();
+    (present(&row.images), present(&row.labels))
 }
 
 fn grouped<K: Ord>(patterns: impl Iterator<Item = K>) -> Vec<Vec<usize>> {
@@ -187,5 +187,45 @@ pub fn label_of_head<'r>(row: &'r Row, head: &str) -> Option<&'r Volume> {
         row.labels.iter().find_map(|c| c.volume.as_ref())
     } else {
         row.label_of(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::Grid;
+
+    fn row(images: [bool; 2], labels: [bool; 2]) -> Row {
+        let volume =
+            Volume::from_vec(vec![0u8], Grid::with_spacing([1; 3], [1.0; 3]).unwrap()).unwrap();
+        let of = |present: [bool; 2]| -> Vec<Channel> {
+            (["ct", "mr"].iter().zip(present))
+                .map(|(name, there)| Channel {
+                    name: (*name).to_owned(),
+                    volume: there.then(|| volume.clone()),
+                })
+                .collect()
+        };
+        Row {
+            images: of(images),
+            labels: of(labels),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn rows_that_miss_other_labels_are_no_one_batch() {
+        let both = [true, true];
+        let rows = [
+            row(both, [true, false]),
+            row(both, [false, true]),
+            row(both, [true, false]),
+            row([true, false], [true, false]),
+            row(both, both),
+        ];
+        // In one batch, a head would lose the labels that another row lacks.
+        let mut found = groups(&rows);
+        found.sort();
+        assert_eq!(found, [vec![0, 2], vec![1], vec![3], vec![4]]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::checkpoint::{State, restore};
-use super::figures::Figure;
+use super::figures::{Figure, Sums};
 use super::trainer::{StepRows, Trainer, TrainerConfig};
 use super::world::{Rank, World};
 use crate::nn::cuda::{self, Comm, CommId};
@@ -24,9 +24,12 @@ pub struct Crew {
 struct Other {
     /// Closed when the crew ends, and with it the thread.
     jobs: Option<Sender<Job>>,
-    done: Receiver<Result<Vec<Figure>, TrainError>>,
+    done: Receiver<Reply>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// What a job came to: a step what its rows showed, another job nothing.
+type Reply = Result<Sums, TrainError>;
 
 enum Job {
     Step(Vec<StepRows>),
@@ -56,58 +59,48 @@ impl Crew {
             true => Some(CommId::new()?),
             false => None,
         };
-        let size = devices.len();
+        let place = |rank: usize, device: &Device| Place {
+            device: device.clone(),
+            world: Arc::clone(&world),
+            rank,
+            size: devices.len(),
+            id,
+        };
         let others: Vec<Other> = (rest.iter().enumerate())
-            .map(|(i, device)| {
-                let place = Place {
-                    device: device.clone(),
-                    world: Arc::clone(&world),
-                    rank: i + 1,
-                    size,
-                    id,
-                };
-                Other::start(config.clone(), place)
-            })
+            .map(|(i, device)| Other::start(config.clone(), place(i + 1, device)))
             .collect::<Result<_, _>>()?;
-        // Joining waits for all devices, so the other threads run already.
-        let link = id.map(|id| Comm::new(device, 0, size, id)).transpose()?;
-        let mut first = Trainer::new(config.clone(), device)?;
-        first.rank = Some(Rank::new(&world, 0, link));
-        let crew = Self { first, others };
-        crew.replies()?;
-        Ok(crew)
+        // Devices meet on the way, so the other threads run already.
+        let first = place(0, device).enter(config.clone());
+        let (first, _) = both(first, replies(&others))?;
+        Ok(Self { first, others })
     }
 
     /// One optimiser step: every device takes its share of the rows of each batch.
     ///
-    /// Figures are means over the devices.
+    /// Losses are means over the devices; fractions of voxels are of all their voxels.
     ///
-    /// **Errors** as [`Trainer::train`], and when rows cannot be shared evenly.
+    /// **Errors** as [`Trainer::train`], when rows cannot be shared evenly, or a device's share has
+    /// no two rows to mix by CutMix.
     pub fn train(&mut self, batches: Vec<StepRows>) -> Result<Vec<Figure>, TrainError> {
         if self.others.is_empty() {
             return self.first.train(&batches);
         }
-        let mut shares = split(batches, self.others.len() + 1)?.into_iter();
+        let shares = split(batches, self.others.len() + 1)?;
+        if self.first.mixes_rows() && shares.iter().flatten().any(|r| r.unlabelled.len() == 1) {
+            return Err(TrainError::Device(format!(
+                "`cutmix` mixes rows of one device, and {} devices get one unlabelled row each; make `train.batch.unlabelled` {} or more",
+                shares.len(),
+                2 * shares.len()
+            )));
+        }
+        let mut shares = shares.into_iter();
         let own = shares.next().unwrap_or_default();
         for (other, share) in self.others.iter().zip(shares) {
             other.send(Job::Step(share))?;
         }
-        let mine = self.first.train(&own);
-        let theirs = self.replies();
-        let (mut figures, theirs) = match (mine, theirs) {
-            (Ok(mine), Ok(theirs)) => (mine, theirs),
-            // The device that failed knows why; the others only that one did.
-            (Err(TrainError::Device(_)), Err(e)) | (Err(e), _) | (_, Err(e)) => return Err(e),
-        };
-        for figure in &mut figures {
-            let same = |f: &&Figure| f.name == figure.name && f.class == figure.class;
-            let found: Vec<f64> = (theirs.iter())
-                .filter_map(|all| all.iter().find(same).map(|f| f.value))
-                .collect();
-            let sum = figure.value + found.iter().sum::<f64>();
-            figure.value = sum / (found.len() + 1) as f64;
-        }
-        Ok(figures)
+        let mine = self.first.advance(&own, self.first.lr());
+        let (mine, theirs) = both(mine, replies(&self.others))?;
+        Ok(self.first.figures(&mine.with(&theirs)))
     }
 
     /// As [`Trainer::begin_with`], on every device.
@@ -123,7 +116,7 @@ impl Crew {
         for other in &self.others {
             other.send(Job::Begin(Arc::clone(&weights), skip.to_vec()))?;
         }
-        self.replies()?;
+        replies(&self.others)?;
         Ok(taken)
     }
 
@@ -135,24 +128,37 @@ impl Crew {
         for other in &self.others {
             other.send(Job::Restore(folder.to_owned()))?;
         }
-        self.replies()?;
+        replies(&self.others)?;
         Ok(state)
-    }
-
-    /// One reply of each other device; all are waited for, also where one failed.
-    fn replies(&self) -> Result<Vec<Vec<Figure>>, TrainError> {
-        let gone = |_| Err(TrainError::Device("a device's thread ended".to_owned()));
-        let replies: Vec<_> = (self.others.iter())
-            .map(|other| other.done.recv().unwrap_or_else(gone))
-            .collect();
-        let of_devices = |r: &Result<_, TrainError>| matches!(r, Err(TrainError::Device(_)));
-        let (told, mut real): (Vec<_>, Vec<_>) = replies.into_iter().partition(of_devices);
-        real.extend(told);
-        real.into_iter().collect()
     }
 }
 
-/// Where another device's trainer stands.
+/// One reply of each other device; all are waited for, also where one failed.
+fn replies(others: &[Other]) -> Result<Vec<Sums>, TrainError> {
+    let gone = |_| Err(TrainError::Device("a device's thread ended".to_owned()));
+    let replies: Vec<Reply> = (others.iter())
+        .map(|other| other.done.recv().unwrap_or_else(gone))
+        .collect();
+    let of_devices = |r: &Reply| matches!(r, Err(TrainError::Device(_)));
+    let (told, mut real): (Vec<_>, Vec<_>) = replies.into_iter().partition(of_devices);
+    real.extend(told);
+    real.into_iter().collect()
+}
+
+/// What the first device and the others came to.
+///
+/// **Errors** with that of the device that failed, which knows why; the others only that one did.
+fn both<A, B>(
+    mine: Result<A, TrainError>,
+    theirs: Result<B, TrainError>,
+) -> Result<(A, B), TrainError> {
+    match (mine, theirs) {
+        (Ok(mine), Ok(theirs)) => Ok((mine, theirs)),
+        (Err(TrainError::Device(_)), Err(e)) | (Err(e), _) | (_, Err(e)) => Err(e),
+    }
+}
+
+/// Where a device's trainer stands.
 struct Place {
     device: Device,
     world: Arc<World>,
@@ -167,12 +173,12 @@ impl Other {
         let thread = std::thread::Builder::new()
             .name(format!("device-{}", place.rank))
             .spawn(move || {
-                let mut trainer = match place.trainer(config) {
+                let mut trainer = match place.enter(config) {
                     Ok(trainer) => trainer,
                     Err(e) => return tell.send(Err(e)).unwrap_or_default(),
                 };
                 // Nobody listens any more where the crew has ended.
-                let mut listened = tell.send(Ok(Vec::new())).is_ok();
+                let mut listened = tell.send(Ok(Sums::default())).is_ok();
                 while let (true, Ok(job)) = (listened, received.recv()) {
                     listened = tell.send(carry_out(&mut trainer, job)).is_ok();
                 }
@@ -205,25 +211,35 @@ impl Drop for Other {
 }
 
 impl Place {
-    fn trainer(&self, config: TrainerConfig) -> Result<Trainer, TrainError> {
-        if self.device.is_cuda() {
-            cuda::bind(&self.device)?;
+    /// A trainer among the others.
+    ///
+    /// **Errors** when it cannot be built here or on another device, or the devices cannot be linked.
+    fn enter(&self, config: TrainerConfig) -> Result<Trainer, TrainError> {
+        let mut rank = Rank::new(&self.world, self.rank);
+        // NCCL waits for every device, so nobody begins before all are there.
+        let mut trainer = rank.agree(self.alone(config))?;
+        if let Some(id) = self.id {
+            rank.link(Comm::new(&self.device, self.rank, self.size, id)?);
         }
-        let join = |id| Comm::new(&self.device, self.rank, self.size, id);
-        let link = self.id.map(join).transpose()?;
-        // In the world from now on: where the rest fails, the others need not wait.
-        let rank = Rank::new(&self.world, self.rank, link);
-        let mut trainer = Trainer::new(config, &self.device)?;
         trainer.rank = Some(rank);
         Ok(trainer)
     }
+
+    fn alone(&self, config: TrainerConfig) -> Result<Trainer, TrainError> {
+        if self.device.is_cuda() {
+            cuda::bind(&self.device)?;
+        }
+        Trainer::new(config, &self.device)
+    }
 }
 
-fn carry_out(trainer: &mut Trainer, job: Job) -> Result<Vec<Figure>, TrainError> {
+fn carry_out(trainer: &mut Trainer, job: Job) -> Reply {
     match job {
-        Job::Step(batches) => trainer.train(&batches),
-        Job::Begin(weights, skip) => trainer.begin_with(&weights, &skip).map(|_| Vec::new()),
-        Job::Restore(folder) => restore::<serde_json::Value>(&folder, trainer).map(|_| Vec::new()),
+        Job::Step(batches) => trainer.advance(&batches, trainer.lr()),
+        Job::Begin(weights, skip) => trainer.begin_with(&weights, &skip).map(|_| Sums::default()),
+        Job::Restore(folder) => {
+            restore::<serde_json::Value>(&folder, trainer).map(|_| Sums::default())
+        }
     }
 }
 

@@ -19,17 +19,38 @@ pub struct Figure {
 pub(super) struct Sums {
     pub(super) terms: Terms<f64>,
     pub(super) total: f64,
+    /// Voxels with a pseudo-label and predicted voxels of each class.
     pub(super) kept: Vec<(f64, f64)>,
+    /// Norm of the gradient over all devices.
+    pub(super) norm: f64,
+    pub(super) lr: f64,
 }
 
 impl Sums {
+    /// Those of all devices together: losses are means, voxels are counted.
+    pub(super) fn with(mut self, others: &[Self]) -> Self {
+        let share = 1.0 / (others.len() + 1) as f64;
+        let mean = |own: f64, of: &dyn Fn(&Self) -> f64| {
+            share * (own + others.iter().map(of).sum::<f64>())
+        };
+        self.total = mean(self.total, &|s| s.total);
+        for term in Term::ALL {
+            self.terms[term] = mean(self.terms[term], &|s| s.terms[term]);
+        }
+        for other in others {
+            for (own, more) in self.kept.iter_mut().zip(&other.kept) {
+                *own = (own.0 + more.0, own.1 + more.1);
+            }
+        }
+        self
+    }
+
     /// The step's figures, of the terms that are active.
     pub(super) fn figures(
         &self,
         objective: &ObjectiveSpec,
         classes: &[String],
         thresholds: Option<&Thresholds>,
-        (norm, lr): (f64, f64),
     ) -> Vec<Figure> {
         let sums = self;
         let mut figures = Vec::new();
@@ -45,8 +66,8 @@ impl Sums {
         for term in Term::ALL.into_iter().filter(|t| ramps[*t].is_some()) {
             push(term.figure(), None, sums.terms[term]);
         }
-        push("grad_norm", None, norm);
-        push("lr", None, lr);
+        push("grad_norm", None, sums.norm);
+        push("lr", None, sums.lr);
         let drawn = sums.kept.iter().any(|(_, predicted)| *predicted > 0.0);
         if let Some(thresholds) = thresholds.filter(|_| drawn) {
             let kept = classes.iter().zip(&sums.kept);

@@ -67,8 +67,8 @@ impl Learner {
     ///
     /// **Errors** where the device refuses.
     pub fn update(&mut self, norm: f64, clip: Option<f64>, lr: f64) -> Result<(), TrainError> {
-        if let Some(limit) = clip.filter(|limit| norm > *limit) {
-            self.gradients.scale(limit / norm)?;
+        if let Some(limit) = clip {
+            self.gradients.clip(norm, limit)?;
         }
         Ok(self.optimizer.step(&self.gradients, lr)?)
     }

@@ -1,7 +1,7 @@
 //! Training on candle: batches, the step, validation windows, checkpoints.
 //!
-//! Rows come in, numbers and label maps go out; where rows come from is not known here. The
-//! device is touched by the calling thread alone.
+//! Rows come in, numbers and label maps go out; where rows come from is not known here. Every
+//! device is touched by one thread alone: the calling one, and with several devices one each.
 
 pub mod batch;
 pub mod checkpoint;

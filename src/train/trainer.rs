@@ -1,19 +1,17 @@
 //! One optimiser step: labelled rows supervise, unlabelled rows follow the teacher.
 
 use super::TrainError;
-use super::batch::{Batch, collate, groups};
+use super::batch::{Batch, collate};
 use super::device::Precision;
 use super::figures::{Figure, Sums};
 use super::learner::Learner;
 use super::model::{Model, ModelSpec};
-use super::objective::cac::{Pairing, cac_all};
 use super::objective::class_statistics::ClassStatistics;
-use super::objective::supervised::supervised_deep;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
-use super::objective::{ObjectiveSpec, Term, Terms, csc::csc_all};
+use super::objective::{ObjectiveSpec, Term, Terms};
 use super::schedule::{Schedule, learning_rate};
 use super::world::Rank;
-use crate::nn::ema::Ema;
+use crate::nn::ema;
 use crate::nn::optimizer::OptimizerConfig;
 use crate::volume::Row;
 use candle_core::{Device, Tensor};
@@ -73,7 +71,12 @@ pub struct Trainer {
     pub step: u64,
     /// Its place among the devices that train together.
     pub(super) rank: Option<Rank>,
+    /// The step whose weights of the terms are kept, where they are.
+    held: Option<u64>,
 }
+
+/// Norms of the student's gradient and of the peer's.
+type Norms = (f64, Option<f64>);
 
 /// Which network learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,26 +122,27 @@ impl Trainer {
             statistics: ClassStatistics::default(),
             step: 0,
             rank: None,
+            held: None,
         })
     }
 
     /// Makes means over all devices of the gradients and of what was seen on the way; every device
     /// calls it, also one whose own part failed.
-    fn average(&mut self, walked: Result<(), TrainError>) -> Result<(), TrainError> {
-        let Some(rank) = &self.rank else {
-            return walked;
-        };
-        let all = rank.agree(walked.is_ok());
-        walked?;
-        if !all? {
-            let problem = "another device of this training failed in this step";
-            return Err(TrainError::Device(problem.to_owned()));
+    ///
+    /// **Errors** as `walked`, when another device failed, or when the devices lose each other.
+    fn average(&mut self, rank: Rank, walked: Result<Norms, TrainError>) -> Result<(), TrainError> {
+        if let Err(e) = rank.agree(walked) {
+            self.rank = Some(rank);
+            return Err(e);
         }
-        self.student.average(rank)?;
+        // A device that fails from here on leaves with its rank, and no other waits for it.
+        self.student.average(&rank)?;
         if let Some(peer) = &mut self.peer {
-            peer.average(rank)?;
+            peer.average(&rank)?;
         }
-        rank.share(&mut self.thresholds, &mut self.statistics)
+        rank.share(&mut self.thresholds, &mut self.statistics)?;
+        self.rank = Some(rank);
+        Ok(())
     }
 
     /// Begins with these weights instead of drawn ones, but for those that `skip` names; the teacher
@@ -170,100 +174,114 @@ impl Trainer {
     /// **Errors** when a loss or the gradient is not finite (no weight is changed then), or rows do
     /// not form a batch.
     pub fn train(&mut self, batches: &[StepRows]) -> Result<Vec<Figure>, TrainError> {
-        let lr = learning_rate(
-            self.step,
-            self.config.steps,
-            self.config.lr,
-            self.config.warmup,
-            self.config.schedule,
-        );
-        self.train_at(batches, lr)
+        self.train_at(batches, self.lr())
     }
 
     /// As [`train`](Self::train) with this learning rate, whatever the schedule says.
     ///
     /// **Errors** as there.
     pub fn train_at(&mut self, batches: &[StepRows], lr: f64) -> Result<Vec<Figure>, TrainError> {
-        self.student.clear()?;
-        if let Some(peer) = &mut self.peer {
-            peer.clear()?;
-        }
+        let sums = self.advance(batches, lr)?;
+        Ok(self.figures(&sums))
+    }
+
+    /// Learning rate of the step under way.
+    pub(super) fn lr(&self) -> f64 {
+        let config = &self.config;
+        learning_rate(
+            self.step,
+            config.steps,
+            config.lr,
+            config.warmup,
+            config.schedule,
+        )
+    }
+
+    /// Whether rows of one step are pasted into each other.
+    pub(super) fn mixes_rows(&self) -> bool {
+        let spec = self.config.objective.pseudo_label.as_ref();
+        spec.is_some_and(|spec| spec.cutmix.is_some())
+    }
+
+    /// The figures of a step that was done.
+    pub(super) fn figures(&self, sums: &Sums) -> Vec<Figure> {
+        sums.figures(
+            &self.config.objective,
+            &self.config.model.classes,
+            self.thresholds.as_ref(),
+        )
+    }
+
+    /// One step with this learning rate; what this device's own rows showed.
+    ///
+    /// **Errors** as [`train`](Self::train).
+    pub(super) fn advance(&mut self, batches: &[StepRows], lr: f64) -> Result<Sums, TrainError> {
         let mut sums = Sums {
             kept: vec![(0.0, 0.0); self.student.model.classes()],
+            lr,
             ..Sums::default()
         };
-        let walked = batches.iter().try_for_each(|rows| {
-            self.labelled(rows, batches.len(), &mut sums)?;
-            self.unlabelled(rows, batches.len(), &mut sums)
-        });
-        self.average(walked)?;
-        let norm = self.student.gradient_norm()?;
-        let of_peer = self.peer.as_ref().map(Learner::gradient_norm).transpose()?;
-        if let Some(value) = [Some(norm), of_peer]
-            .into_iter()
-            .flatten()
-            .find(|n| !n.is_finite())
-        {
-            let rows = batches
-                .iter()
-                .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(w, _)| w)));
-            let subjects = rows.map(|r| r.subject.clone()).collect();
-            return Err(TrainError::NotFinite {
-                step: self.step,
-                term: "gradient",
-                value,
-                subjects,
-            });
-        }
+        let walked = self.walk(batches, &mut sums);
+        let (norm, of_peer) = match self.rank.take() {
+            None => walked?,
+            Some(rank) => {
+                self.average(rank, walked)?;
+                self.norms(batches)?
+            }
+        };
+        sums.norm = norm;
         self.student.update(norm, self.config.clip_norm, lr)?;
         if let (Some(peer), Some(norm)) = (&mut self.peer, of_peer) {
             peer.update(norm, self.config.clip_norm, lr)?;
         }
         self.step += 1;
         if let (Some(teacher), Some((_, decay))) = (&self.teacher, &self.config.teacher) {
-            Ema::update(
-                &teacher.params,
-                &self.student.model.params,
-                self.step,
-                *decay,
-            )?;
+            let student = &self.student.model.params;
+            ema::follow(&teacher.params, student, self.step, *decay)?;
         }
-        Ok(sums.figures(
-            &self.config.objective,
-            &self.config.model.classes,
-            self.thresholds.as_ref(),
-            (norm, lr),
-        ))
+        Ok(sums)
     }
 
-    fn labelled(
-        &mut self,
-        rows: &StepRows,
-        batches: usize,
-        sums: &mut Sums,
-    ) -> Result<(), TrainError> {
-        for group in groups(&rows.labelled) {
-            let rows_of_group: Vec<&Row> = group.iter().map(|&i| &rows.labelled[i]).collect();
-            let share = group.len() as f64 / (rows.labelled.len() * batches) as f64;
-            let batch = self.collated(&rows_of_group)?;
-            for pupil in self.pupils() {
-                let output = self.learner(pupil).model.forward(&batch)?;
-                let mut terms: Terms<Option<Tensor>> = Terms::default();
-                if let Some(spec) = &self.config.objective.supervised {
-                    terms[Term::Supervised] = supervised_deep(
-                        &output.logits,
-                        &output.deep,
-                        &batch.targets,
-                        &spec.loss(),
-                    )?;
-                }
-                if rows.unlabelled.is_empty() && pupil == Pupil::Student {
-                    self.across(&output.features, &output.logits, &mut terms)?;
-                }
-                self.descend_as(pupil, &terms, share, &batch, sums)?;
+    /// Walks back from the losses of all rows.
+    ///
+    /// With several devices each looks at its own gradient first: their mean would not tell whose
+    /// rows made it infinite.
+    fn walk(&mut self, batches: &[StepRows], sums: &mut Sums) -> Result<Norms, TrainError> {
+        self.student.clear()?;
+        if let Some(peer) = &mut self.peer {
+            peer.clear()?;
+        }
+        for rows in batches {
+            self.labelled(rows, batches.len(), sums)?;
+            self.unlabelled(rows, batches.len(), sums)?;
+        }
+        self.norms(batches)
+    }
+
+    /// Norms of the gradients.
+    ///
+    /// **Errors** where one is not finite.
+    fn norms(&self, batches: &[StepRows]) -> Result<Norms, TrainError> {
+        let norm = self.student.gradient_norm()?;
+        let of_peer = self.peer.as_ref().map(Learner::gradient_norm).transpose()?;
+        match [Some(norm), of_peer]
+            .into_iter()
+            .flatten()
+            .find(|n| !n.is_finite())
+        {
+            None => Ok((norm, of_peer)),
+            Some(value) => {
+                let rows = batches
+                    .iter()
+                    .flat_map(|b| b.labelled.iter().chain(b.unlabelled.iter().map(|(w, _)| w)));
+                Err(TrainError::NotFinite {
+                    step: self.step,
+                    term: "gradient",
+                    value,
+                    subjects: rows.map(|r| r.subject.clone()).collect(),
+                })
             }
         }
-        Ok(())
     }
 
     /// The networks that learn.
@@ -284,31 +302,19 @@ impl Trainer {
         collate(rows, model.heads(), model.classes(), model.device())
     }
 
-    /// Weights of the terms at this step.
-    fn weights(&self) -> Terms<f64> {
-        let progress = self.step as f64 / self.config.steps as f64;
-        self.config.objective.weights(progress)
+    /// How much of the training is done, as far as the weights of the terms are concerned.
+    fn progress(&self) -> f64 {
+        self.held.unwrap_or(self.step) as f64 / self.config.steps as f64
     }
 
-    /// The terms that compare modalities.
-    fn across(
-        &mut self,
-        features: &[Option<Tensor>],
-        logits: &[Option<Tensor>],
-        terms: &mut Terms<Option<Tensor>>,
-    ) -> Result<(), TrainError> {
-        let weights = self.weights();
-        let objective = &self.config.objective;
-        if let Some(spec) = objective.csc.as_ref().filter(|_| weights[Term::Csc] > 0.0) {
-            terms[Term::Csc] = csc_all(features, spec.temperature)?;
-        }
-        if let Some(spec) = objective.cac.as_ref().filter(|_| weights[Term::Cac] > 0.0) {
-            terms[Term::Cac] = match spec.pairing {
-                Pairing::Paired => cac_all(logits)?,
-                Pairing::Unpaired => self.statistics.compare(logits, features, spec.memory)?,
-            };
-        }
-        Ok(())
+    /// Keeps the weights of the terms as they are now, however many steps follow.
+    pub fn hold_weights(&mut self) {
+        self.held = Some(self.step);
+    }
+
+    /// Weights of the terms at this step.
+    fn weights(&self) -> Terms<f64> {
+        self.config.objective.weights(self.progress())
     }
 
     /// Weighs the terms, walks back, and adds the gradient to the student's.
@@ -346,8 +352,7 @@ impl Trainer {
             }
             sums.terms[term] += counted * share * value;
         }
-        let progress = self.step as f64 / self.config.steps as f64;
-        if let Some(total) = self.config.objective.total(terms, progress)? {
+        if let Some(total) = self.config.objective.total(terms, self.progress())? {
             let total = (total * share)?;
             sums.total += counted * f64::from(total.to_scalar::<f32>()?);
             let learner = match (pupil, &mut self.peer) {
@@ -362,6 +367,7 @@ impl Trainer {
 
 mod bcp;
 mod cps;
+mod labelled;
 mod unlabelled;
 
 #[cfg(test)]

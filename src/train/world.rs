@@ -88,20 +88,32 @@ pub struct Rank {
 
 impl Rank {
     /// Number `rank` of a world; every number must be taken once.
-    pub(crate) fn new(world: &Arc<World>, rank: usize, link: Option<Comm>) -> Self {
+    pub fn new(world: &Arc<World>, rank: usize) -> Self {
         Self {
             world: Arc::clone(world),
             rank,
-            link,
+            link: None,
         }
     }
 
-    /// Whether every device says that its part went well. All must call it.
+    /// What this device came to, if every device came to something. All must call it.
     ///
-    /// **Errors** when a device is gone.
-    pub fn agree(&self, ready: bool) -> Result<bool, TrainError> {
-        let posts = self.world.meet(self.rank, Post::Ready(ready))?;
-        Ok(posts.iter().all(|post| matches!(post, Post::Ready(true))))
+    /// **Errors** as `own`, when another device failed, or when one is gone.
+    pub fn agree<T>(&self, own: Result<T, TrainError>) -> Result<T, TrainError> {
+        let posts = self.world.meet(self.rank, Post::Ready(own.is_ok()));
+        let own = own?;
+        let ready = |post: &Post| matches!(post, Post::Ready(true));
+        match posts?.iter().all(ready) {
+            true => Ok(own),
+            false => Err(TrainError::Device(
+                "another device of this training failed".to_owned(),
+            )),
+        }
+    }
+
+    /// From now on gradients go through this link.
+    pub(crate) fn link(&mut self, link: Comm) {
+        self.link = Some(link);
     }
 
     /// The tensor becomes its mean over all devices. All must call it, in the same order.

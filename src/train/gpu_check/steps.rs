@@ -3,7 +3,7 @@
 use super::super::TrainError;
 use super::{Finding, largest_error, normals, values};
 use crate::nn::adamw::{AdamW, AdamWConfig};
-use crate::nn::ema::Ema;
+use crate::nn::ema;
 use crate::nn::gradients::Gradients;
 use crate::nn::params::{Init, Params};
 use candle_core::{Device, Tensor};
@@ -53,9 +53,11 @@ fn run(device: &Device) -> Result<Vec<(&'static str, Vec<f32>)>, TrainError> {
             gradients.add(loss.backward()?, &student)?;
         }
         gradients.scale(0.5)?;
-        norms.push(gradients.clip(100.0)? as f32);
+        let norm = gradients.global_norm()?;
+        gradients.clip(norm, 100.0)?;
+        norms.push(norm as f32);
         optimizer.step(&gradients, 1e-2)?;
-        Ema::update(&teacher, &student, step, 0.7)?;
+        ema::follow(&teacher, &student, step, 0.7)?;
     }
     let all = |params: &Params| -> candle_core::Result<Vec<f32>> {
         let each = params

@@ -18,6 +18,9 @@ const FLOOR: f64 = 1e-3;
 struct Running {
     /// Updates so far.
     updates: u64,
+    /// Of these, how many were in when devices last made one of what they had seen.
+    #[serde(default)]
+    shared: u64,
     /// Mean probability of each foreground class.
     fractions: Vec<f32>,
     /// Mean over voxels of probability times feature, `[class][channel]`: the prototype up to its length.
@@ -106,7 +109,8 @@ impl Running {
 }
 
 impl ClassStatistics {
-    /// The mean of what several devices have seen, of each modality over those that saw it.
+    /// The mean of what several devices have seen, of each modality over those that saw it since
+    /// the last such mean, each as often as it did.
     #[must_use]
     pub fn mean(all: &[&Self]) -> Self {
         let modalities = all.iter().map(|s| s.modalities.len()).max().unwrap_or(0);
@@ -115,11 +119,20 @@ impl ClassStatistics {
                 .filter_map(|s| s.modalities.get(m)?.as_ref())
                 .collect();
             let mut mean = (*seen.first()?).clone();
+            let news: Vec<f64> = (seen.iter())
+                .map(|r| (r.updates - r.shared) as f64)
+                .collect();
+            let all_news: f64 = news.iter().sum();
+            if all_news == 0.0 {
+                return Some(mean);
+            }
             mean.updates = seen.iter().map(|r| r.updates).max()?;
+            mean.shared = mean.updates;
             let of = |to: &mut Vec<f32>, from: &dyn Fn(&Running) -> &Vec<f32>| {
                 for (i, to) in to.iter_mut().enumerate() {
-                    let sum: f64 = seen.iter().map(|r| f64::from(from(r)[i])).sum();
-                    *to = (sum / seen.len() as f64) as f32;
+                    let both = seen.iter().zip(&news);
+                    let sum: f64 = both.map(|(r, news)| news * f64::from(from(r)[i])).sum();
+                    *to = (sum / all_news) as f32;
                 }
             };
             of(&mut mean.fractions, &|r| &r.fractions);
@@ -164,6 +177,7 @@ impl ClassStatistics {
             let (classes, channels) = seen.prototypes.dims2()?;
             let own = self.modalities[m].get_or_insert_with(|| Running {
                 updates: 0,
+                shared: 0,
                 fractions: vec![0.0; classes],
                 prototypes: vec![vec![0.0; channels]; classes],
             });

@@ -17,6 +17,11 @@ impl Term {
         )
     }
 
+    /// Whether it learns from unlabelled rows and from nothing else.
+    pub fn needs_unlabelled(self) -> bool {
+        !matches!(self, Self::Supervised | Self::Csc | Self::Cac)
+    }
+
     /// Whether it looks at the unlabelled strong views.
     pub fn looks_at_strong_views(self) -> bool {
         matches!(

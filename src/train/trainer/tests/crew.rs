@@ -5,6 +5,7 @@ use super::super::super::objective::threshold::{FreematchSpec, ThresholdSpec};
 use super::unpaired::{unpaired_rows, unpaired_trainer};
 use super::*;
 use crate::train::objective::cac::Pairing;
+use crate::train::objective::cutmix::CutMixSpec;
 
 fn config(objective: ObjectiveSpec) -> TrainerConfig {
     trainer(objective).config
@@ -112,6 +113,15 @@ fn an_error_of_one_device_is_told_and_ends_the_step_of_all() {
         "{error}"
     );
     assert_eq!(before, weights(&crew.first));
+    // One unlabelled row a device leaves CutMix nothing to mix.
+    let mut mixing = with_pseudo_labels();
+    mixing.pseudo_label.as_mut().unwrap().cutmix = Some(CutMixSpec::default());
+    let mut mixing = Crew::new(&config(mixing), &devices).unwrap();
+    let text = mixing.train(vec![shared().0]).unwrap_err().to_string();
+    assert!(
+        text.contains("`train.batch.unlabelled` 4 or more"),
+        "{text}"
+    );
     let mut odd = rows(1);
     odd.labelled.pop();
     let text = crew.train(vec![odd]).unwrap_err().to_string();
