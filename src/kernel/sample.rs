@@ -8,11 +8,13 @@
 //! coarser of the two grids; beyond that the result is `fill`.
 
 mod general;
+mod separable;
 
 use super::reorient::{AxisMap, reorient};
 use super::simd::vectorised;
 use general::{Walk, linear_general, nearest_general};
 use glam::DAffine3;
+use separable::{linear_separable, linear_tables, nearest_separable};
 
 /// Positions this close to a voxel centre are on it: affines are stored as f32 in files.
 const SNAP: f64 = 1e-6;
@@ -183,35 +185,6 @@ struct Tap {
     weight: f32,
 }
 
-/// Taps along one axis; outputs before and after have no source.
-struct AxisTable {
-    begin: usize,
-    taps: Vec<Tap>,
-}
-
-impl AxisTable {
-    fn end(&self) -> usize {
-        self.begin + self.taps.len()
-    }
-
-    fn at(&self, output: usize) -> Option<Tap> {
-        self.taps.get(output.checked_sub(self.begin)?).copied()
-    }
-}
-
-fn linear_tables(map: &DAffine3, source_shape: [usize; 3], shape: [usize; 3]) -> [AxisTable; 3] {
-    let reach = reach(map);
-    [0, 1, 2].map(|axis| {
-        let (step, start) = (map.matrix3.col(axis)[axis], map.translation[axis]);
-        let last = source_shape[axis] as f64 - 1.0;
-        let taps = (0..shape[axis]).map(|i| tap(start + step * i as f64, last, reach[axis]));
-        let begin = taps.clone().take_while(Option::is_none).count();
-        // Positions are monotone, so the taps are one run.
-        let taps = taps.skip(begin).map_while(|t| t).collect();
-        AxisTable { begin, taps }
-    })
-}
-
 #[inline(always)]
 fn tap(position: f64, last: f64, reach: f64) -> Option<Tap> {
     if !(position >= -reach && position <= last + reach) {
@@ -234,113 +207,6 @@ fn tap(position: f64, last: f64, reach: f64) -> Option<Tap> {
             weight: weight as f32,
         }
     })
-}
-
-#[inline(always)]
-fn linear_separable<T: Copy>(
-    source: &[T],
-    value: impl Fn(T) -> f32 + Copy,
-    source_shape: [usize; 3],
-    tables: &[AxisTable; 3],
-    shape: [usize; 3],
-    out: &mut [f32],
-) {
-    let [along_x, along_y, along_z] = tables;
-    let ends = [along_x.taps.first(), along_x.taps.last()];
-    let [Some(first), Some(last)] = ends else {
-        return;
-    };
-    let [nx, ny, _] = source_shape;
-    // The stretch of source x that is read, and one voxel more so that every tap has a neighbour.
-    let origin = first.low.min(last.low);
-    let length = (first.low.max(last.low) + 2).min(nx) - origin;
-    let mut blend = vec![0.0f32; length + 1];
-    for z in along_z.begin..along_z.end() {
-        let Some(tz) = along_z.at(z) else { continue };
-        for y in along_y.begin..along_y.end() {
-            let Some(ty) = along_y.at(y) else { continue };
-            let row = |dz: usize, dy: usize| {
-                let from = ((tz.low + dz) * ny + ty.low + dy) * nx + origin;
-                &source[from..from + length]
-            };
-            match (tz.weight > 0.0, ty.weight > 0.0) {
-                (false, false) => {
-                    for (blend, stored) in blend.iter_mut().zip(row(0, 0)) {
-                        *blend = value(*stored);
-                    }
-                }
-                (false, true) => mix(&mut blend, value, [row(0, 0), row(0, 1)], ty.weight),
-                (true, false) => mix(&mut blend, value, [row(0, 0), row(1, 0)], tz.weight),
-                (true, true) => {
-                    let (v, w) = (ty.weight, tz.weight);
-                    let rows = row(0, 0)
-                        .iter()
-                        .zip(row(0, 1))
-                        .zip(row(1, 0))
-                        .zip(row(1, 1));
-                    for (blend, (((a, b), c), d)) in blend.iter_mut().zip(rows) {
-                        let near = value(*a) * (1.0 - v) + value(*b) * v;
-                        let far = value(*c) * (1.0 - v) + value(*d) * v;
-                        *blend = near * (1.0 - w) + far * w;
-                    }
-                }
-            }
-            blend[length] = blend[length - 1];
-            let to = (z * shape[1] + y) * shape[0];
-            let values = &mut out[to + along_x.begin..to + along_x.end()];
-            for (value, tap) in values.iter_mut().zip(&along_x.taps) {
-                let at = tap.low - origin;
-                let pair = &blend[at..at + 2];
-                // Without a weight the neighbour must not count, not even as 0 · infinity.
-                *value = if tap.weight == 0.0 {
-                    pair[0]
-                } else {
-                    pair[0] * (1.0 - tap.weight) + pair[1] * tap.weight
-                };
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn mix<T: Copy>(blend: &mut [f32], value: impl Fn(T) -> f32, [near, far]: [&[T]; 2], weight: f32) {
-    for (blend, (a, b)) in blend.iter_mut().zip(near.iter().zip(far)) {
-        *blend = value(*a) * (1.0 - weight) + value(*b) * weight;
-    }
-}
-
-fn nearest_separable<T: Copy>(
-    source: &[T],
-    source_shape: [usize; 3],
-    map: &DAffine3,
-    shape: [usize; 3],
-    out: &mut [T],
-) {
-    let reach = reach(map);
-    // Buffer offset that each output index adds, or none outside.
-    let [nx, ny, _] = source_shape;
-    let stride = [1, nx, nx * ny];
-    let [x, y, z]: [Vec<Option<usize>>; 3] = [0, 1, 2].map(|axis| {
-        let (step, start) = (map.matrix3.col(axis)[axis], map.translation[axis]);
-        let last = source_shape[axis] as f64 - 1.0;
-        (0..shape[axis])
-            .map(|i| {
-                let at = start + step * i as f64;
-                nearest(at, last, reach[axis]).map(|index| index * stride[axis])
-            })
-            .collect()
-    });
-    let begin = x.iter().take_while(|o| o.is_none()).count();
-    let along_x: Vec<usize> = x.iter().copied().skip(begin).map_while(|o| o).collect();
-    for (row, values) in out.chunks_exact_mut(shape[0]).enumerate() {
-        let (Some(oz), Some(oy)) = (z[row / shape[1]], y[row % shape[1]]) else {
-            continue;
-        };
-        let line = &source[oz + oy..oz + oy + nx];
-        for (value, &offset) in values[begin..].iter_mut().zip(&along_x) {
-            *value = line[offset];
-        }
-    }
 }
 
 fn nearest(position: f64, last: f64, reach: f64) -> Option<usize> {

@@ -8,6 +8,7 @@
 //! **Outside** as in [`sample`](super::sample): the edge value holds for half a voxel of the
 //! coarser grid beyond the outermost centres (a bend's own stretch is not counted), then `fill`.
 
+mod aligned;
 mod field;
 mod jobs;
 mod route;

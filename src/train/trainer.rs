@@ -6,9 +6,9 @@ use super::device::Precision;
 use super::figures::{Figure, Sums};
 use super::learner::Learner;
 use super::model::{Model, ModelSpec};
+use super::objective::ObjectiveSpec;
 use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::{ThresholdSpec, Thresholds};
-use super::objective::{ObjectiveSpec, Term, Terms};
 use super::schedule::{Schedule, learning_rate};
 use super::world::Rank;
 use crate::nn::ema;
@@ -301,72 +301,11 @@ impl Trainer {
         let model = &self.student.model;
         collate(rows, model.heads(), model.classes(), model.device())
     }
-
-    /// How much of the training is done, as far as the weights of the terms are concerned.
-    fn progress(&self) -> f64 {
-        self.held.unwrap_or(self.step) as f64 / self.config.steps as f64
-    }
-
-    /// Keeps the weights of the terms as they are now, however many steps follow.
-    pub fn hold_weights(&mut self) {
-        self.held = Some(self.step);
-    }
-
-    /// Weights of the terms at this step.
-    fn weights(&self) -> Terms<f64> {
-        self.config.objective.weights(self.progress())
-    }
-
-    /// Weighs the terms, walks back, and adds the gradient to the student's.
-    fn descend(
-        &mut self,
-        terms: &Terms<Option<Tensor>>,
-        share: f64,
-        batch: &Batch,
-        sums: &mut Sums,
-    ) -> Result<(), TrainError> {
-        self.descend_as(Pupil::Student, terms, share, batch, sums)
-    }
-
-    /// As [`descend`](Self::descend) for either network. Only the student's losses become figures,
-    /// but a loss of the other that is not finite ends the step, too.
-    fn descend_as(
-        &mut self,
-        pupil: Pupil,
-        terms: &Terms<Option<Tensor>>,
-        share: f64,
-        batch: &Batch,
-        sums: &mut Sums,
-    ) -> Result<(), TrainError> {
-        let counted = f64::from(u8::from(pupil == Pupil::Student));
-        for term in Term::ALL {
-            let Some(tensor) = &terms[term] else { continue };
-            let value = f64::from(tensor.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Err(TrainError::NotFinite {
-                    step: self.step,
-                    term: term.name(),
-                    value,
-                    subjects: batch.subjects.clone(),
-                });
-            }
-            sums.terms[term] += counted * share * value;
-        }
-        if let Some(total) = self.config.objective.total(terms, self.progress())? {
-            let total = (total * share)?;
-            sums.total += counted * f64::from(total.to_scalar::<f32>()?);
-            let learner = match (pupil, &mut self.peer) {
-                (Pupil::Peer, Some(peer)) => peer,
-                _ => &mut self.student,
-            };
-            learner.add(&total)?;
-        }
-        Ok(())
-    }
 }
 
 mod bcp;
 mod cps;
+mod descent;
 mod labelled;
 mod unlabelled;
 
