@@ -2,7 +2,7 @@
 //!
 //! A [`Route`] leads from output voxels to source voxels through affines and B-spline bends. It is
 //! walked row by row: positions of a row are computed once, as vectors, and then serve every
-//! volume that shares the route ([`gather_many`]). Where a bend's control grid lies along the
+//! volume that shares the route ([`gather`]). Where a bend's control grid lies along the
 //! output's axes, z and y are summed once a row and four taps a voxel remain of sixty-four.
 //!
 //! **Outside** as in [`sample`](super::sample): the edge value holds for half a voxel of the
@@ -19,7 +19,6 @@ pub use field::random_vectors;
 pub use jobs::{Cubic, Job, LabelLinear, Linear, Nearest};
 pub use route::Route;
 
-use super::sample::{sample_linear, sample_nearest};
 use glam::{DAffine3, DVec3};
 use std::sync::Arc;
 use walk::Walk;
@@ -58,12 +57,12 @@ pub enum Step {
     Bend(Bend),
 }
 
-/// Reads several volumes of one shape through one route; positions are computed once.
+/// Reads volumes of one shape through one route; the positions of a row are computed once for all.
 ///
 /// **Shape** every job's source `[z, y, x]` of `source_shape_xyz`, its result of `shape_xyz`.
 /// **Panics** when a job's source or result is shorter than its shape.
-pub fn gather_many(
-    jobs: &mut [&mut dyn Job],
+pub fn gather(
+    jobs: &mut [Box<dyn Job + '_>],
     source_shape_xyz: [usize; 3],
     route: &Route,
     shape_xyz: [usize; 3],
@@ -71,103 +70,14 @@ pub fn gather_many(
     if shape_xyz.contains(&0) || source_shape_xyz.contains(&0) {
         return;
     }
-    let mut walking: Vec<&mut dyn Job> = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let done = route
-            .as_affine()
-            .is_some_and(|map| job.through_affine(source_shape_xyz, &map, shape_xyz));
-        if !done {
-            walking.push(&mut **job);
-        }
-    }
-    if walking.is_empty() {
-        return;
-    }
     let mut walk = Walk::new(route, source_shape_xyz, shape_xyz);
     for z in 0..shape_xyz[2] {
         for y in 0..shape_xyz[1] {
             let taps = walk.row(y, z);
             let first = (z * shape_xyz[1] + y) * shape_xyz[0];
-            walking.iter_mut().for_each(|job| job.row(taps, first));
+            jobs.iter_mut().for_each(|job| job.row(taps, first));
         }
     }
-}
-
-/// Reads values by trilinear interpolation.
-///
-/// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
-/// **Law** an affine route gives what [`sample_linear`] gives.
-pub fn gather_linear(
-    source: &[f32],
-    source_shape_xyz: [usize; 3],
-    route: &Route,
-    shape_xyz: [usize; 3],
-    fill: f32,
-) -> Vec<f32> {
-    if let Some(map) = route.as_affine() {
-        return sample_linear(source, source_shape_xyz, &map, shape_xyz, fill);
-    }
-    let mut out = vec![fill; shape_xyz.iter().product()];
-    let mut job = Linear::new(source, fill, &mut out);
-    gather_many(&mut [&mut job], source_shape_xyz, route, shape_xyz);
-    out
-}
-
-/// Reads values by cubic convolution, which keeps edges sharper than linear and may overshoot.
-///
-/// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
-/// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it.
-/// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
-pub fn gather_cubic(
-    source: &[f32],
-    source_shape_xyz: [usize; 3],
-    route: &Route,
-    shape_xyz: [usize; 3],
-    fill: f32,
-) -> Vec<f32> {
-    let mut out = vec![fill; shape_xyz.iter().product()];
-    let mut job = Cubic::new(source, fill, &mut out);
-    gather_many(&mut [&mut job], source_shape_xyz, route, shape_xyz);
-    out
-}
-
-/// Reads class numbers of the nearest voxel; halves go up.
-///
-/// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
-/// **Law** the result holds numbers of the source and `fill` only; an affine route gives what
-/// [`sample_nearest`] gives.
-pub fn gather_nearest<T: bytemuck::Pod>(
-    source: &[T],
-    source_shape_xyz: [usize; 3],
-    route: &Route,
-    shape_xyz: [usize; 3],
-    fill: T,
-) -> Vec<T> {
-    if let Some(map) = route.as_affine() {
-        return sample_nearest(source, source_shape_xyz, &map, shape_xyz, fill);
-    }
-    let mut out = vec![fill; shape_xyz.iter().product()];
-    let mut job = Nearest::new(source, fill, &mut out);
-    gather_many(&mut [&mut job], source_shape_xyz, route, shape_xyz);
-    out
-}
-
-/// Reads class numbers by vote: smoother borders than the nearest voxel's.
-///
-/// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
-/// **Law** of the 8 voxels around, the class whose trilinear weights sum to most; on a tie (sums
-/// within 1e-6) the nearest voxel's class. The result holds numbers of the source and `fill` only.
-pub fn gather_label_linear<T: bytemuck::Pod + PartialEq>(
-    source: &[T],
-    source_shape_xyz: [usize; 3],
-    route: &Route,
-    shape_xyz: [usize; 3],
-    fill: T,
-) -> Vec<T> {
-    let mut out = vec![fill; shape_xyz.iter().product()];
-    let mut job = LabelLinear::new(source, fill, &mut out);
-    gather_many(&mut [&mut job], source_shape_xyz, route, shape_xyz);
-    out
 }
 
 #[cfg(test)]

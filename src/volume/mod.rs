@@ -6,6 +6,7 @@ pub mod alignment;
 pub mod columns;
 pub mod dtype;
 pub mod error;
+mod gather;
 pub mod grid;
 mod moves;
 pub mod nifti;

@@ -2,8 +2,9 @@
 
 use super::Role;
 use super::error::VolumeError;
+use super::gather::Gather;
 use super::grid::Grid;
-use super::pending::{Gather, Interpolation, Pending, Recipe, bad_grid};
+use super::pending::{Interpolation, Pending, Recipe, bad_grid};
 use super::voxels::Volume;
 use super::warp::Warp;
 use crate::kernel::lattice::{Inside, Lattice};

@@ -5,18 +5,12 @@
 //! so all keep one law of interpolation: linear for images, the nearest voxel or the heaviest
 //! class for labels, by the column's role.
 
-use super::dtype::{Dtype, Role, Scaling, Voxel};
+use super::dtype::{Dtype, Role, Scaling};
 use super::error::VolumeError;
-use super::grid::{Grid, GridError};
+use super::gather::Gather;
+use super::grid::GridError;
 use super::voxels::{Stored, Volume};
-use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
-use crate::kernel::warp::{
-    Route, Step, gather_cubic, gather_label_linear, gather_linear, gather_nearest,
-};
-use crate::with_voxel_type;
 use arrow::buffer::Buffer;
-use arrow::datatypes::ArrowNativeType;
-use glam::DAffine3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -90,19 +84,6 @@ pub(super) enum Recipe {
     Gather(Gather),
 }
 
-pub(super) struct Gather {
-    pub(super) source: Volume,
-    /// From output voxel to source voxel, first step first.
-    pub(super) route: Vec<Step>,
-    pub(super) role: Role,
-    pub(super) reading: Interpolation,
-    /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
-    pub(super) inside: Option<Inside>,
-    /// Whether a step has cut voxels away or added some: no later step reads between the voxels
-    /// on both sides of such an edge.
-    pub(super) cut: bool,
-}
-
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let made = self.made.get().is_some();
@@ -145,20 +126,25 @@ impl Pending {
                     let source = source.take().expect("a recipe is followed once");
                     Stored::new(Buffer::from_vec(changed(source, &self.changes)))
                 }
-                Recipe::Gather(gather) if self.changes.is_empty() => {
-                    let buffer = gather.read(volume.grid().shape_xyz());
-                    // What lies outside stays what it was: windows of windows agree.
-                    match gather.lowest() {
-                        Some(lowest) => Stored::with_lowest(buffer, lowest),
-                        None => Stored::new(buffer),
-                    }
-                }
                 Recipe::Gather(gather) => {
-                    let moved = gather.volume(*volume.grid());
-                    Stored::new(Buffer::from_vec(changed(moved, &self.changes)))
+                    self.finished(gather, gather.read(volume.grid().shape_xyz()), volume)
                 }
             })
         })
+    }
+
+    /// What is kept of the voxels that were read.
+    fn finished(&self, gather: &Gather, read: Buffer, volume: &Volume) -> Stored {
+        if !self.changes.is_empty() {
+            let (dtype, scaling) = gather.stored_as();
+            let moved = Volume::stored(Stored::new(read), dtype, scaling, *volume.grid());
+            return Stored::new(Buffer::from_vec(changed(moved, &self.changes)));
+        }
+        // What lies outside stays what it was: windows of windows agree.
+        match gather.lowest() {
+            Some(lowest) => Stored::with_lowest(read, lowest),
+            None => Stored::new(read),
+        }
     }
 
     /// Finds the smallest value of the source, so that the voxels made remember it.
@@ -172,6 +158,38 @@ impl Pending {
     }
 }
 
+/// Makes the volumes among these that are read along one path together: its positions are computed
+/// once for all.
+pub(super) fn make_together<'a>(volumes: impl Iterator<Item = &'a Volume>) {
+    let mut waiting: Vec<(&Volume, &Pending, &Gather)> = volumes
+        .filter_map(|volume| match volume.recipe() {
+            Some(pending) if pending.made.get().is_none() => match &pending.recipe {
+                Recipe::Gather(gather) if gather.walks() => Some((volume, pending, gather)),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    while let Some(&(first, _, path)) = waiting.first() {
+        let shape = first.grid().shape_xyz();
+        let along = |(volume, _, gather): &(&Volume, &Pending, &Gather)| {
+            volume.grid().shape_xyz() == shape && gather.goes_with(path)
+        };
+        let (group, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(along);
+        waiting = others;
+        group
+            .iter()
+            .for_each(|(_, pending, _)| pending.keep_lowest());
+        let gathers: Vec<&Gather> = group.iter().map(|(_, _, gather)| *gather).collect();
+        let read = Gather::walk(&gathers, shape);
+        for ((volume, pending, gather), read) in group.into_iter().zip(read) {
+            // Where another row that shares the volume was faster, its voxels are the same.
+            let stored = Arc::new(pending.finished(gather, read, volume));
+            let _ = pending.made.set(stored);
+        }
+    }
+}
+
 fn changed(source: Volume, changes: &[Change]) -> Vec<f32> {
     if source.dtype() != Dtype::F32 || source.scaling() != Scaling::NONE {
         return source.with_changes_made(changes);
@@ -181,111 +199,6 @@ fn changed(source: Volume, changes: &[Change]) -> Vec<f32> {
         changes.iter().for_each(|change| change(block, i * BLOCK));
     }
     values
-}
-
-impl Gather {
-    fn affine(&self) -> Option<DAffine3> {
-        let affine = |step: &Step| match step {
-            Step::Affine(affine) => Some(*affine),
-            Step::Bend(_) => None,
-        };
-        // Applied from the first step on, so the first stands rightmost.
-        self.route
-            .iter()
-            .try_fold(DAffine3::IDENTITY, |map, step| Some(affine(step)? * map))
-    }
-
-    /// The smallest stored number of the source, as the result stores it, where it was found.
-    fn lowest(&self) -> Option<[u8; 8]> {
-        let found = self.source.peek_lowest()?;
-        if self.role == Role::Label || !self.interpolates() {
-            return Some(found);
-        }
-        let mut bytes = [0; 8];
-        bytes[..4].copy_from_slice(&self.source.lowest_value().to_ne_bytes());
-        Some(bytes)
-    }
-
-    /// Whether the result's voxels lie between voxels of the source for some step.
-    fn interpolates(&self) -> bool {
-        !self.route.iter().all(is_lattice)
-    }
-
-    /// Type and scaling of the result.
-    pub(super) fn stored_as(&self) -> (Dtype, Scaling) {
-        match self.role {
-            Role::Image if self.interpolates() => (Dtype::F32, Scaling::NONE),
-            _ => (self.source.dtype(), self.source.scaling()),
-        }
-    }
-
-    fn volume(&self, grid: Grid) -> Volume {
-        let (dtype, scaling) = self.stored_as();
-        let stored = Stored::new(self.read(grid.shape_xyz()));
-        Volume::stored(stored, dtype, scaling, grid)
-    }
-
-    fn read(&self, shape: [usize; 3]) -> Buffer {
-        let (source, from) = (&self.source, self.source.grid().shape_xyz());
-        if !self.interpolates()
-            && let Some(map) = self.affine().as_ref().and_then(Lattice::from_affine)
-        {
-            let fill = match self.role {
-                Role::Image if self.inside.is_some() || map.reaches_out(from, shape) => {
-                    source.lowest_stored()
-                }
-                _ => [0; 8],
-            };
-            return with_voxel_type!(source.dtype(), T => {
-                let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
-                let fill: T = bytemuck::pod_read_unaligned(&fill[..size_of::<T>()]);
-                self.bounded(copy_lattice(stored, from, &map, shape, fill), shape, fill)
-            });
-        }
-        let route = Route::new(self.route.clone());
-        match self.role {
-            Role::Image => {
-                let fill = source.lowest_value();
-                let voxels = match (self.reading.images, route.as_affine()) {
-                    (ImageInterpolation::Cubic, _) => {
-                        gather_cubic(&source.to_f32(), from, &route, shape, fill)
-                    }
-                    (ImageInterpolation::Linear, Some(map)) => source.sampled(&map, shape, fill),
-                    (ImageInterpolation::Linear, None) => {
-                        gather_linear(&source.to_f32(), from, &route, shape, fill)
-                    }
-                };
-                self.bounded(voxels, shape, fill)
-            }
-            Role::Label => with_voxel_type!(source.dtype(), T => {
-                let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
-                let fill: T = bytemuck::Zeroable::zeroed();
-                let voxels = match self.reading.labels {
-                    LabelInterpolation::Nearest => gather_nearest(stored, from, &route, shape, fill),
-                    LabelInterpolation::Linear => gather_label_linear(stored, from, &route, shape, fill),
-                };
-                self.bounded(voxels, shape, fill)
-            }),
-        }
-    }
-
-    /// Voxels that a step in between has cut away are not seen again.
-    fn bounded<T: Voxel + ArrowNativeType>(
-        &self,
-        mut voxels: Vec<T>,
-        shape: [usize; 3],
-        fill: T,
-    ) -> Buffer {
-        if let Some(inside) = &self.inside {
-            fill_outside(&mut voxels, shape, inside, fill);
-        }
-        Buffer::from_vec(voxels)
-    }
-}
-
-/// Whether voxels keep to the lattice they are on.
-fn is_lattice(step: &Step) -> bool {
-    matches!(step, Step::Affine(affine) if Lattice::from_affine(affine).is_some())
 }
 
 /// A grid that broke a rule, outside any file.

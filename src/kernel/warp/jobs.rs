@@ -1,9 +1,7 @@
 //! What is read at the positions of a row: values or class numbers of one volume.
 
 use super::walk::Taps;
-use super::{sample_linear, sample_nearest};
 use crate::kernel::simd::vectorised;
-use glam::DAffine3;
 
 /// Weights from here on are those of the upper neighbour: halves go up.
 const HALF: f32 = 0.5 - 1e-6;
@@ -12,32 +10,33 @@ const TIE: f32 = 1e-6;
 
 /// One volume read through a route.
 pub trait Job {
-    /// Reads the whole volume through an affine, where there is a faster way than row by row.
-    fn through_affine(
-        &mut self,
-        source_shape_xyz: [usize; 3],
-        source_from_output: &DAffine3,
-        shape_xyz: [usize; 3],
-    ) -> bool;
     /// Reads one row; `first` is the row's first voxel in the result.
     fn row(&mut self, taps: &Taps, first: usize);
 }
 
-/// Trilinear interpolation; see [`gather_linear`](super::gather_linear).
+/// Values by trilinear interpolation.
+///
+/// **Law** an affine route gives what [`sample_linear`](crate::kernel::sample::sample_linear) gives,
+/// up to rounding; voxel centres keep their value.
 pub struct Linear<'a> {
     source: &'a [f32],
     fill: f32,
     out: &'a mut [f32],
 }
 
-/// Cubic convolution; see [`gather_cubic`](super::gather_cubic).
+/// Values by cubic convolution, which keeps edges sharper than linear and may overshoot.
+///
+/// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it.
+/// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
 pub struct Cubic<'a> {
     source: &'a [f32],
     fill: f32,
     out: &'a mut [f32],
 }
 
-/// The nearest voxel; see [`gather_nearest`](super::gather_nearest).
+/// Class numbers of the nearest voxel; halves go up.
+///
+/// **Law** the result holds numbers of the source and `fill` only.
 pub struct Nearest<'a, T> {
     source: &'a [T],
     fill: T,
@@ -45,7 +44,10 @@ pub struct Nearest<'a, T> {
     nearest: Vec<u32>,
 }
 
-/// The heaviest class; see [`gather_label_linear`](super::gather_label_linear).
+/// Class numbers by vote: smoother borders than the nearest voxel's.
+///
+/// **Law** of the 8 voxels around, the class whose trilinear weights sum to most; on a tie (sums
+/// within 1e-6) the nearest voxel's class. The result holds numbers of the source and `fill` only.
 pub struct LabelLinear<'a, T> {
     source: &'a [T],
     fill: T,
@@ -86,12 +88,6 @@ impl<'a, T> LabelLinear<'a, T> {
 }
 
 impl Job for Linear<'_> {
-    fn through_affine(&mut self, from: [usize; 3], map: &DAffine3, shape: [usize; 3]) -> bool {
-        let values = sample_linear(self.source, from, map, shape, self.fill);
-        self.out[..values.len()].copy_from_slice(&values);
-        true
-    }
-
     fn row(&mut self, taps: &Taps, first: usize) {
         let out = &mut self.out[first..first + taps.at.len()];
         if !taps.any_inside {
@@ -125,10 +121,6 @@ fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) {
 }
 
 impl Job for Cubic<'_> {
-    fn through_affine(&mut self, _: [usize; 3], _: &DAffine3, _: [usize; 3]) -> bool {
-        false
-    }
-
     fn row(&mut self, taps: &Taps, first: usize) {
         let out = &mut self.out[first..first + taps.at.len()];
         if !taps.any_inside {
@@ -178,12 +170,6 @@ fn cubic_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
 }
 
 impl<T: bytemuck::Pod> Job for Nearest<'_, T> {
-    fn through_affine(&mut self, from: [usize; 3], map: &DAffine3, shape: [usize; 3]) -> bool {
-        let values = sample_nearest(self.source, from, map, shape, self.fill);
-        self.out[..values.len()].copy_from_slice(&values);
-        true
-    }
-
     fn row(&mut self, taps: &Taps, first: usize) {
         let out = &mut self.out[first..first + taps.at.len()];
         if !taps.any_inside {
@@ -218,10 +204,6 @@ fn nearest_offsets(taps: &Taps, to: &mut [u32]) {
 }
 
 impl<T: bytemuck::Pod + PartialEq> Job for LabelLinear<'_, T> {
-    fn through_affine(&mut self, _: [usize; 3], _: &DAffine3, _: [usize; 3]) -> bool {
-        false
-    }
-
     fn row(&mut self, taps: &Taps, first: usize) {
         let out = &mut self.out[first..first + taps.at.len()];
         if !taps.any_inside {

@@ -4,6 +4,48 @@ use glam::DMat3;
 
 const SOURCE: [usize; 3] = [23, 18, 14];
 
+type Shape = [usize; 3];
+
+fn linear(source: &[f32], from: Shape, route: &Route, shape: Shape, fill: f32) -> Vec<f32> {
+    let mut out = vec![fill; shape.iter().product()];
+    let job = Linear::new(source, fill, &mut out);
+    gather(&mut [Box::new(job)], from, route, shape);
+    out
+}
+
+fn cubic(source: &[f32], from: Shape, route: &Route, shape: Shape, fill: f32) -> Vec<f32> {
+    let mut out = vec![fill; shape.iter().product()];
+    let job = Cubic::new(source, fill, &mut out);
+    gather(&mut [Box::new(job)], from, route, shape);
+    out
+}
+
+fn nearest<T: bytemuck::Pod>(
+    source: &[T],
+    from: Shape,
+    route: &Route,
+    shape: Shape,
+    fill: T,
+) -> Vec<T> {
+    let mut out = vec![fill; shape.iter().product()];
+    let job = Nearest::new(source, fill, &mut out);
+    gather(&mut [Box::new(job)], from, route, shape);
+    out
+}
+
+fn voted<T: bytemuck::Pod + PartialEq>(
+    source: &[T],
+    from: Shape,
+    route: &Route,
+    shape: Shape,
+    fill: T,
+) -> Vec<T> {
+    let mut out = vec![fill; shape.iter().product()];
+    let job = LabelLinear::new(source, fill, &mut out);
+    gather(&mut [Box::new(job)], from, route, shape);
+    out
+}
+
 fn field(shape: [usize; 3]) -> Vec<f32> {
     (0..shape.iter().product::<usize>())
         .map(|i| ((i * 7919) % 1013) as f32 / 101.3 - 5.0)
@@ -146,7 +188,7 @@ fn values_follow_the_definition() {
     let (source, shape) = (field(SOURCE), [25, 17, 15]);
     for (name, steps) in routes() {
         let route = Route::new(steps);
-        let found = gather_linear(&source, SOURCE, &route, shape, -9.0);
+        let found = linear(&source, SOURCE, &route, shape, -9.0);
         let mut outside = 0;
         for (i, at) in each_voxel(shape) {
             let expected = match corners(&route, SOURCE, at) {
@@ -171,12 +213,12 @@ fn classes_follow_the_definition() {
     let (source, shape) = (classes(SOURCE), [25, 17, 15]);
     for (name, steps) in routes() {
         let route = Route::new(steps);
-        let nearest = gather_nearest(&source, SOURCE, &route, shape, 0);
-        let voted = gather_label_linear(&source, SOURCE, &route, shape, 0);
+        let near = nearest(&source, SOURCE, &route, shape, 0);
+        let heaviest = voted(&source, SOURCE, &route, shape, 0);
         let mut moved = 0;
         for (i, at) in each_voxel(shape) {
             let Some(corners) = corners(&route, SOURCE, at) else {
-                assert_eq!([nearest[i], voted[i]], [0; 2], "{name} at {at}");
+                assert_eq!([near[i], heaviest[i]], [0; 2], "{name} at {at}");
                 continue;
             };
             let mut sums = [0.0; 6];
@@ -185,15 +227,18 @@ fn classes_follow_the_definition() {
             }
             let most = sums.iter().copied().fold(0.0, f64::max);
             // Positions agree to 1e-6; whoever is that close to winning may win.
-            assert!(sums[usize::from(voted[i])] > most - 1e-5, "{name} at {at}");
+            assert!(
+                sums[usize::from(heaviest[i])] > most - 1e-5,
+                "{name} at {at}"
+            );
             let p = route.point(at);
             let near_half = (0..3).any(|a| (p[a] - p[a].floor() - 0.5).abs() < 1e-5);
             if !near_half {
                 let voxel =
                     [0, 1, 2].map(|a| ((p[a] + 0.5).floor().max(0.0) as usize).min(SOURCE[a] - 1));
-                assert_eq!(nearest[i], source[offset(SOURCE, voxel)], "{name} at {at}");
+                assert_eq!(near[i], source[offset(SOURCE, voxel)], "{name} at {at}");
             }
-            moved += usize::from(voted[i] != nearest[i]);
+            moved += usize::from(heaviest[i] != near[i]);
         }
         assert!(
             moved > 0,
@@ -214,7 +259,7 @@ fn cubic_follows_keys_formula() {
     all.push(("affine", vec![Step::Affine(turn(0.25))]));
     for (name, steps) in all {
         let route = Route::new(steps);
-        let found = gather_cubic(&source, SOURCE, &route, shape, -9.0);
+        let found = cubic(&source, SOURCE, &route, shape, -9.0);
         for (i, at) in each_voxel(shape) {
             let mut expected = -9.0;
             if corners(&route, SOURCE, at).is_some() {
@@ -249,31 +294,20 @@ fn affine_routes_are_samples_and_no_move_is_exact() {
     ]);
     let map = turn(0.1) * there;
     assert_eq!(route.as_affine(), Some(map));
+    let walked = linear(&source, SOURCE, &route, [9, 8, 7], -1.0);
+    let sampled = sample_linear(&source, SOURCE, &map, [9, 8, 7], -1.0);
+    for (walked, sampled) in walked.iter().zip(&sampled) {
+        assert!((walked - sampled).abs() < 1e-5, "{walked} {sampled}");
+    }
     assert_eq!(
-        gather_linear(&source, SOURCE, &route, [9, 8, 7], -1.0),
-        sample_linear(&source, SOURCE, &map, [9, 8, 7], -1.0)
-    );
-    assert_eq!(
-        gather_nearest(&labels, SOURCE, &route, [9, 8, 7], 9),
+        nearest(&labels, SOURCE, &route, [9, 8, 7], 9),
         sample_nearest(&labels, SOURCE, &map, [9, 8, 7], 9)
     );
     for identity in [Route::new(vec![]), Route::new(vec![still])] {
-        assert_eq!(
-            gather_linear(&source, SOURCE, &identity, SOURCE, 0.0),
-            source
-        );
-        assert_eq!(
-            gather_cubic(&source, SOURCE, &identity, SOURCE, 0.0),
-            source
-        );
-        assert_eq!(
-            gather_nearest(&labels, SOURCE, &identity, SOURCE, 0),
-            labels
-        );
-        assert_eq!(
-            gather_label_linear(&labels, SOURCE, &identity, SOURCE, 0),
-            labels
-        );
+        assert_eq!(linear(&source, SOURCE, &identity, SOURCE, 0.0), source);
+        assert_eq!(cubic(&source, SOURCE, &identity, SOURCE, 0.0), source);
+        assert_eq!(nearest(&labels, SOURCE, &identity, SOURCE, 0), labels);
+        assert_eq!(voted(&labels, SOURCE, &identity, SOURCE, 0), labels);
     }
 }
 
@@ -285,7 +319,7 @@ fn a_bend_by_whole_voxels_is_exact() {
     };
     whole.displacement = vec![[2.0, -1.0, 1.0]; 80].into();
     let route = Route::new(vec![Step::Bend(whole)]);
-    let found = gather_linear(&source, SOURCE, &route, shape, 7.5);
+    let found = linear(&source, SOURCE, &route, shape, 7.5);
     for (i, at) in each_voxel(shape) {
         let at = at + DVec3::new(2.0, -1.0, 1.0);
         let expected = if at.y < 0.0 {
@@ -308,30 +342,26 @@ fn many_volumes_in_one_pass_are_the_same_as_each_alone() {
     for (name, steps) in all {
         let route = Route::new(steps);
         let mut values = [vec![0.0; count], vec![0.0; count]];
-        let (mut near, mut voted) = (vec![0u8; count], vec![0u16; count]);
+        let (mut near, mut heaviest) = (vec![0u8; count], vec![0u16; count]);
         let [first, second] = &mut values;
-        gather_many(
+        gather(
             &mut [
-                &mut Linear::new(&source, 1.0, first),
-                &mut Nearest::new(&small, 9, &mut near),
-                &mut Cubic::new(&source, 2.0, second),
-                &mut LabelLinear::new(&labels, 8, &mut voted),
+                Box::new(Linear::new(&source, 1.0, first)),
+                Box::new(Nearest::new(&small, 9, &mut near)),
+                Box::new(Cubic::new(&source, 2.0, second)),
+                Box::new(LabelLinear::new(&labels, 8, &mut heaviest)),
             ],
             SOURCE,
             &route,
             shape,
         );
-        let alone = gather_linear(&source, SOURCE, &route, shape, 1.0);
+        let alone = linear(&source, SOURCE, &route, shape, 1.0);
         assert_eq!(values[0], alone, "{name}");
-        let alone = gather_cubic(&source, SOURCE, &route, shape, 2.0);
+        let alone = cubic(&source, SOURCE, &route, shape, 2.0);
         assert_eq!(values[1], alone, "{name}");
-        assert_eq!(
-            near,
-            gather_nearest(&small, SOURCE, &route, shape, 9),
-            "{name}"
-        );
-        let alone = gather_label_linear(&labels, SOURCE, &route, shape, 8);
-        assert_eq!(voted, alone, "{name}");
+        assert_eq!(near, nearest(&small, SOURCE, &route, shape, 9), "{name}");
+        let alone = voted(&labels, SOURCE, &route, shape, 8);
+        assert_eq!(heaviest, alone, "{name}");
     }
 }
 
@@ -340,7 +370,7 @@ fn slices_and_far_or_mad_routes_are_fine() {
     let source = field([4, 4, 1]);
     let flat = [4, 4, 1];
     let route = Route::new(vec![bend([4, 4, 3], 0.4, 2, control())]);
-    let found = gather_linear(&source, flat, &route, flat, -9.0);
+    let found = linear(&source, flat, &route, flat, -9.0);
     for (i, at) in each_voxel(flat) {
         let expected: f64 = corners(&route, flat, at).map_or(-9.0, |corners| {
             let values = corners.iter();
@@ -355,16 +385,10 @@ fn slices_and_far_or_mad_routes_are_fine() {
             Step::Affine(DAffine3::from_translation(DVec3::splat(far)) * turn(0.1)),
             bend([4, 4, 3], 0.4, 2, control()),
         ]);
-        assert_eq!(
-            gather_linear(&source, flat, &route, [2; 3], -9.0),
-            [-9.0; 8]
-        );
-        assert_eq!(
-            gather_nearest(&source, flat, &route, [2; 3], -9.0),
-            [-9.0; 8]
-        );
+        assert_eq!(linear(&source, flat, &route, [2; 3], -9.0), [-9.0; 8]);
+        assert_eq!(nearest(&source, flat, &route, [2; 3], -9.0), [-9.0; 8]);
     }
-    assert!(gather_linear(&source, flat, &route, [0, 3, 3], 0.0).is_empty());
+    assert!(linear(&source, flat, &route, [0, 3, 3], 0.0).is_empty());
 }
 
 /// Milliseconds this thread has run; other work on the machine does not count.
@@ -409,20 +433,20 @@ fn warp_rates() {
         };
         let (mut values, mut classes) = (vec![0.0; count], vec![0u8; count]);
         let both = best(&mut || {
-            gather_many(
+            gather(
                 &mut [
-                    &mut Linear::new(&source, 0.0, &mut values),
-                    &mut Nearest::new(&labels, 0, &mut classes),
+                    Box::new(Linear::new(&source, 0.0, &mut values)),
+                    Box::new(Nearest::new(&labels, 0, &mut classes)),
                 ],
                 shape,
                 &route,
                 shape,
             );
         });
-        let linear = best(&mut || drop(gather_linear(&source, shape, &route, shape, 0.0)));
-        let nearest = best(&mut || drop(gather_nearest(&labels, shape, &route, shape, 0)));
-        let voted = best(&mut || drop(gather_label_linear(&labels, shape, &route, shape, 0)));
-        let cubic = best(&mut || drop(gather_cubic(&source, shape, &route, shape, 0.0)));
+        let linear_ms = best(&mut || drop(linear(&source, shape, &route, shape, 0.0)));
+        let nearest_ms = best(&mut || drop(nearest(&labels, shape, &route, shape, 0)));
+        let voted_ms = best(&mut || drop(voted(&labels, shape, &route, shape, 0)));
+        let cubic_ms = best(&mut || drop(cubic(&source, shape, &route, shape, 0.0)));
         let mut walk = Walk::new(&route, shape, shape);
         let walk = best(&mut || {
             for row in 0..128 * 128 {
@@ -430,7 +454,7 @@ fn warp_rates() {
             }
         });
         eprintln!(
-            "{name}: image and label {both:.1} ms; linear {linear:.1}, nearest {nearest:.1}, voted {voted:.1}, cubic {cubic:.1}, positions {walk:.1}"
+            "{name}: image and label {both:.1} ms; linear {linear_ms:.1}, nearest {nearest_ms:.1}, voted {voted_ms:.1}, cubic {cubic_ms:.1}, positions {walk:.1}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The released CMC losses train nothing; csc and cac train the encoder.
 
 use super::super::super::objective::as_released::CmcAsReleasedSpec;
-use super::super::super::objective::{CacSpec, CscSpec};
+use super::super::super::objective::{CacSpec, CscSpec, Term, Terms};
 use super::*;
 use crate::nn::cmc::CmcSpec;
 
