@@ -64,7 +64,6 @@ impl TrainingSubjects {
 /// Streams that feed a trainer.
 pub struct Feed<'a> {
     section: &'a TrainSection,
-    preparer: Arc<Preparer>,
     labelled: SampleStream,
     unlabelled: Option<SampleStream>,
 }
@@ -97,7 +96,6 @@ impl<'a> Feed<'a> {
         };
         Ok(Self {
             section,
-            preparer: Arc::clone(preparer),
             labelled: start("labelled", subjects.labelled, positions.labelled)?,
             unlabelled: match section.batch.unlabelled() {
                 0 => None,
@@ -118,11 +116,11 @@ impl<'a> Feed<'a> {
         let mut batches = Vec::new();
         for _ in 0..self.section.accumulate {
             let mut rows = StepRows::default();
-            for sample in take(&mut self.labelled, batch.labelled, &self.preparer)? {
+            for sample in take(&mut self.labelled, batch.labelled, "labelled")? {
                 rows.labelled.push(row(&sample.weak)?);
             }
             if let Some(stream) = &mut self.unlabelled {
-                for sample in take(stream, batch.unlabelled(), &self.preparer)? {
+                for sample in take(stream, batch.unlabelled(), "unlabelled")? {
                     let strong = sample
                         .strong
                         .iter()
@@ -151,14 +149,19 @@ impl<'a> Feed<'a> {
     }
 }
 
-fn take(stream: &mut SampleStream, count: u32, preparer: &Preparer) -> Result<Vec<Sample>, Error> {
-    stream.take(count as usize).ok_or_else(|| {
-        let last = preparer.failures().into_iter().last();
-        let last = last.map_or_else(String::new, |f| {
-            format!("; the last, {} in {}: {}", f.subject, f.stage, f.cause)
-        });
-        Error::run(format!("every subject of a training stream failed{last}"))
-    })
+fn take(stream: &mut SampleStream, count: u32, name: &str) -> Result<Vec<Sample>, Error> {
+    if let Some(samples) = stream.take(count as usize) {
+        return Ok(samples);
+    }
+    Err(Error::run(match stream.last_failure() {
+        Some(f) => format!(
+            "no {name} training subject can be used; the last, {} in {}: {}",
+            f.subject, f.stage, f.cause
+        ),
+        None => format!(
+            "steps leave no {name} training subject: look at `filter` in the plan (`voxstream explain`), and at `--limit`"
+        ),
+    }))
 }
 
 fn row(batch: &RecordBatch) -> Result<Row, Error> {

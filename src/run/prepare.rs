@@ -8,7 +8,8 @@ use crate::plan::Plan;
 use crate::source::{Cohort, SubjectRecord};
 use crate::stage::SubjectFacts;
 use crate::volume::row::Measure;
-use crate::volume::{Channel, Row};
+use crate::train::batch::check_classes;
+use crate::volume::{Channel, Row, Split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,6 +29,10 @@ pub struct Preparer {
     /// What failed behind `stages`: told, but never asked, as when it is known depends on timing.
     noted: Mutex<BTreeMap<String, Failure>>,
     shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
+    /// Classes that training names.
+    classes: Option<usize>,
+    /// Training subjects whose labels name these classes and no other.
+    checked: Mutex<BTreeSet<usize>>,
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
     quality: Mutex<Qualities>,
@@ -57,6 +62,8 @@ impl Preparer {
             failed: Mutex::default(),
             noted: Mutex::default(),
             shapes: Mutex::default(),
+            classes: (plan.pipeline.train.as_ref()).map(|(train, _)| train.classes.len()),
+            checked: Mutex::default(),
             left_out: Mutex::default(),
             quality: Mutex::default(),
         })
@@ -150,7 +157,7 @@ impl Preparer {
             self.lock_left_out().insert(index);
         }
         rows.inspect_err(|failure| {
-            tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
+            tell(failure);
             self.lock_failed().insert(record.id.clone(), failure.clone());
         })
     }
@@ -205,8 +212,31 @@ impl Preparer {
             .stages
             .run_steps(row, self.cut..self.stages.steps().len())?;
         let row = self.one(index, rest)?;
+        if let Some(row) = &row {
+            self.check_classes(index, row)?;
+        }
         self.note_rows(index, row.as_slice());
         Ok(row)
+    }
+
+    /// Looks once at all labels of a training subject: a patch would meet a stray one by chance.
+    fn check_classes(&self, index: usize, row: &Row) -> Result<(), Failure> {
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(classes) = self.classes else {
+            return Ok(());
+        };
+        if row.split != Split::Train || checked().contains(&index) {
+            return Ok(());
+        }
+        for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
+            check_classes(label, classes).map_err(|cause| Failure {
+                subject: row.subject.clone(),
+                stage: "train.classes".to_owned(),
+                cause,
+            })?;
+        }
+        checked().insert(index);
+        Ok(())
     }
 
     /// A subject's label maps as stored, behind the steps of `stages` that give classes other
@@ -267,9 +297,13 @@ impl Preparer {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a failure that arose behind `stages`, to be told at the end.
+    /// Remembers a failure that arose behind `stages`, to be told at once and at the end.
     pub fn note(&self, failure: Failure) {
+        let told = self.lock_failed().contains_key(&failure.subject);
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told && !noted.contains_key(&failure.subject) {
+            tell(&failure);
+        }
         noted.insert(failure.subject.clone(), failure);
     }
 
@@ -287,4 +321,9 @@ impl Preparer {
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Failure>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Says at once that a subject cannot be used.
+fn tell(failure: &Failure) {
+    tracing::warn!(subject = %failure.subject, stage = %failure.stage, cause = %failure.cause, "subject failed");
 }

@@ -234,7 +234,10 @@ pub struct SampleStream {
     position: Position,
     epoch: u64,
     subjects: usize,
-    failed_in_a_row: usize,
+    /// Subjects in a row of which nothing came.
+    nothing: usize,
+    /// The last of them that failed, and was not left out.
+    last_failure: Option<Failure>,
 }
 
 impl SampleStream {
@@ -290,11 +293,12 @@ impl SampleStream {
             position,
             epoch: position.job / (count as u64).max(1),
             subjects: count,
-            failed_in_a_row: 0,
+            nothing: 0,
+            last_failure: None,
         })
     }
 
-    /// The next `count` samples; `None` when every subject of the stream fails.
+    /// The next `count` samples; `None` when a whole epoch gave none.
     pub fn take(&mut self, count: usize) -> Option<Vec<Sample>> {
         let mut samples = Vec::with_capacity(count);
         while samples.len() < count {
@@ -313,25 +317,33 @@ impl SampleStream {
             self.epoch = job.epoch;
             match result {
                 Ok(made) if made.len() > self.position.row => {
-                    self.failed_in_a_row = 0;
+                    (self.nothing, self.last_failure) = (0, None);
                     self.ready.extend(made.into_iter().skip(self.position.row));
                 }
                 other => {
                     if let Err(failure) = other {
-                        self.viewer.preparer.note(failure);
+                        self.viewer.preparer.note(failure.clone());
+                        self.last_failure = Some(failure);
                     }
                     self.position = Position {
                         job: self.position.job + 1,
                         row: 0,
                     };
-                    self.failed_in_a_row += 1;
-                    if self.failed_in_a_row >= self.subjects {
+                    self.nothing += 1;
+                    // Epochs differ in their order: only so many in a row hold a whole one for certain.
+                    if self.nothing + 1 >= 2 * self.subjects {
                         return None;
                     }
                 }
             }
         }
         Some(samples)
+    }
+
+    /// Why the last subject of those gave nothing that came before an end; `None` where steps left
+    /// all of them out.
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.last_failure.as_ref()
     }
 
     /// Where the next sample comes from.

@@ -86,35 +86,38 @@ fn stack(volumes: &[(&str, &Volume)], device: &Device) -> Result<Tensor, TrainEr
     })
 }
 
-/// A label map as bytes; [`IGNORE`] marks voxels nobody annotated.
+/// Whether a label map names no class but these.
 ///
-/// **Errors** name a value that is no class.
-pub fn classes_of(label: &Volume, classes: usize, subject: &str) -> Result<Vec<u8>, TrainError> {
+/// **Errors** what was found and what was expected.
+pub fn check_classes(label: &Volume, classes: usize) -> Result<(), String> {
     let known = |v: &u16| *v != u16::from(IGNORE);
     let largest = match (label.as_slice::<u8>(), label.as_slice::<u16>()) {
         (Some(values), _) => values.iter().map(|v| u16::from(*v)).filter(known).max(),
         (_, Some(values)) => values.iter().copied().filter(known).max(),
         _ => {
-            let problem = format!(
+            return Err(format!(
                 "a label map stored as {}; expected u8 or u16",
                 label.dtype()
-            );
-            return Err(TrainError::Batch {
-                subject: subject.to_owned(),
-                problem,
-            });
+            ));
         }
     };
-    if let Some(value) = largest.filter(|v| usize::from(*v) >= classes) {
-        let problem = format!(
+    match largest.filter(|v| usize::from(*v) >= classes) {
+        None => Ok(()),
+        Some(value) => Err(format!(
             "label value {value}, but `train.classes` names {classes} classes (0 to {}); add the class",
             classes - 1
-        );
-        return Err(TrainError::Batch {
-            subject: subject.to_owned(),
-            problem,
-        });
+        )),
     }
+}
+
+/// A label map as bytes; [`IGNORE`] marks voxels nobody annotated.
+///
+/// **Errors** as [`check_classes`].
+pub fn classes_of(label: &Volume, classes: usize, subject: &str) -> Result<Vec<u8>, TrainError> {
+    check_classes(label, classes).map_err(|problem| TrainError::Batch {
+        subject: subject.to_owned(),
+        problem,
+    })?;
     Ok(match label.as_slice::<u8>() {
         Some(values) => values.to_vec(),
         None => label
