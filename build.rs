@@ -1,4 +1,5 @@
-//! With the feature `cuda`: compiles `src/nn/cuda/*.cu` to PTX, which the program embeds.
+//! Digests the code that prepares voxels, for the cache's keys; with the feature `cuda` compiles
+//! `src/nn/cuda/*.cu` to PTX, which the program embeds.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,8 +8,26 @@ use std::process::{Command, exit};
 /// The kernel files, without their ending.
 const KERNELS: [&str; 4] = ["loss", "norm", "step", "volume"];
 
+/// Code that decides what a prepared voxel is: subjects kept by other code are prepared anew.
+const PREPARING: [&str; 6] = [
+    "src/cache",
+    "src/kernel",
+    "src/plan/rules",
+    "src/source",
+    "src/stage",
+    "src/volume",
+];
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    let mut digest = 0xcbf2_9ce4_8422_2325;
+    for folder in PREPARING {
+        println!("cargo:rerun-if-changed={folder}");
+        if let Err(error) = add_folder(Path::new(folder), &mut digest) {
+            stop(&format!("{folder} cannot be read: {error}"));
+        }
+    }
+    println!("cargo:rustc-env=VOXSTREAM_PREPARING={digest:016x}");
     if env::var_os("CARGO_FEATURE_CUDA").is_none() {
         return;
     }
@@ -47,6 +66,24 @@ fn main() {
             )),
         }
     }
+}
+
+/// Adds every file below a folder to a digest, by name (FNV-1a).
+fn add_folder(folder: &Path, digest: &mut u64) -> std::io::Result<()> {
+    let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            add_folder(&path, digest)?;
+            continue;
+        }
+        let name = path.to_string_lossy().into_owned().into_bytes();
+        for byte in name.into_iter().chain(std::fs::read(&path)?) {
+            *digest = (*digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Ok(())
 }
 
 fn stop(problem: &str) -> ! {

@@ -165,6 +165,11 @@ impl Range {
                 "`{name}` has an empty `choice`; list at least one value"
             ));
         }
+        if let Self::Choice { choice } = self
+            && let Some(value) = choice.iter().find(|v| !v.is_finite())
+        {
+            return Err(format!("`{name}` may be {value}; list finite numbers"));
+        }
         let [least, most] = self.bounds();
         if least > most {
             return Err(format!(

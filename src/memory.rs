@@ -187,9 +187,15 @@ unsafe impl GlobalAlloc for Shelves {
             unsafe { std::ptr::write_bytes(found, 0, layout.size()) };
             return found;
         }
+        // Not the system's own: with this alignment it writes zeros first, and pages that are
+        // touched are small ones for good.
         // SAFETY: the size is not 0.
-        let fresh = unsafe { System.alloc_zeroed(layout_of(block)) };
+        let fresh = unsafe { System.alloc(layout_of(block)) };
         ask_for_huge_pages(fresh, block);
+        if !fresh.is_null() {
+            // SAFETY: the block has at least this size, and is ours.
+            unsafe { std::ptr::write_bytes(fresh, 0, layout.size()) };
+        }
         fresh
     }
 

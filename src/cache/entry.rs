@@ -3,7 +3,7 @@
 
 use super::CacheError;
 use crate::stage::cache::Precision;
-use crate::volume::{Grid, Row, Sites, Volume};
+use crate::volume::{Dtype, Grid, Row, Sites, Volume};
 use arrow::array::{Array, ArrayRef, Int64Array, ListArray, RecordBatch, StructArray, UInt32Array};
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
@@ -50,6 +50,12 @@ fn to_batch(row: &Row, precision: Precision) -> Result<RecordBatch, ArrowError> 
     if precision == Precision::Half {
         for image in &mut row.images {
             image.volume = image.volume.take().map(Volume::into_half);
+            if (image.volume.as_ref()).is_some_and(|v| v.dtype() == Dtype::F32) {
+                tracing::warn!(
+                    subject = %row.subject, modality = %image.name,
+                    "kept in full precision: it has values above 65504, the most of half precision"
+                );
+            }
         }
     }
     let lowest: BTreeMap<&str, u64> = row

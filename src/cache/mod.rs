@@ -42,12 +42,28 @@ pub enum CacheError {
         /// What was found.
         problem: String,
     },
+    /// A folder that is not to be had.
+    #[error("`cache.folder` is `{text}`: {problem}")]
+    Folder {
+        /// As it is written.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A source file that cannot be read.
     #[error(transparent)]
     Volume(#[from] VolumeError),
 }
 
 impl CacheError {
+    /// What is wrong with the folder as it is written.
+    pub fn folder(text: &str, problem: &impl ToString) -> Self {
+        Self::Folder {
+            text: text.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
+
     fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
@@ -71,7 +87,7 @@ pub struct Store {
     folder: PathBuf,
     limit: u64,
     precision: Precision,
-    /// Digest of the steps before the cut, the version and the layout.
+    /// Digest of the steps before the cut, the version, the code that prepares and the layout.
     steps: String,
     /// Entries this run has used; they are not removed for others.
     used: Mutex<BTreeSet<PathBuf>>,
@@ -93,6 +109,7 @@ impl Store {
         for part in [
             steps.to_string().as_str(),
             env!("CARGO_PKG_VERSION"),
+            env!("VOXSTREAM_PREPARING"),
             LAYOUT,
         ] {
             hasher.update(&(part.len() as u64).to_le_bytes());

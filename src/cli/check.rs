@@ -5,8 +5,9 @@ use crate::error::Error;
 use crate::run::chain::causes;
 use crate::source::Cohort;
 use crate::volume::Role;
-use crate::volume::alignment::overlap;
+use crate::volume::alignment::{are_apart, overlap};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -41,7 +42,8 @@ pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, E
 
 /// Looks at every subject's headers; returns how many subjects cannot be used.
 fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
-    let (mut unusable, mut missing, mut other_grid) = (0, 0, 0);
+    let (mut missing, mut other_grid) = (0, 0);
+    let mut unusable = BTreeSet::new();
     for subject in cohort.subjects() {
         missing += subject
             .images
@@ -51,7 +53,7 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
         let headers = match cohort.headers(subject) {
             Ok(headers) => headers,
             Err(error) => {
-                unusable += 1;
+                unusable.insert(&subject.id);
                 writeln!(out, "  {}: {}", subject.id, causes(&error))?;
                 continue;
             }
@@ -65,9 +67,15 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
         {
             other_grid += 1;
             let column = crate::volume::row::column_name(header.role, &header.name);
+            let advice = if are_apart(&first.grid, &header.grid) {
+                unusable.insert(&subject.id);
+                "look at the affine of its file, or whether it belongs to the subject"
+            } else {
+                "`resample` brings both on one"
+            };
             writeln!(
                 out,
-                "  {}: {column} stands on another grid than image.{} (corners up to {:.2} mm apart, {:.0} % of the field of view shared); `resample` brings both on one",
+                "  {}: {column} stands on another grid than image.{} (corners up to {:.2} mm apart, {:.0} % of the field of view shared); {advice}",
                 subject.id,
                 first.name,
                 first.grid.corner_distance_mm(&header.grid),
@@ -85,7 +93,7 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
     use crate::volume::Split::{Test, Train, Validation};
     writeln!(
         out,
-        "  {} subjects: {} train ({} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {unusable} subjects unusable",
+        "  {} subjects: {} train ({} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {} subjects unusable",
         cohort.subjects().len(),
         count(Train),
         cohort
@@ -95,6 +103,7 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
             .count(),
         count(Validation),
         count(Test),
+        unusable.len(),
     )?;
-    Ok(unusable)
+    Ok(unusable.len())
 }

@@ -54,6 +54,7 @@ fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
         subject,
         stage,
         cause,
+        ..
     } in outcome.failures.iter().take(5)
     {
         tracing::warn!(%subject, %stage, %cause, "failed");

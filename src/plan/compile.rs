@@ -8,7 +8,11 @@ use super::rules::{Optimized, Pass};
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{Diagnostic, SourceFile, SpecError};
-use crate::stage::{ChannelSchema, EdgeSchema};
+use crate::stage::cache::Cache;
+use crate::stage::flow::balance::Balance;
+use crate::stage::quality::Quality;
+use crate::stage::shuffle::Shuffle;
+use crate::stage::{ChannelSchema, EdgeSchema, Order as _, Stage as _};
 use crate::volume::Role;
 
 /// The schema behind the source and behind every step.
@@ -79,13 +83,33 @@ impl Plan {
         }
     }
 
-    /// The preparation as JSON: prediction must prepare as training did.
+    /// The preparation as JSON.
     pub fn stages_json(&self) -> serde_json::Value {
         let steps = self.pipeline.stages.iter();
         steps
             .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
             .collect()
     }
+}
+
+/// Whether two preparations give the same voxels, as [`Plan::stages_json`] tells them: prediction must
+/// prepare as training did.
+pub fn prepare_alike(stages: &serde_json::Value, others: &serde_json::Value) -> bool {
+    let changing = |stages: &serde_json::Value| -> Vec<serde_json::Value> {
+        let all = stages.as_array().cloned().unwrap_or_default();
+        all.into_iter()
+            .filter(|step| {
+                let mut names = step.as_object().into_iter().flat_map(|step| step.keys());
+                !names.all(|name| name == Quality::NAME || orders_or_keeps(name))
+            })
+            .collect()
+    };
+    changing(stages) == changing(others)
+}
+
+/// Whether a step only decides in which order subjects come, or where they are kept.
+pub fn orders_or_keeps(name: &str) -> bool {
+    [Shuffle::NAME, Balance::NAME, Cache::NAME].contains(&name)
 }
 
 /// Reads and checks a pipeline; `source` is what headers tell of the cohort, where it was opened.

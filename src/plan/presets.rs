@@ -17,6 +17,25 @@ pub struct Preset {
     pub steps: &'static [(&'static str, &'static str)],
 }
 
+/// What a preset says of slices, until the patch is known.
+const BY_PATCH: &str = "in_plane: auto";
+
+/// Whether slices move in their plane only, by the size of the patch.
+///
+/// **Law** where the longest edge is more than three times the shortest, as nnU-Net decides.
+fn in_plane(options: Node<'_>) -> String {
+    let size = options.get("size").and_then(|size| size.read().ok());
+    let is_stack = size.map(|size: [usize; 3]| {
+        size.into_iter().max() > size.into_iter().min().map(|least| 3 * least)
+    });
+    match is_stack {
+        Some(true) => "in_plane: always".to_owned(),
+        Some(false) => "in_plane: never".to_owned(),
+        // Without a size the patch is refused anyway.
+        None => BY_PATCH.to_owned(),
+    }
+}
+
 /// The step whose parameters are the preset's.
 pub const OPEN_STEP: &str = "patch";
 
@@ -26,12 +45,13 @@ pub const PRESETS: &[Preset] = &[
         name: "nnunet_default",
         doc: "nnU-Net v2's default augmentation (trainer of July 2026 and batchgeneratorsv2), \
               in its order and with its probabilities; the turn and the scaling are read from \
-              the whole volume, so no enlarged patch is needed. Options are those of `patch`.",
+              the whole volume, so no enlarged patch is needed. Slices turn in their plane where an edge of \
+              the patch is more than three times another. Options are those of `patch`.",
         steps: &[
             (
                 "affine",
                 "{ rotation_deg: [-30, 30], scale: { one_over: [0.7, 1.4] }, p: 1, p_rotation: 0.2, \
-                 p_scale: 0.2, p_shear: 0, p_translation: 0 }",
+                 p_scale: 0.2, p_shear: 0, p_translation: 0, in_plane: auto }",
             ),
             (OPEN_STEP, ""),
             ("gaussian_noise", "{ std: [0.0, 0.1], p: 0.1 }"),
@@ -97,7 +117,8 @@ impl Reader<'_> {
             let parsed = match (entry, *name == OPEN_STEP) {
                 (Some(entry), true) => (entry.parse)(body),
                 (Some(entry), false) => {
-                    let document = Document::parse(parameters).map_err(|e| vec![e]);
+                    let parameters = parameters.replace(BY_PATCH, &in_plane(body));
+                    let document = Document::parse(&parameters).map_err(|e| vec![e]);
                     document.and_then(|document| (entry.parse)(document.root()))
                 }
                 // A registry without a step of ours; the preset's other steps still stand.

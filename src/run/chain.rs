@@ -2,9 +2,10 @@
 
 use super::counters::{Counters, Node};
 use crate::plan::{self, Plan, Step};
-use crate::stage::StageError;
-use crate::volume::Row;
+use crate::stage::{ChannelSchema, EdgeSchema, StageError};
+use crate::volume::{Row, VolumeError};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,17 +18,43 @@ pub struct Failure {
     pub stage: String,
     /// The cause chain, joined by `: `.
     pub cause: String,
+    /// The file that is at fault, where one is.
+    pub file: Option<PathBuf>,
 }
 
 impl Failure {
     /// A failure with an error and all its causes.
-    pub fn new(subject: &str, stage: &str, error: &dyn std::error::Error) -> Self {
+    pub fn new(subject: &str, stage: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
             subject: subject.to_owned(),
             stage: stage.to_owned(),
             cause: causes(error),
+            file: file_of(error),
         }
     }
+
+    /// A failure in words.
+    pub fn told(subject: &str, stage: &str, cause: impl Into<String>) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            stage: stage.to_owned(),
+            cause: cause.into(),
+            file: None,
+        }
+    }
+}
+
+/// The file that an error, or one of its causes, is about.
+fn file_of(error: &(dyn std::error::Error + 'static)) -> Option<PathBuf> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let found = error.downcast_ref().and_then(VolumeError::file);
+        if let Some(path) = found {
+            return Some(path.to_owned());
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// An error with all its causes, joined by `: `.
@@ -66,6 +93,33 @@ impl Chain {
     /// The chain's steps.
     pub fn steps(&self) -> &[Step] {
         self.plan.pipeline.steps(self.chain)
+    }
+
+    /// Most bytes that a row of this schema and what is made of it take at a time, as far as sizes
+    /// are known before voxels are: what goes into a pass and what comes out.
+    pub fn most_in_flight(&self, mut schema: EdgeSchema) -> u64 {
+        let bytes = |schema: &EdgeSchema| {
+            let row: usize = schema
+                .channels
+                .iter()
+                .filter_map(ChannelSchema::bytes)
+                .sum();
+            row as u64 * u64::from(schema.rows_per_subject.unwrap_or(1))
+        };
+        let (mut before, mut most) = (bytes(&schema), 0);
+        for pass in self.plan.passes(self.chain) {
+            for step in &self.steps()[pass.steps.clone()] {
+                match step.stage.check(&schema) {
+                    Ok(next) => schema = next,
+                    // The step refuses the row when it comes, and says why.
+                    Err(_) => return most,
+                }
+            }
+            let after = bytes(&schema);
+            most = most.max(before + after);
+            before = after;
+        }
+        most
     }
 
     /// Runs every step on a row; a step may make several rows of one.

@@ -140,6 +140,13 @@ impl RunContext {
         let section = self.plan.pipeline.score.clone().unwrap_or_default();
         let (splits, wanted) = (&section.splits, section.wanted());
         let subjects = self.subjects(|s| splits.contains(&s.split));
+        if subjects.is_empty() {
+            let splits: Vec<&str> = splits.iter().map(|s| s.name()).collect();
+            tracing::warn!(
+                "no subject is in the splits that are scored ({})",
+                splits.join(", ")
+            );
+        }
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
         self.evaluate(
             model,

@@ -4,19 +4,22 @@ use super::chain::Failure;
 use super::context::RunContext;
 use super::counters::Counters;
 use super::display::Display;
+use super::feed::TrainingSubjects;
 use super::folder::{Progress, RunFolder};
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
 use super::watchdog::{PATIENCE, Watchdog};
 use super::{budget::Budget, training::train};
 use crate::error::Error;
-use crate::plan::sections::PredictSection;
+use crate::plan::compile::prepare_alike;
+use crate::plan::sections::{PredictSection, TrainSection};
 use crate::plan::{Plan, explain};
-use crate::sink::{PreparedWriter, ScoreRow, write_table};
+use crate::sink::{FailureRow, PreparedWriter, ScoreRow, read_table, write_table};
 use crate::source::Cohort;
 use crate::train::checkpoint;
 use crate::train::device::DeviceChoice;
 use crate::train::infer::Window;
+use crate::train::model::Model;
 use crate::volume::Row;
 use candle_core::Device;
 use std::path::PathBuf;
@@ -44,20 +47,19 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let cohort: Arc<dyn Cohort> = Arc::from(cohort);
     let plan = Arc::new(plan);
     let ledger = ledger(&plan, &*cohort, options);
-    let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
-    if folder.progress == Progress::Finished {
-        tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
-        return Ok(RunOutcome {
-            folder: folder.path,
-            failures: Vec::new(),
-            scores: Vec::new(),
-        });
-    }
     let memory = options.take_memory(&plan);
     let counters = Counters::default();
     let devices = devices(options)?;
+    let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
+    // What cannot start leaves no folder.
+    let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
+    let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
+    if folder.progress == Progress::Finished {
+        tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
+        return finished(folder);
+    }
     let cx = RunContext {
-        preparer: Arc::new(Preparer::new(&plan, cohort, memory, &counters)?),
+        preparer,
         plan: Arc::clone(&plan),
         counters,
         folder,
@@ -82,15 +84,22 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             action: "starting the display",
             source,
         })?;
-    let (mut scores, mut seconds) = (Vec::new(), Vec::new());
-    if let Some((section, _)) = &plan.pipeline.train {
-        scores = train(&cx, section)?;
-    } else if let Some((section, _)) = &plan.pipeline.predict {
-        scores = predict(&cx, section)?;
-    } else {
-        seconds = prepare(&cx)?;
-    }
+    let done = match job {
+        Job::Train(section, subjects) => train(&cx, section, subjects).map(|s| (s, Vec::new())),
+        Job::Predict(model, window) => predict(&cx, &model, window).map(|s| (s, Vec::new())),
+        Job::Prepare => prepare(&cx).map(|seconds| (Vec::new(), seconds)),
+    };
     drop((watchdog, display));
+    let (scores, seconds) = match done {
+        Ok(done) => done,
+        Err(error) => {
+            // Which subjects failed until then is worth knowing all the more.
+            if let Err(unwritten) = cx.close(&[]) {
+                tracing::warn!(reason = %unwritten, "the run's tables could not be written");
+            }
+            return Err(error);
+        }
+    };
     let failures = cx.close(&seconds)?;
     crate::report::write(&cx.folder.path)?;
     // Last of all: a run whose report failed is resumed, not taken for finished.
@@ -99,6 +108,49 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         folder: cx.folder.path.clone(),
         failures,
         scores,
+    })
+}
+
+/// What a run does, with all that it needs at hand.
+enum Job<'a> {
+    Train(&'a TrainSection, TrainingSubjects),
+    Predict(Box<Model>, Window),
+    Prepare,
+}
+
+impl<'a> Job<'a> {
+    /// The job of a plan.
+    ///
+    /// **Errors** when subjects or the checkpoint are not what it needs.
+    fn new(
+        plan: &'a Plan,
+        preparer: &Preparer,
+        device: &Device,
+        limit: Option<usize>,
+    ) -> Result<Self, Error> {
+        if let Some((section, _)) = &plan.pipeline.train {
+            let subjects = TrainingSubjects::new(preparer, section, limit)?;
+            return Ok(Self::Train(section, subjects));
+        }
+        let Some((section, _)) = &plan.pipeline.predict else {
+            return Ok(Self::Prepare);
+        };
+        let (model, window) = predictor(plan, section, preparer.cohort().modalities(), device)?;
+        Ok(Self::Predict(Box::new(model), window))
+    }
+}
+
+/// What a run that is finished came to, read from its tables.
+fn finished(folder: RunFolder) -> Result<RunOutcome, Error> {
+    let failures: Vec<FailureRow> = read_table(&folder.join("failures.parquet"))?;
+    let scores = folder.join("scores.parquet");
+    Ok(RunOutcome {
+        scores: match scores.exists() {
+            true => read_table(&scores)?,
+            false => Vec::new(),
+        },
+        failures: failures.into_iter().map(Failure::from).collect(),
+        folder: folder.path,
     })
 }
 
@@ -213,17 +265,32 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     Ok(seconds)
 }
 
-fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, Error> {
-    let path = crate::source::resolve_path(&section.checkpoint, &cx.plan.file.folder())?;
+/// The checkpoint's model, and the window it predicts with.
+///
+/// **Errors** when the checkpoint cannot be read, or was trained behind other steps, on other
+/// modalities or with windows of another kind.
+fn predictor(
+    plan: &Plan,
+    section: &PredictSection,
+    modalities: &[String],
+    device: &Device,
+) -> Result<(Model, Window), Error> {
+    let path = crate::source::resolve_path(&section.checkpoint, &plan.file.folder())?;
     let folder = checkpoint::find(&path)?;
-    let (model, file) = checkpoint::open(&folder, &cx.device)?;
-    if cx.plan.stages_json() != file.stages {
-        let problem = format!(
-            "`stages` differ from those the network of {} was trained behind ({}); write the same preparation",
-            folder.display(),
+    let (model, file) = checkpoint::open(&folder, device)?;
+    let refuse = |problem: String| Err(Error::run(format!("{}: {problem}", folder.display())));
+    if !prepare_alike(&plan.stages_json(), &file.stages) {
+        return refuse(format!(
+            "`stages` differ from those the network was trained behind ({}); write the same preparation",
             file.stages
-        );
-        return Err(Error::run(problem));
+        ));
+    }
+    let known = &model.spec.modalities;
+    if let Some(stranger) = modalities.iter().find(|m| !known.contains(m)) {
+        return refuse(format!(
+            "the network knows {}, but the source has `{stranger}`; name its modalities as in training, and leave out others",
+            known.join(", ")
+        ));
     }
     let window = match &section.window {
         Some(section) => section.window(),
@@ -233,7 +300,18 @@ fn predict(cx: &RunContext, section: &PredictSection) -> Result<Vec<ScoreRow>, E
             flips: file.flips,
         },
     };
-    let scores = cx.score(&model, window, 0, "best")?;
+    let stride = model.spec.network.stride();
+    if window.size_xyz.iter().any(|n| n % stride != 0) {
+        return refuse(format!(
+            "a window of {:?} voxels (x, y, z) cannot be halved by a network that needs multiples of {stride}; change `predict.window.size`",
+            window.size_xyz
+        ));
+    }
+    Ok((model, window))
+}
+
+fn predict(cx: &RunContext, model: &Model, window: Window) -> Result<Vec<ScoreRow>, Error> {
+    let scores = cx.score(model, window, 0, "best")?;
     write_table(&cx.folder.join("scores.parquet"), &scores)?;
     Ok(scores)
 }

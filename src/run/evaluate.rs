@@ -38,8 +38,9 @@ pub fn subject(
     wanted: &Wanted,
 ) -> Result<Vec<HeadResult>, Failure> {
     let record = preparer.subject(index);
-    let failure =
-        |stage: &'static str| move |e: &dyn std::error::Error| Failure::new(&record.id, stage, e);
+    let failure = |stage: &'static str| {
+        move |e: &(dyn std::error::Error + 'static)| Failure::new(&record.id, stage, e)
+    };
     let Some(row) = preparer.prepared(index, 0)? else {
         return Ok(Vec::new());
     };
@@ -90,11 +91,9 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
     let first = headers
         .iter()
         .find(|h| h.role == crate::volume::Role::Image);
-    first.map(|h| h.grid).ok_or_else(|| Failure {
-        subject: record.id.clone(),
-        stage: "source".to_owned(),
-        cause: "no modality is present".to_owned(),
-    })
+    first
+        .map(|h| h.grid)
+        .ok_or_else(|| Failure::told(&record.id, "source", "no modality is present"))
 }
 
 type Scored = (Vec<ClassScore>, Vec<ClassFigures>);

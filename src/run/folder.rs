@@ -5,7 +5,9 @@ use crate::plan::Plan;
 use crate::sink::parquet::write_whole;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How far a run came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub struct RunFolder {
     /// Whether it goes on from an earlier start.
     pub resumed: bool,
     started: String,
+    /// Held while the run goes on: two processes never write one run.
+    _lock: Arc<File>,
 }
 
 fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
@@ -90,6 +94,7 @@ impl RunFolder {
         }
         std::fs::create_dir_all(&path).map_err(io(&path, "creating the folder"))?;
         let folder = Self {
+            _lock: lock(&path)?,
             path,
             progress: Progress::Started,
             resumed: false,
@@ -118,13 +123,23 @@ impl RunFolder {
                 path.join(name).display()
             ))
         };
+        let lock = lock(&path)?;
         let status: Status =
             serde_json::from_str(&read("status.json")?).map_err(|e| not_ours("status.json", e))?;
         let old: Value =
             serde_json::from_str(&read("plan.json")?).map_err(|e| not_ours("plan.json", e))?;
         if let Some(place) = difference("", &old, ledger) {
+            let what = match place.strip_prefix("subjects.") {
+                Some(subject) if subject.ends_with("[2]") => format!(
+                    "files of subject `{}` have changed since (their content, time or place)",
+                    subject.trim_end_matches("[2]")
+                ),
+                _ => format!(
+                    "the run was started with another pipeline or other inputs; they differ at `{place}`"
+                ),
+            };
             let problem = format!(
-                "{}: the run was started with another pipeline or other inputs; they differ at `{place}`. Start a new run, or undo the change",
+                "{}: {what}. Start a new run, or undo the change",
                 path.display()
             );
             return Err(Error::run(problem));
@@ -137,6 +152,7 @@ impl RunFolder {
             progress: status.progress,
             resumed: true,
             started: status.started,
+            _lock: lock,
         })
     }
 
@@ -159,6 +175,26 @@ impl RunFolder {
     /// A file or folder in the run folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+/// Locks a run folder for the life of this process.
+///
+/// **Errors** when another process holds it.
+fn lock(folder: &Path) -> Result<Arc<File>, Error> {
+    let path = folder.join(".lock");
+    let file = File::create(&path).map_err(io(&path, "creating the lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::run(format!(
+            "{}: another process is running this run; wait for its end, or choose another `--out`",
+            folder.display()
+        ))),
+        // Some network file systems know no locks; the run is as safe there as its author is careful.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(folder = %folder.display(), %error, "the run folder cannot be locked");
+            Ok(Arc::new(file))
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::cache::{CacheError, Store, content_digest};
 use crate::plan::Plan;
-use crate::source::{Cohort, Location, SubjectRecord};
+use crate::plan::compile::orders_or_keeps;
+use crate::source::{Cohort, Location, SubjectRecord, new_path};
 use crate::stage::Stage as _;
 use crate::stage::cache::Cache;
 use crate::stage::flow::filter::Filter;
@@ -183,17 +184,19 @@ impl Kept {
 
 fn open_store(plan: &Plan, cut: usize) -> Result<Option<Store>, CacheError> {
     let before = &plan.pipeline.stages[..cut];
-    let written = before.iter().find(|s| s.stage.name() == "cache");
+    let written = before.iter().find(|s| s.stage.name() == Cache::NAME);
     let options: Cache = written
         .and_then(|step| serde_json::from_value(step.stage.to_json()).ok())
         .unwrap_or_default();
     let steps = before
         .iter()
-        .filter(|s| s.stage.name() != "cache")
+        .filter(|s| !orders_or_keeps(s.stage.name()))
         .map(|s| serde_json::json!({ s.stage.name(): s.stage.to_json() }))
         .collect();
     let folder = match &options.folder {
-        Some(folder) => crate::source::resolve_path(folder, &plan.file.folder()).ok(),
+        Some(folder) => Some(
+            new_path(folder, &plan.file.folder()).map_err(|e| CacheError::folder(folder, &e))?,
+        ),
         None => default_folder(),
     };
     let Some(folder) = folder else {

@@ -7,8 +7,8 @@ use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, SubjectRecord};
 use crate::stage::SubjectFacts;
-use crate::volume::row::Measure;
 use crate::train::batch::check_classes;
+use crate::volume::row::Measure;
 use crate::volume::{Channel, Row, Split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +29,8 @@ pub struct Preparer {
     /// What failed behind `stages`: told, but never asked, as when it is known depends on timing.
     noted: Mutex<BTreeMap<String, Failure>>,
     shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
+    /// Bytes that subjects take.
+    estimates: Mutex<BTreeMap<usize, u64>>,
     /// Classes that training names.
     classes: Option<usize>,
     /// Training subjects whose labels name these classes and no other.
@@ -62,6 +64,7 @@ impl Preparer {
             failed: Mutex::default(),
             noted: Mutex::default(),
             shapes: Mutex::default(),
+            estimates: Mutex::default(),
             classes: (plan.pipeline.train.as_ref()).map(|(train, _)| train.classes.len()),
             checked: Mutex::default(),
             left_out: Mutex::default(),
@@ -95,19 +98,26 @@ impl Preparer {
         subjects.map(SubjectRecord::facts).collect()
     }
 
-    /// Bytes a subject takes while it is prepared: as stored, and once more as f32.
+    /// Most bytes a subject takes while it is prepared: as stored, and once more as f32, or what goes
+    /// into a pass and comes out of it.
     ///
     /// **Errors** when its headers cannot be read.
     pub fn estimate(&self, index: usize) -> Result<u64, Failure> {
+        let estimates = || (self.estimates.lock()).unwrap_or_else(PoisonError::into_inner);
+        if let Some(&bytes) = estimates().get(&index) {
+            return Ok(bytes);
+        }
         let record = self.subject(index);
         let headers = self
             .cohort
             .headers(record)
             .map_err(|e| Failure::new(&record.id, "source", &e))?;
-        Ok(headers
-            .iter()
-            .map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64)
-            .sum())
+        let volumes = headers.iter();
+        let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
+        let schema = self.cohort.subject_schema(&headers);
+        let bytes = self.stages.most_in_flight(schema).max(decoded.sum());
+        estimates().insert(index, bytes);
+        Ok(bytes)
     }
 
     /// The rows `stages` make of a subject.
@@ -158,7 +168,8 @@ impl Preparer {
         }
         rows.inspect_err(|failure| {
             tell(failure);
-            self.lock_failed().insert(record.id.clone(), failure.clone());
+            self.lock_failed()
+                .insert(record.id.clone(), failure.clone());
         })
     }
 
@@ -173,11 +184,7 @@ impl Preparer {
                 show(needed),
                 show(self.subject_limit)
             );
-            return Err(Failure {
-                subject: record.id.clone(),
-                stage: "source".to_owned(),
-                cause,
-            });
+            return Err(Failure::told(&record.id, "source", cause));
         }
         let mut row = self.source.busy(|| self.cohort.load(record)).map_err(|e| {
             self.source.failed();
@@ -229,11 +236,8 @@ impl Preparer {
             return Ok(());
         }
         for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
-            check_classes(label, classes).map_err(|cause| Failure {
-                subject: row.subject.clone(),
-                stage: "train.classes".to_owned(),
-                cause,
-            })?;
+            check_classes(label, classes)
+                .map_err(|cause| Failure::told(&row.subject, "train.classes", cause))?;
         }
         checked().insert(index);
         Ok(())
@@ -270,12 +274,11 @@ impl Preparer {
         }
         match (rows.pop(), rows.is_empty()) {
             (row, true) => Ok(row),
-            _ => Err(Failure {
-                subject: self.subject(index).id.clone(),
-                stage: "stages".to_owned(),
-                cause: "`stages` made several rows of it; training and prediction need one"
-                    .to_owned(),
-            }),
+            _ => Err(Failure::told(
+                &self.subject(index).id,
+                "stages",
+                "`stages` made several rows of it; training and prediction need one",
+            )),
         }
     }
 

@@ -7,6 +7,17 @@ use crate::sink::{EdgeRow, FailureRow, QualityRow, SubjectRow, write_table};
 use crate::source::SubjectRecord;
 use crate::volume::Role;
 
+impl From<FailureRow> for Failure {
+    fn from(row: FailureRow) -> Self {
+        Self {
+            subject: row.subject_id,
+            stage: row.stage,
+            cause: row.cause,
+            file: row.file.map(Into::into),
+        }
+    }
+}
+
 impl RunContext {
     /// Writes the tables every run has: subjects, edges, failures. Returns the failures.
     ///
@@ -43,7 +54,7 @@ impl RunContext {
                 subject_id: f.subject.clone(),
                 stage: f.stage.clone(),
                 cause: f.cause.clone(),
-                file: self.first_file(&f.subject),
+                file: f.file.as_ref().map(|p| p.display().to_string()),
             })
             .collect();
         write_table(&self.folder.join("failures.parquet"), &rows)?;
@@ -75,20 +86,6 @@ impl RunContext {
             .collect();
         write_table(&path, &rows)?;
         Ok(())
-    }
-
-    fn first_file(&self, subject: &str) -> Option<String> {
-        let record = self
-            .preparer
-            .cohort()
-            .subjects()
-            .iter()
-            .find(|s| s.id == subject)?;
-        record
-            .images
-            .iter()
-            .find_map(|r| r.file())
-            .map(|p| p.display().to_string())
     }
 
     fn subject_row(

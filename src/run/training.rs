@@ -31,8 +31,11 @@ struct Training<'a> {
 ///
 /// **Errors** when a stream has no subject left, a loss is not finite, an output cannot be
 /// written, or the run is stopped; a checkpoint is written before a stop.
-pub fn train(cx: &RunContext, section: &TrainSection) -> Result<Vec<ScoreRow>, Error> {
-    let subjects = TrainingSubjects::new(&cx.preparer, section, cx.limit)?;
+pub fn train(
+    cx: &RunContext,
+    section: &TrainSection,
+    subjects: TrainingSubjects,
+) -> Result<Vec<ScoreRow>, Error> {
     let unlabelled = subjects.unlabelled.clone();
     let mut training = Training::new(cx, section)?;
     let positions = training.resume()?;
@@ -187,7 +190,13 @@ impl<'a> Training<'a> {
                 score: summary.overall,
             });
         }
-        tracing::info!(step, mean_dice = summary.overall, "validated");
+        match summary.overall {
+            Some(mean_dice) => tracing::info!(step, mean_dice, "validated"),
+            None => tracing::info!(
+                step,
+                "nothing to validate on; the last checkpoint counts as the best"
+            ),
+        }
         Ok(())
     }
 

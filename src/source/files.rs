@@ -169,8 +169,9 @@ impl Cohort for FileCohort {
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError> {
         needs_an_image(subject)?;
         present(subject)
-            .map(|(role, volume, path, _)| {
+            .map(|(role, volume, path, index)| {
                 let header = nifti::read_header(path)?;
+                header.choose(path, index)?;
                 Ok(VolumeHeader {
                     role,
                     name: volume.name.clone(),
@@ -189,7 +190,7 @@ impl Cohort for FileCohort {
         for (role, volume, path, index) in present(subject) {
             let io = |source| VolumeError::Io {
                 path: PathBuf::from(path),
-                action: "reading size and time",
+                action: "looking for the file, its size and time",
                 source,
             };
             let metadata = std::fs::metadata(path).map_err(io)?;
@@ -198,7 +199,9 @@ impl Cohort for FileCohort {
             let nanos = changed
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| d.as_nanos());
-            let text = path.to_string_lossy();
+            // Runs that are started in different folders spell a path differently.
+            let real = path.canonicalize().map_err(io)?;
+            let text = real.to_string_lossy();
             hasher.update(&[u8::from(role == Role::Label)]);
             for part in [volume.name.as_str(), text.as_ref()] {
                 hasher.update(&(part.len() as u64).to_le_bytes());

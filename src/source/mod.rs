@@ -20,7 +20,7 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
-pub use path::resolve_path;
+pub use path::{new_path, resolve_path};
 
 use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
@@ -177,21 +177,23 @@ pub trait Cohort: Send + Sync {
     /// What [`Cohort::load`] gives of each subject whose headers can be read, with the columns that
     /// the subject has.
     fn subject_schemas(&self) -> Vec<EdgeSchema> {
-        let of_subject = |headers: Vec<VolumeHeader>| {
-            let has = |(role, name): &(Role, &String)| {
-                (headers.iter()).any(|h| h.role == *role && h.name == **name)
-            };
-            let found = columns(self).into_iter().filter(has);
-            EdgeSchema {
-                channels: found
-                    .map(|(role, name)| agreed(role, name, &headers))
-                    .collect(),
-                rows_per_subject: Some(1),
-            }
-        };
         (all_headers(self).into_iter().flatten())
-            .map(of_subject)
+            .map(|headers| self.subject_schema(&headers))
             .collect()
+    }
+
+    /// What [`Cohort::load`] gives of the subject with these headers.
+    fn subject_schema(&self, headers: &[VolumeHeader]) -> EdgeSchema {
+        let has = |(role, name): &(Role, &String)| {
+            (headers.iter()).any(|h| h.role == *role && h.name == **name)
+        };
+        let found = columns(self).into_iter().filter(has);
+        EdgeSchema {
+            channels: found
+                .map(|(role, name)| agreed(role, name, headers))
+                .collect(),
+            rows_per_subject: Some(1),
+        }
     }
 }
 

@@ -9,11 +9,15 @@ pub fn resolve_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
     resolve_with(text, base, |name| std::env::var(name).ok())
 }
 
-fn resolve_with(
-    text: &str,
-    base: &Path,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<PathBuf, SourceError> {
+/// Expands `${VAR:-default}` in the path of a file or folder that need not exist yet: as written if
+/// absolute, else in `base`.
+///
+/// **Errors** when a variable is not set.
+pub fn new_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
+    Ok(base.join(expanded(text, |name| std::env::var(name).ok())?))
+}
+
+fn expanded(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, SourceError> {
     // As in a shell, `:-` also replaces a variable that is set but empty.
     let lookup = |name: &str| variable(name).filter(|v| !v.is_empty()).map(Some).ok_or(());
     let expanded =
@@ -21,7 +25,15 @@ fn resolve_with(
             text: text.to_owned(),
             name: e.var_name,
         })?;
-    let here = PathBuf::from(expanded.as_ref());
+    Ok(PathBuf::from(expanded.as_ref()))
+}
+
+fn resolve_with(
+    text: &str,
+    base: &Path,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<PathBuf, SourceError> {
+    let here = expanded(text, variable)?;
     let there = base.join(&here);
     if here.exists() {
         return Ok(here);

@@ -2,7 +2,7 @@
 
 use super::dtype::Dtype;
 use super::grid::GridError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can be wrong with a volume or the file it comes from.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,14 @@ pub enum VolumeError {
         /// Bytes there are.
         found: usize,
     },
+    /// A volume lies beside the grid it is brought to.
+    #[error(
+        "shares nothing of the subject's field of view (corners up to {corners_mm:.2} mm apart); look at the affine of its file, or whether it belongs to the subject"
+    )]
+    Apart {
+        /// Largest distance of two corners that answer each other.
+        corners_mm: f64,
+    },
     /// A batch that is not one of ours.
     #[error("column `{column}`: {problem}")]
     Column {
@@ -69,4 +77,17 @@ pub enum VolumeError {
         /// What was found and expected.
         problem: String,
     },
+}
+
+impl VolumeError {
+    /// The file it is about, where there is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. } | Self::Format { path, .. } | Self::Unsupported { path, .. } => {
+                Some(path)
+            }
+            Self::Grid { path, .. } => path.as_deref(),
+            Self::Size { .. } | Self::Apart { .. } | Self::Column { .. } => None,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::kernel::warp::{self, Cubic, Job, LabelLinear, Linear, Nearest, Route,
 use crate::with_voxel_type;
 use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::ArrowNativeType;
-use glam::DAffine3;
+use glam::{DAffine3, DVec3};
 use std::borrow::Cow;
 
 /// A volume to be read along a path.
@@ -64,8 +64,53 @@ impl Gather {
 
     /// The voxels, read by themselves.
     pub(super) fn read(&self, shape: [usize; 3]) -> Buffer {
+        if let Some(near) = self.near(&[self], shape) {
+            return near[0].read_here(shape);
+        }
+        self.read_here(shape)
+    }
+
+    /// The gathers with no more of their sources than is read, where an image among them is not
+    /// stored as its values: converting a whole volume for each patch would cost more than the patch.
+    fn near(&self, group: &[&Self], shape: [usize; 3]) -> Option<Vec<Self>> {
+        let converts = |gather: &&Self| {
+            gather.role == Role::Image
+                && (gather.source.dtype(), gather.source.scaling()) != (Dtype::F32, Scaling::NONE)
+        };
+        if !self.interpolates() || !group.iter().any(converts) {
+            return None;
+        }
+        let from = self.source.grid().shape_xyz();
+        let (first, count) = Route::new(self.route.clone()).source_box(from, shape);
+        let voxels = |shape: [usize; 3]| shape.into_iter().product::<usize>();
+        if 2 * voxels(count) > voxels(from) {
+            return None;
+        }
+        let offset = first.map(|i| i as i64);
+        let back = DVec3::from(first.map(|i| -(i as f64)));
+        let cut = |gather: &&Self| {
+            // What lies outside is the minimum of the whole image, which the part keeps.
+            if gather.role == Role::Image {
+                gather.source.lowest_stored();
+            }
+            let source = gather.source.windowed(gather.role, offset, count).ok()?;
+            let mut route = gather.route.clone();
+            route.push(Step::Affine(DAffine3::from_translation(back)));
+            Some(Self {
+                source: source.settled(),
+                route,
+                role: gather.role,
+                reading: gather.reading,
+                inside: gather.inside,
+                cut: gather.cut,
+            })
+        };
+        group.iter().map(cut).collect()
+    }
+
+    fn read_here(&self, shape: [usize; 3]) -> Buffer {
         let Some(map) = self.affine().filter(|_| !self.walks()) else {
-            return Self::walk(&[self], shape).remove(0);
+            return Self::walk_here(&[self], shape).remove(0);
         };
         let (source, from) = (&self.source, self.source.grid().shape_xyz());
         let lattice = Lattice::from_affine(&map).filter(|_| !self.interpolates());
@@ -111,6 +156,13 @@ impl Gather {
 
     /// The voxels of volumes that go with each other, in one walk.
     pub(super) fn walk(gathers: &[&Self], shape: [usize; 3]) -> Vec<Buffer> {
+        match gathers.first().and_then(|first| first.near(gathers, shape)) {
+            Some(near) => Self::walk_here(&near.iter().collect::<Vec<_>>(), shape),
+            None => Self::walk_here(gathers, shape),
+        }
+    }
+
+    fn walk_here(gathers: &[&Self], shape: [usize; 3]) -> Vec<Buffer> {
         let Some(first) = gathers.first() else {
             return Vec::new();
         };
@@ -213,7 +265,7 @@ mod tests {
         let shape_xyz = [6, 6, 6];
         let vectors = random_vectors(shape_xyz.iter().product(), seed);
         Arc::new(Warp::Elastic(Bend {
-            control_from_input: DAffine3::from_scale(glam::DVec3::splat(0.2)),
+            control_from_input: DAffine3::from_scale(DVec3::splat(0.2)),
             shape_xyz,
             displacement: vectors.iter().map(|v| v.map(|c| c * 2.0)).collect(),
         }))
@@ -277,6 +329,34 @@ mod tests {
                 assert_eq!(together.buffer(), alone.buffer(), "{role:?}");
                 assert_eq!(together.dtype(), alone.dtype());
                 assert_eq!(together.lowest_bits(), alone.lowest_bits(), "{role:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reading_a_part_of_the_source_gives_what_the_whole_gives() {
+        let grid = Grid::with_spacing([44, 40, 36], [1.0; 3]).unwrap();
+        let values: Vec<f32> = (0..44 * 40 * 36).map(|i| (i * 29 % 997) as f32).collect();
+        let half = Volume::from_vec(values, grid).unwrap().into_half();
+        let float = half.clone().into_f32().settled();
+        let turn = Warp::Affine(DAffine3::from_rotation_z(0.4) * DAffine3::from_rotation_x(0.3));
+        let reading = Interpolation::default();
+        for (warps, offset) in [
+            (vec![bent(5)], [20, 4, 9]),
+            (vec![Arc::new(turn.clone())], [20, 14, 9]),
+            (vec![Arc::new(turn), bent(6)], [-4, 30, 28]),
+            (vec![bent(7)], [70, 4, 9]),
+        ] {
+            let patch = |volume: &Volume| {
+                let warped = (warps.iter()).fold(volume.clone(), |volume, warp| {
+                    volume.warped(Role::Image, warp, reading)
+                });
+                let patch = warped.windowed(Role::Image, offset, [8, 7, 6]).unwrap();
+                patch.settled().to_f32().to_vec()
+            };
+            let (part, whole) = (patch(&half), patch(&float));
+            for (part, whole) in part.iter().zip(&whole) {
+                assert!((part - whole).abs() < 1e-2, "{offset:?}: {part} {whole}");
             }
         }
     }

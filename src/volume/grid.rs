@@ -6,12 +6,31 @@ use serde::{Deserialize, Serialize};
 /// Grids closer than this at every corner are one grid, in mm: NIfTI stores affines as f32.
 pub const SAME_GRID_TOLERANCE_MM: f64 = 1e-2;
 
+/// Most voxels of one volume: 16 GiB of f32, more than any scanner makes; offsets fit 32 bits.
+pub const MOST_VOXELS: usize = 1 << 32;
+
+/// Whether a volume may have this shape.
+pub fn is_in_bounds(shape_xyz: [usize; 3]) -> bool {
+    let count = shape_xyz
+        .iter()
+        .try_fold(1, |n: usize, &m| n.checked_mul(m));
+    count.is_some_and(|n| n <= MOST_VOXELS)
+}
+
 /// Why three axes and an affine are no grid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GridError {
     /// An axis without voxels.
     #[error("the grid has {shape_xyz:?} voxels along x, y, z; every axis needs at least one")]
     Empty {
+        /// The shape found.
+        shape_xyz: [usize; 3],
+    },
+    /// More voxels than a volume may have.
+    #[error(
+        "the grid has {shape_xyz:?} voxels along x, y, z; a volume has at most 4294967296 in all"
+    )]
+    TooLarge {
         /// The shape found.
         shape_xyz: [usize; 3],
     },
@@ -47,7 +66,8 @@ pub struct Grid {
 impl Grid {
     /// A grid from its shape and its affine.
     ///
-    /// **Errors** when an axis is empty or the affine is not finite or not invertible.
+    /// **Errors** when an axis is empty, the voxels are too many, or the affine is not finite or not
+    /// invertible.
     pub fn try_new(shape_xyz: [usize; 3], world_from_voxel: DAffine3) -> Result<Self, GridError> {
         let grid = Self {
             shape_xyz,
@@ -55,6 +75,9 @@ impl Grid {
         };
         if shape_xyz.contains(&0) {
             return Err(GridError::Empty { shape_xyz });
+        }
+        if !is_in_bounds(shape_xyz) {
+            return Err(GridError::TooLarge { shape_xyz });
         }
         if !world_from_voxel.is_finite() {
             return Err(GridError::NotFinite { rows: grid.rows() });

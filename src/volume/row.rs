@@ -186,6 +186,13 @@ impl Row {
         self
     }
 
+    /// Forgets where classes were found, as others are there now; the next who asks looks anew.
+    pub fn forget_sites(&mut self) {
+        self.sites = None;
+        // Sites that are found later are found where these warps have put them.
+        self.warps.clear();
+    }
+
     /// Voxel x, y, z of the row's grid in which a site lies now, after all warps; the nearest one
     /// inside. `None` for a row without volumes.
     pub fn voxel_now(&self, sites: &Sites, site: [usize; 3]) -> Option<[usize; 3]> {

@@ -210,11 +210,13 @@ impl Volume {
         self.voxels = Voxels::Stored(Arc::new(lowest));
     }
 
-    /// The same values as half floats, rounded to the nearest; integers stay as they are.
+    /// The same values as half floats, rounded to the nearest; integers stay as they are, and so do
+    /// images with values that half floats cannot hold (above 65504).
     #[must_use]
     pub fn into_half(self) -> Self {
+        let fits = |v: &f32| v.abs() <= f32::from(half::f16::MAX) || !v.is_finite();
         match (self.dtype, self.as_slice::<f32>()) {
-            (Dtype::F32, Some(values)) => {
+            (Dtype::F32, Some(values)) if values.iter().all(fits) => {
                 let mut half = vec![0u16; values.len()];
                 half.reinterpret_cast_mut::<half::f16>()
                     .convert_from_f32_slice(values);

@@ -1,5 +1,6 @@
 //! Several strong views of one patch.
 
+use super::super::prepare::Preparer;
 use super::*;
 use crate::plan::compile;
 use crate::registry::STAGES;

@@ -44,7 +44,7 @@ fn map_labels(
     change: impl Fn(Volume) -> Result<Volume, String>,
 ) -> Result<Vec<Row>, StageError> {
     // Where classes were found before, others are now.
-    row.sites = None;
+    row.forget_sites();
     for channel in &mut row.labels {
         if let Some(labels) = channel.volume.take() {
             let changed = change(labels).map_err(|problem| {

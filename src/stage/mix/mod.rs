@@ -253,7 +253,7 @@ fn take_voxels(
         });
     }
     // Where classes were found before, others are now.
-    row.sites = None;
+    row.forget_sites();
     Ok(row)
 }
 

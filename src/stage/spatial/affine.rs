@@ -59,7 +59,7 @@ pub struct Affine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InPlane {
-    /// Only where the volume has more than three times as many voxels along one axis as along another, nnU-Net's rule.
+    /// Only where the volume has more than three times as many voxels along one axis as along another; nnU-Net asks the same of its patch, and so does `nnunet_default`.
     Auto,
     /// Always.
     Always,

@@ -235,8 +235,7 @@ impl Augment for Misalign {
             }
             if self.move_labels && row.labels.iter().any(|c| c.name == *name) {
                 // What was found in the label maps before is there no more.
-                row.sites = None;
-                row.warps.clear();
+                row.forget_sites();
             }
         }
         Ok(row)

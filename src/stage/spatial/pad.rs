@@ -3,6 +3,7 @@
 use super::regrid::in_column;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
+use crate::volume::grid::{MOST_VOXELS, is_in_bounds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -59,6 +60,12 @@ impl Stage for Pad {
         {
             return Err(format!(
                 "{large} voxels along an axis are more than the {MOST} supported; ask for less"
+            ));
+        }
+        if !is_in_bounds(self.padded([1; 3])) {
+            return Err(format!(
+                "volumes of {:?} voxels are too large; {MOST_VOXELS} voxels in all is the most",
+                self.padded([1; 3])
             ));
         }
         Ok(input.map(|c| c.shape_xyz = c.shape_xyz.map(|shape| self.padded(shape))))

@@ -4,6 +4,7 @@ use super::pad::centred_offset;
 use super::regrid::{check_one_grid, one_grid, windowed_row};
 use crate::draw::SampleRng;
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
+use crate::volume::grid::{MOST_VOXELS, is_in_bounds};
 use crate::volume::{Row, Sites};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,12 @@ impl Augment for Patch {
                 self.size
             ));
         }
+        if !is_in_bounds(self.size) {
+            return Err(format!(
+                "patches of {:?} voxels are too large; {MOST_VOXELS} voxels in all is the most",
+                self.size
+            ));
+        }
         if !(1..=MOST_SAMPLES).contains(&self.samples) {
             return Err(format!(
                 "`samples` is {}; a row gives 1 to {MOST_SAMPLES} patches",
@@ -158,6 +165,11 @@ impl Augment for Patch {
                     "`classes` says where to draw patches and `grid` draws none; remove one of them"
                         .to_owned(),
                 );
+            }
+            if let Some(class) = classes.iter().find(|c| **c <= 0) {
+                return Err(format!(
+                    "`classes` lists {class}; patches are centred on foreground, whose class numbers start at 1"
+                ));
             }
             if classes.is_empty() {
                 return Err(

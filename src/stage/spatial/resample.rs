@@ -2,16 +2,15 @@
 
 use super::regrid::in_column;
 use crate::stage::{ChannelSchema, EdgeSchema, Effect, Stage, StageError};
-use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
+use crate::volume::alignment::are_apart;
+use crate::volume::grid::{MOST_VOXELS, SAME_GRID_TOLERANCE_MM};
 use crate::volume::pending::bad_grid;
-use crate::volume::{Grid, ImageInterpolation, Interpolation, Role, Row};
+use crate::volume::{Grid, ImageInterpolation, Interpolation, Role, Row, VolumeError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Voxel sizes closer than this are equal: nothing is interpolated.
 const SAME_SPACING_MM: f64 = 1e-3;
-/// Most voxels of one volume: 16 GiB of f32, more than any scanner makes.
-const MOST_VOXELS: f64 = 4_294_967_296.0;
 
 /// Brings all modalities and labels of a subject onto one grid, through their world positions.
 ///
@@ -23,7 +22,8 @@ const MOST_VOXELS: f64 = 4_294_967_296.0;
 /// and keep their type. Beyond the outermost voxel centres the edge value holds for half a voxel
 /// of the coarser grid; further out images hold their minimum, labels 0. Volumes already on the
 /// grid (voxel sizes within 0.001 mm, corners within 0.01 mm) are not interpolated: their values stay bit for bit.
-/// Nothing is smoothed first: a much coarser grid skips voxels.
+/// Nothing is smoothed first: a much coarser grid skips voxels. A volume that shares nothing of the
+/// grid's field of view fails its subject: resampled, it would be background and nothing else.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resample {
@@ -77,7 +77,7 @@ fn respaced(grid: &Grid, wanted_mm: [Option<f64>; 3]) -> Result<Grid, StageError
             *affine.matrix3.col_mut(axis) *= new_mm / old_mm[axis];
         }
     }
-    if lengths.iter().product::<f64>() > MOST_VOXELS {
+    if lengths.iter().product::<f64>() > MOST_VOXELS as f64 {
         return Err(StageError::input(format!(
             "voxels of {wanted_mm:?} mm make a grid of {lengths:?} voxels along x, y, z, more than {MOST_VOXELS} in all; ask for a larger `spacing_mm`"
         )));
@@ -189,6 +189,9 @@ impl Stage for Resample {
             match (volume.grid().is_same(&target, SAME_GRID_TOLERANCE_MM), role) {
                 (true, Role::Image) => Ok(volume.into_f32()),
                 (true, Role::Label) => Ok(volume),
+                (false, _) if are_apart(&target, volume.grid()) => Err(VolumeError::Apart {
+                    corners_mm: target.corner_distance_mm(volume.grid()),
+                }),
                 (false, role) => Ok(volume.resampled(role, target, reading)),
             }
         });

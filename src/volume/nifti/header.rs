@@ -98,8 +98,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// The volume to read: `index`, or the only one.
-    pub(super) fn choose(&self, path: &Path, index: Option<usize>) -> Result<usize, VolumeError> {
+    /// The volume to read: `index`, or the only one; `path` is told in errors.
+    ///
+    /// **Errors** `Format` when the choice is missing or out of range.
+    pub fn choose(&self, path: &Path, index: Option<usize>) -> Result<usize, VolumeError> {
         let volumes = self.volumes;
         match index {
             None if volumes == 1 => Ok(0),

@@ -1,6 +1,6 @@
 use super::build::{Build, gzip, save};
 use crate::volume::nifti::{read, read_header};
-use crate::volume::{Dtype, VolumeError};
+use crate::volume::{Dtype, GridError, VolumeError};
 use std::path::Path;
 use tempfile::tempdir;
 
@@ -46,9 +46,9 @@ fn hostile_dims_are_refused_before_memory_is_asked_for() {
         ([3, -2, 3, 4, 1, 1, 1, 1], "dim", "dim[1] is -2"),
         ([5, 2, 3, 4, 1, -1, 1, 1], "dim", "dim[5] is -1"),
         (
-            [3, 32767, 32767, 32767, 1, 1, 1, 1],
+            [3, 1600, 1600, 1600, 1, 1, 1, 1],
             "voxels",
-            "the header promises a file of 140724603847004 bytes",
+            "the header promises a file of 16384000352 bytes",
         ),
         (
             [7, 32767, 32767, 32767, 32767, 32767, 32767, 32767],
@@ -56,9 +56,9 @@ fn hostile_dims_are_refused_before_memory_is_asked_for() {
             "more than any file can hold",
         ),
         (
-            [3, 2000, 2000, 2000, 1, 1, 1, 1],
+            [3, 1000, 1000, 1000, 1, 1, 1, 1],
             "voxels",
-            "a file of 32000000352 bytes, found 448",
+            "a file of 4000000352 bytes, found 448",
         ),
     ];
     for (dim, field, text) in cases {
@@ -72,6 +72,21 @@ fn hostile_dims_are_refused_before_memory_is_asked_for() {
             "{dim:?}: {found:?}"
         );
     }
+    let build = Build {
+        dim: [3, 32767, 32767, 32767, 1, 1, 1, 1],
+        ..Build::new(Dtype::F32)
+    };
+    let error = read(&build.save(folder.path(), "d.nii"), None).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            VolumeError::Grid {
+                source: GridError::TooLarge { .. },
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     // 64-bit dims can overflow with three axes, and exceed memory with one.
     for dim in [
         [3, i64::MAX, 2, 2, 1, 1, 1, 1],
@@ -90,7 +105,7 @@ fn hostile_dims_are_refused_before_memory_is_asked_for() {
 fn a_gzip_file_cannot_promise_more_than_deflate_can_hold() {
     let folder = tempdir().unwrap();
     let build = Build {
-        dim: [3, 32767, 32767, 32767, 1, 1, 1, 1],
+        dim: [3, 1600, 1600, 1600, 1, 1, 1, 1],
         ..Build::new(Dtype::F32)
     };
     let (field, problem) = refused(&build.save(folder.path(), "d.nii.gz"));
