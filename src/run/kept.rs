@@ -133,7 +133,10 @@ impl Kept {
         row
     }
 
-    fn hold(&self, index: usize, row: &Row, bytes: u64) {
+    /// Holds a row whose voxels take so many bytes of memory: none where they are mapped.
+    fn hold(&self, index: usize, row: &Row, voxels: u64) {
+        let sites = row.sites.as_ref().map_or(0, |sites| sites.bytes());
+        let bytes = voxels + sites as u64;
         let mut state = self.lock();
         let fits = state.held + bytes <= self.limit && state.rows.len() < MOST_MAPPED;
         if fits && !state.rows.contains_key(&index) {

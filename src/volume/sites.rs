@@ -44,6 +44,11 @@ impl Sites {
         &self.grid
     }
 
+    /// Bytes they take in memory.
+    pub fn bytes(&self) -> usize {
+        self.classes.values().map(|found| 4 * found.len()).sum()
+    }
+
     /// Class numbers that have voxels, rising; 0 is not among them.
     pub fn classes(&self) -> impl Iterator<Item = i64> {
         self.classes.keys().copied()

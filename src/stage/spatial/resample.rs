@@ -5,7 +5,9 @@ use crate::stage::{ChannelSchema, EdgeSchema, Effect, Stage, StageError};
 use crate::volume::alignment::are_apart;
 use crate::volume::grid::{MOST_VOXELS, SAME_GRID_TOLERANCE_MM};
 use crate::volume::pending::bad_grid;
-use crate::volume::{Grid, ImageInterpolation, Interpolation, Role, Row, VolumeError};
+use crate::volume::{
+    Grid, ImageInterpolation, Interpolation, LabelInterpolation, Role, Row, VolumeError,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +20,8 @@ const SAME_SPACING_MM: f64 = 1e-3;
 /// its axes and the centre of its first voxel keep their place, and each axis has
 /// `round((n - 1) * old / new + 1)` voxels (MONAI's `Spacing`; halves to even).
 ///
-/// Images are interpolated linearly, or by cubic convolution, and leave as f32; labels take the nearest voxel (halves go up)
-/// and keep their type. Beyond the outermost voxel centres the edge value holds for half a voxel
+/// Images are interpolated linearly, or by cubic convolution, and leave as f32; labels take the nearest voxel (halves go up),
+/// or with `labels: linear` the class with the largest weight around, and keep their type. Beyond the outermost voxel centres the edge value holds for half a voxel
 /// of the coarser grid; further out images hold their minimum, labels 0. Volumes already on the
 /// grid (voxel sizes within 0.001 mm, corners within 0.01 mm) are not interpolated: their values stay bit for bit.
 /// Nothing is smoothed first: a much coarser grid skips voxels. A volume that shares nothing of the
@@ -36,6 +38,9 @@ pub struct Resample {
     /// How images are read between voxels; of moves made as one, cubic wins.
     #[serde(default)]
     pub images: ImageInterpolation,
+    /// How labels are read between voxels.
+    #[serde(default)]
+    pub labels: LabelInterpolation,
 }
 
 impl Resample {
@@ -183,7 +188,7 @@ impl Stage for Resample {
         };
         let reading = Interpolation {
             images: self.images,
-            ..Interpolation::default()
+            labels: self.labels,
         };
         let row = row.try_map_volumes(|_, role, volume| {
             match (volume.grid().is_same(&target, SAME_GRID_TOLERANCE_MM), role) {
