@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::plan::overrides;
 use crate::run::driver::{RunOptions, RunOutcome, run as drive};
 use crate::run::evaluate::summary;
+use crate::run::folder::{STATUS, newest, refuse_occupied};
 use crate::sink::ScoreRow;
 use crate::spec::{Diagnostic, SourceFile};
 use std::io::{IsTerminal as _, Write};
@@ -14,25 +15,39 @@ use std::path::{Path, PathBuf};
 /// The pipeline that the demo runs, gallery number 4.
 const PIPELINE: &str = include_str!("../../pipelines/04-cmc-phantom.yaml");
 
+/// Folders of the demo's runs, and what each changes in the pipeline.
+const PARTS: [(&str, Option<&str>); 2] = [
+    ("labelled_only", Some("train.batch.unlabelled=0")),
+    ("semi_supervised", None),
+];
+
 /// Trains CMC twice on the phantom cohort, without and with its unlabelled subjects, and compares.
 ///
 /// **Errors** as a run.
-pub fn demo(out: Option<&Path>, workers: Option<usize>, to: &mut dyn Write) -> Result<u8, Error> {
-    let stamp = chrono::Local::now().format("%Y%m%dT%H%M%S").to_string();
-    let folder: PathBuf = out.map_or_else(
-        || Path::new("runs").join("demo").join(stamp),
-        Path::to_owned,
-    );
+pub fn demo(
+    out: Option<&Path>,
+    workers: Option<usize>,
+    resume: bool,
+    to: &mut dyn Write,
+) -> Result<u8, Error> {
+    let runs = Path::new("runs").join("demo");
+    let folder: PathBuf = match (out, resume) {
+        (Some(out), _) => out.to_owned(),
+        (None, false) => runs.join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
+        (None, true) => newest(&runs, |folder| {
+            folder.join(PARTS[0].0).join(STATUS).exists()
+        })?,
+    };
+    if !resume {
+        refuse_occupied(&folder)?;
+    }
     stop_on_signals();
     let file = SourceFile {
         name: "pipelines/04-cmc-phantom.yaml".to_owned(),
         text: PIPELINE.to_owned(),
     };
     let mut results = Vec::new();
-    for (part, set) in [
-        ("labelled_only", Some("train.batch.unlabelled=0")),
-        ("semi_supervised", None),
-    ] {
+    for (part, set) in PARTS {
         let mut file = file.clone();
         if let Some(assignment) = set {
             file = overrides::apply(&file, assignment).map_err(|error| Error::Pipeline {
@@ -44,8 +59,11 @@ pub fn demo(out: Option<&Path>, workers: Option<usize>, to: &mut dyn Write) -> R
         }
         let (plan, cohort) = open(&file)?;
         tracing::info!(part, "training");
+        let out = folder.join(part);
         let options = RunOptions {
-            out: Some(folder.join(part)),
+            // A part that was not begun has nothing to go on from.
+            resume: out.join(STATUS).exists(),
+            out: Some(out),
             workers,
             progress: std::io::stderr().is_terminal(),
             ..RunOptions::default()

@@ -56,6 +56,9 @@ enum Command {
         /// Worker threads; default one a core.
         #[arg(long)]
         workers: Option<usize>,
+        /// Go on with an earlier demo, of `--out` or the latest.
+        #[arg(long)]
+        resume: bool,
     },
     /// Check pipeline files; every mistake is shown at once, with its place.
     Check {
@@ -153,21 +156,21 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
             cli.log
         ))
     })?;
-    let colour = std::io::stderr().is_terminal();
     // A second call in one process (a test) keeps the first subscriber.
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| Aside)
-        .with_ansi(colour)
+        .with_ansi(colours())
         .with_target(false)
         .try_init()
         .ok();
-    let mut out = std::io::stdout();
+    let mut out = UntilClosed(std::io::stdout());
     match &cli.command {
         Command::Demo {
             out: folder,
             workers,
-        } => demo::demo(folder.as_deref(), *workers, &mut out),
+            resume,
+        } => demo::demo(folder.as_deref(), *workers, *resume, &mut out),
         Command::Check { files, data } => check::check(files, *data, &mut out),
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Run(args) => run::run(args, &mut out),
@@ -193,7 +196,7 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
             };
             let batches = crate::query::Session::open(run)?.sql(sql)?;
             // Not the locked stream: Parquet's writer wants one that may move between threads.
-            crate::query::print(&batches, format, std::io::stdout())?;
+            crate::query::print(&batches, format, out)?;
             Ok(0)
         }
         Command::Convert { file, out: to, key } => {
@@ -204,6 +207,30 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
             say(&mut out, &format!("{}\n", path.display()))
         }
     }
+}
+
+/// Standard output; whoever closes it early (`head`) has seen enough, which is no failure.
+struct UntilClosed(std::io::Stdout);
+
+impl Write for UntilClosed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self.0.flush() {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Whether what is written to stderr may be coloured.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn stdout(source: std::io::Error) -> Error {
@@ -221,7 +248,7 @@ fn say(out: &mut dyn Write, text: &str) -> Result<u8, Error> {
 
 /// Shows an error on stderr: diagnostics with their place, anything else with its causes.
 pub fn show_error(error: &Error) {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = colours();
     let mut err = std::io::stderr().lock();
     let text = match error {
         Error::Pipeline { diagnostics } => {

@@ -4,7 +4,8 @@ use super::compile::Edges;
 use super::pipeline::{Pipeline, Step};
 use super::sections::TrainSection;
 use crate::spec::{At, SpecError};
-use crate::stage::{EdgeSchema, Effect, Mixing};
+use crate::stage::cache::Cache;
+use crate::stage::{EdgeSchema, Effect, Mixing, Stage as _};
 use crate::train::objective::Term;
 
 /// Checks the sections of a pipeline against each other and against what reaches them.
@@ -53,6 +54,24 @@ pub(super) fn sections(
                 ),
             )
             .with_help("move it to `views.shared`"),
+        );
+    }
+    let mut caches = (pipeline.stages.iter()).filter(|step| step.stage.name() == Cache::NAME);
+    if let (Some(first), false) = (caches.clone().next(), trained) {
+        errors.push(
+            SpecError::new(
+                first.at,
+                "`cache` keeps subjects for training and prediction; here each is prepared once",
+            )
+            .with_help(
+                "leave it out; `sinks: { prepared: { nifti: true } }` keeps what is prepared",
+            ),
+        );
+    }
+    if let Some(second) = caches.nth(1) {
+        errors.push(
+            SpecError::new(second.at, "`cache` stands here a second time")
+                .with_help("keep the later one: it holds what the earlier would"),
         );
     }
     let views = &pipeline.views;
@@ -104,13 +123,15 @@ pub(super) fn sections(
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, train, *at, edges, errors);
     }
-    if let Some(Err(problem)) = pipeline.score.as_ref().map(|s| s.check()) {
-        errors.push(SpecError::new(None, format!("`score`: {problem}")));
+    if let Some((section, at)) = &pipeline.score
+        && let Err(problem) = section.check()
+    {
+        errors.push(SpecError::new(*at, format!("`score`: {problem}")));
     }
-    if let Some(section) = &pipeline.pseudo_label {
+    if let Some((section, at)) = &pipeline.pseudo_label {
         if !(0.0..1.0).contains(&section.ema) {
             errors.push(SpecError::new(
-                None,
+                *at,
                 format!(
                     "`pseudo_label.ema` is {}, expected a decay from 0 to below 1",
                     section.ema
@@ -119,7 +140,7 @@ pub(super) fn sections(
         }
         if let Err(problem) = section.threshold.check() {
             errors.push(SpecError::new(
-                None,
+                *at,
                 format!("`pseudo_label.threshold`: {problem}"),
             ));
         }
@@ -176,6 +197,14 @@ fn training(
         refuse(
             format!("`train.classes` lists {} names", train.classes.len()),
             "list the background and 1 to 254 more: `[background, liver]`",
+        );
+    }
+    let twice = (train.classes.iter().enumerate())
+        .find(|(i, name)| name.is_empty() || train.classes[..*i].contains(name));
+    if let Some((_, name)) = twice {
+        refuse(
+            format!("`train.classes` names `{name}` twice, or leaves a class without a name"),
+            "scores are told by class: give each a name of its own",
         );
     }
     if train.steps == 0 || train.accumulate == 0 || train.validate.every == 0 {

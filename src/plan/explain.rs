@@ -129,10 +129,14 @@ fn plain<T: serde::Serialize>(section: &T) -> Value {
 fn last_sections(plan: &Plan) -> Vec<(&'static str, Value)> {
     let p = &plan.pipeline;
     let mut sections = Vec::new();
-    sections.extend(p.pseudo_label.as_ref().map(|s| ("pseudo_label", plain(s))));
+    sections.extend(
+        p.pseudo_label
+            .as_ref()
+            .map(|(s, _)| ("pseudo_label", plain(s))),
+    );
     sections.extend(p.train.as_ref().map(|(s, _)| ("train", plain(s))));
     sections.extend(p.predict.as_ref().map(|(s, _)| ("predict", plain(s))));
-    sections.extend(p.score.as_ref().map(|s| ("score", plain(s))));
+    sections.extend(p.score.as_ref().map(|(s, _)| ("score", plain(s))));
     sections.push(("sinks", plain(&p.sinks)));
     sections
 }

@@ -52,13 +52,13 @@ pub struct Pipeline {
     /// Views made in training.
     pub views: Views,
     /// How pseudo-labels are drawn.
-    pub pseudo_label: Option<PseudoLabelSection>,
+    pub pseudo_label: Option<(PseudoLabelSection, At)>,
     /// What is trained.
     pub train: Option<(TrainSection, At)>,
     /// What predicts.
     pub predict: Option<(PredictSection, At)>,
     /// What is scored.
-    pub score: Option<ScoreSection>,
+    pub score: Option<(ScoreSection, At)>,
     /// What is kept.
     pub sinks: SinksSection,
 }
@@ -248,10 +248,10 @@ impl Reader<'_> {
         }
         let stages = self.steps(root.get("stages"), "stages");
         let views = self.views(root);
-        let pseudo_label = self.section(root, "pseudo_label").map(|(s, _)| s);
+        let pseudo_label = self.section(root, "pseudo_label");
         let train = self.section(root, "train");
         let predict = self.section(root, "predict");
-        let score = self.section(root, "score").map(|(s, _)| s);
+        let score = self.section(root, "score");
         let sinks = self
             .section(root, "sinks")
             .map_or_else(SinksSection::default, |(s, _)| s);

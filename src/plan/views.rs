@@ -53,6 +53,13 @@ impl Reader<'_> {
                 strong: vec![StrongView::new("strong".to_owned(), Vec::new())],
             };
         };
+        if !node.is_map() {
+            self.errors.push(
+                SpecError::new(node.at(), "`views` is no map").with_help(
+                    "write `views: { shared: [patch: { size: [32, 32, 32] }], weak: [], strong: [gamma: {}] }`",
+                ),
+            );
+        }
         const KEYS: [&str; 3] = ["shared", "weak", "strong"];
         for (key, _) in node
             .entries()

@@ -19,7 +19,7 @@ pub enum Format {
     Table,
     /// Comma-separated values with a header; nested values as text.
     Csv,
-    /// One JSON array of objects, nulls written out.
+    /// One JSON object a line, nulls written out.
     Json,
     /// A Parquet file, voxels included.
     Parquet,
@@ -69,10 +69,9 @@ fn write_text(
         Format::Json => {
             let mut writer = arrow::json::WriterBuilder::new()
                 .with_explicit_nulls(true)
-                .build::<_, arrow::json::writer::JsonArray>(&mut *out);
+                .build::<_, arrow::json::writer::LineDelimited>(&mut *out);
             texts.iter().try_for_each(|batch| writer.write(batch))?;
-            writer.finish()?;
-            Ok(writeln!(out)?)
+            writer.finish()
         }
         Format::Table | Format::Parquet => {
             let table = pretty_format_batches_with_options(texts, &options())?;

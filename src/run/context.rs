@@ -137,7 +137,8 @@ impl RunContext {
         epoch: u64,
         checkpoint: &str,
     ) -> Result<Vec<ScoreRow>, Error> {
-        let section = self.plan.pipeline.score.clone().unwrap_or_default();
+        let section = self.plan.pipeline.score.clone();
+        let section = section.map(|(section, _)| section).unwrap_or_default();
         let (splits, wanted) = (&section.splits, section.wanted());
         let subjects = self.subjects(|s| splits.contains(&s.split));
         if subjects.is_empty() {

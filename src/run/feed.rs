@@ -171,7 +171,7 @@ fn row(batch: &RecordBatch) -> Result<Row, Error> {
 /// How a plan's section trains, for a cohort of these modalities.
 pub fn trainer_config(plan: &Plan, section: &TrainSection, modalities: &[String]) -> TrainerConfig {
     let pipeline = &plan.pipeline;
-    let teacher = pipeline.pseudo_label.as_ref();
+    let teacher = pipeline.pseudo_label.as_ref().map(|(section, _)| section);
     TrainerConfig {
         model: ModelSpec {
             network: section.network.clone(),

@@ -19,6 +19,9 @@ pub enum Progress {
     Finished,
 }
 
+/// The file in which a run notes how far it came.
+pub const STATUS: &str = "status.json";
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Status {
     progress: Progress,
@@ -67,9 +70,11 @@ impl RunFolder {
             (None, false) => Path::new("runs")
                 .join(name)
                 .join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
-            (None, true) => newest(&Path::new("runs").join(name))?,
+            (None, true) => newest(&Path::new("runs").join(name), |run| {
+                run.join(STATUS).exists()
+            })?,
         };
-        let status_file = path.join("status.json");
+        let status_file = path.join(STATUS);
         if resume && status_file.exists() {
             return Self::reopen(path, ledger);
         }
@@ -80,18 +85,7 @@ impl RunFolder {
             );
             return Err(Error::run(problem));
         }
-        let occupied = path.exists()
-            && std::fs::read_dir(&path)
-                .map_err(io(&path, "reading the folder"))?
-                .next()
-                .is_some();
-        if occupied {
-            let problem = format!(
-                "{}: the folder is not empty; choose another `--out`, or go on with `--resume`",
-                path.display()
-            );
-            return Err(Error::run(problem));
-        }
+        refuse_occupied(&path)?;
         std::fs::create_dir_all(&path).map_err(io(&path, "creating the folder"))?;
         let folder = Self {
             _lock: lock(&path)?,
@@ -198,12 +192,33 @@ fn lock(folder: &Path) -> Result<Arc<File>, Error> {
     }
 }
 
-/// The last of the stamped folders.
-fn newest(parent: &Path) -> Result<PathBuf, Error> {
+/// Refuses a folder in which something is already.
+///
+/// **Errors** say so, or that it cannot be read.
+pub fn refuse_occupied(path: &Path) -> Result<(), Error> {
+    let occupied = path.exists()
+        && std::fs::read_dir(path)
+            .map_err(io(path, "reading the folder"))?
+            .next()
+            .is_some();
+    if occupied {
+        let problem = format!(
+            "{}: the folder is not empty; choose another `--out`, or go on with `--resume`",
+            path.display()
+        );
+        return Err(Error::run(problem));
+    }
+    Ok(())
+}
+
+/// The last of the stamped folders that holds a run.
+///
+/// **Errors** when there is none.
+pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, Error> {
     let entries = std::fs::read_dir(parent).map_err(io(parent, "looking for a run to resume"))?;
     let mut folders: Vec<PathBuf> = entries
         .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter(|p| p.join("status.json").exists())
+        .filter(|p| is_run(p))
         .collect();
     folders.sort();
     folders.pop().ok_or_else(|| {

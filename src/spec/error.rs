@@ -85,6 +85,15 @@ impl de::Error for SpecError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(None, message.to_string())
     }
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(
+            None,
+            format!("found {}, expected {}", Found(found), wanted(expected)),
+        )
+    }
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::new(None, format!("unknown field `{field}`")).with_help(suggest(field, expected))
     }
@@ -101,9 +110,68 @@ impl de::Error for SpecError {
     }
 }
 
+/// What stands in a file, in an author's words.
+struct Found<'a>(de::Unexpected<'a>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use de::Unexpected as U;
+        match self.0 {
+            U::Unit | U::Option => f.write_str("nothing"),
+            U::Seq => f.write_str("a list"),
+            U::Map | U::StructVariant => f.write_str("a map"),
+            U::UnitVariant => f.write_str("a name alone"),
+            U::NewtypeVariant | U::NewtypeStruct | U::TupleVariant => {
+                f.write_str("a name with parameters")
+            }
+            U::Bool(value) => write!(f, "`{value}`"),
+            U::Unsigned(value) => write!(f, "`{value}`"),
+            U::Signed(value) => write!(f, "`{value}`"),
+            U::Float(value) => write!(f, "`{value}`"),
+            U::Str(text) => write!(f, "`{text}`"),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// What is expected, in an author's words: a reader of YAML knows no types of Rust.
+fn wanted(expected: &dyn de::Expected) -> String {
+    let words = expected.to_string();
+    match words.as_str() {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "`true` or `false`".to_owned(),
+        "a string" => "text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "unit variant" => "a name alone".to_owned(),
+        "newtype variant" | "struct variant" => {
+            "its parameters behind the name: `{ … }`".to_owned()
+        }
+        _ if words.starts_with("a nonzero ") => "a whole number, 1 or more".to_owned(),
+        _ if words.starts_with("struct ") => "its parameters: `{ … }`, or `{}` for none".to_owned(),
+        _ => words,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_are_told_in_an_authors_words() {
+        let told = |found, expected: &dyn de::Expected| {
+            <SpecError as de::Error>::invalid_type(found, expected).message
+        };
+        assert_eq!(
+            told(de::Unexpected::Unit, &"struct Zscore"),
+            "found nothing, expected its parameters: `{ … }`, or `{}` for none"
+        );
+        assert_eq!(
+            told(de::Unexpected::Float(1e20), &"u64"),
+            "found `100000000000000000000`, expected a whole number, 0 or more"
+        );
+    }
 
     #[test]
     fn suggestions_name_the_nearest() {

@@ -87,6 +87,9 @@ fn default_bias() -> f64 {
     0.3
 }
 
+/// Subjects of the largest made-up cohort: no study has more.
+const MOST_SUBJECTS: usize = 1_000_000;
+
 impl PhantomSpec {
     pub(in crate::source) fn problems(&self) -> Vec<String> {
         let mut problems = name_problems("modality", self.modalities.iter().map(String::as_str));
@@ -100,8 +103,11 @@ impl PhantomSpec {
             "`modalities` is empty; name at least one".to_owned(),
         );
         refuse(
-            self.subjects == 0,
-            "`subjects` is 0; ask for at least one".to_owned(),
+            !(1..=MOST_SUBJECTS).contains(&self.subjects),
+            format!(
+                "`subjects` is {}; ask for 1 to {MOST_SUBJECTS}",
+                self.subjects
+            ),
         );
         refuse(
             self.size.iter().any(|&n| !(16..=1024).contains(&n)),
