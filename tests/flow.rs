@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use voxstream::cli::open;
+use voxstream::error::Error;
 use voxstream::plan::explain::{Form, explain};
 use voxstream::plan::ranges::Subjects;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{QualityRow, ScoreRow, SubjectRow, read_table};
+use voxstream::sink::{FailureRow, QualityRow, ScoreRow, SubjectRow, read_table};
 use voxstream::spec::SourceFile;
 
 fn pipeline(stages: &str, shared: &str, classes: &str) -> SourceFile {
@@ -43,6 +44,10 @@ score:
 }
 
 fn ran(file: &SourceFile, out: &Path) -> RunOutcome {
+    tried(file, out).unwrap()
+}
+
+fn tried(file: &SourceFile, out: &Path) -> Result<RunOutcome, Error> {
     let (plan, cohort) = match open(file) {
         Ok(opened) => opened,
         Err(error) => {
@@ -55,7 +60,33 @@ fn ran(file: &SourceFile, out: &Path) -> RunOutcome {
         workers: Some(2),
         ..RunOptions::default()
     };
-    run(plan, cohort, &options).unwrap()
+    run(plan, cohort, &options)
+}
+
+#[test]
+fn a_stray_class_fails_its_subjects_and_is_told_in_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("stray");
+    // The phantom has three classes; whether a patch meets the third one must not matter.
+    let error = tried(&pipeline("", "", "[background, a, b]"), &out).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("no labelled training subject can be used") && told.contains("label value 3"),
+        "{told}"
+    );
+    let failures: Vec<FailureRow> = read_table(&out.join("failures.parquet")).unwrap();
+    assert_eq!(failures.len(), 3, "{failures:?}");
+    assert!(failures.iter().all(|f| f.stage == "train.classes"));
+}
+
+#[test]
+fn training_goes_on_with_the_one_labelled_subject_a_filter_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages =
+        "  - filter: { where: \"split <> 'train' or not labelled or subject_id like '%1'\" }";
+    let file = pipeline(stages, "", "[background, a, b, c]");
+    let outcome = ran(&file, &folder.path().join("one"));
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
 }
 
 #[test]
