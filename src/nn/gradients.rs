@@ -37,7 +37,7 @@ impl Gradients {
     /// Adds what one backward pass found, in recomputed levels too. A parameter that the loss did not reach adds nothing.
     ///
     /// **Errors** where `params` is not the list this buffer was made for.
-    pub fn add(&mut self, grads: GradStore, params: &Params) -> Result<()> {
+    pub fn add(&mut self, mut grads: GradStore, params: &Params) -> Result<()> {
         if self.tensors.len() != params.named().len() {
             bail!(
                 "gradients of {} parameters were asked to take those of {}",
@@ -50,23 +50,23 @@ impl Gradients {
                 bail!("the gradient of `{name}` was asked to take that of `{other}`");
             }
         }
-        self.add_one(grads, params)?;
-        let recomputed = params.recompute().map(Recompute::take);
-        (recomputed.into_iter().flatten()).try_for_each(|grads| self.add_one(grads, params))
-    }
-
-    fn add_one(&mut self, mut grads: GradStore, params: &Params) -> Result<()> {
-        let both = Blend {
-            keep: 1.0,
-            factor: 1.0,
-        };
+        let mut recomputed = params.recompute().map(Recompute::take).unwrap_or_default();
         for ((_, sum), (_, var)) in self.tensors.iter_mut().zip(params.named()) {
-            match (grads.remove(var.as_tensor()), self.blank) {
-                // Every gradient in the store is a sum that candle made for it, so nobody shares it.
-                (Some(gradient), true) => *sum = gradient.detach().contiguous()?,
-                (Some(gradient), false) => sum.inplace_op2(&gradient.contiguous()?, &both)?,
-                (None, true) => *sum = sum.contiguous()?,
-                (None, false) => {}
+            let mut blank = self.blank;
+            let found = [
+                grads.remove(var.as_tensor()),
+                recomputed.remove(&var.as_tensor().id()),
+            ];
+            for gradient in found.into_iter().flatten() {
+                // Every gradient is a sum that candle made for it, so nobody shares it.
+                let gradient = gradient.detach().contiguous()?;
+                match std::mem::replace(&mut blank, false) {
+                    true => *sum = gradient,
+                    false => sum.inplace_op2(&gradient, &Blend::SUM)?,
+                }
+            }
+            if blank {
+                *sum = sum.contiguous()?;
             }
         }
         self.blank = false;

@@ -26,6 +26,14 @@ pub(super) struct Blend {
     pub(super) factor: f32,
 }
 
+impl Blend {
+    /// `dst = dst + src`.
+    pub(super) const SUM: Self = Self {
+        keep: 1.0,
+        factor: 1.0,
+    };
+}
+
 impl InplaceOp2 for Blend {
     fn name(&self) -> &'static str {
         "blend"

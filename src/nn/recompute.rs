@@ -8,29 +8,44 @@
 //!
 //! **Source** Chen et al. 2016, «Training deep nets with sublinear memory cost».
 
+use super::inplace::Blend;
 use candle_core::backend::BackendStorage as _;
 use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, Var,
-    bail,
+    CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor,
+    TensorId, Var, bail,
 };
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Gradients of weights that recomputed parts found in the backward pass under way.
 #[derive(Clone, Default)]
 pub(crate) struct Recompute {
-    found: Arc<Mutex<Vec<GradStore>>>,
+    found: Arc<Mutex<HashMap<TensorId, Tensor>>>,
 }
 
 impl Recompute {
-    /// What was found since the last call, in the order of the backward pass.
-    pub(crate) fn take(&self) -> Vec<GradStore> {
+    /// What was found since the last call, by weight.
+    pub(crate) fn take(&self) -> HashMap<TensorId, Tensor> {
         std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn push(&self, gradients: GradStore) {
+    fn add(&self, gradients: &GradStore) -> Result<()> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.push(gradients);
+        for id in gradients.get_ids() {
+            let Some(gradient) = gradients.get_id(*id) else {
+                continue;
+            };
+            // Candle leaves the graph it came through on a gradient: kept, it would keep the
+            // activations that recomputing is there to be without.
+            let gradient = gradient.detach().contiguous()?;
+            match found.entry(*id) {
+                Entry::Occupied(sum) => sum.get().inplace_op2(&gradient, &Blend::SUM)?,
+                Entry::Vacant(place) => drop(place.insert(gradient)),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -143,8 +158,10 @@ impl Recomputed {
         // The gradient of this sum by the result is dy itself.
         let sum = (result * dy.detach())?.sum_all()?;
         let mut gradients = sum.backward()?;
-        let of_inputs: Vec<Option<Tensor>> = leaves.iter().map(|x| gradients.remove(x)).collect();
-        self.recompute.push(gradients);
+        // Without their graph, as what the weights' gradients are without.
+        let found = |x: &Tensor| gradients.remove(x).map(|gradient| gradient.detach());
+        let of_inputs: Vec<Option<Tensor>> = leaves.iter().map(found).collect();
+        self.recompute.add(&gradients)?;
         let mut of_inputs = of_inputs.into_iter();
         Ok([(); N].map(|()| of_inputs.next().flatten()))
     }
