@@ -94,7 +94,10 @@ impl SampleRng {
 
 /// A parameter that may be drawn: a number is fixed, a pair is uniform between its ends, `choice` picks one, `around_one` and `one_over` draw factors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, a pair `[low, high]`, `{ choice: [..] }`, or for factors `{ around_one: [low, high] }` or `{ one_over: [low, high] }`"
+)]
 pub enum Range {
     /// Always this value.
     Fixed(f64),

@@ -61,8 +61,8 @@ pub fn demo(
         tracing::info!(part, "training");
         let out = folder.join(part);
         let options = RunOptions {
-            // A part that was not begun has nothing to go on from.
-            resume: out.join(STATUS).exists(),
+            // Behind the first part, one that was not begun has nothing to go on from.
+            resume: resume && (results.is_empty() || out.join(STATUS).exists()),
             out: Some(out),
             workers,
             progress: std::io::stderr().is_terminal(),

@@ -210,9 +210,9 @@ pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
 }
 
 /// Standard output; whoever closes it early (`head`) has seen enough, which is no failure.
-struct UntilClosed(std::io::Stdout);
+struct UntilClosed<W>(W);
 
-impl Write for UntilClosed {
+impl<W: Write> Write for UntilClosed<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self.0.write(bytes) {
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
@@ -228,9 +228,10 @@ impl Write for UntilClosed {
     }
 }
 
-/// Whether what is written to stderr may be coloured.
+/// Whether what is written to stderr may be coloured; an empty `NO_COLOR` says nothing.
 fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !forbidden
 }
 
 fn stdout(source: std::io::Error) -> Error {
@@ -263,4 +264,29 @@ pub fn show_error(error: &Error) {
     };
     // Nothing is left to tell a user whose stderr is closed.
     writeln!(err, "{text}").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    struct Fails(ErrorKind);
+
+    impl Write for Fails {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let mut closed = UntilClosed(Fails(ErrorKind::BrokenPipe));
+        say(&mut closed, "a line\n").unwrap();
+        closed.flush().unwrap();
+        assert!(say(&mut UntilClosed(Fails(ErrorKind::StorageFull)), "a line\n").is_err());
+    }
 }

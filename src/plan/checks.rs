@@ -3,18 +3,28 @@
 use super::compile::Edges;
 use super::pipeline::{Pipeline, Step};
 use super::sections::TrainSection;
-use crate::spec::{At, SpecError};
+use crate::spec::{At, Node, SpecError};
 use crate::stage::cache::Cache;
 use crate::stage::{EdgeSchema, Effect, Mixing, Stage as _};
 use crate::train::objective::Term;
 
-/// Checks the sections of a pipeline against each other and against what reaches them.
+/// Checks the sections of a pipeline against each other and against what reaches them; `root` tells
+/// their places.
 pub(super) fn sections(
     pipeline: &Pipeline,
     edges: &Edges,
-    has_train: bool,
+    root: Node<'_>,
     errors: &mut Vec<SpecError>,
 ) {
+    let place = |section: &str, field: &str, at: At| {
+        let field = root.get(section).and_then(|node| node.get(field));
+        field.map_or(at, Node::at)
+    };
+    let chains = ["stages", "views"].map(|key| root.get(key).map(Node::at));
+    let whole = !errors.iter().filter_map(|e| e.at).any(|at| {
+        let within = |chain: &At| (chain.start..=chain.end).contains(&at.start);
+        chains.iter().flatten().any(within)
+    });
     let trained = pipeline.train.is_some() || pipeline.predict.is_some();
     if let (Some(_), Some((_, at))) = (&pipeline.train, &pipeline.predict) {
         errors.push(
@@ -104,7 +114,10 @@ pub(super) fn sections(
             .with_help("move it to `stages`; the truth is changed alike there"),
         );
     }
-    if !has_train && let Some(step) = views.steps().next() {
+    // A `train` with mistakes is no missing `train`.
+    if root.get("train").is_none()
+        && let Some(step) = views.steps().next()
+    {
         errors.push(
             SpecError::new(
                 step.at,
@@ -121,17 +134,18 @@ pub(super) fn sections(
         );
     }
     if let Some((train, at)) = &pipeline.train {
-        training(pipeline, train, *at, edges, errors);
+        training(pipeline, (train, *at), edges, whole, errors);
     }
     if let Some((section, at)) = &pipeline.score
         && let Err(problem) = section.check()
     {
-        errors.push(SpecError::new(*at, format!("`score`: {problem}")));
+        let at = place("score", "nsd_tolerance_mm", *at);
+        errors.push(SpecError::new(at, format!("`score`: {problem}")));
     }
     if let Some((section, at)) = &pipeline.pseudo_label {
         if !(0.0..1.0).contains(&section.ema) {
             errors.push(SpecError::new(
-                *at,
+                place("pseudo_label", "ema", *at),
                 format!(
                     "`pseudo_label.ema` is {}, expected a decay from 0 to below 1",
                     section.ema
@@ -139,10 +153,9 @@ pub(super) fn sections(
             ));
         }
         if let Err(problem) = section.threshold.check() {
-            errors.push(SpecError::new(
-                *at,
-                format!("`pseudo_label.threshold`: {problem}"),
-            ));
+            let at = place("pseudo_label", "threshold", *at);
+            let problem = format!("`pseudo_label.threshold`: {problem}");
+            errors.push(SpecError::new(at, problem));
         }
     }
 }
@@ -184,11 +197,12 @@ fn window(window: Option<([usize; 3], f64)>, at: At, errors: &mut Vec<SpecError>
     }
 }
 
+/// `whole`: no step was left out for a mistake in it.
 fn training(
     pipeline: &Pipeline,
-    train: &TrainSection,
-    at: At,
+    (train, at): (&TrainSection, At),
     edges: &Edges,
+    whole: bool,
     errors: &mut Vec<SpecError>,
 ) {
     let mut refuse =
@@ -197,14 +211,6 @@ fn training(
         refuse(
             format!("`train.classes` lists {} names", train.classes.len()),
             "list the background and 1 to 254 more: `[background, liver]`",
-        );
-    }
-    let twice = (train.classes.iter().enumerate())
-        .find(|(i, name)| name.is_empty() || train.classes[..*i].contains(name));
-    if let Some((_, name)) = twice {
-        refuse(
-            format!("`train.classes` names `{name}` twice, or leaves a class without a name"),
-            "scores are told by class: give each a name of its own",
         );
     }
     if train.steps == 0 || train.accumulate == 0 || train.validate.every == 0 {
@@ -305,7 +311,7 @@ fn training(
             ),
             "change the size of `patch`, or the network's depth",
         ),
-        None if train.batch.labelled + unlabelled > 1 || train.window.is_none() => {
+        None if whole && (train.batch.labelled + unlabelled > 1 || train.window.is_none()) => {
             refuse(
                 "the rows that reach training have no known size".to_owned(),
                 "end `views.shared` with `patch: { size: [x, y, z] }`",

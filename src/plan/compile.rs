@@ -151,9 +151,7 @@ pub fn compile(
         strong,
         ..edges
     };
-    // A `train` with mistakes is no missing `train`.
-    let has_train = document.root().get("train").is_some();
-    sections(&pipeline, &edges, has_train, &mut errors);
+    sections(&pipeline, &edges, document.root(), &mut errors);
     if errors.is_empty() {
         Ok(Plan {
             optimized: Optimized::new(&pipeline),

@@ -9,6 +9,7 @@ use super::views::Views;
 use crate::source::SourceSpec;
 use crate::spec::{At, Node, SpecError};
 use crate::stage::AnyStage;
+use std::collections::BTreeSet;
 
 /// A step of a chain: its path in the file, its place, and the step itself.
 pub struct Step {
@@ -199,6 +200,23 @@ impl Reader<'_> {
         }
     }
 
+    /// Refuses class names that are empty or equal: scores are told by them.
+    fn classes(&mut self, train: Option<Node<'_>>) {
+        let names = train.and_then(|train| train.get("classes"));
+        let mut seen = BTreeSet::new();
+        for item in names.into_iter().flat_map(Node::items) {
+            let problem = match item.text() {
+                Some(name) if name.trim().is_empty() => "a class without a name".to_owned(),
+                Some(name) if !seen.insert(name) => format!("class `{name}` is named twice"),
+                _ => continue,
+            };
+            self.errors.push(
+                SpecError::new(item.at(), problem)
+                    .with_help("scores are told by class: give each a name of its own"),
+            );
+        }
+    }
+
     /// Reads every section; `None` when one that is needed has mistakes.
     pub(super) fn pipeline(&mut self, root: Node<'_>) -> Option<Pipeline> {
         if !root.is_map() {
@@ -250,6 +268,7 @@ impl Reader<'_> {
         let views = self.views(root);
         let pseudo_label = self.section(root, "pseudo_label");
         let train = self.section(root, "train");
+        self.classes(root.get("train"));
         let predict = self.section(root, "predict");
         let score = self.section(root, "score");
         let sinks = self

@@ -54,11 +54,13 @@ impl Reader<'_> {
             };
         };
         if !node.is_map() {
-            self.errors.push(
-                SpecError::new(node.at(), "`views` is no map").with_help(
-                    "write `views: { shared: [patch: { size: [32, 32, 32] }], weak: [], strong: [gamma: {}] }`",
-                ),
+            let problem = format!(
+                "found {}, expected `shared: […]`, `weak: […]` or `strong: […]`",
+                node.found()
             );
+            self.errors.push(SpecError::new(node.at(), problem).with_help(
+                "write `views: { shared: [patch: { size: [32, 32, 32] }], weak: [], strong: [gamma: {}] }`",
+            ));
         }
         const KEYS: [&str; 3] = ["shared", "weak", "strong"];
         for (key, _) in node

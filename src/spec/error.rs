@@ -24,6 +24,8 @@ pub struct SpecError {
     pub(super) missing: Option<&'static str>,
     /// The entry left out because of this mistake: its key, or empty for an element.
     pub(super) left_out: Option<String>,
+    /// Whether it only follows from an entry that was left out.
+    pub(super) echo: bool,
 }
 
 impl SpecError {
@@ -35,7 +37,23 @@ impl SpecError {
             help: None,
             missing: None,
             left_out: None,
+            echo: false,
         }
+    }
+
+    /// What cannot be read because an entry in it was left out: its own mistake is known.
+    pub(super) fn echo() -> Self {
+        Self {
+            echo: true,
+            ..Self::new(None, "an entry was left out")
+        }
+    }
+
+    /// Something that is no name of a choice.
+    pub(super) fn no_choice(found: &str, names: &[&str]) -> Self {
+        let message =
+            format!("found {found}, expected one name, alone or with parameters: `name: {{ … }}`");
+        Self::new(None, message).with_help(one_of(names))
     }
 
     /// Adds what to do.
@@ -61,16 +79,14 @@ pub fn suggest(found: &str, valid: &[&str]) -> String {
         Some((distance, name)) if distance <= 1 + found.len().min(name.len()) / 3 => {
             format!("did you mean `{name}`?")
         }
-        Some(_) => format!(
-            "expected one of {}",
-            valid
-                .iter()
-                .map(|v| format!("`{v}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        Some(_) => one_of(valid),
         None => "nothing is allowed here".to_owned(),
     }
+}
+
+fn one_of(valid: &[&str]) -> String {
+    let names: Vec<String> = valid.iter().map(|v| format!("`{v}`")).collect();
+    format!("expected one of {}", names.join(", "))
 }
 
 impl fmt::Display for SpecError {
@@ -83,13 +99,20 @@ impl std::error::Error for SpecError {}
 
 impl de::Error for SpecError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(None, message.to_string())
+        let message = message.to_string();
+        match message.starts_with("data did not match any variant of untagged enum") {
+            true => Self::new(None, "this is none of the forms that a value may have here")
+                .with_help("see `voxstream stages NAME`, or `voxstream schema pipeline`"),
+            false => Self::new(None, message),
+        }
     }
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(
-            None,
-            format!("found {}, expected {}", Found(found), wanted(expected)),
-        )
+        let wanted = wanted(found, &expected.to_string());
+        Self::new(None, format!("found {}, expected {wanted}", Found(found)))
+    }
+    fn invalid_length(len: usize, expected: &dyn de::Expected) -> Self {
+        let wanted = wanted(de::Unexpected::Seq, &expected.to_string());
+        Self::new(None, format!("found a list of {len}, expected {wanted}"))
     }
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         Self::invalid_type(found, expected)
@@ -111,7 +134,7 @@ impl de::Error for SpecError {
 }
 
 /// What stands in a file, in an author's words.
-struct Found<'a>(de::Unexpected<'a>);
+pub(super) struct Found<'a>(pub(super) de::Unexpected<'a>);
 
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,7 +150,8 @@ impl fmt::Display for Found<'_> {
             U::Bool(value) => write!(f, "`{value}`"),
             U::Unsigned(value) => write!(f, "`{value}`"),
             U::Signed(value) => write!(f, "`{value}`"),
-            U::Float(value) => write!(f, "`{value}`"),
+            // `4.0` is no whole number, and shall not be shown as one.
+            U::Float(value) => write!(f, "`{value:?}`"),
             U::Str(text) => write!(f, "`{text}`"),
             other => write!(f, "{other}"),
         }
@@ -135,22 +159,43 @@ impl fmt::Display for Found<'_> {
 }
 
 /// What is expected, in an author's words: a reader of YAML knows no types of Rust.
-fn wanted(expected: &dyn de::Expected) -> String {
-    let words = expected.to_string();
-    match words.as_str() {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        "a boolean" => "`true` or `false`".to_owned(),
-        "a string" => "text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "unit variant" => "a name alone".to_owned(),
-        "newtype variant" | "struct variant" => {
-            "its parameters behind the name: `{ … }`".to_owned()
+fn wanted(found: de::Unexpected<'_>, words: &str) -> String {
+    // The file's numbers are i64.
+    let most = match words {
+        "u8" => u8::MAX.into(),
+        "u16" => u16::MAX.into(),
+        "u32" => u32::MAX.into(),
+        _ => i64::MAX,
+    };
+    let told = match words {
+        "u8" | "u16" | "u32" | "u64" | "usize" if is_above(found, most) => {
+            return format!("a whole number from 0 to {most}");
         }
-        _ if words.starts_with("a nonzero ") => "a whole number, 1 or more".to_owned(),
-        _ if words.starts_with("struct ") => "its parameters: `{ … }`, or `{}` for none".to_owned(),
-        _ => words,
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "`true` or `false`",
+        "a string" => "text",
+        "path string" => "a path",
+        "a sequence" => "a list",
+        "unit" => "nothing behind the name",
+        "unit variant" => "a name alone",
+        "newtype variant" | "struct variant" => "its parameters behind the name: `{ … }`",
+        "field identifier" | "variant identifier" => "a name",
+        _ if words.starts_with("a nonzero ") => "a whole number, 1 or more",
+        _ if words.starts_with("struct ") => "its parameters: `{ … }`, or `{}` for none",
+        _ => return words.replace("an array of length ", "a list of "),
+    };
+    told.to_owned()
+}
+
+/// Whether a number is whole and larger than `most`.
+fn is_above(found: de::Unexpected<'_>, most: i64) -> bool {
+    match found {
+        de::Unexpected::Signed(value) => value > most,
+        de::Unexpected::Unsigned(value) => value > most.unsigned_abs(),
+        de::Unexpected::Float(value) => value.fract() == 0.0 && value >= most as f64,
+        _ => false,
     }
 }
 
@@ -169,7 +214,19 @@ mod tests {
         );
         assert_eq!(
             told(de::Unexpected::Float(1e20), &"u64"),
-            "found `100000000000000000000`, expected a whole number, 0 or more"
+            "found `1e20`, expected a whole number from 0 to 9223372036854775807"
+        );
+        assert_eq!(
+            told(de::Unexpected::Signed(300), &"u8"),
+            "found `300`, expected a whole number from 0 to 255"
+        );
+        assert_eq!(
+            told(de::Unexpected::Float(4.0), &"u64"),
+            "found `4.0`, expected a whole number, 0 or more"
+        );
+        assert_eq!(
+            told(de::Unexpected::Str("many"), &"u8"),
+            "found `many`, expected a whole number, 0 or more"
         );
     }
 

@@ -3,9 +3,9 @@
 //! Serde stops at the first error. [`Node::read`] notes it, leaves out the entry it arose in and
 //! reads again, so one pass over a file finds every mistake in it.
 
-use super::error::{At, SpecError};
+use super::error::{At, Found, SpecError};
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
+use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 
 /// Entries left out because a mistake in them is already known.
@@ -74,7 +74,7 @@ pub struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// Where the node stands.
-    pub fn at(&self) -> At {
+    pub fn at(self) -> At {
         let text = self.document.text;
         let start = byte_of(text, self.yaml.span.start.index());
         let end = byte_of(text, self.yaml.span.end.index()).max(start);
@@ -106,10 +106,8 @@ impl<'a> Node<'a> {
                 Err(error) => {
                     let entry = error.left_out.clone();
                     // A field that was left out is missing only because of that.
-                    if !error
-                        .missing
-                        .is_some_and(|field| left_out.iter().any(|name| name == field))
-                    {
+                    let missing = error.missing;
+                    if !(error.echo || missing.is_some_and(|m| left_out.iter().any(|n| n == m))) {
                         errors.push(error);
                     }
                     match entry {
@@ -168,6 +166,11 @@ impl<'a> Node<'a> {
         matches!(self.yaml.data, YamlData::Sequence(_))
     }
 
+    /// What stands here, in an author's words.
+    pub fn found(self) -> String {
+        Found(self.unexpected()).to_string()
+    }
+
     fn key(self) -> *const () {
         std::ptr::from_ref(self.yaml).cast()
     }
@@ -186,142 +189,9 @@ impl<'a> Node<'a> {
     fn child(self, yaml: &'a MarkedYaml<'a>) -> Self {
         Self { yaml, ..self }
     }
-
-    fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
-        match &self.yaml.data {
-            YamlData::Value(Scalar::Null) => visitor.visit_unit(),
-            YamlData::Value(Scalar::Boolean(b)) => visitor.visit_bool(*b),
-            YamlData::Value(Scalar::Integer(i)) => visitor.visit_i64(*i),
-            YamlData::Value(Scalar::FloatingPoint(x)) => visitor.visit_f64(x.into_inner()),
-            YamlData::Value(Scalar::String(s)) => visitor.visit_str(s),
-            YamlData::Sequence(items) => visitor.visit_seq(Seq {
-                of: self,
-                rest: items.iter(),
-            }),
-            YamlData::Mapping(map) => visitor.visit_map(Map {
-                of: self,
-                rest: map.iter(),
-                now: None,
-            }),
-            _ => Err(de::Error::custom("a tag or alias is not allowed here")),
-        }
-    }
 }
 
-struct Seq<'a> {
-    of: Node<'a>,
-    rest: std::slice::Iter<'a, MarkedYaml<'a>>,
-}
-
-impl<'de> de::SeqAccess<'de> for Seq<'_> {
-    type Error = SpecError;
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, SpecError> {
-        let of = self.of;
-        let next = self
-            .rest
-            .by_ref()
-            .map(|yaml| of.child(yaml))
-            .find(|n| !n.is_skipped());
-        next.map(|node| leave_out(node, node, seed.deserialize(node)))
-            .transpose()
-    }
-}
-
-struct Map<'a, I: Iterator<Item = (&'a MarkedYaml<'a>, &'a MarkedYaml<'a>)>> {
-    of: Node<'a>,
-    rest: I,
-    now: Option<(Node<'a>, Node<'a>)>,
-}
-
-impl<'de, 'a, I: Iterator<Item = (&'a MarkedYaml<'a>, &'a MarkedYaml<'a>)>> de::MapAccess<'de>
-    for Map<'a, I>
-{
-    type Error = SpecError;
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, SpecError> {
-        let of = self.of;
-        let next = self
-            .rest
-            .by_ref()
-            .map(|(k, v)| (of.child(k), of.child(v)))
-            .find(|(k, _)| !k.is_skipped());
-        self.now = next;
-        next.map(|(key, _)| leave_out(key, key, seed.deserialize(key)))
-            .transpose()
-    }
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, SpecError> {
-        let (key, value) = self
-            .now
-            .take()
-            .expect("serde asks for a key before its value");
-        leave_out(key, value, seed.deserialize(value))
-    }
-}
-
-/// Places an error at its node, and has the innermost entry around it left out when the file is
-/// read again, so that its neighbours are still checked.
-fn leave_out<T>(
-    entry: Node<'_>,
-    node: Node<'_>,
-    result: Result<T, SpecError>,
-) -> Result<T, SpecError> {
-    result.map_err(|mut e| {
-        if e.left_out.is_none() {
-            entry.document.skipped.borrow_mut().push(entry.key());
-            e.left_out = Some(entry.text().unwrap_or_default().to_owned());
-        }
-        e.at.get_or_insert_with(|| node.at());
-        e
-    })
-}
-
-impl<'de> de::Deserializer<'de> for Node<'_> {
-    type Error = SpecError;
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
-        self.locate(self.any(visitor))
-    }
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
-        match &self.yaml.data {
-            YamlData::Value(Scalar::Null) => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, SpecError> {
-        self.locate(visitor.visit_newtype_struct(self))
-    }
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, SpecError> {
-        let result = match (&self.yaml.data, self.text()) {
-            (_, Some(name)) => visitor.visit_enum(name.into_deserializer()),
-            (YamlData::Mapping(map), _) if map.len() == 1 => {
-                visitor.visit_enum(de::value::MapAccessDeserializer::new(Map {
-                    of: self,
-                    rest: map.iter(),
-                    now: None,
-                }))
-            }
-            _ => Err(de::Error::custom(
-                "expected a name or a map with a single key",
-            )),
-        };
-        self.locate(result)
-    }
-    serde::forward_to_deserialize_any! { bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-    unit unit_struct seq tuple tuple_struct map struct identifier ignored_any }
-}
+mod reading;
 
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,10 @@ pub struct BlankBoxes {
 
 /// What boxes are filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, or the name of a statistic such as `mean`"
+)]
 pub enum Fill {
     /// A statistic of the image.
     Statistic(Statistic),

@@ -28,7 +28,10 @@ pub struct CropForeground {
 
 /// What foreground lies above.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, or the name of a threshold such as `min`"
+)]
 pub enum Threshold {
     /// This value.
     Value(f64),

@@ -20,7 +20,10 @@ const SPACINGS_MM: [f64; 2] = [1.0, 1e4];
 
 /// Something drawn along x, y and z: one range for all, each axis drawing its own value, or a list of three ranges.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number or a pair `[low, high]` for all axes, or a list of three of them for x, y, z"
+)]
 pub enum PerAxis {
     /// One range for all axes.
     All(Range),

@@ -83,8 +83,9 @@ fn respaced(grid: &Grid, wanted_mm: [Option<f64>; 3]) -> Result<Grid, StageError
         }
     }
     if lengths.iter().product::<f64>() > MOST_VOXELS as f64 {
+        let voxel_mm = std::array::from_fn::<_, 3, _>(|i| wanted_mm[i].unwrap_or(old_mm[i]));
         return Err(StageError::input(format!(
-            "voxels of {wanted_mm:?} mm make a grid of {lengths:?} voxels along x, y, z, more than {MOST_VOXELS} in all; ask for a larger `spacing_mm`"
+            "voxels of {voxel_mm:?} mm make a grid of {lengths:?} voxels along x, y, z, more than {MOST_VOXELS} in all; ask for a larger `spacing_mm`"
         )));
     }
     shape = lengths.map(|n| n as usize);
