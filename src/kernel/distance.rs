@@ -7,7 +7,7 @@
 //! separation is that of Maurer, Qi and Raghavan, IEEE Trans. PAMI 25 (2003).
 //!
 //! Squares are f32 (relative error below 3e-7), crossings of parabolas f64. Lines along y and z
-//! are taken [`LINES`] at a time, so that memory is read in whole cache lines.
+//! are taken `LINES` at a time, so that memory is read in whole cache lines.
 
 /// Lines whose squares are gathered together: 32 f32 are two cache lines.
 const LINES: usize = 32;

@@ -1,6 +1,6 @@
 //! From what was written to a checked graph, and on to an optimised one, with a schema on every edge.
 //!
-//! [`pipeline`] and [`sections`] are what the file says, [`compile`] checks it as a whole and collects every mistake,
+//! [`pipeline`] and [`sections`] are what the file says, [`compile`](mod@compile) checks it as a whole and collects every mistake,
 //! [`explain`] shows it. Nothing here decodes a voxel; with a cohort at hand only headers are read.
 
 mod checks;

@@ -124,7 +124,7 @@ tables! {
         step: i32 => "steps",
         /// The modality.
         modality: String => "",
-        /// What was measured: mean, sd, min, max, p<percentile>, nan_share, foreground_share, noise_sd,
+        /// What was measured: mean, sd, min, max, `p<percentile>`, nan_share, foreground_share, noise_sd,
         /// snr or entropy_bits.
         name: String => "",
         /// The figure, in the units the image had then.
@@ -146,7 +146,7 @@ tables! {
         modality: Option<String> => "",
         /// The class, where the number belongs to one.
         class: Option<String> => "",
-        /// What was measured: loss (total), loss_<term>, dice, mean_dice (over heads and classes), lr
+        /// What was measured: loss (total), `loss_<term>`, dice, mean_dice (over heads and classes), lr
         /// (learning rate) and so on.
         name: String => "",
         /// The number; its unit stands beside it.
@@ -213,7 +213,7 @@ tables! {
     /// One row a node of the running graph: what flowed out of it and whom it waited for.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     EdgeRow => EDGES "edges" version 1 {
-        /// Stage path in the pipeline, such as stages[1].resample.
+        /// Stage path in the pipeline, such as `stages[1].resample`.
         node: String => "",
         /// Rows sent on.
         rows: i64 => "rows",

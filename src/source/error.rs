@@ -101,7 +101,7 @@ pub enum SourceError {
     /// Options that contradict each other.
     #[error("{}", problems.join("; "))]
     Options {
-        /// Each problem, as [`SourceSpec::check`] tells it.
+        /// Each problem, as [`SourceSpec::check`](super::SourceSpec::check) tells it.
         problems: Vec<String>,
     },
 }
