@@ -4,9 +4,9 @@ use super::{open, planned, read, show_error, stdout};
 use crate::error::Error;
 use crate::run::chain::causes;
 use crate::source::Cohort;
-use crate::volume::Role;
 use crate::volume::alignment::{are_apart, overlap};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
+use crate::volume::{Role, VolumeError};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
@@ -67,18 +67,18 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
         {
             other_grid += 1;
             let column = crate::volume::row::column_name(header.role, &header.name);
-            let advice = if are_apart(&first.grid, &header.grid) {
+            let corners_mm = first.grid.corner_distance_mm(&header.grid);
+            if are_apart(&first.grid, &header.grid) {
                 unusable.insert(&subject.id);
-                "look at the affine of its file, or whether it belongs to the subject"
-            } else {
-                "`resample` brings both on one"
-            };
+                let apart = VolumeError::Apart { corners_mm };
+                writeln!(out, "  {}: {column} {apart}", subject.id)?;
+                continue;
+            }
             writeln!(
                 out,
-                "  {}: {column} stands on another grid than image.{} (corners up to {:.2} mm apart, {:.0} % of the field of view shared); {advice}",
+                "  {}: {column} stands on another grid than image.{} (corners up to {corners_mm:.2} mm apart, {:.0} % of the field of view shared); `resample` brings both on one",
                 subject.id,
                 first.name,
-                first.grid.corner_distance_mm(&header.grid),
                 100.0 * overlap(&first.grid, &header.grid),
             )?;
         }

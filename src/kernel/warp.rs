@@ -17,7 +17,7 @@ mod walk;
 
 pub use field::random_vectors;
 pub use jobs::{Cubic, Job, LabelLinear, Linear, Nearest};
-pub use route::Route;
+pub use route::{Route, source_box};
 
 use glam::{DAffine3, DVec3};
 use std::sync::Arc;

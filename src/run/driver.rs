@@ -93,8 +93,11 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let (scores, seconds) = match done {
         Ok(done) => done,
         Err(error) => {
-            // Which subjects failed until then is worth knowing all the more.
-            if let Err(unwritten) = cx.close(&[]) {
+            // Which subjects failed until then is worth knowing all the more; but who stops a run does
+            // not wait for every header to be read.
+            if !matches!(error, Error::Cancelled)
+                && let Err(unwritten) = cx.close(&[])
+            {
                 tracing::warn!(reason = %unwritten, "the run's tables could not be written");
             }
             return Err(error);

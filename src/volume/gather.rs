@@ -5,7 +5,9 @@ use super::pending::{ImageInterpolation, Interpolation, LabelInterpolation};
 use super::voxels::Volume;
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
 use crate::kernel::sample::sample_nearest;
-use crate::kernel::warp::{self, Cubic, Job, LabelLinear, Linear, Nearest, Route, Step};
+use crate::kernel::warp::{
+    self, Cubic, Job, LabelLinear, Linear, Nearest, Route, Step, source_box,
+};
 use crate::with_voxel_type;
 use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::ArrowNativeType;
@@ -81,7 +83,7 @@ impl Gather {
             return None;
         }
         let from = self.source.grid().shape_xyz();
-        let (first, count) = Route::new(self.route.clone()).source_box(from, shape);
+        let (first, count) = source_box(&self.route, from, shape);
         let voxels = |shape: [usize; 3]| shape.into_iter().product::<usize>();
         if 2 * voxels(count) > voxels(from) {
             return None;

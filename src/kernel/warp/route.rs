@@ -117,49 +117,6 @@ impl Route {
         self.legs.is_empty().then_some(self.affine)
     }
 
-    /// The source voxels that an output of `shape_xyz` reads, and two more on every side: first
-    /// voxel and number along x, y, z.
-    ///
-    /// **Law** the box of the output's corners, through affines by their corners; a bend widens it by
-    /// its control points' largest displacement, which a B-spline never leaves.
-    pub fn source_box(
-        &self,
-        source_shape_xyz: [usize; 3],
-        shape_xyz: [usize; 3],
-    ) -> ([usize; 3], [usize; 3]) {
-        let last = shape_xyz.map(|n| n as f64 - 1.0);
-        let (mut low, mut high) = (DVec3::ZERO, DVec3::from(last));
-        for step in &self.steps {
-            match step {
-                Step::Affine(map) => {
-                    let corner = |i: usize| {
-                        let pick = |a: usize| if i >> a & 1 == 1 { high[a] } else { low[a] };
-                        map.transform_point3(DVec3::new(pick(0), pick(1), pick(2)))
-                    };
-                    let corners = [0, 1, 2, 3, 4, 5, 6, 7].map(corner);
-                    low = corners.into_iter().fold(corners[0], DVec3::min);
-                    high = corners.into_iter().fold(corners[0], DVec3::max);
-                }
-                Step::Bend(bend) => {
-                    let most = (bend.displacement.iter()).fold(DVec3::ZERO, |most, d| {
-                        most.max(DVec3::from(d.map(|c| f64::from(c.abs()))))
-                    });
-                    (low, high) = (low - most, high + most);
-                }
-            }
-        }
-        let mut first = [0; 3];
-        let mut count = [0; 3];
-        for a in 0..3 {
-            let end = source_shape_xyz[a] as f64;
-            // Of a box beside the source its nearest layer is left.
-            let from = (low[a].floor() - 2.0).clamp(0.0, end - 1.0);
-            let to = (high[a].ceil() + 3.0).clamp(from + 1.0, end);
-            (first[a], count[a]) = (from as usize, (to - from) as usize);
-        }
-        (first, count)
-    }
-
     /// The source position of an output position, step by step in f64.
     pub fn point(&self, point: DVec3) -> DVec3 {
         self.steps.iter().fold(point, |p, step| match step {
@@ -167,4 +124,47 @@ impl Route {
             Step::Bend(bend) => p + bend.displacement_at(p),
         })
     }
+}
+
+/// The source voxels that an output of `shape_xyz` reads along these steps, and two more on every side: first
+/// voxel and number along x, y, z.
+///
+/// **Law** the box of the output's corners, through affines by their corners; a bend widens it by
+/// its control points' largest displacement, which a B-spline never leaves.
+pub fn source_box(
+    steps: &[Step],
+    source_shape_xyz: [usize; 3],
+    shape_xyz: [usize; 3],
+) -> ([usize; 3], [usize; 3]) {
+    let last = shape_xyz.map(|n| n as f64 - 1.0);
+    let (mut low, mut high) = (DVec3::ZERO, DVec3::from(last));
+    for step in steps {
+        match step {
+            Step::Affine(map) => {
+                let corner = |i: usize| {
+                    let pick = |a: usize| if i >> a & 1 == 1 { high[a] } else { low[a] };
+                    map.transform_point3(DVec3::new(pick(0), pick(1), pick(2)))
+                };
+                let corners = [0, 1, 2, 3, 4, 5, 6, 7].map(corner);
+                low = corners.into_iter().fold(corners[0], DVec3::min);
+                high = corners.into_iter().fold(corners[0], DVec3::max);
+            }
+            Step::Bend(bend) => {
+                let most = (bend.displacement.iter()).fold(DVec3::ZERO, |most, d| {
+                    most.max(DVec3::from(d.map(|c| f64::from(c.abs()))))
+                });
+                (low, high) = (low - most, high + most);
+            }
+        }
+    }
+    let mut first = [0; 3];
+    let mut count = [0; 3];
+    for a in 0..3 {
+        let end = source_shape_xyz[a] as f64;
+        // Of a box beside the source its nearest layer is left.
+        let from = (low[a].floor() - 2.0).clamp(0.0, end - 1.0);
+        let to = (high[a].ceil() + 3.0).clamp(from + 1.0, end);
+        (first[a], count[a]) = (from as usize, (to - from) as usize);
+    }
+    (first, count)
 }

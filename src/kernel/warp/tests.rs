@@ -6,45 +6,28 @@ const SOURCE: [usize; 3] = [23, 18, 14];
 
 type Shape = [usize; 3];
 
-fn linear(source: &[f32], from: Shape, route: &Route, shape: Shape, fill: f32) -> Vec<f32> {
-    let mut out = vec![fill; shape.iter().product()];
-    let job = Linear::new(source, fill, &mut out);
-    gather(&mut [Box::new(job)], from, route, shape);
-    out
+/// A function that has one job read by itself.
+macro_rules! alone {
+    ($name:ident, $job:ident, $value:ty, [$($generics:tt)*]) => {
+        fn $name $($generics)*(
+            source: &[$value],
+            from: Shape,
+            route: &Route,
+            shape: Shape,
+            fill: $value,
+        ) -> Vec<$value> {
+            let mut out = vec![fill; shape.iter().product()];
+            let job = $job::new(source, fill, &mut out);
+            gather(&mut [Box::new(job)], from, route, shape);
+            out
+        }
+    };
 }
 
-fn cubic(source: &[f32], from: Shape, route: &Route, shape: Shape, fill: f32) -> Vec<f32> {
-    let mut out = vec![fill; shape.iter().product()];
-    let job = Cubic::new(source, fill, &mut out);
-    gather(&mut [Box::new(job)], from, route, shape);
-    out
-}
-
-fn nearest<T: bytemuck::Pod>(
-    source: &[T],
-    from: Shape,
-    route: &Route,
-    shape: Shape,
-    fill: T,
-) -> Vec<T> {
-    let mut out = vec![fill; shape.iter().product()];
-    let job = Nearest::new(source, fill, &mut out);
-    gather(&mut [Box::new(job)], from, route, shape);
-    out
-}
-
-fn voted<T: bytemuck::Pod + PartialEq>(
-    source: &[T],
-    from: Shape,
-    route: &Route,
-    shape: Shape,
-    fill: T,
-) -> Vec<T> {
-    let mut out = vec![fill; shape.iter().product()];
-    let job = LabelLinear::new(source, fill, &mut out);
-    gather(&mut [Box::new(job)], from, route, shape);
-    out
-}
+alone!(linear, Linear, f32, []);
+alone!(cubic, Cubic, f32, []);
+alone!(nearest, Nearest, T, [<T: bytemuck::Pod>]);
+alone!(voted, LabelLinear, T, [<T: bytemuck::Pod + PartialEq>]);
 
 fn field(shape: [usize; 3]) -> Vec<f32> {
     (0..shape.iter().product::<usize>())
