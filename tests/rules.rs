@@ -47,10 +47,10 @@ fn run(chain: &[Box<dyn AnyStage>], row: Row, optimised: bool) -> Vec<Row> {
         });
         rows = match optimised {
             true => made.collect(),
-            false => made.map(Row::settled).collect(),
+            false => made.map(Row::materialised).collect(),
         };
     }
-    rows.into_iter().map(Row::settled).collect()
+    rows.into_iter().map(Row::materialised).collect()
 }
 
 fn values(volume: &Volume) -> Vec<f64> {

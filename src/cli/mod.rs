@@ -148,7 +148,7 @@ enum FormatArg {
 /// Carries a command out; returns the exit code.
 ///
 /// **Errors** say what is wrong and what to do.
-pub fn carry_out(cli: &Cli) -> Result<u8, Error> {
+pub fn execute(cli: &Cli) -> Result<u8, Error> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("warn,voxstream={}", cli.log));
     let filter = filter.map_err(|e| {
         Error::run(format!(

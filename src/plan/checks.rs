@@ -87,8 +87,11 @@ pub(super) fn sections(
     let views = &pipeline.views;
     let alone = views.strong.iter().flat_map(|view| &view.steps);
     for step in views.weak.iter().chain(alone) {
-        use Effect::{Cuts, Finds, Moves, Warps};
-        if matches!(step.stage.effect(), Some(Moves | Warps | Cuts | Finds)) {
+        use Effect::{Crops, DataDependentCrop, Permutes, Resamples};
+        if matches!(
+            step.stage.effect(),
+            Some(Permutes | Resamples | Crops | DataDependentCrop)
+        ) {
             errors.push(
                 SpecError::new(
                     step.at,

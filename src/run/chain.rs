@@ -34,7 +34,7 @@ impl Failure {
     }
 
     /// A failure in words.
-    pub fn told(subject: &str, stage: &str, cause: impl Into<String>) -> Self {
+    pub fn new(subject: &str, stage: &str, cause: impl Into<String>) -> Self {
         Self {
             subject: subject.to_owned(),
             stage: stage.to_owned(),
@@ -133,7 +133,7 @@ impl Chain {
     ///
     /// **Errors** as [`Chain::run`].
     pub fn run_steps(&self, row: Row, wanted: Range<usize>) -> Result<Vec<Row>, Failure> {
-        let rows = self.run_traced(Traced::new(row), wanted, Way::Alone)?;
+        let rows = self.run_traced(Traced::new(row), wanted, MixMode::None)?;
         Ok(rows.into_iter().map(|traced| traced.row).collect())
     }
 
@@ -144,12 +144,12 @@ impl Chain {
         &self,
         row: Traced,
         wanted: Range<usize>,
-        way: Way<'_>,
+        way: MixMode<'_>,
     ) -> Result<Vec<Traced>, Failure> {
         let mut rows = vec![row];
         for pass in self.plan.passes(self.chain) {
             for i in pass.steps.clone().filter(|i| wanted.contains(i)) {
-                // What a pass left pending is made, and its time counted, in its last step.
+                // What a pass left deferred is made, and its time counted, in its last step.
                 let settles = i + 1 == pass.steps.end.min(wanted.end);
                 rows = self.step(i, rows, settles, way)?;
             }
@@ -162,7 +162,7 @@ impl Chain {
         i: usize,
         rows: Vec<Traced>,
         settles: bool,
-        way: Way<'_>,
+        way: MixMode<'_>,
     ) -> Result<Vec<Traced>, Failure> {
         let (step, node) = (&self.steps()[i], &self.nodes[i]);
         let (seed, mixes) = (self.plan.pipeline.seed, step.stage.mixing().is_some());
@@ -171,8 +171,8 @@ impl Chain {
             let subject = row.subject.clone();
             let made = match way {
                 // A partner is one subject: earlier mixing steps are passed over.
-                Way::Along(_) if mixes => Ok(vec![row]),
-                Way::Mixing(partners) if mixes => {
+                MixMode::SkipMixing(_) if mixes => Ok(vec![row]),
+                MixMode::WithPartners(partners) if mixes => {
                     // Making the partner is counted where its steps are.
                     let (start, mut making) = (Instant::now(), Duration::ZERO);
                     let mut partner = |row: &Row| {
@@ -193,15 +193,17 @@ impl Chain {
             })?;
             // Of a partner only the sample that is mixed in is wanted.
             let wanted = |row: &Row| match way {
-                Way::Along(wanted) => wanted.get(trace.len()).is_none_or(|s| *s == row.sample),
+                MixMode::SkipMixing(wanted) => {
+                    wanted.get(trace.len()).is_none_or(|s| *s == row.sample)
+                }
                 _ => true,
             };
             let made = made.into_iter().filter(wanted);
             let made: Vec<Row> = node.busy(|| match settles {
-                true => made.map(Row::settled).collect(),
+                true => made.map(Row::materialised).collect(),
                 false => made.collect(),
             });
-            if !(mixes && matches!(way, Way::Along(_))) {
+            if !(mixes && matches!(way, MixMode::SkipMixing(_))) {
                 node.passed(made.len(), made.iter().map(Row::bytes).sum());
             }
             next.extend(made.into_iter().map(|row| {
@@ -233,16 +235,16 @@ impl Traced {
     }
 }
 
-/// How mixing steps are run.
+/// How a chain treats steps that mix rows of two subjects.
 #[derive(Clone, Copy)]
-pub enum Way<'a> {
-    /// No other row is at hand: a mixing step fails.
-    Alone,
-    /// With partners.
-    Mixing(&'a dyn Partners),
-    /// Making a partner: mixing steps are passed over, and of the rows that a step makes the one with
-    /// the sample number at the step's place is kept.
-    Along(&'a [u32]),
+pub enum MixMode<'a> {
+    /// No partner is available: a mixing step fails.
+    None,
+    /// Mixing steps run with a partner's row.
+    WithPartners(&'a dyn Partners),
+    /// Computes a partner: mixing steps are skipped, and of the rows that step `i` returns only the
+    /// one with sample number `[i]` is kept.
+    SkipMixing(&'a [u32]),
 }
 
 /// Makes the row that a row is mixed with.

@@ -93,7 +93,7 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
         .find(|h| h.role == crate::volume::Role::Image);
     first
         .map(|h| h.grid)
-        .ok_or_else(|| Failure::told(&record.id, "source", "no modality is present"))
+        .ok_or_else(|| Failure::new(&record.id, "source", "no modality is present"))
 }
 
 type Scored = (Vec<ClassScore>, Vec<ClassFigures>);

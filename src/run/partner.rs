@@ -1,6 +1,6 @@
 //! Chooses and makes the rows that mixing steps take voxels from.
 
-use super::chain::{Chain, Failure, Partners, Traced, Way};
+use super::chain::{Chain, Failure, MixMode, Partners, Traced};
 use super::prepare::Preparer;
 use crate::draw::DrawKey;
 use crate::stage::{StageError, SubjectFacts};
@@ -112,7 +112,7 @@ impl Making<'_> {
         for (chain, steps) in &self.route {
             let left = trace.len() - traced.trace.len();
             let steps = steps.start..steps.end.min(steps.start + left);
-            let Some(first) = (chain.run_traced(traced, steps, Way::Along(trace))?)
+            let Some(first) = (chain.run_traced(traced, steps, MixMode::SkipMixing(trace))?)
                 .into_iter()
                 .next()
             else {
@@ -120,7 +120,7 @@ impl Making<'_> {
             };
             traced = first;
         }
-        Ok(Some(traced.row.settled()))
+        Ok(Some(traced.row.materialised()))
     }
 }
 

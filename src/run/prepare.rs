@@ -184,7 +184,7 @@ impl Preparer {
                 show(needed),
                 show(self.subject_limit)
             );
-            return Err(Failure::told(&record.id, "source", cause));
+            return Err(Failure::new(&record.id, "source", cause));
         }
         let mut row = self.source.busy(|| self.cohort.load(record)).map_err(|e| {
             self.source.failed();
@@ -237,7 +237,7 @@ impl Preparer {
         }
         for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
             check_classes(label, classes)
-                .map_err(|cause| Failure::told(&row.subject, "train.classes", cause))?;
+                .map_err(|cause| Failure::new(&row.subject, "train.classes", cause))?;
         }
         checked().insert(index);
         Ok(())
@@ -274,7 +274,7 @@ impl Preparer {
         }
         match (rows.pop(), rows.is_empty()) {
             (row, true) => Ok(row),
-            _ => Err(Failure::told(
+            _ => Err(Failure::new(
                 &self.subject(index).id,
                 "stages",
                 "`stages` made several rows of it; training and prediction need one",

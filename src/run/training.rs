@@ -10,7 +10,7 @@ use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, ScoreRow, read_table, write_table};
 use crate::train::TrainError;
 use crate::train::checkpoint::{self, Best, ModelFile, State};
-use crate::train::crew::Crew;
+use crate::train::data_parallel::DataParallel;
 use crate::train::figures::Figure;
 use crate::train::infer::Window;
 use crate::train::trainer::StepRows;
@@ -20,7 +20,7 @@ use crate::volume::Split;
 struct Training<'a> {
     cx: &'a RunContext,
     section: &'a TrainSection,
-    crew: Crew,
+    crew: DataParallel,
     window: Window,
     metrics: Vec<MetricRow>,
     best: Option<Best>,
@@ -47,7 +47,7 @@ impl<'a> Training<'a> {
     fn new(cx: &'a RunContext, section: &'a TrainSection) -> Result<Self, Error> {
         let modalities = cx.preparer.cohort().modalities();
         let config = trainer_config(&cx.plan, section, modalities);
-        let crew = Crew::new(&config, &cx.devices)?;
+        let crew = DataParallel::new(&config, &cx.devices)?;
         let window = training_window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx

@@ -29,7 +29,7 @@ impl<S: Stage> AnyStage for MapStage<S> {
         false
     }
     fn effect(&self) -> Option<Effect> {
-        Some(self.0.effect()).filter(|e| *e != Effect::Rows)
+        Some(self.0.effect()).filter(|e| *e != Effect::RowLevel)
     }
     fn relabels(&self) -> bool {
         self.0.relabels()
@@ -62,7 +62,7 @@ impl<A: Augment> AnyStage for AugmentStage<A> {
         true
     }
     fn effect(&self) -> Option<Effect> {
-        Some(self.0.effect()).filter(|e| *e != Effect::Rows)
+        Some(self.0.effect()).filter(|e| *e != Effect::RowLevel)
     }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.0.check(input)

@@ -59,26 +59,28 @@ impl StageError {
 pub trait Parameters: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {}
 impl<T: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static> Parameters for T {}
 
-/// What a step does with voxels, which decides what can be made in one pass.
+/// What a step does to voxels; the planner joins steps into one pass by it.
 ///
-/// See [`Volume`](crate::volume::Volume): moves and changes may be left pending.
+/// Geometry and pointwise changes may be left deferred, see [`Volume`](crate::volume::Volume).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Says which voxel comes from which, without looking at one.
-    Moves,
-    /// As [`Effect::Moves`], reading between voxels.
-    Warps,
-    /// As [`Effect::Moves`], and most voxels are not needed any more.
-    Cuts,
-    /// Looks at voxels to find out where the result's come from: a crop to the foreground.
-    Finds,
-    /// Changes each voxel's value by itself, without looking at others.
-    Changes,
-    /// Decides about rows as a whole: none of their voxels is moved or changed.
-    Rows,
-    /// Anything else: needs the voxels that arrive, and leaves voxels.
-    Makes,
+    /// Rearranges voxels (turn, flip, pad): output voxels are source voxels or the fill value, and
+    /// the mapping depends on the grid alone.
+    Permutes,
+    /// Interpolates between voxels; the mapping depends on the grid and the draw alone.
+    Resamples,
+    /// As [`Effect::Permutes`], and keeps a small part of the volume: steps before it may compute
+    /// that part alone.
+    Crops,
+    /// Reads voxels to decide which of them are kept: a crop to the foreground.
+    DataDependentCrop,
+    /// Changes each voxel by a function of its own value and position.
+    Pointwise,
+    /// Keeps, drops or reorders whole rows; no voxel is read or written.
+    RowLevel,
+    /// Anything else: reads materialised voxels and writes materialised voxels.
+    Opaque,
 }
 
 /// A step that draws nothing.
@@ -93,7 +95,7 @@ pub trait Stage: Parameters {
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
     /// What the step does with voxels.
     fn effect(&self) -> Effect {
-        Effect::Makes
+        Effect::Opaque
     }
     /// Whether class numbers mean something else behind the step. The truth that predictions are
     /// scored against takes such steps of `stages`, too, on its own grid and without images.
@@ -120,7 +122,7 @@ pub trait Augment: Parameters {
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
     /// What the step does with voxels.
     fn effect(&self) -> Effect {
-        Effect::Makes
+        Effect::Opaque
     }
     /// How many rows are made of one.
     fn samples(&self, _row: &Row) -> u32 {

@@ -2,8 +2,8 @@
 
 use super::TrainError;
 use super::model::Model;
+use super::process_group::Rank;
 use super::trainer::TrainerConfig;
-use super::world::Rank;
 use crate::nn::gradients::Gradients;
 use crate::nn::optimizer::Optimizer;
 use crate::nn::params::Params;

@@ -5,7 +5,7 @@
 
 pub mod batch;
 pub mod checkpoint;
-pub mod crew;
+pub mod data_parallel;
 pub mod device;
 pub mod figures;
 pub mod gpu_check;
@@ -13,9 +13,9 @@ pub mod infer;
 pub mod learner;
 pub mod model;
 pub mod objective;
+pub mod process_group;
 pub mod schedule;
 pub mod trainer;
-pub mod world;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Reading a volume along a path of maps: which voxel of the source each new voxel is, or lies between.
 
+use super::deferred::{ImageInterpolation, Interpolation, LabelInterpolation};
 use super::dtype::{Dtype, Role, Scaling, Voxel};
-use super::pending::{ImageInterpolation, Interpolation, LabelInterpolation};
 use super::voxels::Volume;
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
 use crate::kernel::sample::sample_nearest;
@@ -99,7 +99,7 @@ impl Gather {
             let mut route = gather.route.clone();
             route.push(Step::Affine(DAffine3::from_translation(back)));
             Some(Self {
-                source: source.settled(),
+                source: source.materialised(),
                 route,
                 role: gather.role,
                 reading: gather.reading,
@@ -324,9 +324,12 @@ mod tests {
                 });
                 windowed.unwrap()
             };
-            let together = made().settled();
+            let together = made().materialised();
             let alone = made();
-            let alone: Vec<Volume> = alone.volumes().map(|(_, v)| v.clone().settled()).collect();
+            let alone: Vec<Volume> = alone
+                .volumes()
+                .map(|(_, v)| v.clone().materialised())
+                .collect();
             for ((role, together), alone) in together.volumes().zip(&alone) {
                 assert_eq!(together.buffer(), alone.buffer(), "{role:?}");
                 assert_eq!(together.dtype(), alone.dtype());
@@ -340,7 +343,7 @@ mod tests {
         let grid = Grid::with_spacing([44, 40, 36], [1.0; 3]).unwrap();
         let values: Vec<f32> = (0..44 * 40 * 36).map(|i| (i * 29 % 997) as f32).collect();
         let half = Volume::from_vec(values, grid).unwrap().into_half();
-        let float = half.clone().into_f32().settled();
+        let float = half.clone().into_f32().materialised();
         let turn = Warp::Affine(DAffine3::from_rotation_z(0.4) * DAffine3::from_rotation_x(0.3));
         let reading = Interpolation::default();
         for (warps, offset) in [
@@ -354,7 +357,7 @@ mod tests {
                     volume.warped(Role::Image, warp, reading)
                 });
                 let patch = warped.windowed(Role::Image, offset, [8, 7, 6]).unwrap();
-                patch.settled().to_f32().to_vec()
+                patch.materialised().to_f32().to_vec()
             };
             let (part, whole) = (patch(&half), patch(&float));
             for (part, whole) in part.iter().zip(&whole) {

@@ -4,22 +4,22 @@
 
 pub mod alignment;
 pub mod columns;
+pub mod deferred;
 pub mod dtype;
 pub mod error;
 mod gather;
 pub mod grid;
 mod moves;
 pub mod nifti;
-pub mod pending;
 pub mod row;
 pub mod sites;
 pub mod voxels;
 pub mod warp;
 
+pub use deferred::{Change, ImageInterpolation, Interpolation, LabelInterpolation};
 pub use dtype::{Dtype, Role, Scaling, Voxel};
 pub use error::VolumeError;
 pub use grid::{Grid, GridError};
-pub use pending::{Change, ImageInterpolation, Interpolation, LabelInterpolation};
 pub use row::{Channel, Row, Split};
 pub use sites::Sites;
 pub use voxels::Volume;

@@ -1,10 +1,10 @@
-//! Moves of volumes: each makes a pending volume, and a move of a pending one goes on from its source.
+//! Moves of volumes: each makes a deferred volume, and a move of a deferred one goes on from its source.
 
 use super::Role;
+use super::deferred::{Deferred, Interpolation, Recipe, bad_grid};
 use super::error::VolumeError;
 use super::gather::Gather;
 use super::grid::Grid;
-use super::pending::{Interpolation, Pending, Recipe, bad_grid};
 use super::voxels::Volume;
 use super::warp::Warp;
 use crate::kernel::lattice::{Inside, Lattice};
@@ -35,7 +35,7 @@ impl Volume {
         };
         let cuts = lattice.is_some_and(|map| map.seen(&all(old)) != all(grid.shape_xyz()));
         let before = match self.recipe() {
-            Some(Pending {
+            Some(Deferred {
                 recipe: Recipe::Gather(before),
                 changes,
                 ..
@@ -73,8 +73,8 @@ impl Volume {
             },
         };
         let (dtype, scaling) = gather.stored_as();
-        let pending = Pending::new(Recipe::Gather(gather), Vec::new());
-        Self::pending(pending, dtype, scaling, grid)
+        let deferred = Deferred::new(Recipe::Gather(gather), Vec::new());
+        Self::deferred(deferred, dtype, scaling, grid)
     }
 
     /// A label map in which the stored number 0 is class 0: all but those with an intercept are.
@@ -82,7 +82,7 @@ impl Volume {
         if self.scaling().intercept == 0.0 {
             self
         } else {
-            self.into_f32().settled()
+            self.into_f32().materialised()
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
                 let (mut composed, mut one_by_one) = (source.clone(), source.clone());
                 for step in &steps {
                     composed = moved(&composed, role, step);
-                    one_by_one = moved(&one_by_one, role, step).settled();
+                    one_by_one = moved(&one_by_one, role, step).materialised();
                     one_by_one.know_lowest(source.lowest_bits());
                 }
                 prop_assert_eq!(composed.grid(), one_by_one.grid());

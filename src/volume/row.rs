@@ -1,6 +1,6 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
-use super::pending::make_together;
+use super::deferred::materialise_together;
 use super::{Interpolation, Role, Sites, Volume, Warp};
 use glam::DVec3;
 use schemars::JsonSchema;
@@ -165,12 +165,12 @@ impl Row {
         self
     }
 
-    /// Makes every pending voxel; what the volumes were made from is let go of.
+    /// Makes every deferred voxel; what the volumes were made from is let go of.
     #[must_use]
-    pub fn settled(mut self) -> Self {
-        make_together(self.volumes().map(|(_, volume)| volume));
+    pub fn materialised(mut self) -> Self {
+        materialise_together(self.volumes().map(|(_, volume)| volume));
         for channel in self.images.iter_mut().chain(&mut self.labels) {
-            channel.volume = channel.volume.take().map(Volume::settled);
+            channel.volume = channel.volume.take().map(Volume::materialised);
         }
         self
     }

@@ -2,10 +2,10 @@
 
 mod values;
 
+use super::deferred::{Change, Deferred};
 use super::dtype::{Dtype, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
-use super::pending::{Change, Pending};
 use crate::kernel::sample::sample_linear_stored;
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
@@ -18,9 +18,9 @@ use values::value_of;
 ///
 /// Cloning shares the voxels. Writing copies them first if they are shared.
 ///
-/// A volume that was moved or changed may still be *pending*: it knows its grid and type, and its
+/// A volume that was moved or changed may still be *deferred*: it knows its grid and type, and its
 /// voxels are made when they are first looked at, from the volume it came from, in one pass. A
-/// chain of moves is one interpolation then, and a patch cut from a pending volume costs the
+/// chain of moves is one interpolation then, and a patch cut from a deferred volume costs the
 /// patch alone. Clones share what is made.
 #[derive(Debug, Clone)]
 pub struct Volume {
@@ -33,7 +33,7 @@ pub struct Volume {
 #[derive(Debug, Clone)]
 enum Voxels {
     Stored(Arc<Stored>),
-    Pending(Arc<Pending>),
+    Deferred(Arc<Deferred>),
 }
 
 /// Voxels in memory.
@@ -97,9 +97,9 @@ impl Volume {
         }
     }
 
-    pub(super) fn pending(pending: Pending, dtype: Dtype, scaling: Scaling, grid: Grid) -> Self {
+    pub(super) fn deferred(deferred: Deferred, dtype: Dtype, scaling: Scaling, grid: Grid) -> Self {
         Self {
-            voxels: Voxels::Pending(Arc::new(pending)),
+            voxels: Voxels::Deferred(Arc::new(deferred)),
             dtype,
             scaling,
             grid,
@@ -116,11 +116,11 @@ impl Volume {
         Self::try_new(Buffer::from_vec(voxels), T::DTYPE, Scaling::NONE, grid)
     }
 
-    /// Voxels as stored, native byte order, x fastest; a pending volume makes them now.
+    /// Voxels as stored, native byte order, x fastest; a deferred volume makes them now.
     pub fn buffer(&self) -> &Buffer {
         match &self.voxels {
             Voxels::Stored(stored) => &stored.buffer,
-            Voxels::Pending(pending) => &pending.stored(self).buffer,
+            Voxels::Deferred(deferred) => &deferred.stored(self).buffer,
         }
     }
 
@@ -150,21 +150,21 @@ impl Volume {
     }
 
     /// The recipe of a volume whose voxels were not asked for when it was made.
-    pub(super) fn recipe(&self) -> Option<&Pending> {
+    pub(super) fn recipe(&self) -> Option<&Deferred> {
         match &self.voxels {
             Voxels::Stored(_) => None,
-            Voxels::Pending(pending) => Some(pending),
+            Voxels::Deferred(deferred) => Some(deferred),
         }
     }
 
-    /// Makes pending voxels and lets go of what they were made from.
+    /// Makes deferred voxels and lets go of what they were made from.
     #[must_use]
-    pub fn settled(self) -> Self {
+    pub fn materialised(self) -> Self {
         match &self.voxels {
             Voxels::Stored(_) => self,
-            Voxels::Pending(pending) => {
-                pending.keep_lowest();
-                let stored = Arc::clone(pending.stored(&self));
+            Voxels::Deferred(deferred) => {
+                deferred.keep_lowest();
+                let stored = Arc::clone(deferred.stored(&self));
                 Self {
                     voxels: Voxels::Stored(stored),
                     ..self
@@ -178,7 +178,7 @@ impl Volume {
     pub(super) fn lowest_stored(&self) -> [u8; 8] {
         let stored = match &self.voxels {
             Voxels::Stored(stored) => stored,
-            Voxels::Pending(pending) => pending.stored(self),
+            Voxels::Deferred(deferred) => deferred.stored(self),
         };
         *stored.lowest.get_or_init(|| {
             let mut bytes = [0u8; 8];
@@ -195,7 +195,7 @@ impl Volume {
     pub(super) fn peek_lowest(&self) -> Option<[u8; 8]> {
         match &self.voxels {
             Voxels::Stored(stored) => stored.lowest.get().copied(),
-            Voxels::Pending(_) => None,
+            Voxels::Deferred(_) => None,
         }
     }
 
@@ -247,15 +247,15 @@ impl Volume {
 
     fn changed_by(mut self, changes: Vec<Change>) -> Self {
         let grid = self.grid;
-        if let Voxels::Pending(pending) = &mut self.voxels
-            && let Some(pending) = Arc::get_mut(pending)
-            && pending.add_changes(&changes)
+        if let Voxels::Deferred(deferred) = &mut self.voxels
+            && let Some(deferred) = Arc::get_mut(deferred)
+            && deferred.add_changes(&changes)
         {
             (self.dtype, self.scaling) = (Dtype::F32, Scaling::NONE);
             return self;
         }
-        Self::pending(
-            Pending::change(self, changes),
+        Self::deferred(
+            Deferred::change(self, changes),
             Dtype::F32,
             Scaling::NONE,
             grid,

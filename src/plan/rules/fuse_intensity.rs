@@ -11,5 +11,5 @@ pub(super) const WHAT: &str = "changes values in the pass of the step before it"
 
 /// Whether `next` changes voxels that are just being made.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
-    next == Effect::Changes && !matches!(last, Effect::Makes)
+    next == Effect::Pointwise && !matches!(last, Effect::Opaque)
 }

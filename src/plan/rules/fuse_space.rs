@@ -14,9 +14,13 @@ pub(super) const WHAT: &str = "moves voxels with the step before it: one interpo
 /// Whether `next` can be made with the moves before it.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
     match next {
-        Effect::Moves => !matches!(last, Effect::Changes | Effect::Makes),
+        Effect::Permutes => !matches!(last, Effect::Pointwise | Effect::Opaque),
         // A warp does not see beyond the edge of a crop, where it would read between voxels.
-        Effect::Warps => matches!(last, Effect::Moves | Effect::Warps),
-        Effect::Cuts | Effect::Finds | Effect::Changes | Effect::Rows | Effect::Makes => false,
+        Effect::Resamples => matches!(last, Effect::Permutes | Effect::Resamples),
+        Effect::Crops
+        | Effect::DataDependentCrop
+        | Effect::Pointwise
+        | Effect::RowLevel
+        | Effect::Opaque => false,
     }
 }

@@ -13,5 +13,5 @@ pub(super) const WHAT: &str = "is cut before the steps in front of it: nothing o
 
 /// Whether `next` cuts what the moves before it have not made yet.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
-    next == Effect::Cuts && !matches!(last, Effect::Changes | Effect::Makes)
+    next == Effect::Crops && !matches!(last, Effect::Pointwise | Effect::Opaque)
 }

@@ -1,6 +1,6 @@
 //! Views: what the network sees of one prepared subject.
 
-use super::super::chain::{Chain, Failure, Traced, Way};
+use super::super::chain::{Chain, Failure, MixMode, Traced};
 use super::super::counters::Counters;
 use super::super::partner::{Making, Peers};
 use super::super::prepare::Preparer;
@@ -100,14 +100,14 @@ impl Viewer {
             let rest = self.common..chain.steps().len();
             let mut route = shared.clone();
             route.push((chain, rest.clone()));
-            let rows = chain.run_traced(row, rest, Way::Mixing(&making(route)))?;
+            let rows = chain.run_traced(row, rest, MixMode::WithPartners(&making(route)))?;
             let mut rows: Vec<Row> = rows.into_iter().map(|traced| traced.row).collect();
             rows.iter_mut().for_each(|r| r.view = name.to_owned());
             Ok(rows)
         };
         let mut both = Vec::new();
         let (partners, all) = (making(shared.clone()), 0..self.shared.steps().len());
-        let way = Way::Mixing(&partners);
+        let way = MixMode::WithPartners(&partners);
         for row in self.shared.run_traced(Traced::new(row), all, way)? {
             both.extend(self.weak.run_traced(row, 0..self.common, way)?);
         }
@@ -119,7 +119,7 @@ impl Viewer {
                 let mut strong = view(Some(i), row.clone(), name)?;
                 if let Some(cause) = moved(&weak, &strong, name) {
                     let subject = &self.preparer.subject(subject).id;
-                    return Err(Failure::told(subject, "views", cause));
+                    return Err(Failure::new(subject, "views", cause));
                 }
                 strong
                     .iter_mut()

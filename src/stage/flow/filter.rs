@@ -166,7 +166,7 @@ impl Stage for Filter {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Rows
+        Effect::RowLevel
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

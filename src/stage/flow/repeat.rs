@@ -36,7 +36,7 @@ impl Stage for Repeat {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Rows
+        Effect::RowLevel
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

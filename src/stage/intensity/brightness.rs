@@ -50,7 +50,7 @@ impl Augment for Brightness {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Changes
+        Effect::Pointwise
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {

@@ -56,7 +56,7 @@ impl Augment for GaussianNoise {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Changes
+        Effect::Pointwise
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {

@@ -45,7 +45,7 @@ impl Augment for ShiftIntensity {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Changes
+        Effect::Pointwise
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {

@@ -48,7 +48,7 @@ impl Stage for Window {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Changes
+        Effect::Pointwise
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

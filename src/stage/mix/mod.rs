@@ -77,7 +77,7 @@ impl<M: Mix> AnyStage for MixStage<M> {
         true
     }
     fn effect(&self) -> Option<Effect> {
-        Some(Effect::Makes)
+        Some(Effect::Opaque)
     }
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String> {
         self.0.check(input)

@@ -71,7 +71,7 @@ impl Augment for DropModality {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Rows
+        Effect::RowLevel
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<DropDraw> {

@@ -169,7 +169,7 @@ impl Augment for Affine {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Warps
+        Effect::Resamples
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<AffineDraw> {

@@ -98,7 +98,7 @@ impl Stage for Crop {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Cuts
+        Effect::Crops
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

@@ -113,7 +113,7 @@ impl Stage for CropForeground {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Finds
+        Effect::DataDependentCrop
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

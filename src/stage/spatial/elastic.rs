@@ -68,7 +68,7 @@ impl Augment for Elastic {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Warps
+        Effect::Resamples
     }
 
     fn draw(&self, rng: &mut SampleRng, _row: &Row, _sample: u32) -> Option<ElasticDraw> {

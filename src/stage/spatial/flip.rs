@@ -62,7 +62,7 @@ impl Augment for Flip {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Permutes
     }
 
     fn draw(&self, rng: &mut SampleRng, _row: &Row, _sample: u32) -> Option<FlipDraw> {

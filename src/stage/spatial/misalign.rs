@@ -200,7 +200,7 @@ impl Augment for Misalign {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Warps
+        Effect::Resamples
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Self::Draw> {

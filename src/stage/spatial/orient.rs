@@ -81,7 +81,7 @@ impl Stage for Orient {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Permutes
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

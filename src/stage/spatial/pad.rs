@@ -72,7 +72,7 @@ impl Stage for Pad {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Cuts
+        Effect::Crops
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

@@ -202,7 +202,7 @@ impl Augment for Patch {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Cuts
+        Effect::Crops
     }
 
     fn samples(&self, row: &Row) -> u32 {

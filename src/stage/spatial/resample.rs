@@ -3,8 +3,8 @@
 use super::regrid::in_column;
 use crate::stage::{ChannelSchema, EdgeSchema, Effect, Stage, StageError};
 use crate::volume::alignment::are_apart;
+use crate::volume::deferred::bad_grid;
 use crate::volume::grid::{MOST_VOXELS, SAME_GRID_TOLERANCE_MM};
-use crate::volume::pending::bad_grid;
 use crate::volume::{
     Grid, ImageInterpolation, Interpolation, LabelInterpolation, Role, Row, VolumeError,
 };
@@ -180,7 +180,7 @@ impl Stage for Resample {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Warps
+        Effect::Resamples
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {

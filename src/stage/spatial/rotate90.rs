@@ -93,7 +93,7 @@ impl Augment for Rotate90 {
     }
 
     fn effect(&self) -> Effect {
-        Effect::Moves
+        Effect::Permutes
     }
 
     fn draw(&self, rng: &mut SampleRng, row: &Row, _sample: u32) -> Option<Rotate90Draw> {

@@ -15,7 +15,7 @@ use crate::volume::row::Channel;
 use crate::volume::{Grid, Volume};
 
 mod bcp;
-mod crew;
+mod data_parallel;
 mod released;
 mod unpaired;
 

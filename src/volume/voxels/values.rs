@@ -1,7 +1,7 @@
 //! Stored numbers as values.
 
+use super::super::deferred::{BLOCK, Change};
 use super::super::dtype::{Dtype, Scaling, Voxel};
-use super::super::pending::{BLOCK, Change};
 use super::{Stored, Volume, Voxels};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
@@ -53,7 +53,7 @@ impl Volume {
         }
         let stored = match self.voxels {
             Voxels::Stored(ref stored) => Arc::clone(stored),
-            Voxels::Pending(ref pending) => Arc::clone(pending.stored(&self)),
+            Voxels::Deferred(ref deferred) => Arc::clone(deferred.stored(&self)),
         };
         // Dropped before the buffer is asked whether anybody else holds it.
         drop(self);

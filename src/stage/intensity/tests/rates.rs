@@ -36,7 +36,7 @@ fn step_rates() {
                 row = row.map_images(|_, _| ());
                 let start = std::time::Instant::now();
                 let rows = stage.run("stages[0]", 3, row).unwrap();
-                std::hint::black_box(rows.into_iter().map(Row::settled).collect::<Vec<_>>());
+                std::hint::black_box(rows.into_iter().map(Row::materialised).collect::<Vec<_>>());
                 start.elapsed().as_secs_f64()
             })
             .fold(f64::INFINITY, f64::min);

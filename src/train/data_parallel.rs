@@ -1,10 +1,10 @@
-//! One training on one device or on several: data parallel, a copy of the network on each.
+//! Data-parallel training: one copy of the network on each device.
 
 use super::TrainError;
 use super::checkpoint::{State, restore};
 use super::figures::{Figure, Sums};
+use super::process_group::{ProcessGroup, Rank};
 use super::trainer::{StepRows, Trainer, TrainerConfig};
-use super::world::{Rank, World};
 use crate::nn::cuda::{self, Comm, CommId};
 use candle_core::{Device, Tensor};
 use serde::de::DeserializeOwned;
@@ -14,21 +14,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 /// The trainers of all devices. They hold the same weights after every step.
-pub struct Crew {
+pub struct DataParallel {
     /// The trainer of the first device, whose weights are validated and kept.
     pub first: Trainer,
-    others: Vec<Other>,
+    replicas: Vec<Replica>,
 }
 
-/// Another device's trainer, in a thread of its own.
-struct Other {
-    /// Closed when the crew ends, and with it the thread.
+/// The trainer of a further device, in its own thread.
+struct Replica {
+    /// Closed when the trainers shut down, which ends the thread.
     jobs: Option<Sender<Job>>,
     done: Receiver<Reply>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a job came to: a step what its rows showed, another job nothing.
+/// The result of a job; only a step has figures.
 type Reply = Result<Sums, TrainError>;
 
 enum Job {
@@ -37,7 +37,7 @@ enum Job {
     Restore(PathBuf),
 }
 
-impl Crew {
+impl DataParallel {
     /// A trainer on each device; with several CUDA devices NCCL links them.
     ///
     /// **Errors** when a network cannot be built, or devices cannot be linked.
@@ -51,28 +51,28 @@ impl Crew {
             let first = Trainer::new(config.clone(), device)?;
             return Ok(Self {
                 first,
-                others: Vec::new(),
+                replicas: Vec::new(),
             });
         }
-        let world = World::new(devices.len());
+        let group = ProcessGroup::new(devices.len());
         let id = match devices.iter().all(Device::is_cuda) {
             true => Some(CommId::new()?),
             false => None,
         };
-        let place = |rank: usize, device: &Device| Place {
+        let config_of = |rank: usize, device: &Device| ReplicaConfig {
             device: device.clone(),
-            world: Arc::clone(&world),
+            group: Arc::clone(&group),
             rank,
             size: devices.len(),
             id,
         };
-        let others: Vec<Other> = (rest.iter().enumerate())
-            .map(|(i, device)| Other::start(config.clone(), place(i + 1, device)))
+        let replicas: Vec<Replica> = (rest.iter().enumerate())
+            .map(|(i, device)| Replica::start(config.clone(), config_of(i + 1, device)))
             .collect::<Result<_, _>>()?;
-        // Devices meet on the way, so the other threads run already.
-        let first = place(0, device).enter(config.clone());
-        let (first, _) = both(first, replies(&others))?;
-        Ok(Self { first, others })
+        // Devices meet on the way, so the replicas' threads must run already.
+        let first = config_of(0, device).join(config.clone());
+        let (first, _) = both(first, replies(&replicas))?;
+        Ok(Self { first, replicas })
     }
 
     /// One optimiser step: every device takes its share of the rows of each batch.
@@ -82,10 +82,10 @@ impl Crew {
     /// **Errors** as [`Trainer::train`], when rows cannot be shared evenly, or a device's share has
     /// no two rows to mix by CutMix.
     pub fn train(&mut self, batches: Vec<StepRows>) -> Result<Vec<Figure>, TrainError> {
-        if self.others.is_empty() {
+        if self.replicas.is_empty() {
             return self.first.train(&batches);
         }
-        let shares = split(batches, self.others.len() + 1)?;
+        let shares = split(batches, self.replicas.len() + 1)?;
         if self.first.mixes_rows() && shares.iter().flatten().any(|r| r.unlabelled.len() == 1) {
             return Err(TrainError::Device(format!(
                 "`cutmix` mixes rows of one device, and {} devices get one unlabelled row each; make `train.batch.unlabelled` {} or more",
@@ -95,11 +95,11 @@ impl Crew {
         }
         let mut shares = shares.into_iter();
         let own = shares.next().unwrap_or_default();
-        for (other, share) in self.others.iter().zip(shares) {
-            other.send(Job::Step(share))?;
+        for (replica, share) in self.replicas.iter().zip(shares) {
+            replica.send(Job::Step(share))?;
         }
         let mine = self.first.advance(&own, self.first.lr());
-        let (mine, theirs) = both(mine, replies(&self.others))?;
+        let (mine, theirs) = both(mine, replies(&self.replicas))?;
         Ok(self.first.figures(&mine.with(&theirs)))
     }
 
@@ -113,10 +113,10 @@ impl Crew {
     ) -> Result<(usize, usize), TrainError> {
         let taken = self.first.begin_with(&weights, skip)?;
         let weights = Arc::new(weights);
-        for other in &self.others {
-            other.send(Job::Begin(Arc::clone(&weights), skip.to_vec()))?;
+        for replica in &self.replicas {
+            replica.send(Job::Begin(Arc::clone(&weights), skip.to_vec()))?;
         }
-        replies(&self.others)?;
+        replies(&self.replicas)?;
         Ok(taken)
     }
 
@@ -125,19 +125,19 @@ impl Crew {
     /// **Errors** as there.
     pub fn restore<P: DeserializeOwned>(&mut self, folder: &Path) -> Result<State<P>, TrainError> {
         let state = restore(folder, &mut self.first)?;
-        for other in &self.others {
-            other.send(Job::Restore(folder.to_owned()))?;
+        for replica in &self.replicas {
+            replica.send(Job::Restore(folder.to_owned()))?;
         }
-        replies(&self.others)?;
+        replies(&self.replicas)?;
         Ok(state)
     }
 }
 
-/// One reply of each other device; all are waited for, also where one failed.
-fn replies(others: &[Other]) -> Result<Vec<Sums>, TrainError> {
+/// Waits for one reply from every replica, also if one of them failed.
+fn replies(replicas: &[Replica]) -> Result<Vec<Sums>, TrainError> {
     let gone = |_| Err(TrainError::Device("a device's thread ended".to_owned()));
-    let replies: Vec<Reply> = (others.iter())
-        .map(|other| other.done.recv().unwrap_or_else(gone))
+    let replies: Vec<Reply> = (replicas.iter())
+        .map(|replica| replica.done.recv().unwrap_or_else(gone))
         .collect();
     let of_devices = |r: &Reply| matches!(r, Err(TrainError::Device(_)));
     let (told, mut real): (Vec<_>, Vec<_>) = replies.into_iter().partition(of_devices);
@@ -145,9 +145,9 @@ fn replies(others: &[Other]) -> Result<Vec<Sums>, TrainError> {
     real.into_iter().collect()
 }
 
-/// What the first device and the others came to.
+/// The results of the first device and of the replicas.
 ///
-/// **Errors** with that of the device that failed, which knows why; the others only that one did.
+/// **Errors** with the failing device's own error; the other devices only know that one failed.
 fn both<A, B>(
     mine: Result<A, TrainError>,
     theirs: Result<B, TrainError>,
@@ -158,29 +158,29 @@ fn both<A, B>(
     }
 }
 
-/// Where a device's trainer stands.
-struct Place {
+/// What one replica needs to build its trainer and to join the others.
+struct ReplicaConfig {
     device: Device,
-    world: Arc<World>,
+    group: Arc<ProcessGroup>,
     rank: usize,
     size: usize,
     id: Option<CommId>,
 }
 
-impl Other {
-    fn start(config: TrainerConfig, place: Place) -> Result<Self, TrainError> {
+impl Replica {
+    fn start(config: TrainerConfig, replica: ReplicaConfig) -> Result<Self, TrainError> {
         let ((jobs, received), (tell, done)) = (channel(), channel());
         let thread = std::thread::Builder::new()
-            .name(format!("device-{}", place.rank))
+            .name(format!("device-{}", replica.rank))
             .spawn(move || {
-                let mut trainer = match place.enter(config) {
+                let mut trainer = match replica.join(config) {
                     Ok(trainer) => trainer,
                     Err(e) => return tell.send(Err(e)).unwrap_or_default(),
                 };
-                // Nobody listens any more where the crew has ended.
+                // The receiver is gone once the trainers have shut down.
                 let mut listened = tell.send(Ok(Sums::default())).is_ok();
                 while let (true, Ok(job)) = (listened, received.recv()) {
-                    listened = tell.send(carry_out(&mut trainer, job)).is_ok();
+                    listened = tell.send(execute(&mut trainer, job)).is_ok();
                 }
             })
             .map_err(|e| TrainError::Device(format!("a device's thread cannot start: {e}")))?;
@@ -200,7 +200,7 @@ impl Other {
     }
 }
 
-impl Drop for Other {
+impl Drop for Replica {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
@@ -210,13 +210,13 @@ impl Drop for Other {
     }
 }
 
-impl Place {
-    /// A trainer among the others.
+impl ReplicaConfig {
+    /// Builds the replica's trainer and joins the process group.
     ///
-    /// **Errors** when it cannot be built here or on another device, or the devices cannot be linked.
-    fn enter(&self, config: TrainerConfig) -> Result<Trainer, TrainError> {
-        let mut rank = Rank::new(&self.world, self.rank);
-        // NCCL waits for every device, so nobody begins before all are there.
+    /// **Errors** if the network cannot be built on any device, or the devices cannot be linked.
+    fn join(&self, config: TrainerConfig) -> Result<Trainer, TrainError> {
+        let mut rank = Rank::new(&self.group, self.rank);
+        // NCCL blocks until every device has joined, so no replica may start alone.
         let mut trainer = rank.agree(self.alone(config))?;
         if let Some(id) = self.id {
             rank.link(Comm::new(&self.device, self.rank, self.size, id)?);
@@ -233,7 +233,7 @@ impl Place {
     }
 }
 
-fn carry_out(trainer: &mut Trainer, job: Job) -> Reply {
+fn execute(trainer: &mut Trainer, job: Job) -> Reply {
     match job {
         Job::Step(batches) => trainer.advance(&batches, trainer.lr()),
         Job::Begin(weights, skip) => trainer.begin_with(&weights, &skip).map(|_| Sums::default()),

@@ -70,8 +70,8 @@ impl Interpolation {
     }
 }
 
-/// How a pending volume is made.
-pub(super) struct Pending {
+/// How a deferred volume is made.
+pub(super) struct Deferred {
     pub(super) recipe: Recipe,
     pub(super) changes: Vec<Change>,
     made: OnceLock<Arc<Stored>>,
@@ -84,18 +84,18 @@ pub(super) enum Recipe {
     Gather(Gather),
 }
 
-impl std::fmt::Debug for Pending {
+impl std::fmt::Debug for Deferred {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let made = self.made.get().is_some();
         write!(
             f,
-            "Pending {{ changes: {}, made: {made} }}",
+            "Deferred {{ changes: {}, made: {made} }}",
             self.changes.len()
         )
     }
 }
 
-impl Pending {
+impl Deferred {
     pub(super) fn new(recipe: Recipe, changes: Vec<Change>) -> Self {
         Self {
             recipe,
@@ -160,11 +160,11 @@ impl Pending {
 
 /// Makes the volumes among these that are read along one path together: its positions are computed
 /// once for all.
-pub(super) fn make_together<'a>(volumes: impl Iterator<Item = &'a Volume>) {
-    let mut waiting: Vec<(&Volume, &Pending, &Gather)> = volumes
+pub(super) fn materialise_together<'a>(volumes: impl Iterator<Item = &'a Volume>) {
+    let mut waiting: Vec<(&Volume, &Deferred, &Gather)> = volumes
         .filter_map(|volume| match volume.recipe() {
-            Some(pending) if pending.made.get().is_none() => match &pending.recipe {
-                Recipe::Gather(gather) if gather.walks() => Some((volume, pending, gather)),
+            Some(deferred) if deferred.made.get().is_none() => match &deferred.recipe {
+                Recipe::Gather(gather) if gather.walks() => Some((volume, deferred, gather)),
                 _ => None,
             },
             _ => None,
@@ -172,20 +172,20 @@ pub(super) fn make_together<'a>(volumes: impl Iterator<Item = &'a Volume>) {
         .collect();
     while let Some(&(first, _, path)) = waiting.first() {
         let shape = first.grid().shape_xyz();
-        let along = |(volume, _, gather): &(&Volume, &Pending, &Gather)| {
+        let along = |(volume, _, gather): &(&Volume, &Deferred, &Gather)| {
             volume.grid().shape_xyz() == shape && gather.goes_with(path)
         };
         let (group, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(along);
         waiting = others;
         group
             .iter()
-            .for_each(|(_, pending, _)| pending.keep_lowest());
+            .for_each(|(_, deferred, _)| deferred.keep_lowest());
         let gathers: Vec<&Gather> = group.iter().map(|(_, _, gather)| *gather).collect();
         let read = Gather::walk(&gathers, shape);
-        for ((volume, pending, gather), read) in group.into_iter().zip(read) {
+        for ((volume, deferred, gather), read) in group.into_iter().zip(read) {
             // Where another row that shares the volume was faster, its voxels are the same.
-            let stored = Arc::new(pending.finished(gather, read, volume));
-            let _ = pending.made.set(stored);
+            let stored = Arc::new(deferred.finished(gather, read, volume));
+            let _ = deferred.made.set(stored);
         }
     }
 }

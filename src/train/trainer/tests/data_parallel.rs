@@ -1,6 +1,6 @@
 //! Two devices that train together come to what one comes to with the rows of both.
 
-use super::super::super::crew::Crew;
+use super::super::super::data_parallel::DataParallel;
 use super::super::super::objective::threshold::{FreematchSpec, ThresholdSpec};
 use super::unpaired::{unpaired_rows, unpaired_trainer};
 use super::*;
@@ -46,7 +46,7 @@ fn two_devices_equal_one_that_adds_up_both_batches() {
     ] {
         let mut alone = Trainer::new(config(objective.clone()), &Device::Cpu).unwrap();
         let devices = [Device::Cpu, Device::Cpu];
-        let mut crew = Crew::new(&config(objective), &devices).unwrap();
+        let mut crew = DataParallel::new(&config(objective), &devices).unwrap();
         for _ in 0..3 {
             let (whole, parts) = shared();
             let expected = alone.train(&parts).unwrap();
@@ -76,7 +76,7 @@ fn what_pseudo_labels_and_unpaired_modalities_showed_is_shared() {
     };
     freematch.teacher = Some((ThresholdSpec::Freematch(spec), 0.9));
     let devices = [Device::Cpu, Device::Cpu];
-    let mut crew = Crew::new(&freematch, &devices).unwrap();
+    let mut crew = DataParallel::new(&freematch, &devices).unwrap();
     let (whole, parts) = shared();
     crew.train(vec![whole]).unwrap();
     // Each device saw one of the rows; the running means are halfway between.
@@ -91,7 +91,7 @@ fn what_pseudo_labels_and_unpaired_modalities_showed_is_shared() {
     assert_eq!(crew.first.thresholds.as_ref(), Some(&mean));
     // One device gets the CT, the other the MR: only by sharing is there anything to compare.
     let unpaired = unpaired_trainer(Pairing::Unpaired).config;
-    let mut crew = Crew::new(&unpaired, &devices).unwrap();
+    let mut crew = DataParallel::new(&unpaired, &devices).unwrap();
     let loss = |figures: &[Figure]| figures.iter().find(|f| f.name == "loss_cac").unwrap().value;
     assert_eq!(loss(&crew.train(vec![unpaired_rows()]).unwrap()), 0.0);
     assert!(loss(&crew.train(vec![unpaired_rows()]).unwrap()) > 0.0);
@@ -100,7 +100,7 @@ fn what_pseudo_labels_and_unpaired_modalities_showed_is_shared() {
 #[test]
 fn an_error_of_one_device_is_told_and_ends_the_step_of_all() {
     let devices = [Device::Cpu, Device::Cpu];
-    let mut crew = Crew::new(&config(ObjectiveSpec::default()), &devices).unwrap();
+    let mut crew = DataParallel::new(&config(ObjectiveSpec::default()), &devices).unwrap();
     let before = weights(&crew.first);
     let (mut whole, _) = shared();
     // The second row goes to the second device.
@@ -116,7 +116,7 @@ fn an_error_of_one_device_is_told_and_ends_the_step_of_all() {
     // One unlabelled row a device leaves CutMix nothing to mix.
     let mut mixing = with_pseudo_labels();
     mixing.pseudo_label.as_mut().unwrap().cutmix = Some(CutMixSpec::default());
-    let mut mixing = Crew::new(&config(mixing), &devices).unwrap();
+    let mut mixing = DataParallel::new(&config(mixing), &devices).unwrap();
     let text = mixing.train(vec![shared().0]).unwrap_err().to_string();
     assert!(
         text.contains("`train.batch.unlabelled` 4 or more"),

@@ -1,7 +1,7 @@
-//! What the devices that train one network together say to each other.
+//! Communication between the devices that train one network.
 //!
-//! All of them belong to one process, a thread each. What is small goes through memory that the
-//! threads share; gradients on GPUs go through NCCL.
+//! All devices belong to one process, one thread each. Small values are exchanged through shared
+//! memory; gradients on GPUs go through NCCL.
 
 use super::TrainError;
 use super::objective::class_statistics::ClassStatistics;
@@ -11,7 +11,7 @@ use crate::nn::inplace::AllReduce;
 use candle_core::{Result as TensorResult, Tensor};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What one device tells all others.
+/// One device's contribution to an exchange.
 enum Post {
     /// Whether its part of the step went well.
     Ready(bool),
@@ -21,8 +21,8 @@ enum Post {
     Learnt(Option<Thresholds>, ClassStatistics),
 }
 
-/// Where devices meet: each brings a post, and goes on with the posts of all.
-pub struct World {
+/// The devices of one training: every device contributes a post and receives the posts of all.
+pub struct ProcessGroup {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -37,7 +37,7 @@ struct State {
     left: bool,
 }
 
-impl World {
+impl ProcessGroup {
     /// For so many devices.
     pub fn new(size: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -80,17 +80,17 @@ impl World {
 
 /// One device's place among all.
 pub struct Rank {
-    world: Arc<World>,
+    group: Arc<ProcessGroup>,
     rank: usize,
     /// The link between GPUs; without it gradients go through the machine's memory.
     link: Option<Comm>,
 }
 
 impl Rank {
-    /// Number `rank` of a world; every number must be taken once.
-    pub fn new(world: &Arc<World>, rank: usize) -> Self {
+    /// Number `rank` of a group; every number must be taken once.
+    pub fn new(group: &Arc<ProcessGroup>, rank: usize) -> Self {
         Self {
-            world: Arc::clone(world),
+            group: Arc::clone(group),
             rank,
             link: None,
         }
@@ -100,7 +100,7 @@ impl Rank {
     ///
     /// **Errors** as `own`, when another device failed, or when one is gone.
     pub fn agree<T>(&self, own: Result<T, TrainError>) -> Result<T, TrainError> {
-        let posts = self.world.meet(self.rank, Post::Ready(own.is_ok()));
+        let posts = self.group.meet(self.rank, Post::Ready(own.is_ok()));
         let own = own?;
         let ready = |post: &Post| matches!(post, Post::Ready(true));
         match posts?.iter().all(ready) {
@@ -125,7 +125,7 @@ impl Rank {
         }
         let own: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
         let count = own.len();
-        let posts = self.world.meet(self.rank, Post::Values(own));
+        let posts = self.group.meet(self.rank, Post::Values(own));
         let posts = posts.map_err(candle_core::Error::wrap)?;
         // In the order of the ranks, so that all devices come to the same bits.
         let mut sum = vec![0f32; count];
@@ -152,7 +152,7 @@ impl Rank {
         statistics: &mut ClassStatistics,
     ) -> Result<(), TrainError> {
         let own = Post::Learnt(thresholds.clone(), statistics.clone());
-        let posts = self.world.meet(self.rank, own)?;
+        let posts = self.group.meet(self.rank, own)?;
         let learnt = || {
             posts.iter().filter_map(|post| match post {
                 Post::Learnt(thresholds, statistics) => Some((thresholds, statistics)),
@@ -168,7 +168,7 @@ impl Rank {
 
 impl Drop for Rank {
     fn drop(&mut self) {
-        self.world.lock().left = true;
-        self.world.changed.notify_all();
+        self.group.lock().left = true;
+        self.group.changed.notify_all();
     }
 }
