@@ -23,8 +23,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with an error and all its causes.
-    pub fn new(subject: &str, stage: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+    /// A failure from an error and all its causes.
+    pub fn from_error(
+        subject: &str,
+        stage: &str,
+        error: &(dyn std::error::Error + 'static),
+    ) -> Self {
         Self {
             subject: subject.to_owned(),
             stage: stage.to_owned(),
@@ -33,7 +37,7 @@ impl Failure {
         }
     }
 
-    /// A failure in words.
+    /// A failure with its cause as text.
     pub fn new(subject: &str, stage: &str, cause: impl Into<String>) -> Self {
         Self {
             subject: subject.to_owned(),
@@ -189,7 +193,7 @@ impl Chain {
             };
             let made = made.map_err(|e: StageError| {
                 node.failed();
-                Failure::new(&subject, &step.path, &e)
+                Failure::from_error(&subject, &step.path, &e)
             })?;
             // Of a partner only the sample that is mixed in is wanted.
             let wanted = |row: &Row| match way {

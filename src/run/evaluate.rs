@@ -39,7 +39,7 @@ pub fn subject(
 ) -> Result<Vec<HeadResult>, Failure> {
     let record = preparer.subject(index);
     let failure = |stage: &'static str| {
-        move |e: &(dyn std::error::Error + 'static)| Failure::new(&record.id, stage, e)
+        move |e: &(dyn std::error::Error + 'static)| Failure::from_error(&record.id, stage, e)
     };
     let Some(row) = preparer.prepared(index, 0)? else {
         return Ok(Vec::new());
@@ -87,7 +87,7 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
     let headers = preparer
         .cohort()
         .headers(record)
-        .map_err(|e| Failure::new(&record.id, "source", &e))?;
+        .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
     let first = headers
         .iter()
         .find(|h| h.role == crate::volume::Role::Image);

@@ -111,7 +111,7 @@ impl Preparer {
         let headers = self
             .cohort
             .headers(record)
-            .map_err(|e| Failure::new(&record.id, "source", &e))?;
+            .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
         let volumes = headers.iter();
         let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
         let schema = self.cohort.subject_schema(&headers);
@@ -188,7 +188,7 @@ impl Preparer {
         }
         let mut row = self.source.busy(|| self.cohort.load(record)).map_err(|e| {
             self.source.failed();
-            Failure::new(&record.id, "source", &e)
+            Failure::from_error(&record.id, "source", &e)
         })?;
         self.source.passed(1, row.bytes());
         row.epoch = epoch;
@@ -262,7 +262,7 @@ impl Preparer {
             let Some(row) = rows.pop() else { break };
             // Such a step draws nothing, so its seed does not matter.
             let made = step.stage.run(&step.path, 0, row);
-            rows = made.map_err(|e| Failure::new(&record.id, &step.path, &e))?;
+            rows = made.map_err(|e| Failure::from_error(&record.id, &step.path, &e))?;
         }
         Ok(rows.pop().map_or_else(Vec::new, |row| row.labels))
     }
