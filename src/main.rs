@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use std::process::ExitCode;
-use voxstream::cli::{Cli, carry_out, show_error};
+use voxstream::cli::{Cli, execute, show_error};
 
 /// Volumes are large and alike: their memory is used again.
 #[global_allocator]
@@ -25,7 +25,7 @@ fn rest_soon() {
 fn main() -> ExitCode {
     rest_soon();
     let cli = Cli::parse();
-    match carry_out(&cli) {
+    match execute(&cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             show_error(&error);

@@ -46,7 +46,7 @@ pub fn smooth_finite(values: &mut [f32], shape_xyz: [usize; 3], sigma_xyz: [f64;
 }
 
 /// Weights of a Gaussian at 0, 1, ... r; the two halves and the middle add up to 1.
-fn weights(sigma: f64, cut: f64) -> Vec<f32> {
+pub(super) fn weights(sigma: f64, cut: f64) -> Vec<f32> {
     let radius = (cut * sigma + 0.5).max(0.0) as usize;
     let raw = (0..=radius).map(|k| exp_minus(0.5 * (k as f64 / sigma).powi(2)));
     // A sigma of 0 gives 0 / 0 at the middle, which alone is left then.
@@ -64,7 +64,7 @@ fn exp_minus(x: f64) -> f64 {
 }
 
 /// Index of a position that may lie outside `0..count`, mirrored with the edge repeated.
-fn mirrored(position: isize, count: usize) -> usize {
+pub(super) fn mirrored(position: isize, count: usize) -> usize {
     let within = position.rem_euclid(2 * count as isize) as usize;
     within.min(2 * count - 1 - within)
 }

@@ -7,6 +7,7 @@
 //! **Outside** the source's outermost voxel centres the edge value holds for half a voxel of the
 //! coarser of the two grids; beyond that the result is `fill`.
 
+pub mod filtered;
 mod general;
 mod separable;
 

@@ -7,6 +7,7 @@ pub mod columns;
 pub mod deferred;
 pub mod dtype;
 pub mod error;
+mod filtered;
 mod gather;
 pub mod grid;
 mod moves;

@@ -1,9 +1,10 @@
 //! Bends anatomy smoothly.
 
 use super::motion::{check_chance, check_displacement, grid_of, interpolated, random_bend};
+use super::regrid::{coarsest_axis, has_thick_slices};
 use crate::draw::{Range, SampleRng};
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
-use crate::volume::{ImageInterpolation, Interpolation, LabelInterpolation, Row, Warp};
+use crate::volume::{Grid, ImageInterpolation, Interpolation, LabelInterpolation, Row, Warp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -25,12 +26,49 @@ pub struct Elastic {
     pub control_spacing_mm: f64,
     /// Largest displacement of a control point along each axis in mm: a number, a pair, or a `choice`; at most 0.4 times `control_spacing_mm`.
     pub displacement_mm: Range,
+    /// Whether slices are displaced in their plane only: `auto` where voxels are more than three times longer along one axis than along another.
+    #[serde(skip_serializing_if = "ElasticInPlane::is_never")]
+    pub in_plane: ElasticInPlane,
     /// Probability that the step runs on a row.
     pub p: f64,
     /// How images are read between voxels; of moves made as one, cubic wins.
     pub images: ImageInterpolation,
     /// How labels are read between voxels.
     pub labels: LabelInterpolation,
+}
+
+/// Whether slices are displaced in their plane only; the axis with the largest voxel size is the one they are stacked on.
+///
+/// The displacement along that axis is 0, so nothing is interpolated between slices. Where two or
+/// three axes share the largest voxel size there are no slices, and all axes are displaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ElasticInPlane {
+    /// If the largest voxel size of the row's grid is more than three times the smallest: nnU-Net's rule for thick slices.
+    Auto,
+    /// Always.
+    Always,
+    /// Never: all axes are displaced.
+    #[default]
+    Never,
+}
+
+impl ElasticInPlane {
+    /// Returns `true` for the default, which is left out of plans.
+    fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+
+    /// The axis that slices of this grid are stacked on, where they move in their plane only.
+    fn slice_axis(self, grid: &Grid) -> Option<usize> {
+        let spacing_mm = grid.spacing_mm();
+        let in_plane = match self {
+            Self::Auto => has_thick_slices(spacing_mm),
+            Self::Always => true,
+            Self::Never => false,
+        };
+        coarsest_axis(spacing_mm).filter(|_| in_plane)
+    }
 }
 
 /// What was drawn; the displacement follows from it and the row's grid.
@@ -48,6 +86,7 @@ impl Default for Elastic {
         Self {
             control_spacing_mm: 32.0,
             displacement_mm: Range::Uniform([0.0, 10.0]),
+            in_plane: ElasticInPlane::Never,
             p: 0.2,
             images: ImageInterpolation::Linear,
             labels: LabelInterpolation::Nearest,
@@ -84,7 +123,16 @@ impl Augment for Elastic {
         let Some(grid) = grid_of(&row).filter(|_| draw.max_mm != 0.0) else {
             return Ok(row);
         };
-        let bend = random_bend(&grid, self.control_spacing_mm, draw.max_mm, draw.seed)?;
+        let bend = {
+            let slice_axis = self.in_plane.slice_axis(&grid);
+            random_bend(
+                &grid,
+                self.control_spacing_mm,
+                draw.max_mm,
+                draw.seed,
+                slice_axis,
+            )?
+        };
         let reading = Interpolation {
             images: self.images,
             labels: self.labels,

@@ -131,7 +131,7 @@ impl Misplacement {
             warps.push(Warp::Affine(world * moved.inverse() * world.inverse()));
         }
         if self.elastic_mm != 0.0 {
-            let bend = random_bend(grid, control_spacing_mm, self.elastic_mm, self.seed)?;
+            let bend = random_bend(grid, control_spacing_mm, self.elastic_mm, self.seed, None)?;
             warps.push(Warp::Elastic(bend));
         }
         Ok(warps)

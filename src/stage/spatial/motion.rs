@@ -119,8 +119,8 @@ pub(super) fn check_displacement(
 /// A random displacement of the world over a grid, with control points along the grid's axes.
 ///
 /// **Law** each control point moves along each axis by its own number, uniform between `-max_mm`
-/// and `max_mm`. The second control point of each axis stands on the grid's first voxel, and every
-/// voxel lies between four.
+/// and `max_mm`, but not along `slice_axis`, which slices are stacked on. The second control point
+/// of each axis is at the grid's first voxel, and every voxel is between four.
 ///
 /// **Errors** when the grid is so large that there are more control points than memory is for.
 pub(super) fn random_bend(
@@ -128,6 +128,7 @@ pub(super) fn random_bend(
     control_spacing_mm: f64,
     max_mm: f32,
     seed: u64,
+    slice_axis: Option<usize>,
 ) -> Result<Bend, StageError> {
     let (shape, spacing_mm) = (grid.shape_xyz(), grid.spacing_mm());
     let points = [0, 1, 2].map(|a| {
@@ -149,7 +150,10 @@ pub(super) fn random_bend(
         * DAffine3::from_scale(DVec3::splat(1.0 / control_spacing_mm));
     let shape_xyz = points.map(|n| n as usize);
     let to_world = |v: [f32; 3]| {
-        let along = DVec3::from(v.map(f64::from)) * f64::from(max_mm);
+        let mut along = DVec3::from(v.map(f64::from)) * f64::from(max_mm);
+        if let Some(axis) = slice_axis {
+            along[axis] = 0.0;
+        }
         (directions * along).as_vec3().to_array()
     };
     let vectors = random_vectors(shape_xyz.iter().product(), seed);

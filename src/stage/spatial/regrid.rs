@@ -31,6 +31,27 @@ impl Axis {
     }
 }
 
+/// Voxels more than this many times longer along one axis than along another are thick slices.
+///
+/// **Source** nnU-Net v2, `ANISO_THRESHOLD`.
+pub(super) const THICK_SLICES: f64 = 3.0;
+
+/// Voxel sizes closer than this are equal.
+pub(super) const SAME_SPACING_MM: f64 = 1e-3;
+
+/// The axis with the largest voxel size; `None` if two or three axes share it, as in nnU-Net.
+pub(super) fn coarsest_axis(spacing_mm: [f64; 3]) -> Option<usize> {
+    let most = spacing_mm.into_iter().fold(0.0, f64::max);
+    let mut coarse = (0..3).filter(|&axis| most - spacing_mm[axis] <= SAME_SPACING_MM);
+    coarse.next().filter(|_| coarse.next().is_none())
+}
+
+/// Returns `true` if the largest voxel size is more than three times the smallest.
+pub(super) fn has_thick_slices(spacing_mm: [f64; 3]) -> bool {
+    let least = spacing_mm.into_iter().fold(f64::INFINITY, f64::min);
+    spacing_mm.into_iter().fold(0.0, f64::max) > THICK_SLICES * least
+}
+
 /// Names the column an error arose in.
 pub(super) fn in_column((column, error): (String, VolumeError)) -> StageError {
     let mut problem = error.to_string();

@@ -76,12 +76,14 @@ fn a_marked_voxel_stays_at_its_world_point() {
             like: None,
             images: Default::default(),
             labels: Default::default(),
+            ..Default::default()
         })),
         Box::new(MapStage(Resample {
             spacing_mm: None,
             like: Some("mr".to_owned()),
             images: Default::default(),
             labels: Default::default(),
+            ..Default::default()
         })),
         Box::new(MapStage(CropForeground {
             above: Threshold::default(),
@@ -185,6 +187,7 @@ fn a_blob_keeps_its_centre_through_any_grid() {
         like: None,
         images: Default::default(),
         labels: Default::default(),
+        ..Default::default()
     };
     let input = row(
         vec![channel("ct", Some(blob(ct))), channel("mr", Some(blob(mr)))],
@@ -265,6 +268,7 @@ fn nothing_is_interpolated_on_equal_grids() {
             like: None,
             images: Default::default(),
             labels: Default::default(),
+            ..Default::default()
         };
         let out = run(
             &MapStage(stage),
@@ -363,7 +367,7 @@ proptest! {
     ) {
         let ct = filled(oblique([9, 8, 7], [1.5; 3], 0.0), |i| field(i) as f32);
         let labels = filled(oblique([12, 11, 10], [1.3, 1.1, 1.2], turn), |i| classes[field(i) as usize % classes.len()]);
-        let stage = Resample { spacing_mm: Some(spacing.map(Some)), like: None, images: Default::default(), labels: Default::default() };
+        let stage = Resample { spacing_mm: Some(spacing.map(Some)), like: None, images: Default::default(), labels: Default::default(), ..Default::default() };
         let out = run(&MapStage(stage), row(vec![channel("ct", Some(ct))], vec![channel("ct", Some(labels))])).remove(0);
         let held = label(&out).as_slice::<u16>().unwrap();
         prop_assert!(held.iter().all(|v| *v == 0 || classes.contains(v)));
@@ -377,11 +381,11 @@ proptest! {
         let grid = oblique([24, 22, 20], [OLD_MM; 3], turn);
         let k = std::f64::consts::TAU / WAVE_MM;
         let ct = filled(grid, |i| world_of(&grid, i).to_array().iter().map(|p| (k * p).sin()).sum::<f64>() as f32);
-        let there = Resample { spacing_mm: Some(spacing.map(Some)), like: None, images: Default::default(), labels: Default::default() };
+        let there = Resample { spacing_mm: Some(spacing.map(Some)), like: None, images: Default::default(), labels: Default::default(), ..Default::default() };
         let original = ct.clone();
         let mut middle = run(&MapStage(there), row(vec![channel("ct", Some(ct))], vec![])).remove(0);
         middle.images.push(channel("grid", Some(original.clone())));
-        let back = run(&MapStage(Resample { spacing_mm: None, like: Some("grid".to_owned()), images: Default::default(), labels: Default::default() }), middle).remove(0);
+        let back = run(&MapStage(Resample { spacing_mm: None, like: Some("grid".to_owned()), images: Default::default(), labels: Default::default(), ..Default::default() }), middle).remove(0);
         // Linear interpolation is off by at most h²/8 · |f''| along each axis; |f''| <= 3 k² in every direction.
         let bound = |h: f64| 3.0 * h * h / 8.0 * 3.0 * k * k;
         let limit = bound(OLD_MM) + bound(spacing.iter().copied().fold(0.0, f64::max)) + 1e-5;

@@ -3,6 +3,7 @@ mod patches;
 mod plans;
 mod reference;
 mod registration;
+mod small_structures;
 mod warps;
 
 use crate::stage::{AnyStage, ChannelSchema, EdgeSchema};

@@ -9,7 +9,7 @@ use crate::stage::spatial::{
     resample::Resample, rotate90::Rotate90,
 };
 
-const ENTRIES: [StageEntry; 12] = [
+pub(super) const ENTRIES: [StageEntry; 12] = [
     StageEntry::stage::<Orient>(),
     StageEntry::stage::<Resample>(),
     StageEntry::stage::<CropForeground>(),

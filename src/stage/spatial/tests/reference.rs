@@ -96,6 +96,7 @@ fn resample_agrees_with_scipy_on_the_grid_of_monai() {
             spacing_mm: Some(read::<[f64; 3]>(&case["spacing_mm"]).map(Some)),
             like: None,
             labels: Default::default(),
+            ..Default::default()
         };
         let out = one(stage, input);
         assert!(affine_difference(image(&out, 0).grid(), &case["expected_affine"]) < 1e-9);

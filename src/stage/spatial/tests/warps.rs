@@ -268,7 +268,7 @@ fn bends_move_landmarks_and_fold_nothing() {
             seed,
         };
         let grid = *label(&row).grid();
-        let bend = random_bend(&grid, 12.0, draw.max_mm, seed).unwrap();
+        let bend = random_bend(&grid, 12.0, draw.max_mm, seed, None).unwrap();
         let warp = Warp::Elastic(bend);
         let out = stage.apply(&draw, row.clone()).unwrap();
         for class in 1..=3 {
@@ -365,6 +365,7 @@ fn labels_hold_declared_classes_only() {
                 displacement_mm: Range::Fixed(3.0),
                 p: 1.0,
                 labels,
+                ..Elastic::default()
             })),
         ];
         for stage in stages {
