@@ -1,7 +1,7 @@
 //! Weights along one axis: interpolation and Gaussian as one sum.
 
 use super::super::super::gaussian::{mirrored, weights};
-use super::super::{nearest, reach, tap};
+use super::super::{SNAP, reach, tap};
 use super::{AxisReading, CUT, Filter};
 use glam::DAffine3;
 
@@ -58,7 +58,7 @@ pub(super) fn base(
 ) -> Option<Stencil> {
     let last = count as f64 - 1.0;
     if reading == AxisReading::Nearest {
-        let low = nearest(position, last, reach)?;
+        let low = nearest_up(position, last, reach)?;
         return Some(Stencil {
             low,
             weights: vec![1.0],
@@ -93,6 +93,12 @@ pub(super) fn base(
         weights[index - low] += weight;
     }
     Some(Stencil { low, weights })
+}
+
+/// The nearest voxel; halves go to the larger index of the materialised source.
+fn nearest_up(position: f64, last: f64, reach: f64) -> Option<usize> {
+    let is_inside = position >= -reach && position <= last + reach;
+    is_inside.then(|| (position + 0.5 + SNAP).clamp(0.0, last + 0.5) as usize)
 }
 
 /// A stencil on the smoothed axis as one on the axis itself.
