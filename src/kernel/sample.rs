@@ -105,31 +105,56 @@ pub fn sample_linear_stored<T: bytemuck::Pod>(
     out
 }
 
-/// Samples class numbers by nearest neighbour; halves go up.
+/// For each source axis x, y, z the side on which a position halfway between two voxels is.
+///
+/// Which voxel is nearest must not depend on the order and direction in which an array keeps its
+/// axes, or a turn before and behind a resampling would give different labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ties {
+    /// `true`: a half belongs to the voxel with the larger index.
+    pub up: [bool; 3],
+}
+
+impl Ties {
+    /// Halves belong to the larger index on every axis.
+    pub const UP: Self = Self { up: [true; 3] };
+
+    /// What is added to a position before it is rounded down. Positions within [`SNAP`] of a half
+    /// are halves.
+    fn shift(self) -> [f64; 3] {
+        self.up.map(|up| if up { 0.5 + SNAP } else { 0.5 - SNAP })
+    }
+}
+
+/// Samples class numbers by nearest neighbour.
 ///
 /// **Shape** source `[z, y, x]` of `source_shape_xyz`, result of `shape_xyz`.
-/// **Law** `index = floor(position + 1/2)`: the result holds numbers of the source and `fill` only.
+/// **Law** along an axis where `ties` goes up `index = floor(position + 1/2)`, else
+/// `ceil(position - 1/2)`: the result holds numbers of the source and `fill` only.
 pub fn sample_nearest<T: bytemuck::Pod>(
     source: &[T],
     source_shape_xyz: [usize; 3],
     source_from_output: &DAffine3,
     shape_xyz: [usize; 3],
     fill: T,
+    ties: Ties,
 ) -> Vec<T> {
     let mut out = vec![fill; shape_xyz.iter().product()];
+    let shift = ties.shift();
     match source_axes(source_from_output, shape_xyz) {
         Some([0, 1, 2]) => {
             let map = source_from_output;
-            nearest_separable(source, source_shape_xyz, map, shape_xyz, &mut out);
+            nearest_separable(source, source_shape_xyz, map, shape_xyz, shift, &mut out);
         }
         Some(source_axis) => {
             let (turned, shape, map) =
                 follow_axes(source, source_shape_xyz, source_axis, source_from_output);
-            nearest_separable(&turned, shape, &map, shape_xyz, &mut out);
+            let shift = source_axis.map(|axis| shift[axis]);
+            nearest_separable(&turned, shape, &map, shape_xyz, shift, &mut out);
         }
         None => {
             let walk = Walk::new(source_from_output, source_shape_xyz);
-            nearest_general(source, &walk, shape_xyz, &mut out);
+            nearest_general(source, &walk, shape_xyz, shift, &mut out);
         }
     }
     out
@@ -210,9 +235,10 @@ fn tap(position: f64, last: f64, reach: f64) -> Option<Tap> {
     })
 }
 
-fn nearest(position: f64, last: f64, reach: f64) -> Option<usize> {
+/// The nearest voxel of an axis; `shift` as [`Ties::shift`].
+fn nearest(position: f64, last: f64, reach: f64, shift: f64) -> Option<usize> {
     (position >= -reach && position <= last + reach)
-        .then(|| (position + 0.5 + SNAP).clamp(0.0, last + 0.5) as usize)
+        .then(|| (position + shift).clamp(0.0, last + 0.5) as usize)
 }
 
 #[cfg(test)]

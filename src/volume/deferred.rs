@@ -5,12 +5,11 @@
 //! so all keep one law of interpolation: linear for images, the nearest voxel or the heaviest
 //! class for labels, by the column's role.
 
-use super::dtype::{Dtype, Role, Scaling};
+use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::error::VolumeError;
 use super::gather::Gather;
-use super::grid::GridError;
+use super::grid::{Grid, GridError};
 use super::voxels::{Stored, Volume};
-use arrow::buffer::Buffer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,92 +69,142 @@ impl Interpolation {
     }
 }
 
-/// How a deferred volume is made.
+/// How a deferred volume is computed.
+///
+/// Type and scaling of the result follow from the recipe ([`Deferred::stored_as`]); nothing else
+/// records them, so voxels and type cannot disagree.
 pub(super) struct Deferred {
     pub(super) recipe: Recipe,
-    pub(super) changes: Vec<Change>,
+    /// `None`: stored numbers as the recipe reads them. `Some`: values as f32 with these changes made
+    /// one after the other; an empty list converts and nothing else.
+    pub(super) pointwise: Option<Vec<Change>>,
     made: OnceLock<Arc<Stored>>,
 }
 
 pub(super) enum Recipe {
-    /// The values of a volume; it is let go of when they are made.
+    /// The values of a volume, which is released once they are computed.
     Values(Mutex<Option<Volume>>),
-    /// A volume read through a map.
+    /// A volume read through a coordinate map.
     Gather(Gather),
 }
 
 impl std::fmt::Debug for Deferred {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let made = self.made.get().is_some();
-        write!(
-            f,
-            "Deferred {{ changes: {}, made: {made} }}",
-            self.changes.len()
-        )
+        let changes = self.pointwise.as_ref().map(Vec::len);
+        write!(f, "Deferred {{ pointwise: {changes:?}, made: {made} }}")
     }
 }
 
 impl Deferred {
-    pub(super) fn new(recipe: Recipe, changes: Vec<Change>) -> Self {
+    /// A volume read through a coordinate map, with `pointwise` as the field says.
+    pub(super) fn gather(gather: Gather, pointwise: Option<Vec<Change>>) -> Self {
         Self {
-            recipe,
-            changes,
+            recipe: Recipe::Gather(gather),
+            pointwise,
             made: OnceLock::new(),
         }
     }
 
+    /// The values of `source` as f32 with changes made.
     pub(super) fn change(source: Volume, changes: Vec<Change>) -> Self {
-        Self::new(Recipe::Values(Mutex::new(Some(source))), changes)
+        Self {
+            recipe: Recipe::Values(Mutex::new(Some(source))),
+            pointwise: Some(changes),
+            made: OnceLock::new(),
+        }
     }
 
-    /// Adds changes where the voxels are not made yet.
+    /// Type and scaling of the voxels.
+    pub(super) fn stored_as(&self) -> (Dtype, Scaling) {
+        match (&self.recipe, &self.pointwise) {
+            (Recipe::Gather(gather), None) => gather.stored_as(),
+            _ => (Dtype::F32, Scaling::NONE),
+        }
+    }
+
+    /// Converts to f32 and appends changes if the voxels are not computed yet; returns whether it did.
     pub(super) fn add_changes(&mut self, changes: &[Change]) -> bool {
         let open = self.made.get().is_none();
         if open {
-            self.changes.extend_from_slice(changes);
+            let pointwise = self.pointwise.get_or_insert_default();
+            pointwise.extend_from_slice(changes);
         }
         open
     }
 
-    /// The voxels of `volume`, whose recipe this is.
-    pub(super) fn stored(&self, volume: &Volume) -> &Arc<Stored> {
+    /// Returns `true` if the values are those of the source: read elsewhere or converted, not changed.
+    pub(super) fn keeps_values(&self) -> bool {
+        self.pointwise.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// The voxels on `grid`, the grid of the volume whose recipe this is.
+    pub(super) fn stored(&self, grid: &Grid) -> &Arc<Stored> {
         self.made.get_or_init(|| {
             Arc::new(match &self.recipe {
                 Recipe::Values(source) => {
                     let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
                     let source = source.take().expect("a recipe is followed once");
-                    Stored::new(Buffer::from_vec(changed(source, &self.changes)))
+                    self.with_changes(source)
                 }
-                Recipe::Gather(gather) => {
-                    self.finished(gather, gather.read(volume.grid().shape_xyz()), volume)
-                }
+                Recipe::Gather(gather) => self.finished(gather, gather.read(grid), grid),
             })
         })
     }
 
-    /// What is kept of the voxels that were read.
-    fn finished(&self, gather: &Gather, read: Buffer, volume: &Volume) -> Stored {
-        if !self.changes.is_empty() {
-            let (dtype, scaling) = gather.stored_as();
-            let moved = Volume::stored(Stored::new(read), dtype, scaling, *volume.grid());
-            return Stored::new(Buffer::from_vec(changed(moved, &self.changes)));
-        }
-        // What lies outside stays what it was: windows of windows agree.
-        match gather.lowest() {
-            Some(lowest) => Stored::with_lowest(read, lowest),
-            None => Stored::new(read),
+    /// The voxels of this volume from those its gather has read.
+    fn finished(&self, gather: &Gather, read: Stored, grid: &Grid) -> Stored {
+        // What lies outside keeps its value through every move: windows of windows agree.
+        let read = match gather.lowest() {
+            Some(lowest) => read.with_lowest(lowest),
+            None => read,
+        };
+        match self.pointwise {
+            None => read,
+            Some(_) => self.with_changes(Volume::stored(read, *grid)),
         }
     }
 
-    /// Finds the smallest value of the source, so that the voxels made remember it.
-    pub(super) fn keep_lowest(&self) {
-        if let Recipe::Gather(gather) = &self.recipe
-            && gather.role == Role::Image
-            && self.changes.is_empty()
-        {
-            gather.source.lowest_stored();
+    /// The values of `source` as f32 with the changes made.
+    fn with_changes(&self, source: Volume) -> Stored {
+        let changes = self.pointwise.as_deref().unwrap_or_default();
+        // A conversion keeps what lies outside; a change of values does not.
+        let lowest = match changes {
+            [] => source.peek_lowest().map(|_| source.lowest_value()),
+            _ => None,
+        };
+        let values = Stored::of(changed(source, changes), Scaling::NONE);
+        match lowest {
+            Some(lowest) => values.with_lowest(stored_bytes(lowest)),
+            None => values,
         }
     }
+
+    /// Finds the smallest value of the source, so that the computed voxels remember it.
+    pub(super) fn keep_lowest(&self) {
+        if !self.keeps_values() {
+            return;
+        }
+        match &self.recipe {
+            Recipe::Gather(gather) if gather.role == Role::Image => {
+                gather.source.lowest_stored();
+            }
+            Recipe::Gather(_) => {}
+            Recipe::Values(source) => {
+                let source = source.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(source) = source.as_ref() {
+                    source.lowest_stored();
+                }
+            }
+        }
+    }
+}
+
+/// The bytes of one stored number, as [`Stored`] remembers its smallest.
+pub(super) fn stored_bytes<T: Voxel>(number: T) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&number));
+    bytes
 }
 
 /// Makes the volumes among these that are read along one path together: its positions are computed
@@ -181,10 +230,10 @@ pub(super) fn materialise_together<'a>(volumes: impl Iterator<Item = &'a Volume>
             .iter()
             .for_each(|(_, deferred, _)| deferred.keep_lowest());
         let gathers: Vec<&Gather> = group.iter().map(|(_, _, gather)| *gather).collect();
-        let read = Gather::walk(&gathers, shape);
+        let read = Gather::walk(&gathers, first.grid());
         for ((volume, deferred, gather), read) in group.into_iter().zip(read) {
             // Where another row that shares the volume was faster, its voxels are the same.
-            let stored = Arc::new(deferred.finished(gather, read, volume));
+            let stored = Arc::new(deferred.finished(gather, read, volume.grid()));
             let _ = deferred.made.set(stored);
         }
     }

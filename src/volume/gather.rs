@@ -1,8 +1,9 @@
 //! Reading a volume along a path of maps: which voxel of the source each new voxel is, or lies between.
 
-use super::deferred::{ImageInterpolation, Interpolation, LabelInterpolation};
+use super::deferred::{ImageInterpolation, Interpolation, LabelInterpolation, stored_bytes};
 use super::dtype::{Dtype, Role, Scaling, Voxel};
-use super::voxels::Volume;
+use super::grid::Grid;
+use super::voxels::{Stored, Volume};
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
 use crate::kernel::sample::sample_nearest;
 use crate::kernel::warp::{
@@ -10,7 +11,6 @@ use crate::kernel::warp::{
 };
 use crate::with_voxel_type;
 use arrow::buffer::{Buffer, MutableBuffer};
-use arrow::datatypes::ArrowNativeType;
 use glam::{DAffine3, DVec3};
 use std::borrow::Cow;
 
@@ -46,9 +46,7 @@ impl Gather {
         if self.role == Role::Label || !self.interpolates() {
             return Some(found);
         }
-        let mut bytes = [0; 8];
-        bytes[..4].copy_from_slice(&self.source.lowest_value().to_ne_bytes());
-        Some(bytes)
+        Some(stored_bytes(self.source.lowest_value()))
     }
 
     /// Whether the result's voxels lie between voxels of the source for some step.
@@ -64,8 +62,9 @@ impl Gather {
         }
     }
 
-    /// The voxels, read by themselves.
-    pub(super) fn read(&self, shape: [usize; 3]) -> Buffer {
+    /// The voxels on `grid`, read by themselves.
+    pub(super) fn read(&self, grid: &Grid) -> Stored {
+        let shape = grid.shape_xyz();
         if let Some(near) = self.near(&[self], shape) {
             return near[0].read_here(shape);
         }
@@ -110,7 +109,7 @@ impl Gather {
         group.iter().map(cut).collect()
     }
 
-    fn read_here(&self, shape: [usize; 3]) -> Buffer {
+    fn read_here(&self, shape: [usize; 3]) -> Stored {
         let Some(map) = self.affine().filter(|_| !self.walks()) else {
             return Self::walk_here(&[self], shape).remove(0);
         };
@@ -126,17 +125,21 @@ impl Gather {
             return with_voxel_type!(source.dtype(), T => {
                 let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
                 let fill: T = bytemuck::pod_read_unaligned(&fill[..size_of::<T>()]);
-                self.bounded(copy_lattice(stored, from, &map, shape, fill), shape, fill)
+                let voxels = copy_lattice(stored, from, &map, shape, fill);
+                Stored::of(self.bounded(voxels, shape, fill), source.scaling())
             });
         }
         if self.role == Role::Image {
             let fill = source.lowest_value();
-            return self.bounded(source.sampled(&map, shape, fill), shape, fill);
+            let values = source.sampled(&map, shape, fill);
+            return Stored::of(self.bounded(values, shape, fill), Scaling::NONE);
         }
         with_voxel_type!(source.dtype(), T => {
             let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
             let fill: T = bytemuck::Zeroable::zeroed();
-            self.bounded(sample_nearest(stored, from, &map, shape, fill), shape, fill)
+            let ties = source.grid().ties();
+            let classes = sample_nearest(stored, from, &map, shape, fill, ties);
+            Stored::of(self.bounded(classes, shape, fill), source.scaling())
         })
     }
 
@@ -157,14 +160,15 @@ impl Gather {
     }
 
     /// The voxels of volumes that go with each other, in one walk.
-    pub(super) fn walk(gathers: &[&Self], shape: [usize; 3]) -> Vec<Buffer> {
+    pub(super) fn walk(gathers: &[&Self], grid: &Grid) -> Vec<Stored> {
+        let shape = grid.shape_xyz();
         match gathers.first().and_then(|first| first.near(gathers, shape)) {
             Some(near) => Self::walk_here(&near.iter().collect::<Vec<_>>(), shape),
             None => Self::walk_here(gathers, shape),
         }
     }
 
-    fn walk_here(gathers: &[&Self], shape: [usize; 3]) -> Vec<Buffer> {
+    fn walk_here(gathers: &[&Self], shape: [usize; 3]) -> Vec<Stored> {
         let Some(first) = gathers.first() else {
             return Vec::new();
         };
@@ -201,7 +205,11 @@ impl Gather {
                 }),
             }
         }
-        read.into_iter().map(Buffer::from).collect()
+        let typed = |(read, gather): (MutableBuffer, &&Self)| {
+            let (dtype, scaling) = gather.stored_as();
+            Stored::untyped(Buffer::from(read), dtype, scaling)
+        };
+        read.into_iter().zip(gathers).map(typed).collect()
     }
 
     /// What is done at every position; `values` are the source's, of an image.
@@ -219,25 +227,21 @@ impl Gather {
             (Role::Label, _, reading) => with_voxel_type!(source.dtype(), T => {
                 let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
                 let (fill, out) = (bytemuck::Zeroable::zeroed(), bytemuck::cast_slice_mut(out));
+                let ties = source.grid().ties();
                 match reading {
-                    LabelInterpolation::Nearest => Box::new(Nearest::new(stored, fill, out)),
-                    LabelInterpolation::Linear => Box::new(LabelLinear::new(stored, fill, out)),
+                    LabelInterpolation::Nearest => Box::new(Nearest::new(stored, fill, out, ties)),
+                    LabelInterpolation::Linear => Box::new(LabelLinear::new(stored, fill, out, ties)),
                 }
             }),
         }
     }
 
     /// Voxels that a step in between has cut away are not seen again.
-    fn bounded<T: Voxel + ArrowNativeType>(
-        &self,
-        mut voxels: Vec<T>,
-        shape: [usize; 3],
-        fill: T,
-    ) -> Buffer {
+    fn bounded<T: Voxel>(&self, mut voxels: Vec<T>, shape: [usize; 3], fill: T) -> Vec<T> {
         if let Some(inside) = &self.inside {
             fill_outside(&mut voxels, shape, inside, fill);
         }
-        Buffer::from_vec(voxels)
+        voxels
     }
 }
 

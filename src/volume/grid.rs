@@ -1,5 +1,6 @@
 //! Where voxels stand in the world; the only file that converts between x, y, z and `[z, y, x]`.
 
+use crate::kernel::sample::Ties;
 use glam::{DAffine3, DMat3, DVec3};
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +196,23 @@ impl Grid {
         [0, 1, 2].map(|v| (best[v], columns[v][best[v]] > 0.0))
     }
 
+    /// On which side of a voxel axis a position halfway between two voxels is.
+    ///
+    /// **Law** towards growing world coordinates: along each voxel axis, the world axis with the
+    /// largest component decides (x before y before z where they are equal within 1e-6). Turning,
+    /// flipping or permuting the voxel axes therefore changes no label.
+    pub fn ties(&self) -> Ties {
+        let m = self.world_from_voxel.matrix3;
+        let grows = |column: DVec3| {
+            let largest = column.abs().max_element() * (1.0 - 1e-6);
+            let decides = column.to_array().into_iter().find(|c| c.abs() >= largest);
+            decides.is_none_or(|c| c > 0.0)
+        };
+        Ties {
+            up: [m.x_axis, m.y_axis, m.z_axis].map(grows),
+        }
+    }
+
     /// The grid that begins `offset_xyz` voxels further (may be negative) with another shape.
     ///
     /// **Errors** when the new shape has an empty axis.
@@ -245,6 +263,29 @@ mod tests {
         let grid = Grid::try_new([4, 5, 6], turn).unwrap();
         assert_eq!(grid.orientation(), "LAS");
         assert_eq!(grid.shape_zyx(), [6, 5, 4]);
+    }
+
+    #[test]
+    fn ties_follow_the_world_however_axes_are_kept() {
+        let ties = |columns: [[f64; 3]; 3]| {
+            let [x, y, z] = columns.map(DVec3::from);
+            let affine = DAffine3::from_mat3(DMat3::from_cols(x, y, z));
+            Grid::try_new([4, 5, 6], affine).unwrap().ties().up
+        };
+        let s = 0.5f64.sqrt();
+        assert_eq!(
+            ties([[1.0, 0.1, 0.0], [0.0, -2.0, 0.3], [0.0, 0.0, 3.0]]),
+            [true, false, true]
+        );
+        // An axis halfway between two world axes: the same answer wherever it is stored.
+        assert_eq!(
+            ties([[-s, s, 0.0], [s, s, 0.0], [0.0, 0.0, -1.0]]),
+            [false, true, false]
+        );
+        assert_eq!(
+            ties([[s, s, 0.0], [0.0, 0.0, 1.0], [s, -s, 0.0]]),
+            [true, true, true]
+        );
     }
 
     #[test]

@@ -35,46 +35,52 @@ impl Volume {
         };
         let cuts = lattice.is_some_and(|map| map.seen(&all(old)) != all(grid.shape_xyz()));
         let before = match self.recipe() {
-            Some(Deferred {
-                recipe: Recipe::Gather(before),
-                changes,
-                ..
-            }) if changes.is_empty()
+            // The conversion of an image to f32 commutes with every move; a change of values does not.
+            Some(
+                deferred @ Deferred {
+                    recipe: Recipe::Gather(before),
+                    pointwise,
+                    ..
+                },
+            ) if deferred.keeps_values()
+                && (pointwise.is_none() || role == Role::Image)
                 && before.role == role
                 && (lattice.is_some() || !before.cut) =>
             {
-                Some(before)
+                Some((before, pointwise.clone()))
             }
             _ => None,
         };
-        let gather = match before {
-            Some(before) => {
+        let (gather, pointwise) = match before {
+            Some((before, pointwise)) => {
                 steps.extend(before.route.iter().cloned());
-                Gather {
+                let gather = Gather {
                     source: before.source.clone(),
                     route: steps,
                     role,
                     reading: before.reading.joined(reading),
                     inside: seen(&before.inside.unwrap_or(all(old))),
                     cut: before.cut || cuts,
-                }
+                };
+                (gather, pointwise)
             }
-            None => Gather {
-                source: match role {
-                    Role::Image => self.clone(),
-                    Role::Label => self.clone().with_stored_zero(),
-                },
-                route: steps,
-                role,
-                reading,
-                // Outside the source nothing is found anyway.
-                inside: None,
-                cut: cuts,
-            },
+            None => {
+                let gather = Gather {
+                    source: match role {
+                        Role::Image => self.clone(),
+                        Role::Label => self.clone().with_stored_zero(),
+                    },
+                    route: steps,
+                    role,
+                    reading,
+                    // Outside the source nothing is found anyway.
+                    inside: None,
+                    cut: cuts,
+                };
+                (gather, None)
+            }
         };
-        let (dtype, scaling) = gather.stored_as();
-        let deferred = Deferred::new(Recipe::Gather(gather), Vec::new());
-        Self::deferred(deferred, dtype, scaling, grid)
+        Self::deferred(Deferred::gather(gather, pointwise), grid)
     }
 
     /// A label map in which the stored number 0 is class 0: all but those with an intercept are.

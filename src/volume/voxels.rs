@@ -2,13 +2,14 @@
 
 mod values;
 
-use super::deferred::{Change, Deferred};
+use super::deferred::{Change, Deferred, stored_bytes};
 use super::dtype::{Dtype, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
 use crate::kernel::sample::sample_linear_stored;
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
+use arrow::datatypes::ArrowNativeType;
 use glam::DAffine3;
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use std::sync::{Arc, OnceLock};
@@ -25,9 +26,7 @@ use values::value_of;
 #[derive(Debug, Clone)]
 pub struct Volume {
     voxels: Voxels,
-    pub(super) dtype: Dtype,
-    pub(super) scaling: Scaling,
-    pub(super) grid: Grid,
+    grid: Grid,
 }
 
 #[derive(Debug, Clone)]
@@ -36,26 +35,80 @@ enum Voxels {
     Deferred(Arc<Deferred>),
 }
 
-/// Voxels in memory.
+/// Voxels in memory, with the type and scaling that say what their bytes mean.
 #[derive(Debug)]
 pub(super) struct Stored {
     buffer: Buffer,
+    dtype: Dtype,
+    scaling: Scaling,
     /// Bytes of the voxel with the smallest value, found when it is first asked for.
     lowest: OnceLock<[u8; 8]>,
 }
 
 impl Stored {
-    pub(super) fn new(buffer: Buffer) -> Self {
+    /// Bytes in native order, `dtype` each.
+    ///
+    /// **Errors** if the number of bytes is not voxels times their size.
+    fn try_new(
+        buffer: Buffer,
+        dtype: Dtype,
+        scaling: Scaling,
+        grid: &Grid,
+    ) -> Result<Self, VolumeError> {
+        let expected = grid.voxel_count() * dtype.bytes();
+        if buffer.len() != expected {
+            return Err(VolumeError::Size {
+                shape_zyx: grid.shape_zyx(),
+                dtype,
+                expected,
+                found: buffer.len(),
+            });
+        }
+        // Foreign buffers (a slice of an IPC message, say) may start anywhere; typed views may not.
+        let buffer = if buffer.as_ptr().align_offset(dtype.bytes()) == 0 {
+            buffer
+        } else {
+            Buffer::from(buffer.as_slice())
+        };
+        Ok(Self {
+            buffer,
+            dtype,
+            scaling,
+            lowest: OnceLock::new(),
+        })
+    }
+
+    /// Takes over a vector without copying; the type is the vector's.
+    pub(super) fn of<T: Voxel + ArrowNativeType>(voxels: Vec<T>, scaling: Scaling) -> Self {
+        Self::untyped(Buffer::from_vec(voxels), T::DTYPE, scaling)
+    }
+
+    /// Bytes that a kernel wrote as `dtype`, from an allocation aligned for every type.
+    pub(super) fn untyped(buffer: Buffer, dtype: Dtype, scaling: Scaling) -> Self {
         Self {
             buffer,
+            dtype,
+            scaling,
             lowest: OnceLock::new(),
         }
     }
 
-    pub(super) fn with_lowest(buffer: Buffer, lowest: [u8; 8]) -> Self {
+    /// **Panics** if the number of bytes is not that of `grid`'s voxels.
+    fn assert_fits(&self, grid: &Grid) {
+        assert_eq!(
+            self.buffer.len(),
+            grid.voxel_count() * self.dtype.bytes(),
+            "bytes of a volume of shape {:?} (z, y, x) as {}",
+            grid.shape_zyx(),
+            self.dtype
+        );
+    }
+
+    /// The same voxels with the bytes of the smallest stored number known.
+    pub(super) fn with_lowest(self, lowest: [u8; 8]) -> Self {
         Self {
-            buffer,
             lowest: OnceLock::from(lowest),
+            ..self
         }
     }
 }
@@ -70,38 +123,27 @@ impl Volume {
         scaling: Scaling,
         grid: Grid,
     ) -> Result<Self, VolumeError> {
-        let expected = grid.voxel_count() * dtype.bytes();
-        if voxels.len() != expected {
-            return Err(VolumeError::Size {
-                shape_zyx: grid.shape_zyx(),
-                dtype,
-                expected,
-                found: voxels.len(),
-            });
-        }
-        // Foreign buffers (a slice of an IPC message, say) may start anywhere; typed views may not.
-        let voxels = if voxels.as_ptr().align_offset(dtype.bytes()) == 0 {
-            voxels
-        } else {
-            Buffer::from(voxels.as_slice())
-        };
-        Ok(Self::stored(Stored::new(voxels), dtype, scaling, grid))
+        let stored = Stored::try_new(voxels, dtype, scaling, &grid)?;
+        Ok(Self {
+            voxels: Voxels::Stored(Arc::new(stored)),
+            grid,
+        })
     }
 
-    pub(super) fn stored(stored: Stored, dtype: Dtype, scaling: Scaling, grid: Grid) -> Self {
+    /// A volume of voxels computed here.
+    ///
+    /// **Panics** if their number is not the grid's: a fault of a kernel, which must not reach a file.
+    pub(super) fn stored(stored: Stored, grid: Grid) -> Self {
+        stored.assert_fits(&grid);
         Self {
             voxels: Voxels::Stored(Arc::new(stored)),
-            dtype,
-            scaling,
             grid,
         }
     }
 
-    pub(super) fn deferred(deferred: Deferred, dtype: Dtype, scaling: Scaling, grid: Grid) -> Self {
+    pub(super) fn deferred(deferred: Deferred, grid: Grid) -> Self {
         Self {
             voxels: Voxels::Deferred(Arc::new(deferred)),
-            dtype,
-            scaling,
             grid,
         }
     }
@@ -109,7 +151,7 @@ impl Volume {
     /// A volume that takes over a vector without copying; stored numbers are the values.
     ///
     /// **Errors** when the vector's length is not the grid's voxel count.
-    pub fn from_vec<T: Voxel + arrow::datatypes::ArrowNativeType>(
+    pub fn from_vec<T: Voxel + ArrowNativeType>(
         voxels: Vec<T>,
         grid: Grid,
     ) -> Result<Self, VolumeError> {
@@ -118,20 +160,43 @@ impl Volume {
 
     /// Voxels as stored, native byte order, x fastest; a deferred volume makes them now.
     pub fn buffer(&self) -> &Buffer {
+        &self.materialise().buffer
+    }
+
+    /// The voxels; a deferred volume computes them now.
+    fn materialise(&self) -> &Arc<Stored> {
         match &self.voxels {
-            Voxels::Stored(stored) => &stored.buffer,
-            Voxels::Deferred(deferred) => &deferred.stored(self).buffer,
+            Voxels::Stored(stored) => stored,
+            Voxels::Deferred(deferred) => {
+                let stored = deferred.stored(&self.grid);
+                stored.assert_fits(&self.grid);
+                let found = (stored.dtype, stored.scaling);
+                assert_eq!(found, deferred.stored_as(), "type of computed voxels");
+                stored
+            }
         }
+    }
+
+    fn stored_as(&self) -> (Dtype, Scaling) {
+        match &self.voxels {
+            Voxels::Stored(stored) => (stored.dtype, stored.scaling),
+            Voxels::Deferred(deferred) => deferred.stored_as(),
+        }
+    }
+
+    /// Returns `true` if the stored numbers are the values, as f32.
+    fn is_plain_f32(&self) -> bool {
+        self.stored_as() == (Dtype::F32, Scaling::NONE)
     }
 
     /// Stored type.
     pub fn dtype(&self) -> Dtype {
-        self.dtype
+        self.stored_as().0
     }
 
     /// From stored numbers to values.
     pub fn scaling(&self) -> Scaling {
-        self.scaling
+        self.stored_as().1
     }
 
     /// Where the voxels stand.
@@ -141,12 +206,12 @@ impl Volume {
 
     /// Bytes of the voxels.
     pub fn bytes(&self) -> usize {
-        self.grid.voxel_count() * self.dtype.bytes()
+        self.grid.voxel_count() * self.dtype().bytes()
     }
 
     /// The stored numbers, when they are of type `T`.
     pub fn as_slice<T: Voxel>(&self) -> Option<&[T]> {
-        (self.dtype == T::DTYPE).then(|| bytemuck::cast_slice(self.buffer().as_slice()))
+        (self.dtype() == T::DTYPE).then(|| bytemuck::cast_slice(self.buffer().as_slice()))
     }
 
     /// The recipe of a volume whose voxels were not asked for when it was made.
@@ -164,7 +229,7 @@ impl Volume {
             Voxels::Stored(_) => self,
             Voxels::Deferred(deferred) => {
                 deferred.keep_lowest();
-                let stored = Arc::clone(deferred.stored(&self));
+                let stored = Arc::clone(self.materialise());
                 Self {
                     voxels: Voxels::Stored(stored),
                     ..self
@@ -176,18 +241,12 @@ impl Volume {
     /// Bytes of the stored voxel with the smallest value, which stands for what lies outside an
     /// image; NaN is never the smallest, and where all are NaN the number 0 is.
     pub(super) fn lowest_stored(&self) -> [u8; 8] {
-        let stored = match &self.voxels {
-            Voxels::Stored(stored) => stored,
-            Voxels::Deferred(deferred) => deferred.stored(self),
-        };
+        let stored = self.materialise();
         *stored.lowest.get_or_init(|| {
-            let mut bytes = [0u8; 8];
-            with_voxel_type!(self.dtype, T => {
+            with_voxel_type!(stored.dtype, T => {
                 let voxels: &[T] = bytemuck::cast_slice(stored.buffer.as_slice());
-                let lowest = lowest(voxels, self.scaling.slope);
-                bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&lowest));
-            });
-            bytes
+                stored_bytes(lowest(voxels, stored.scaling.slope))
+            })
         })
     }
 
@@ -206,8 +265,9 @@ impl Volume {
 
     /// Takes the smallest stored number from where [`Volume::lowest_bits`] was kept.
     pub fn know_lowest(&mut self, bits: u64) {
-        let lowest = Stored::with_lowest(self.buffer().clone(), bits.to_le_bytes());
-        self.voxels = Voxels::Stored(Arc::new(lowest));
+        let stored = self.materialise();
+        let copy = Stored::untyped(stored.buffer.clone(), stored.dtype, stored.scaling);
+        self.voxels = Voxels::Stored(Arc::new(copy.with_lowest(bits.to_le_bytes())));
     }
 
     /// The same values as half floats, rounded to the nearest; integers stay as they are, and so do
@@ -215,13 +275,13 @@ impl Volume {
     #[must_use]
     pub fn into_half(self) -> Self {
         let fits = |v: &f32| v.abs() <= f32::from(half::f16::MAX) || !v.is_finite();
-        match (self.dtype, self.as_slice::<f32>()) {
-            (Dtype::F32, Some(values)) if values.iter().all(fits) => {
+        match self.as_slice::<f32>() {
+            Some(values) if values.iter().all(fits) => {
                 let mut half = vec![0u16; values.len()];
                 half.reinterpret_cast_mut::<half::f16>()
                     .convert_from_f32_slice(values);
-                let stored = Stored::new(Buffer::from_vec(half));
-                Self::stored(stored, Dtype::F16, self.scaling, self.grid)
+                let stored = Stored::untyped(Buffer::from_vec(half), Dtype::F16, self.scaling());
+                Self::stored(stored, self.grid)
             }
             _ => self,
         }
@@ -230,9 +290,10 @@ impl Volume {
     /// The smallest value of the image, as [`Volume::lowest_stored`].
     pub(super) fn lowest_value(&self) -> f32 {
         let bytes = self.lowest_stored();
-        with_voxel_type!(self.dtype, T => {
+        let (dtype, scaling) = self.stored_as();
+        with_voxel_type!(dtype, T => {
             let stored: T = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
-            value_of(stored, self.scaling)
+            value_of(stored, scaling)
         })
     }
 
@@ -251,21 +312,15 @@ impl Volume {
             && let Some(deferred) = Arc::get_mut(deferred)
             && deferred.add_changes(&changes)
         {
-            (self.dtype, self.scaling) = (Dtype::F32, Scaling::NONE);
             return self;
         }
-        Self::deferred(
-            Deferred::change(self, changes),
-            Dtype::F32,
-            Scaling::NONE,
-            grid,
-        )
+        Self::deferred(Deferred::change(self, changes), grid)
     }
 
     /// The values between voxels, read through an affine from output to source voxels.
     pub(super) fn sampled(&self, map: &DAffine3, shape_xyz: [usize; 3], fill: f32) -> Vec<f32> {
-        let (from, scaling) = (self.grid.shape_xyz(), self.scaling);
-        with_voxel_type!(self.dtype, T => {
+        let (from, scaling) = (self.grid.shape_xyz(), self.scaling());
+        with_voxel_type!(self.dtype(), T => {
             let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
             match scaling == Scaling::NONE {
                 true => sample_linear_stored(stored, |v| v.to_f32(), from, map, shape_xyz, fill),
@@ -278,7 +333,8 @@ impl Volume {
     ///
     /// **Errors** when the voxel counts differ.
     pub fn with_grid(self, grid: Grid) -> Result<Self, VolumeError> {
-        Self::try_new(self.buffer().clone(), self.dtype, self.scaling, grid)
+        let (dtype, scaling) = self.stored_as();
+        Self::try_new(self.buffer().clone(), dtype, scaling, grid)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Fixed point makes floor and fraction a shift and a mask, and adding the step up is exact.
 
-use super::{SNAP, Tap, nearest, reach, tap};
+use super::{Tap, nearest, reach, tap};
 use glam::{DAffine3, DVec3};
 
 /// One voxel in 32.32 fixed point.
@@ -33,7 +33,14 @@ impl Walk {
 
     /// Start and step of a row in fixed point, and its half-open range of x whose positions
     /// (shifted by `shift` voxels) are in `0..limit` on every axis.
-    fn row(&self, y: usize, z: usize, count: usize, shift: f64, limit: [usize; 3]) -> FixedRow {
+    fn row(
+        &self,
+        y: usize,
+        z: usize,
+        count: usize,
+        shift: [f64; 3],
+        limit: [usize; 3],
+    ) -> FixedRow {
         let start = self.position(0, y, z);
         let end = self.position(count, y, z);
         let mut fixed = FixedRow {
@@ -48,7 +55,7 @@ impl Walk {
         }
         let mut range = [0, count as i64];
         for axis in 0..3 {
-            let from = ((start[axis] + shift) * ONE).round() as i64;
+            let from = ((start[axis] + shift[axis]) * ONE).round() as i64;
             let step = (self.map.matrix3.x_axis[axis] * ONE).round() as i64;
             let bound = (limit[axis] as i64) << 32;
             let [begin, end] = steps_inside(from, step, bound);
@@ -107,7 +114,7 @@ pub(super) fn linear_general(source: &[f32], walk: &Walk, shape: [usize; 3], out
     let limit = walk.source_shape.map(|n| n - 1);
     for (row, values) in out.chunks_exact_mut(shape[0]).enumerate() {
         let (y, z) = (row % shape[1], row / shape[1]);
-        let fixed = walk.row(y, z, shape[0], 0.0, limit);
+        let fixed = walk.row(y, z, shape[0], [0.0; 3], limit);
         let [begin, end] = fixed.range;
         // Plain numbers, not arrays: the positions stay in registers.
         let [mut px, mut py, mut pz] = fixed.at(begin);
@@ -161,13 +168,14 @@ pub(super) fn nearest_general<T: Copy>(
     source: &[T],
     walk: &Walk,
     shape: [usize; 3],
+    shift: [f64; 3],
     out: &mut [T],
 ) {
     let [nx, ny, _] = walk.source_shape;
     let plane = nx * ny;
     for (row, values) in out.chunks_exact_mut(shape[0]).enumerate() {
         let (y, z) = (row % shape[1], row / shape[1]);
-        let fixed = walk.row(y, z, shape[0], 0.5 + SNAP, walk.source_shape);
+        let fixed = walk.row(y, z, shape[0], shift, walk.source_shape);
         let [begin, end] = fixed.range;
         let [mut px, mut py, mut pz] = fixed.at(begin);
         let [dx, dy, dz] = fixed.step;
@@ -179,7 +187,8 @@ pub(super) fn nearest_general<T: Copy>(
         }
         for x in (0..begin).chain(end..shape[0]) {
             let at = walk.position(x, y, z);
-            let [i, j, k] = [0, 1, 2].map(|a| nearest(at[a], walk.last[a], walk.reach[a]));
+            let [i, j, k] =
+                [0, 1, 2].map(|a| nearest(at[a], walk.last[a], walk.reach[a], shift[a]));
             if let (Some(i), Some(j), Some(k)) = (i, j, k) {
                 values[x] = source[k * plane + j * nx + i];
             }

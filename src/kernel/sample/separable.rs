@@ -114,6 +114,7 @@ pub(super) fn nearest_separable<T: Copy>(
     source_shape: [usize; 3],
     map: &DAffine3,
     shape: [usize; 3],
+    shift: [f64; 3],
     out: &mut [T],
 ) {
     let reach = reach(map);
@@ -126,7 +127,7 @@ pub(super) fn nearest_separable<T: Copy>(
         (0..shape[axis])
             .map(|i| {
                 let at = start + step * i as f64;
-                nearest(at, last, reach[axis]).map(|index| index * stride[axis])
+                nearest(at, last, reach[axis], shift[axis]).map(|index| index * stride[axis])
             })
             .collect()
     });

@@ -72,7 +72,7 @@ fn largest_difference(map: &DAffine3, shape: [usize; 3]) -> (f64, f64) {
         by_definition(&source, SOURCE, map, shape, -9.0, true),
     );
     let nearest = difference(
-        sample_nearest(&source, SOURCE, map, shape, -9.0),
+        sample_nearest(&source, SOURCE, map, shape, -9.0, Ties::UP),
         by_definition(&source, SOURCE, map, shape, -9.0, false),
     );
     (linear, nearest)
@@ -86,7 +86,7 @@ fn identity_is_exact() {
         source
     );
     assert_eq!(
-        sample_nearest(&source, SOURCE, &DAffine3::IDENTITY, SOURCE, 0.0),
+        sample_nearest(&source, SOURCE, &DAffine3::IDENTITY, SOURCE, 0.0, Ties::UP),
         source
     );
 }
@@ -116,7 +116,7 @@ fn single_slices_and_far_maps_are_fine() {
         [-9.0; 8]
     );
     assert_eq!(
-        sample_nearest(&source, [4, 4, 1], &far, [2, 2, 2], -9.0),
+        sample_nearest(&source, [4, 4, 1], &far, [2, 2, 2], -9.0, Ties::UP),
         [-9.0; 8]
     );
 }
@@ -207,7 +207,7 @@ fn voxel_rates() {
                 .fold(f64::INFINITY, f64::min)
         };
         let linear = best(&|| sample_linear(&source, shape, &map, shape, 0.0).len());
-        let nearest = best(&|| sample_nearest(&labels, shape, &map, shape, 0).len());
+        let nearest = best(&|| sample_nearest(&labels, shape, &map, shape, 0, Ties::UP).len());
         let rate = |seconds: f64| (n * n * n) as f64 / 1e6 / seconds;
         eprintln!(
             "{name}: linear {:.0}, nearest {:.0} Mvoxel/s",

@@ -1,10 +1,11 @@
 //! What is read at the positions of a row: values or class numbers of one volume.
 
 use super::walk::Taps;
+use crate::kernel::sample::Ties;
 use crate::kernel::simd::vectorised;
 
-/// Weights from here on are those of the upper neighbour: halves go up.
-const HALF: f32 = 0.5 - 1e-6;
+/// Weights this close to a half are halves.
+const SNAP: f32 = 1e-6;
 /// Sums of weights closer than this are equal.
 const TIE: f32 = 1e-6;
 
@@ -34,24 +35,32 @@ pub struct Cubic<'a> {
     out: &'a mut [f32],
 }
 
-/// Class numbers of the nearest voxel; halves go up.
+/// The weight of the upper neighbour from which it is the nearest, along x, y, z.
+fn thresholds(ties: Ties) -> [f32; 3] {
+    ties.up.map(|up| if up { 0.5 - SNAP } else { 0.5 + SNAP })
+}
+
+/// Class numbers of the nearest voxel.
 ///
 /// **Law** the result holds numbers of the source and `fill` only.
 pub struct Nearest<'a, T> {
     source: &'a [T],
     fill: T,
     out: &'a mut [T],
+    upper: [f32; 3],
     nearest: Vec<u32>,
 }
 
 /// Class numbers by vote: smoother borders than the nearest voxel's.
 ///
 /// **Law** of the 8 voxels around, the class whose trilinear weights sum to most; on a tie (sums
-/// within 1e-6) the nearest voxel's class. The result holds numbers of the source and `fill` only.
+/// within 1e-6) the nearest voxel's class if it is among them, else the smallest number. The result
+/// holds numbers of the source and `fill` only.
 pub struct LabelLinear<'a, T> {
     source: &'a [T],
     fill: T,
     out: &'a mut [T],
+    upper: [f32; 3],
 }
 
 impl<'a> Linear<'a> {
@@ -70,11 +79,12 @@ impl<'a> Cubic<'a> {
 
 impl<'a, T> Nearest<'a, T> {
     /// Reads `source` into `out`; `fill` stands where there is no source.
-    pub fn new(source: &'a [T], fill: T, out: &'a mut [T]) -> Self {
+    pub fn new(source: &'a [T], fill: T, out: &'a mut [T], ties: Ties) -> Self {
         Self {
             source,
             fill,
             out,
+            upper: thresholds(ties),
             nearest: Vec::new(),
         }
     }
@@ -82,8 +92,14 @@ impl<'a, T> Nearest<'a, T> {
 
 impl<'a, T> LabelLinear<'a, T> {
     /// Reads `source` into `out`; `fill` stands where there is no source.
-    pub fn new(source: &'a [T], fill: T, out: &'a mut [T]) -> Self {
-        Self { source, fill, out }
+    pub fn new(source: &'a [T], fill: T, out: &'a mut [T], ties: Ties) -> Self {
+        let upper = thresholds(ties);
+        Self {
+            source,
+            fill,
+            out,
+            upper,
+        }
     }
 }
 
@@ -176,11 +192,12 @@ impl<T: bytemuck::Pod> Job for Nearest<'_, T> {
             return out.fill(self.fill);
         }
         self.nearest.resize(taps.at.len(), 0);
-        let (source, fill, nearest) = (self.source, self.fill, &mut self.nearest);
+        let (source, fill, upper) = (self.source, self.fill, self.upper);
+        let nearest = &mut self.nearest;
         vectorised(
             #[inline(always)]
             || {
-                nearest_offsets(taps, nearest);
+                nearest_offsets(taps, upper, nearest);
                 for (value, &at) in out.iter_mut().zip(&*nearest) {
                     *value = source[at as usize];
                 }
@@ -191,40 +208,42 @@ impl<T: bytemuck::Pod> Job for Nearest<'_, T> {
 }
 
 #[inline(always)]
-fn nearest_offsets(taps: &Taps, to: &mut [u32]) {
+fn nearest_offsets(taps: &Taps, upper: [f32; 3], to: &mut [u32]) {
     let [sx, sy, sz] = taps.stride;
     let [u, v, w] = &taps.weight;
     let weights = u.iter().zip(v).zip(w);
     for ((to, &at), ((&u, &v), &w)) in to.iter_mut().zip(&taps.at).zip(weights) {
-        let x = if u >= HALF { sx } else { 0 };
-        let y = if v >= HALF { sy } else { 0 };
-        let z = if w >= HALF { sz } else { 0 };
+        let x = if u >= upper[0] { sx } else { 0 };
+        let y = if v >= upper[1] { sy } else { 0 };
+        let z = if w >= upper[2] { sz } else { 0 };
         *to = at + x + y + z;
     }
 }
 
-impl<T: bytemuck::Pod + PartialEq> Job for LabelLinear<'_, T> {
+impl<T: bytemuck::Pod + PartialOrd> Job for LabelLinear<'_, T> {
     fn row(&mut self, taps: &Taps, first: usize) {
         let out = &mut self.out[first..first + taps.at.len()];
         if !taps.any_inside {
             return out.fill(self.fill);
         }
         for (i, value) in out.iter_mut().enumerate() {
-            *value = heaviest(self.source, taps, i);
+            *value = heaviest(self.source, taps, self.upper, i);
         }
         taps.fill(out, self.fill);
     }
 }
 
 #[inline(always)]
-fn heaviest<T: Copy + PartialEq>(source: &[T], taps: &Taps, i: usize) -> T {
+fn heaviest<T: Copy + PartialOrd>(source: &[T], taps: &Taps, upper: [f32; 3], i: usize) -> T {
     let at = taps.at[i] as usize;
     let [sx, sy, sz] = taps.stride.map(|s| s as usize);
     let corner =
         |bits: usize| source[at + (bits & 1) * sx + (bits >> 1 & 1) * sy + (bits >> 2 & 1) * sz];
     let classes = [0, 1, 2, 3, 4, 5, 6, 7].map(corner);
     let weights = [0, 1, 2].map(|a| taps.weight[a][i]);
-    let nearest: usize = (0..3).map(|a| usize::from(weights[a] >= HALF) << a).sum();
+    let nearest: usize = (0..3)
+        .map(|a| usize::from(weights[a] >= upper[a]) << a)
+        .sum();
     let nearest = classes[nearest];
     if classes.iter().all(|c| *c == nearest) {
         return nearest;
@@ -244,12 +263,12 @@ fn heaviest<T: Copy + PartialEq>(source: &[T], taps: &Taps, i: usize) -> T {
         let same = classes.iter().zip(shares).filter(|(c, _)| **c == class);
         same.map(|(_, share)| share).sum()
     };
-    let (mut best, mut most) = (nearest, sum(nearest) + TIE);
-    for class in classes {
-        let weight = sum(class);
-        if weight > most {
-            (best, most) = (class, weight + TIE);
-        }
+    let most = classes.iter().map(|c| sum(*c)).fold(0.0, f32::max) - TIE;
+    if sum(nearest) >= most {
+        return nearest;
     }
-    best
+    // The order of the corners is that of the array's axes; a tie must not depend on it.
+    let tied = classes.into_iter().filter(|c| sum(*c) >= most);
+    let smallest = |a: T, b: T| if b < a { b } else { a };
+    tied.reduce(smallest).unwrap_or(nearest)
 }

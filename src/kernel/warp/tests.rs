@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::sample::{sample_linear, sample_nearest};
+use crate::kernel::sample::{Ties, sample_linear, sample_nearest};
 use glam::DMat3;
 
 const SOURCE: [usize; 3] = [23, 18, 14];
@@ -8,7 +8,7 @@ type Shape = [usize; 3];
 
 /// A function that has one job read by itself.
 macro_rules! alone {
-    ($name:ident, $job:ident, $value:ty, [$($generics:tt)*]) => {
+    ($name:ident, $job:ident, $value:ty, [$($generics:tt)*], [$($ties:expr)?]) => {
         fn $name $($generics)*(
             source: &[$value],
             from: Shape,
@@ -17,17 +17,17 @@ macro_rules! alone {
             fill: $value,
         ) -> Vec<$value> {
             let mut out = vec![fill; shape.iter().product()];
-            let job = $job::new(source, fill, &mut out);
+            let job = $job::new(source, fill, &mut out, $($ties)?);
             gather(&mut [Box::new(job)], from, route, shape);
             out
         }
     };
 }
 
-alone!(linear, Linear, f32, []);
-alone!(cubic, Cubic, f32, []);
-alone!(nearest, Nearest, T, [<T: bytemuck::Pod>]);
-alone!(voted, LabelLinear, T, [<T: bytemuck::Pod + PartialEq>]);
+alone!(linear, Linear, f32, [], []);
+alone!(cubic, Cubic, f32, [], []);
+alone!(nearest, Nearest, T, [<T: bytemuck::Pod>], [Ties::UP]);
+alone!(voted, LabelLinear, T, [<T: bytemuck::Pod + PartialOrd>], [Ties::UP]);
 
 fn field(shape: [usize; 3]) -> Vec<f32> {
     (0..shape.iter().product::<usize>())
@@ -284,7 +284,7 @@ fn affine_routes_are_samples_and_no_move_is_exact() {
     }
     assert_eq!(
         nearest(&labels, SOURCE, &route, [9, 8, 7], 9),
-        sample_nearest(&labels, SOURCE, &map, [9, 8, 7], 9)
+        sample_nearest(&labels, SOURCE, &map, [9, 8, 7], 9, Ties::UP)
     );
     for identity in [Route::new(vec![]), Route::new(vec![still])] {
         assert_eq!(linear(&source, SOURCE, &identity, SOURCE, 0.0), source);
@@ -330,9 +330,9 @@ fn many_volumes_in_one_pass_are_the_same_as_each_alone() {
         gather(
             &mut [
                 Box::new(Linear::new(&source, 1.0, first)),
-                Box::new(Nearest::new(&small, 9, &mut near)),
+                Box::new(Nearest::new(&small, 9, &mut near, Ties::UP)),
                 Box::new(Cubic::new(&source, 2.0, second)),
-                Box::new(LabelLinear::new(&labels, 8, &mut heaviest)),
+                Box::new(LabelLinear::new(&labels, 8, &mut heaviest, Ties::UP)),
             ],
             SOURCE,
             &route,
@@ -419,7 +419,7 @@ fn warp_rates() {
             gather(
                 &mut [
                     Box::new(Linear::new(&source, 0.0, &mut values)),
-                    Box::new(Nearest::new(&labels, 0, &mut classes)),
+                    Box::new(Nearest::new(&labels, 0, &mut classes, Ties::UP)),
                 ],
                 shape,
                 &route,

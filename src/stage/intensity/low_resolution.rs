@@ -2,7 +2,7 @@
 
 use super::{PerModality, apply_on_grid, check_some, draw_some};
 use crate::draw::{Range, SampleRng};
-use crate::kernel::sample::{sample_linear, sample_nearest};
+use crate::kernel::sample::{Ties, sample_linear, sample_nearest};
 use crate::stage::spatial::Axis;
 use crate::stage::{Augment, EdgeSchema, StageError};
 use crate::volume::Row;
@@ -64,7 +64,7 @@ impl LowResolution {
                 ..DAffine3::from_scale(ratio)
             }
         };
-        let down = sample_nearest(voxels, shape, &map(small, shape), small, 0.0);
+        let down = sample_nearest(voxels, shape, &map(small, shape), small, 0.0, Ties::UP);
         // No position lies beyond the edge voxels' boxes, so nothing is filled.
         let up = sample_linear(&down, small, &map(shape, small), shape, 0.0);
         voxels.copy_from_slice(&up);

@@ -1,8 +1,8 @@
 //! Stored numbers as values.
 
 use super::super::deferred::{BLOCK, Change};
-use super::super::dtype::{Dtype, Scaling, Voxel};
-use super::{Stored, Volume, Voxels};
+use super::super::dtype::{Scaling, Voxel};
+use super::{Stored, Volume};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 impl Volume {
     /// The values as f32 `[z, y, x]`; borrowed when they are stored so.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
-        if let (Some(values), Scaling::NONE) = (self.as_slice::<f32>(), self.scaling) {
+        if let (Some(values), Scaling::NONE) = (self.as_slice::<f32>(), self.scaling()) {
             return Cow::Borrowed(values);
         }
         let mut values = Vec::with_capacity(self.grid.voxel_count());
@@ -21,14 +21,14 @@ impl Volume {
 
     /// Appends the values as f32, in the order `[z, y, x]`.
     pub fn append_f32(&self, values: &mut Vec<f32>) {
-        with_voxel_type!(self.dtype, T => {
-            append(bytemuck::cast_slice::<_, T>(self.buffer().as_slice()), self.scaling, values);
+        with_voxel_type!(self.dtype(), T => {
+            append(bytemuck::cast_slice::<_, T>(self.buffer().as_slice()), self.scaling(), values);
         });
     }
 
     /// The same values stored as f32 without scaling.
     pub fn into_f32(self) -> Self {
-        if self.dtype == Dtype::F32 && self.scaling == Scaling::NONE {
+        if self.is_plain_f32() {
             return self;
         }
         self.changed_by(Vec::new())
@@ -42,19 +42,15 @@ impl Volume {
         let grid = self.grid;
         let mut values = self.into_values();
         change(&mut values);
-        let stored = Stored::new(Buffer::from_vec(values));
-        Self::stored(stored, Dtype::F32, Scaling::NONE, grid)
+        Self::stored(Stored::of(values, Scaling::NONE), grid)
     }
 
     /// The values as a vector of f32, without a copy where nothing else holds them.
     pub(in crate::volume) fn into_values(self) -> Vec<f32> {
-        if self.dtype != Dtype::F32 || self.scaling != Scaling::NONE {
+        if !self.is_plain_f32() {
             return self.to_f32().into_owned();
         }
-        let stored = match self.voxels {
-            Voxels::Stored(ref stored) => Arc::clone(stored),
-            Voxels::Deferred(ref deferred) => Arc::clone(deferred.stored(&self)),
-        };
+        let stored = Arc::clone(self.materialise());
         // Dropped before the buffer is asked whether anybody else holds it.
         drop(self);
         let buffer = match Arc::try_unwrap(stored) {
@@ -68,12 +64,13 @@ impl Volume {
 
     /// The values with every change made, block by block.
     pub(in crate::volume) fn with_changes_made(&self, changes: &[Change]) -> Vec<f32> {
-        with_voxel_type!(self.dtype, T => {
+        let scaling = self.scaling();
+        with_voxel_type!(self.dtype(), T => {
             let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
             let mut values = Vec::with_capacity(stored.len());
             for (i, block) in stored.chunks(BLOCK).enumerate() {
                 let first = i * BLOCK;
-                append(block, self.scaling, &mut values);
+                append(block, scaling, &mut values);
                 let fresh = &mut values[first..];
                 changes.iter().for_each(|change| change(fresh, first));
             }

@@ -158,10 +158,13 @@ fn brightest_or_edge(volume: &Volume) -> DVec3 {
         .collect();
     match hits.len() {
         1 => hits[0],
-        // Halving the voxels of x and z gives 2 x 2: the mark and, as halves go up, the half before it.
+        // Halving the voxels of x and z gives 2 x 2: the mark, and the halves beside it that lie
+        // towards smaller world coordinates.
         4 => {
             let step = volume.grid().world_from_voxel().matrix3;
-            hits.iter().sum::<DVec3>() / 4.0 + 0.5 * (step.x_axis + step.z_axis)
+            let up = volume.grid().ties().up;
+            let towards = |axis: usize| if up[axis] { 0.5 } else { -0.5 };
+            hits.iter().sum::<DVec3>() / 4.0 + towards(0) * step.x_axis + towards(2) * step.z_axis
         }
         n => panic!("{n} marked voxels"),
     }
