@@ -1,8 +1,8 @@
 //! Sampling through a low-pass filter, with a rule of its own along each source axis.
 //!
 //! Where every source axis follows one output axis, filter and interpolation are one weighted sum
-//! per axis ([`stencil`]): the source is read once and no smoothed copy of it is made. Other maps
-//! smooth first and interpolate voxel by voxel ([`oblique`]).
+//! per axis (`stencil`): the source is read once and no smoothed copy of it is made. Other maps
+//! smooth first and interpolate voxel by voxel (`oblique`).
 //!
 //! **Outside** as in [`sample`](super): the edge value holds for half a voxel of the coarser grid
 //! beyond the outermost centres, then `fill`. The filter mirrors the source at its borders.
