@@ -50,6 +50,12 @@ pub enum Error {
         /// What was found, what was expected, what to do.
         problem: String,
     },
+    /// The program panicked outside the work of any subject.
+    #[error("{text}")]
+    Panic {
+        /// What the panic said and where, and what to do.
+        text: String,
+    },
     /// Stopped by Ctrl-C or SIGTERM; what was complete is kept.
     #[error("stopped at your request; go on with `--resume`")]
     Cancelled,
@@ -66,7 +72,7 @@ impl Error {
     /// The process's exit code: 2 the user's file or data, 3 ours, 130 stopped by a signal.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Train(TrainError::Tensor(_)) => 3,
+            Self::Train(TrainError::Tensor(_)) | Self::Panic { .. } => 3,
             Self::Cancelled => 130,
             _ => 2,
         }

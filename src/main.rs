@@ -3,6 +3,8 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use voxstream::cli::{Cli, execute, show_error};
+use voxstream::error::Error;
+use voxstream::run::guard::caught;
 
 /// Volumes are large and alike: their memory is used again.
 #[global_allocator]
@@ -25,7 +27,8 @@ fn rest_soon() {
 fn main() -> ExitCode {
     rest_soon();
     let cli = Cli::parse();
-    match execute(&cli) {
+    // A panic is reported as any other error; `--log debug` with RUST_BACKTRACE=1 shows its way.
+    match caught(|| execute(&cli)).unwrap_or_else(|panic| Err(Error::from(panic))) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             show_error(&error);

@@ -220,6 +220,7 @@ fn told(error: &VolumeError) -> (&'static str, String) {
         VolumeError::Unsupported { .. } => "Unsupported",
         VolumeError::Grid { .. } => "Grid",
         VolumeError::Size { .. } => "Size",
+        VolumeError::Type { .. } => "Type",
         VolumeError::Apart { .. } => "Apart",
         VolumeError::Column { .. } => "Column",
     };

@@ -5,6 +5,7 @@ mod diagnostics;
 mod edge;
 mod floors;
 mod flow;
+mod panics;
 mod pipelines;
 mod presets;
 mod resume;

@@ -23,7 +23,10 @@ const LOWEST: &str = "voxstream.lowest";
 const SITES_GRID: &str = "voxstream.sites_grid";
 
 /// Writes a row under its final name, whole or not at all.
+///
+/// **Errors** as [`Row::verify`], or if the folder cannot be written.
 pub(super) fn write(path: &Path, row: &Row, precision: Precision) -> Result<(), CacheError> {
+    row.verify()?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let file = tempfile::Builder::new()
         .prefix(TEMPORARY)

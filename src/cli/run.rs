@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 use std::sync::atomic::Ordering;
 
-/// Runs a pipeline and prints its scores and its folder; 1 when subjects failed.
+/// Runs a pipeline and prints its scores and its folder. Returns the exit code: 1 if subjects
+/// failed, 3 if one of them failed by an error of this program.
 ///
 /// **Errors** as [`drive`].
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
@@ -33,7 +34,11 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
     };
     let outcome = drive(plan, cohort, &options)?;
     print(&outcome, out).map_err(stdout)?;
-    Ok(u8::from(!outcome.failures.is_empty()))
+    let failures = &outcome.failures;
+    Ok(match failures.iter().any(Failure::is_internal) {
+        true => 3,
+        false => u8::from(!failures.is_empty()),
+    })
 }
 
 /// Has Ctrl-C and SIGTERM end the run behind the step it is in; a second one ends it at once.

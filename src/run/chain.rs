@@ -1,6 +1,7 @@
 //! Runs the steps of a chain over a row, counting each.
 
 use super::counters::{Counters, Node};
+use super::guard::guarded;
 use crate::plan::{self, Plan, Step};
 use crate::stage::{ChannelSchema, EdgeSchema, StageError};
 use crate::volume::{Row, VolumeError};
@@ -173,40 +174,41 @@ impl Chain {
         let mut next = Vec::with_capacity(rows.len());
         for Traced { row, trace } in rows {
             let subject = row.subject.clone();
-            let made = match way {
-                // A partner is one subject: earlier mixing steps are passed over.
-                MixMode::SkipMixing(_) if mixes => Ok(vec![row]),
-                MixMode::WithPartners(partners) if mixes => {
-                    // Making the partner is counted where its steps are.
-                    let (start, mut making) = (Instant::now(), Duration::ZERO);
-                    let mut partner = |row: &Row| {
-                        let start = Instant::now();
-                        let made = partners.partner(row, &step.path, &trace);
-                        making += start.elapsed();
-                        made
-                    };
-                    let made = step.stage.mix(&step.path, seed, row, &mut partner);
-                    node.worked(start.elapsed().saturating_sub(making));
-                    made.map(|row| vec![row])
-                }
-                _ => node.busy(|| step.stage.run(&step.path, seed, row)),
-            };
-            let made = made.map_err(|e: StageError| {
-                node.failed();
-                Failure::from_error(&subject, &step.path, &e)
-            })?;
-            // Of a partner only the sample that is mixed in is wanted.
-            let wanted = |row: &Row| match way {
-                MixMode::SkipMixing(wanted) => {
-                    wanted.get(trace.len()).is_none_or(|s| *s == row.sample)
-                }
-                _ => true,
-            };
-            let made = made.into_iter().filter(wanted);
-            let made: Vec<Row> = node.busy(|| match settles {
-                true => made.map(Row::materialised).collect(),
-                false => made.collect(),
-            });
+            let made = guarded(&subject, &step.path, || {
+                let made = match way {
+                    // A partner is one subject: earlier mixing steps are passed over.
+                    MixMode::SkipMixing(_) if mixes => Ok(vec![row]),
+                    MixMode::WithPartners(partners) if mixes => {
+                        // Making the partner is counted where its steps are.
+                        let (start, mut making) = (Instant::now(), Duration::ZERO);
+                        let mut partner = |row: &Row| {
+                            let start = Instant::now();
+                            let made = partners.partner(row, &step.path, &trace);
+                            making += start.elapsed();
+                            made
+                        };
+                        let made = step.stage.mix(&step.path, seed, row, &mut partner);
+                        node.worked(start.elapsed().saturating_sub(making));
+                        made.map(|row| vec![row])
+                    }
+                    _ => node.busy(|| step.stage.run(&step.path, seed, row)),
+                };
+                let made =
+                    made.map_err(|e: StageError| Failure::from_error(&subject, &step.path, &e))?;
+                // Of a partner only the sample that is mixed in is wanted.
+                let wanted = |row: &Row| match way {
+                    MixMode::SkipMixing(wanted) => {
+                        wanted.get(trace.len()).is_none_or(|s| *s == row.sample)
+                    }
+                    _ => true,
+                };
+                let made = made.into_iter().filter(wanted);
+                Ok(node.busy(|| match settles {
+                    true => made.map(Row::materialised).collect::<Vec<Row>>(),
+                    false => made.collect(),
+                }))
+            })
+            .inspect_err(|_| node.failed())?;
             if !(mixes && matches!(way, MixMode::SkipMixing(_))) {
                 node.passed(made.len(), made.iter().map(Row::bytes).sum());
             }

@@ -1,9 +1,11 @@
 //! What every part of a run shares.
 
+use super::chain::Failure;
 use super::counters::Counters;
 use super::display::screen;
 use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
 use super::folder::RunFolder;
+use super::guard::{caught, guarded};
 use super::prepare::Preparer;
 use crate::error::Error;
 use crate::metric::Wanted;
@@ -111,10 +113,14 @@ impl RunContext {
         let node = self.counters.node(what);
         for &index in subjects {
             self.check()?;
-            match node.busy(|| subject(model, &self.preparer, index, window, wanted)) {
+            let record = self.preparer.subject(index);
+            let results = guarded(&record.id, what, || {
+                node.busy(|| subject(model, &self.preparer, index, window, wanted))
+            });
+            match results {
                 Ok(results) => {
                     node.passed(results.len(), results.iter().map(|r| r.label.bytes()).sum());
-                    each(self.preparer.subject(index), &results)?;
+                    self.write_for(&record.id, what, || each(record, &results))?;
                 }
                 Err(failure) => {
                     node.failed();
@@ -125,6 +131,29 @@ impl RunContext {
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// Writes what belongs to one subject. A panic, and volumes that no file may hold, are that
+    /// subject's failure, which is noted; returns whether everything was written.
+    ///
+    /// **Errors** as `write`, if the disk or the run is at fault.
+    pub fn write_for(
+        &self,
+        subject: &str,
+        stage: &str,
+        write: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let failure = match caught(write) {
+            Ok(Ok(())) => return Ok(true),
+            Ok(Err(Error::Sink(e))) if e.is_of_one_subject() => {
+                Failure::from_error(subject, stage, &e)
+            }
+            Ok(Err(e)) => return Err(e),
+            Err(panic) => Failure::new(subject, stage, panic.to_string()),
+        };
+        self.counters.node(stage).failed();
+        self.preparer.note(failure);
+        Ok(false)
     }
 
     /// Predicts, scores and keeps the predictions of the splits that are scored.

@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::display::Display;
 use super::feed::TrainingSubjects;
 use super::folder::{Progress, RunFolder};
+use super::guard::{Panic, caught};
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;
 use super::watchdog::{PATIENCE, Watchdog};
@@ -84,11 +85,13 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             action: "starting the display",
             source,
         })?;
-    let done = match job {
+    let done = caught(|| match job {
         Job::Train(section, subjects) => train(&cx, section, subjects).map(|s| (s, Vec::new())),
         Job::Predict(model, window) => predict(&cx, &model, window).map(|s| (s, Vec::new())),
         Job::Prepare => prepare(&cx).map(|seconds| (Vec::new(), seconds)),
-    };
+    });
+    // A panic outside any subject's work ends the run; its tables are written all the same.
+    let done = done.unwrap_or_else(|panic| Err(panic.into()));
     drop((watchdog, display));
     let (scores, seconds) = match done {
         Ok(done) => done,
@@ -215,6 +218,12 @@ impl Work<usize, Prepared> for PrepareSubject {
         rows.as_ref()
             .map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
     }
+    fn panicked(&self, subject: usize, panic: &Panic) -> Prepared {
+        let record = self.preparer.subject(subject);
+        let failure = Failure::new(&record.id, "stages", panic.to_string());
+        self.preparer.note(failure.clone());
+        (subject, 0.0, Err(failure))
+    }
 }
 
 /// Prepares subjects in parallel; results come in the order asked for.
@@ -258,8 +267,11 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     for (subject, time, rows) in results {
         cx.check()?;
         if let (Ok(rows), Some(writer)) = (&rows, &writer) {
-            node.busy(|| writer.write(rows))?;
-            node.passed(rows.len(), rows.iter().map(Row::bytes).sum());
+            let id = &cx.preparer.subject(subject).id;
+            let write = || node.busy(|| writer.write(rows).map(drop).map_err(Error::from));
+            if cx.write_for(id, "prepare", write)? {
+                node.passed(rows.len(), rows.iter().map(Row::bytes).sum());
+            }
         }
         seconds.push((subject, time));
         bar.inc(1);

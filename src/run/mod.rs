@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod feed;
 pub mod find_lr;
 pub mod folder;
+pub mod guard;
 pub mod initial;
 pub mod kept;
 pub mod landmarks;

@@ -3,23 +3,26 @@
 //! Named workers take jobs in order and finish in any; results wait for their turn. A worker
 //! starts a job only when its bytes fit the budget, except the job everything waits for. The
 //! channel itself is bounded by the number of workers, so memory is bounded by the budget.
+//!
+//! A panic of a job becomes that job's result through [`Work::panicked`]; the other jobs continue.
 
 use super::budget::{Budget, Permit};
 use super::counters::Node;
+use super::guard::{Panic, caught};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-type Done<T> = (u64, std::thread::Result<T>, Permit);
+/// Number and result of a job; the error is a panic of the iterator that lists jobs.
+type Done<T> = (u64, Result<T, Panic>, Permit);
 
 /// Results of an ordered parallel map; dropping it ends the workers.
 pub struct Ordered<T> {
     results: Option<Receiver<Done<T>>>,
-    waiting: BTreeMap<u64, (std::thread::Result<T>, Permit)>,
+    waiting: BTreeMap<u64, (Result<T, Panic>, Permit)>,
     next: u64,
     budget: Arc<Budget>,
     workers: Vec<JoinHandle<()>>,
@@ -27,13 +30,15 @@ pub struct Ordered<T> {
 }
 
 /// What a job costs and does.
-pub trait Work<J, T>: Send + Sync + 'static {
+pub trait Work<J: Copy, T>: Send + Sync + 'static {
     /// Bytes the job may hold, before it is started.
     fn estimate(&self, job: &J) -> u64;
     /// Does the job.
     fn run(&self, job: J) -> T;
     /// Bytes its result holds.
     fn bytes(&self, result: &T) -> u64;
+    /// The result of a job that panicked.
+    fn panicked(&self, job: J, panic: &Panic) -> T;
 }
 
 /// Starts `workers` threads named after `name` on the jobs, in their order.
@@ -48,7 +53,7 @@ pub fn ordered<J, T, W>(
     node: Arc<Node>,
 ) -> std::io::Result<Ordered<T>>
 where
-    J: Send + 'static,
+    J: Copy + Send + 'static,
     T: Send + 'static,
     W: Work<J, T>,
 {
@@ -83,7 +88,7 @@ where
     })
 }
 
-fn worker<J, T, W: Work<J, T>>(
+fn worker<J: Copy, T, W: Work<J, T>>(
     jobs: &Mutex<impl Iterator<Item = J>>,
     turn: &AtomicU64,
     work: &W,
@@ -95,21 +100,41 @@ fn worker<J, T, W: Work<J, T>>(
         // Number and job are taken together, or two workers could swap them.
         let (number, job) = {
             let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(job) = jobs.next() else { return };
+            let job = match caught(|| jobs.next()) {
+                Ok(None) => return,
+                Ok(Some(job)) => Ok(job),
+                Err(panic) => Err(panic),
+            };
             (turn.fetch_add(1, Ordering::Relaxed), job)
         };
+        let estimate = job.as_ref().map_or(0, |job| {
+            // A job whose size cannot be known reports why when it runs.
+            caught(|| work.estimate(job)).unwrap_or(0)
+        });
         let blocked = Instant::now();
-        let Some(mut permit) = budget.acquire(number, work.estimate(&job)) else {
+        let Some(mut permit) = budget.acquire(number, estimate) else {
             return;
         };
         node.blocked(blocked.elapsed());
-        let result = catch_unwind(AssertUnwindSafe(|| work.run(job)));
-        permit.resize(result.as_ref().map_or(0, |r| work.bytes(r)));
+        let listed = job.is_ok();
+        let result = job.map(|job| {
+            let done = caught(|| {
+                let result = work.run(job);
+                let bytes = work.bytes(&result);
+                (result, bytes)
+            });
+            let (result, bytes) = done.unwrap_or_else(|panic| (work.panicked(job, &panic), 0));
+            permit.resize(bytes);
+            result
+        });
         let blocked = Instant::now();
         if sender.send((number, result, permit)).is_err() {
             return;
         }
         node.blocked(blocked.elapsed());
+        if !listed {
+            return;
+        }
     }
 }
 
@@ -118,7 +143,8 @@ impl<T> Iterator for Ordered<T> {
 
     /// The next result in order.
     ///
-    /// **Panics** with the panic of a worker, in its turn.
+    /// **Panics** if the iterator that lists the jobs panicked, in the turn of the job that it did
+    /// not return.
     fn next(&mut self) -> Option<T> {
         let starved = Instant::now();
         while !self.waiting.contains_key(&self.next) {
@@ -131,7 +157,7 @@ impl<T> Iterator for Ordered<T> {
         let (result, _permit) = self.waiting.remove(&self.next)?;
         self.next += 1;
         self.budget.delivered(self.next);
-        Some(result.unwrap_or_else(|panic| resume_unwind(panic)))
+        Some(result.unwrap_or_else(|panic| panic!("listing the jobs failed: {panic}")))
     }
 }
 
@@ -140,7 +166,7 @@ impl<T> Drop for Ordered<T> {
         self.budget.close();
         self.results = None;
         for worker in self.workers.drain(..) {
-            // A worker's panic was delivered as a result; none is left to report here.
+            // A panic was delivered as a result; none is left to report here.
             worker.join().ok();
         }
     }
@@ -161,6 +187,9 @@ mod tests {
         }
         fn bytes(&self, _: &(u64, u64)) -> u64 {
             30
+        }
+        fn panicked(&self, job: u64, _: &Panic) -> (u64, u64) {
+            (job, 0)
         }
     }
 
@@ -195,23 +224,49 @@ mod tests {
         assert_eq!(results.next(), Some((0, 0)));
     }
 
+    struct Fails;
+    impl Work<u64, Result<u64, String>> for Fails {
+        fn estimate(&self, job: &u64) -> u64 {
+            assert!(*job != 5, "five");
+            1
+        }
+        fn run(&self, job: u64) -> Result<u64, String> {
+            assert!(job != 3 && job != 5, "job {job}");
+            Ok(job)
+        }
+        fn bytes(&self, result: &Result<u64, String>) -> u64 {
+            assert!(*result != Ok(7), "seven");
+            1
+        }
+        fn panicked(&self, _: u64, panic: &Panic) -> Result<u64, String> {
+            Err(panic.to_string())
+        }
+    }
+
     #[test]
-    fn a_panic_arrives_in_its_turn() {
-        struct Fails;
-        impl Work<u64, u64> for Fails {
-            fn estimate(&self, _: &u64) -> u64 {
-                1
-            }
-            fn run(&self, job: u64) -> u64 {
-                assert!(job != 3, "three");
-                job
-            }
-            fn bytes(&self, _: &u64) -> u64 {
-                1
+    fn a_panic_is_the_result_of_its_job_and_the_others_continue() {
+        for workers in [1, 2, 5] {
+            let jobs = 0..9u64;
+            let node = Arc::default();
+            let results = ordered("test", workers, Budget::new(10), jobs, Fails, node).unwrap();
+            let results: Vec<_> = results.collect();
+            assert_eq!(results.len(), 9, "{workers} workers");
+            for (job, result) in (0u64..).zip(results) {
+                match (job, result) {
+                    (3 | 5, Err(text)) => assert!(text.contains(&format!("job {job}")), "{text}"),
+                    (7, Err(text)) => assert!(text.contains("seven"), "{text}"),
+                    (job, result) => assert_eq!(result, Ok(job)),
+                }
             }
         }
-        let mut results = ordered("test", 2, Budget::new(10), 0..9, Fails, Arc::default()).unwrap();
-        assert_eq!(results.by_ref().take(3).collect::<Vec<_>>(), [0, 1, 2]);
-        assert!(catch_unwind(AssertUnwindSafe(|| results.next())).is_err());
+    }
+
+    #[test]
+    fn a_panic_of_the_list_arrives_in_its_turn() {
+        let jobs = (0..9u64).inspect(|job| assert!(*job != 3, "no order"));
+        let mut results = ordered("test", 2, Budget::new(10), jobs, Slow, Arc::default()).unwrap();
+        assert_eq!(results.by_ref().take(3).count(), 3);
+        let panic = caught(|| results.next()).unwrap_err();
+        assert!(panic.to_string().contains("no order"), "{panic}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
+use super::guard::guarded;
 use super::kept::Kept;
 use crate::cache::CacheError;
 use crate::plan::Plan;
@@ -108,14 +109,16 @@ impl Preparer {
             return Ok(bytes);
         }
         let record = self.subject(index);
-        let headers = self
-            .cohort
-            .headers(record)
-            .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
-        let volumes = headers.iter();
-        let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
-        let schema = self.cohort.subject_schema(&headers);
-        let bytes = self.stages.most_in_flight(schema).max(decoded.sum());
+        let bytes = guarded(&record.id, "source", || {
+            let headers = self
+                .cohort
+                .headers(record)
+                .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
+            let volumes = headers.iter();
+            let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
+            let schema = self.cohort.subject_schema(&headers);
+            Ok(self.stages.most_in_flight(schema).max(decoded.sum()))
+        })?;
         estimates().insert(index, bytes);
         Ok(bytes)
     }
@@ -160,9 +163,10 @@ impl Preparer {
         if let Some(failure) = self.lock_failed().get(&record.id) {
             return Err(failure.clone());
         }
-        let rows = self
-            .load(index, epoch)
-            .and_then(|row| self.stages.run_steps(row, 0..steps));
+        let rows = guarded(&record.id, "stages", || {
+            let row = self.load(index, epoch)?;
+            self.stages.run_steps(row, 0..steps)
+        });
         if rows.as_ref().is_ok_and(Vec::is_empty) {
             self.lock_left_out().insert(index);
         }
@@ -186,10 +190,11 @@ impl Preparer {
             );
             return Err(Failure::new(&record.id, "source", cause));
         }
-        let mut row = self.source.busy(|| self.cohort.load(record)).map_err(|e| {
-            self.source.failed();
-            Failure::from_error(&record.id, "source", &e)
-        })?;
+        let mut row = guarded(&record.id, "source", || {
+            let row = self.source.busy(|| self.cohort.load(record));
+            row.map_err(|e| Failure::from_error(&record.id, "source", &e))
+        })
+        .inspect_err(|_| self.source.failed())?;
         self.source.passed(1, row.bytes());
         row.epoch = epoch;
         Ok(row)
@@ -210,6 +215,8 @@ impl Preparer {
                 let Some(row) = self.one(index, rows)? else {
                     return Ok(None);
                 };
+                row.verify()
+                    .map_err(|e| Failure::from_error(&row.subject, "cache", &e))?;
                 // Found before voxels are warped or cut, once for all epochs.
                 self.kept.put(index, row.with_sites())
             }

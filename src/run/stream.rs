@@ -7,6 +7,7 @@ pub use viewer::{Sample, Viewer};
 use super::budget::Budget;
 use super::chain::Failure;
 use super::counters::Counters;
+use super::guard::Panic;
 use super::ordered::{Ordered, Work, ordered};
 use super::partner::Peers;
 use crate::stage::SubjectFacts;
@@ -25,6 +26,7 @@ pub struct Position {
     pub row: usize,
 }
 
+#[derive(Clone, Copy)]
 struct Job {
     epoch: u64,
     subject: usize,
@@ -54,6 +56,10 @@ impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
         samples
             .as_ref()
             .map_or(0, |s| s.iter().flat_map(Sample::views).map(of).sum())
+    }
+    fn panicked(&self, job: Job, panic: &Panic) -> (Job, Result<Vec<Sample>, Failure>) {
+        let subject = &self.viewer.preparer.subject(job.subject).id;
+        (job, Err(Failure::new(subject, "views", panic.to_string())))
     }
 }
 

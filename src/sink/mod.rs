@@ -90,6 +90,20 @@ pub enum SinkError {
     Volume(#[from] VolumeError),
 }
 
+impl SinkError {
+    /// Returns `true` if the error concerns the volumes of one subject, so that others can still be
+    /// written; `false` if it concerns the disk or the folder.
+    pub fn is_of_one_subject(&self) -> bool {
+        match self {
+            Self::Volume(e) => !matches!(e, VolumeError::Io { .. }),
+            Self::Stored { .. } | Self::TooLarge { .. } | Self::Rows { .. } => true,
+            Self::Io { .. } | Self::Parquet { .. } | Self::Broken { .. } | Self::Schema { .. } => {
+                false
+            }
+        }
+    }
+}
+
 pub(crate) fn io_error<'a>(
     path: &'a Path,
     action: &'static str,

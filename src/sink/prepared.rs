@@ -53,8 +53,9 @@ impl PreparedWriter {
     /// Writes all rows of one subject, replacing older ones; subjects may be written from
     /// several threads.
     ///
-    /// **Errors** when there is no row, when rows are of several subjects or have different
-    /// channels, or when the folder cannot be written.
+    /// **Errors** if there is no row, if rows are of several subjects or have different channels, if
+    /// bytes and type of a volume disagree (then nothing is written), or if the folder cannot be
+    /// written.
     pub fn write(&self, rows: &[Row]) -> Result<Receipt, SinkError> {
         let Some(first) = rows.first() else {
             return Err(rows_error("no row to write"));
@@ -65,6 +66,7 @@ impl PreparedWriter {
                 first.subject, other.subject
             )));
         }
+        rows.iter().try_for_each(Row::verify)?;
         let mut writer: Option<TableWriter> = None;
         let path = self.path(&first.subject);
         for (index, row) in rows.iter().enumerate() {
@@ -266,6 +268,27 @@ mod tests {
         assert_eq!(fs::read_dir(&files).unwrap().count(), 4);
         writer.write(&rows[..1]).unwrap();
         assert!(files.join("image.ct.nii.gz").is_file());
+    }
+
+    #[test]
+    fn bytes_that_disagree_with_the_type_reach_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = PreparedWriter::create(folder.path(), true).unwrap();
+        let mut broken = row("a", 0);
+        let grid = Grid::with_spacing([3, 4, 5], [1.0; 3]).unwrap();
+        // Stored 16-bit integers under the name of 32-bit floats.
+        let volume = Volume::broken(vec![0; 120], crate::volume::Dtype::F32, grid);
+        broken.images[1].volume = Some(volume.clone());
+        let error = writer.write(&[row("a", 1), broken]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "column `image.mr`: a volume of shape [5, 4, 3] (z, y, x) as f32 needs 240 bytes, found 120"
+        );
+        assert!(error.is_of_one_subject());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(nifti::write(&folder.path().join("a.nii"), &volume, None).is_err());
+        assert!(stored_volume_array(&[Some(volume)]).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

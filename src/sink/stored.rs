@@ -70,7 +70,7 @@ pub fn is_stored_volume(dtype: &DataType) -> bool {
 
 /// Encodes volumes into a column, one value a volume.
 ///
-/// **Errors** when a volume is larger than a Parquet value may be.
+/// **Errors** if a volume is larger than a Parquet value may be, or as [`Volume::verify`].
 pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, SinkError> {
     if volumes.is_empty() {
         let empty = arrow::array::new_empty_array(&DataType::Struct(stored_volume_fields()));
@@ -81,6 +81,7 @@ pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, Si
     for volume in volumes {
         match volume {
             Some(volume) => {
+                volume.verify()?;
                 let blob = codec::encode(volume.buffer(), volume.dtype().bytes())?;
                 if blob.len() > LARGEST_VALUE_BYTES {
                     return Err(SinkError::TooLarge { bytes: blob.len() });

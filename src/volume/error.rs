@@ -61,6 +61,14 @@ pub enum VolumeError {
         /// Bytes there are.
         found: usize,
     },
+    /// Voxels of another type than the volume's.
+    #[error("a volume of type {expected} holds voxels of type {found}")]
+    Type {
+        /// The volume's type.
+        expected: Dtype,
+        /// The type of its voxels.
+        found: Dtype,
+    },
     /// A volume lies beside the grid it is brought to.
     #[error(
         "shares nothing of the subject's field of view (corners up to {corners_mm:.2} mm apart); look at the affine of its file, or whether it belongs to the subject"
@@ -87,7 +95,9 @@ impl VolumeError {
                 Some(path)
             }
             Self::Grid { path, .. } => path.as_deref(),
-            Self::Size { .. } | Self::Apart { .. } | Self::Column { .. } => None,
+            Self::Size { .. } | Self::Type { .. } | Self::Apart { .. } | Self::Column { .. } => {
+                None
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
 use super::deferred::materialise_together;
-use super::{Interpolation, Role, Sites, Volume, Warp};
+use super::{Interpolation, Role, Sites, Volume, VolumeError, Warp};
 use glam::DVec3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,22 @@ impl Row {
                 .filter_map(|c| c.volume.as_ref())
                 .map(|v| (Role::Label, v)),
         )
+    }
+
+    /// Compares bytes, shape and type of every volume once more.
+    ///
+    /// **Errors** as [`Volume::verify`], with the column.
+    pub fn verify(&self) -> Result<(), VolumeError> {
+        let images = self.images.iter().map(|c| (Role::Image, c));
+        for (role, channel) in images.chain(self.labels.iter().map(|c| (Role::Label, c))) {
+            if let Some(Err(e)) = channel.volume.as_ref().map(Volume::verify) {
+                return Err(VolumeError::Column {
+                    column: column_name(role, &channel.name),
+                    problem: e.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The first image present, whose grid a stage may take as the row's.

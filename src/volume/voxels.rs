@@ -55,27 +55,29 @@ impl Stored {
         scaling: Scaling,
         grid: &Grid,
     ) -> Result<Self, VolumeError> {
-        let expected = grid.voxel_count() * dtype.bytes();
-        if buffer.len() != expected {
-            return Err(VolumeError::Size {
-                shape_zyx: grid.shape_zyx(),
-                dtype,
-                expected,
-                found: buffer.len(),
-            });
-        }
+        let stored = Self::untyped(buffer, dtype, scaling);
+        stored.fits(grid)?;
         // Foreign buffers (a slice of an IPC message, say) may start anywhere; typed views may not.
-        let buffer = if buffer.as_ptr().align_offset(dtype.bytes()) == 0 {
-            buffer
+        let buffer = if stored.buffer.as_ptr().align_offset(dtype.bytes()) == 0 {
+            stored.buffer
         } else {
-            Buffer::from(buffer.as_slice())
+            Buffer::from(stored.buffer.as_slice())
         };
-        Ok(Self {
-            buffer,
-            dtype,
-            scaling,
-            lowest: OnceLock::new(),
-        })
+        Ok(Self { buffer, ..stored })
+    }
+
+    /// **Errors** if the number of bytes is not that of `grid`'s voxels.
+    fn fits(&self, grid: &Grid) -> Result<(), VolumeError> {
+        let expected = grid.voxel_count() * self.dtype.bytes();
+        match self.buffer.len() == expected {
+            true => Ok(()),
+            false => Err(VolumeError::Size {
+                shape_zyx: grid.shape_zyx(),
+                dtype: self.dtype,
+                expected,
+                found: self.buffer.len(),
+            }),
+        }
     }
 
     /// Takes over a vector without copying; the type is the vector's.
@@ -141,6 +143,16 @@ impl Volume {
         }
     }
 
+    /// A volume that breaks the rule which every constructor checks.
+    #[cfg(test)]
+    pub(crate) fn broken(bytes: Vec<u8>, dtype: Dtype, grid: Grid) -> Self {
+        let stored = Stored::untyped(Buffer::from_vec(bytes), dtype, Scaling::NONE);
+        Self {
+            voxels: Voxels::Stored(Arc::new(stored)),
+            grid,
+        }
+    }
+
     pub(super) fn deferred(deferred: Deferred, grid: Grid) -> Self {
         Self {
             voxels: Voxels::Deferred(Arc::new(deferred)),
@@ -175,6 +187,27 @@ impl Volume {
                 stored
             }
         }
+    }
+
+    /// Compares the bytes with shape and type once more; a deferred volume computes its voxels now.
+    ///
+    /// Constructors make sure of it already. Writers call it as the last step before a file.
+    ///
+    /// **Errors** if the bytes are not voxels times their size, or the voxels are of another type
+    /// than the volume.
+    pub fn verify(&self) -> Result<(), VolumeError> {
+        let stored = match &self.voxels {
+            Voxels::Stored(stored) => stored,
+            Voxels::Deferred(deferred) => deferred.stored(&self.grid),
+        };
+        let (dtype, scaling) = self.stored_as();
+        if (stored.dtype, stored.scaling) != (dtype, scaling) {
+            return Err(VolumeError::Type {
+                expected: dtype,
+                found: stored.dtype,
+            });
+        }
+        stored.fits(&self.grid)
     }
 
     fn stored_as(&self) -> (Dtype, Scaling) {

@@ -28,7 +28,7 @@ const LEVEL: i32 = 6;
 /// and the temporal unit come from `like`; without it the code is 2, aligned. The spatial unit is
 /// mm. A file of that name is replaced when the new one is complete, never before.
 ///
-/// **Errors** `Format` when the name ends in neither `.nii` nor `.nii.gz` or the affine exceeds
+/// **Errors** as [`Volume::verify`]; `Format` when the name ends in neither `.nii` nor `.nii.gz` or the affine exceeds
 /// f32; `Io` when the folder cannot be written to.
 pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), VolumeError> {
     let name = path
@@ -44,6 +44,7 @@ pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), 
             "a volume is written to a name ending in .nii or .nii.gz",
         ));
     }
+    volume.verify()?;
     // Both the header and the voxels lie in this machine's byte order, which every reader knows.
     let wide;
     let (dtype, voxels) = if volume.dtype() == Dtype::F16 {
