@@ -89,7 +89,7 @@ fn preparation_continues_behind_a_panic() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");
         let text = format!(
-            "name: faulty\nsource: {{ phantom: {{ subjects: 5, modalities: [ct], size: [12, 12, 12] }} }}\n\
+            "name: faulty\nsource: {{ phantom: {{ subjects: 5, modalities: [ct], size: [16, 16, 16] }} }}\n\
              stages: [zscore: {{}}, faulty: {{ subjects: [phantom-1, phantom-3], late: {late} }}]\n\
              sinks: {{ prepared: {{ parquet: true }} }}\n"
         );
@@ -128,7 +128,7 @@ fn training(stages: &str, shared: &str, strong: &str) -> String {
          stages: [zscore: {{}}{stages}]\n\
          views: {{ shared: [patch: {{ size: [16, 16, 16] }}{shared}], strong: [gamma: {{}}{strong}] }}\n\
          pseudo_label: {{ threshold: {{ fixed: 0.5 }} }}\n\
-         train: {{ classes: [background, a], network: {{ unet3d: {{ width: 4, depth: 2 }} }}, steps: 6, batch: {{ labelled: 1, unlabelled: 1 }} }}\n\
+         train: {{ classes: [background, a], network: {{ unet3d: {{ width: 4, depth: 2 }} }}, steps: 6, batch: {{ labelled: 1, unlabelled: 1 }}, objective: {{ supervised: {{}}, pseudo_label: {{}} }} }}\n\
          score: {{ splits: [test] }}\n"
     )
 }

@@ -2,8 +2,9 @@
 
 use super::{open, planned, read, show_error, stdout};
 use crate::error::Error;
+use crate::plan::Plan;
 use crate::run::chain::causes;
-use crate::source::Cohort;
+use crate::source::{Cohort, check_place};
 use crate::volume::alignment::{are_apart, overlap};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
 use crate::volume::{Role, VolumeError};
@@ -18,7 +19,8 @@ pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, E
     let mut wrong = 0;
     for path in files {
         let checked = read(path, &[]).and_then(|file| {
-            planned(&file)?;
+            let plan = planned(&file)?;
+            places(&plan)?;
             if data {
                 open(&file).map(|(_, cohort)| Some(cohort))
             } else {
@@ -38,6 +40,21 @@ pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, E
         }
     }
     Ok(if wrong == 0 { 0 } else { 2 })
+}
+
+/// Checks every path that a plan reads, without a look at its data.
+///
+/// **Errors** if a path exists in the current folder only.
+fn places(plan: &Plan) -> Result<(), Error> {
+    let pipeline = &plan.pipeline;
+    let predict = pipeline.predict.as_ref().map(|(p, _)| &*p.checkpoint);
+    let train = pipeline.train.as_ref().map(|(train, _)| train);
+    let initial = train.and_then(|t| t.initial.as_ref()).map(|i| &*i.from);
+    let source = pipeline.source.path();
+    for text in source.into_iter().chain(predict).chain(initial) {
+        check_place(text, &plan.file.folder())?;
+    }
+    Ok(())
 }
 
 /// Looks at every subject's headers; returns how many subjects cannot be used.

@@ -16,16 +16,19 @@ pub enum SourceError {
         /// The variable.
         name: String,
     },
-    /// A file or folder is not where it was looked for.
+    /// A file or folder does not exist.
     #[error(
-        "`{text}` is not there; looked for {}",
-        looked.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" and ")
+        "`{text}` does not exist: expected {}, as a relative path begins at the folder of its file{}",
+        path.display(),
+        instead.as_ref().map_or_else(String::new, |p| format!("; it exists in the current folder: write `{}`", p.display()))
     )]
     NotFound {
         /// The path as written.
         text: String,
-        /// Every place tried.
-        looked: Vec<PathBuf>,
+        /// Where it was expected.
+        path: PathBuf,
+        /// What to write if the path exists in the current folder.
+        instead: Option<PathBuf>,
     },
     /// The system refused to read.
     #[error("{}: reading failed", path.display())]

@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldersSpec {
-    /// The folder: absolute, or relative to the current directory, else to the pipeline file.
+    /// The folder: absolute, or relative to the folder of the pipeline file.
     /// `${VAR}` and `${VAR:-default}` stand for environment variables.
     pub path: String,
     /// Pattern of the images' paths below `path`, with `{subject}` and, for several modalities,
@@ -157,6 +157,11 @@ impl FoldersSpec {
 }
 
 /// Paths of files relative to the folder, sorted, with `/` between their parts.
+///
+/// Links are followed. A link to nothing, to a folder that contains it, and a folder that cannot be
+/// listed are returned as files: if a pattern names one, its subject fails when it is read.
+///
+/// **Errors** if `folder` itself cannot be listed.
 fn walk(folder: &Path, depth: usize) -> Result<Vec<String>, SourceError> {
     let visible = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
@@ -165,17 +170,26 @@ fn walk(folder: &Path, depth: usize) -> Result<Vec<String>, SourceError> {
         .follow_links(true)
         .max_depth(depth)
         .sort_by_file_name();
-    let mut files = Vec::new();
+    let (mut files, mut unread) = (Vec::new(), None::<(usize, PathBuf, String)>);
     for entry in walk.into_iter().filter_entry(visible) {
-        let entry = entry.map_err(|e| SourceError::Io {
-            path: e
-                .path()
-                .map_or_else(|| folder.to_path_buf(), Path::to_path_buf),
-            source: e.into(),
-        })?;
-        if entry.file_type().is_file()
-            && let Ok(relative) = entry.path().strip_prefix(folder)
-        {
+        let path = match &entry {
+            Ok(entry) if entry.file_type().is_file() => entry.path(),
+            Ok(_) => continue,
+            Err(e) => match e.path() {
+                Some(path) if e.depth() > 0 => {
+                    let first = || (0, path.to_owned(), unreadable(e));
+                    unread.get_or_insert_with(first).0 += 1;
+                    path
+                }
+                _ => {
+                    return Err(SourceError::Io {
+                        path: folder.to_path_buf(),
+                        source: entry.expect_err("this arm is that of an error").into(),
+                    });
+                }
+            },
+        };
+        if let Ok(relative) = path.strip_prefix(folder) {
             let parts: Vec<_> = relative
                 .components()
                 .map(|c| c.as_os_str().to_string_lossy())
@@ -183,7 +197,25 @@ fn walk(folder: &Path, depth: usize) -> Result<Vec<String>, SourceError> {
             files.push(parts.join("/"));
         }
     }
+    if let Some((count, first, reason)) = unread {
+        tracing::warn!(
+            count, first = %first.display(), %reason,
+            "links or folders below the source that cannot be followed; subjects that need them fail by name"
+        );
+    }
     Ok(files)
+}
+
+/// Why an entry below the folder cannot be followed or listed.
+fn unreadable(error: &walkdir::Error) -> String {
+    match (error.loop_ancestor(), error.io_error()) {
+        (Some(above), _) => format!("a link to {}, a folder that contains it", above.display()),
+        (None, Some(e)) if e.kind() == std::io::ErrorKind::NotFound => {
+            "a link to nothing".to_owned()
+        }
+        (None, Some(e)) => e.to_string(),
+        (None, None) => error.to_string(),
+    }
 }
 
 /// A pattern with its modality put in.

@@ -20,7 +20,7 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
-pub use path::{new_path, resolve_path};
+pub use path::{check_place, new_path, resolve_path};
 
 use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
@@ -241,7 +241,7 @@ fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceSpec {
-    /// A table of paths: CSV, Parquet or JSON.
+    /// A table of paths: CSV, TSV, Parquet or JSON.
     Manifest(ManifestSpec),
     /// A folder whose files are named by a pattern.
     Folders(FoldersSpec),
@@ -252,8 +252,7 @@ pub enum SourceSpec {
 impl SourceSpec {
     /// Opens the cohort: lists its subjects, reads no volume.
     ///
-    /// A relative path is looked for in the current directory, then in `base`, the folder of the
-    /// pipeline file. `seed` is the pipeline's; a phantom without a seed of its own takes it.
+    /// A relative path begins at `base`, the folder of the pipeline file. `seed` is the pipeline's; a phantom without a seed of its own takes it.
     ///
     /// **Errors** name the option, path, column or subject that is wrong.
     pub fn open(&self, base: &Path, seed: u64) -> Result<Box<dyn Cohort>, SourceError> {
@@ -289,6 +288,15 @@ impl SourceSpec {
             Self::Manifest(spec) => spec.modalities(),
             Self::Folders(spec) => spec.modalities.names(),
             Self::Phantom(spec) => spec.modalities.clone(),
+        }
+    }
+
+    /// The file or folder that the source reads, as written; `None` for phantoms.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Manifest(spec) => Some(&spec.path),
+            Self::Folders(spec) => Some(&spec.path),
+            Self::Phantom(_) => None,
         }
     }
 

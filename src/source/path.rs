@@ -1,20 +1,41 @@
-//! Paths as an author writes them.
+//! Paths as an author writes them in a pipeline file.
 
 use super::SourceError;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-/// Expands `${VAR:-default}` and finds the file or folder: as written if absolute, else in the
-/// current directory, else in `base`.
+/// Expands `${VAR:-default}` and returns the path of a file or folder that exists: as written if
+/// absolute, else relative to `base`, the folder of the pipeline file.
+///
+/// **Errors** if a variable is not set or nothing is there; a path that exists in the current folder
+/// only is named, with what to write instead.
 pub fn resolve_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
-    resolve_with(text, base, |name| std::env::var(name).ok())
+    resolve_with(text, base, Path::new("."), environment)
 }
 
 /// Expands `${VAR:-default}` in the path of a file or folder that need not exist yet: as written if
-/// absolute, else in `base`.
+/// absolute, else relative to `base`.
 ///
-/// **Errors** when a variable is not set.
+/// **Errors** if a variable is not set.
 pub fn new_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
-    Ok(base.join(expanded(text, |name| std::env::var(name).ok())?))
+    Ok(base.join(expanded(text, environment)?))
+}
+
+/// Checks that a path does not depend on the current folder; it need not exist.
+///
+/// **Errors** if a relative path exists in the current folder, but not in `base`.
+pub fn check_place(text: &str, base: &Path) -> Result<(), SourceError> {
+    match resolve_path(text, base) {
+        Err(
+            error @ SourceError::NotFound {
+                instead: Some(_), ..
+            },
+        ) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn expanded(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, SourceError> {
@@ -31,25 +52,45 @@ fn expanded(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Pat
 fn resolve_with(
     text: &str,
     base: &Path,
+    current: &Path,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<PathBuf, SourceError> {
-    let here = expanded(text, variable)?;
-    let there = base.join(&here);
-    if here.exists() {
-        return Ok(here);
-    }
-    if there.exists() {
-        return Ok(there);
-    }
-    let mut looked = vec![std::path::absolute(&here).unwrap_or(here)];
-    let there = std::path::absolute(&there).unwrap_or(there);
-    if there != looked[0] {
-        looked.push(there);
+    let written = expanded(text, variable)?;
+    let path = base.join(&written);
+    if path.exists() {
+        return Ok(path);
     }
     Err(SourceError::NotFound {
         text: text.to_owned(),
-        looked,
+        instead: instead(&written, base, current),
+        path: std::path::absolute(&path).unwrap_or(path),
     })
+}
+
+/// The path from `base` to a relative path that exists in the current folder.
+fn instead(written: &Path, base: &Path, current: &Path) -> Option<PathBuf> {
+    let here = match written.is_relative() {
+        true => current.join(written).canonicalize().ok()?,
+        false => return None,
+    };
+    let base = match base.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => base,
+    };
+    let Ok(base) = base.canonicalize() else {
+        return Some(here);
+    };
+    let shared = (here.components().zip(base.components()))
+        .take_while(|(a, b)| a == b)
+        .count();
+    let is_near = |part: Component<'_>| matches!(part, Component::Normal(_));
+    // Folders that share only the root are further apart than an absolute path is long.
+    if !here.components().take(shared).any(is_near) {
+        return Some(here);
+    }
+    let up = base.components().skip(shared).map(|_| Component::ParentDir);
+    let down = here.components().skip(shared);
+    Some(up.chain(down).collect())
 }
 
 #[cfg(test)]
@@ -57,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_and_both_places_are_tried() {
+    fn variables_are_expanded() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("bench")).unwrap();
         let text = folder.path().to_str().unwrap().to_owned();
         let resolve = |path: &str, base: &str, value: Option<&str>| {
-            resolve_with(path, Path::new(base), |name| {
+            resolve_with(path, Path::new(base), Path::new("/nowhere"), |name| {
                 assert_eq!(name, "VOXSTREAM_DATA");
                 value.map(str::to_owned)
             })
@@ -89,10 +130,42 @@ mod tests {
             folder.path().join("bench")
         );
         let error = resolve("absent", &text, None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "`absent` does not exist: expected {text}/absent, as a relative path begins at the folder of its file"
+            )
+        );
+    }
+
+    #[test]
+    fn a_path_means_the_same_wherever_a_run_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for name in ["home/pipelines/data", "home/data", "home/other"] {
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let base = root.join("home/pipelines");
+        let resolve =
+            |text: &str, current: &str| resolve_with(text, &base, &root.join(current), |_| None);
+        for current in ["home", "home/pipelines", "home/other"] {
+            // Both folders hold `data`: that beside the file is taken.
+            assert_eq!(resolve("data", current).unwrap(), base.join("data"));
+            assert_eq!(resolve(".", current).unwrap(), base.join("."));
+        }
+        let error = resolve("other", "home").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "`other` does not exist: expected {}, as a relative path begins at the folder of its file; it exists in the current folder: write `../other`",
+                base.join("other").display()
+            )
+        );
         assert!(
-            error.starts_with("`absent` is not there; looked for ")
-                && error.ends_with(&format!("{text}/absent")),
-            "{error}"
+            !resolve("other", "home/other")
+                .unwrap_err()
+                .to_string()
+                .contains("write")
         );
     }
 }

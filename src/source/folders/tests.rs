@@ -93,6 +93,36 @@ fn labels_of_unlabelled_subjects_are_never_opened() {
     assert!(bare.subjects().iter().all(|s| bare.load(s).is_ok()));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_that_cannot_be_followed_concerns_its_subject_alone() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    two_modalities(root);
+    // An image that was never fetched, notes that nobody asks for, a loop, a folder inside itself.
+    std::fs::create_dir(root.join("p6")).unwrap();
+    symlink("../absent/key", root.join("p6/p6_T1W.nii")).unwrap();
+    symlink("absent", root.join("p1/notes.txt")).unwrap();
+    symlink("loop", root.join("p1/loop")).unwrap();
+    symlink(".", root.join("p1/self")).unwrap();
+    symlink("..", root.join("p2/above")).unwrap();
+    symlink("nothing", root.join("p9")).unwrap();
+    let cohort = open(&yaml(root, "")).unwrap();
+    assert_eq!(ids(cohort.as_ref()), ["p1", "p10", "p2", "p6"]);
+    for subject in cohort.subjects() {
+        let (loaded, headers) = (cohort.load(subject), cohort.headers(subject));
+        assert_eq!(loaded.is_ok(), subject.id != "p6", "{}", subject.id);
+        assert_eq!(headers.is_ok(), subject.id != "p6", "{}", subject.id);
+        if let Err(error) = loaded {
+            assert!(error.to_string().contains("p6/p6_T1W.nii"), "{error}");
+        }
+    }
+    assert!(cohort.schema().is_ok());
+    let absent = root.join("none").display().to_string();
+    assert!(refusal(&yaml(Path::new(&absent), "")).contains("does not exist"));
+}
+
 #[test]
 fn a_digest_follows_its_files() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,12 @@
 //! A table that names a file for each subject and modality.
 
 mod columns;
+mod delimited;
 mod lists;
 mod table;
 
 pub use columns::{ColumnRef, ManifestColumns};
+pub use delimited::Delimiter;
 
 use super::files::{FileCohort, Listed};
 use super::{Location, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path};
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use table::Table;
 
-/// A table of subjects: CSV, Parquet or JSON.
+/// A table of subjects: CSV, TSV, Parquet or JSON.
 ///
 /// JSON is an array of objects, a list in the form of the Medical Segmentation Decathlon
 /// (`training: [{ image, label }]`, `test`), or one with a key for each modality (`img_CT`,
@@ -24,11 +26,15 @@ use table::Table;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestSpec {
-    /// The table: absolute, or relative to the current directory, else to the pipeline file.
+    /// The table: absolute, or relative to the folder of the pipeline file.
     /// `${VAR}` and `${VAR:-default}` stand for environment variables. Paths *in* the table are
     /// relative to the table's folder.
     pub path: String,
-    /// Which column holds what; needed for CSV, Parquet and arrays of objects.
+    /// What separates the columns of a text: `,`, `;`, `tab` or `|`. Default: recognised by the
+    /// header line; a tab in `.tsv` files, in which `n/a` is an empty cell.
+    #[serde(default)]
+    pub delimiter: Option<Delimiter>,
+    /// Which column holds what; needed for CSV, TSV, Parquet and arrays of objects.
     #[serde(default)]
     pub columns: Option<ManifestColumns>,
     /// Names of the images of a Decathlon list, one a channel of its 4-D files; default: the
@@ -90,8 +96,12 @@ impl ManifestSpec {
             .as_ref()
             .map(ManifestColumns::text_columns)
             .unwrap_or_default();
-        let (table, listed_columns) =
-            Table::read(&path, &text_columns, self.modalities.as_deref())?;
+        let (table, listed_columns) = Table::read(
+            &path,
+            &text_columns,
+            self.delimiter,
+            self.modalities.as_deref(),
+        )?;
         let columns = match (&self.columns, listed_columns) {
             (Some(columns), None) => columns.clone(),
             (None, Some(columns)) => columns,

@@ -1,7 +1,7 @@
 //! Reads a manifest into Arrow and selects rows of it with SQL.
 
 use super::super::SourceError;
-use super::{ManifestColumns, lists};
+use super::{Delimiter, ManifestColumns, delimited, lists};
 use crate::spec::suggest;
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast, concat_batches};
@@ -18,8 +18,8 @@ const POSITION: &str = "voxstream_row";
 
 /// How positions are told to the user.
 enum Positions {
-    /// Lines of a file whose first line is the header.
-    Lines,
+    /// Lines of a file, and what separates its columns.
+    Lines(Vec<usize>, Delimiter),
     /// Rows, from 1.
     Rows,
     /// Names of their own, such as `training[3]`.
@@ -34,10 +34,11 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads a CSV, Parquet or JSON file; a JSON list brings its own columns.
+    /// Reads a CSV, TSV, Parquet or JSON file; a JSON list brings its own columns.
     pub(super) fn read(
         path: &Path,
         text_columns: &[&str],
+        delimiter: Option<Delimiter>,
         modalities: Option<&[String]>,
     ) -> Result<(Self, Option<ManifestColumns>), SourceError> {
         let problem = |problem: String| SourceError::Manifest {
@@ -50,7 +51,12 @@ impl Table {
             .unwrap_or_default();
         let mut columns = None;
         let (batch, positions) = match kind.as_str() {
-            "csv" => (read_csv(path, text_columns)?, Positions::Lines),
+            "csv" | "tsv" | "txt" => {
+                let bytes = std::fs::read(path).map_err(|source| io(path, source))?;
+                let read = delimited::read(&bytes, text_columns, delimiter, kind == "tsv");
+                let read = read.map_err(problem)?;
+                (read.batch, Positions::Lines(read.lines, read.delimiter))
+            }
             "parquet" => (read_parquet(path)?, Positions::Rows),
             "json" => {
                 let text = std::fs::read_to_string(path).map_err(|source| io(path, source))?;
@@ -72,7 +78,8 @@ impl Table {
             }
             _ => {
                 return Err(problem(
-                    "unknown kind of table; expected .csv, .parquet or .json".to_owned(),
+                    "unknown kind of table; expected .csv, .tsv, .txt, .parquet or .json"
+                        .to_owned(),
                 ));
             }
         };
@@ -105,7 +112,10 @@ impl Table {
             .column_by_name(POSITION)
             .map_or(row, |c| c.as_primitive::<UInt64Type>().value(row) as usize);
         match &self.positions {
-            Positions::Lines => format!("line {}", before + 2),
+            Positions::Lines(lines, _) => match lines.get(before) {
+                Some(line) => format!("line {line}"),
+                None => format!("row {}", before + 1),
+            },
             Positions::Rows => format!("row {}", before + 1),
             Positions::Entries(names) => names
                 .get(before)
@@ -124,8 +134,15 @@ impl Table {
                 .map(|f| f.name().as_str())
                 .filter(|n| *n != POSITION)
                 .collect();
+            let assumed = match &self.positions {
+                Positions::Lines(_, delimiter) => format!(
+                    " (columns are separated by {}; if that is wrong, set `delimiter`)",
+                    delimiter.name()
+                ),
+                _ => String::new(),
+            };
             return Err(self.problem(format!(
-                "there is no column `{column}`; {}",
+                "there is no column `{column}`; {}{assumed}",
                 suggest(column, &known)
             )));
         };
@@ -207,35 +224,6 @@ fn manifest_error(path: &Path, error: &ArrowError) -> SourceError {
         path: path.to_path_buf(),
         problem: error.to_string(),
     }
-}
-
-fn read_csv(path: &Path, text_columns: &[&str]) -> Result<RecordBatch, SourceError> {
-    let open = || File::open(path).map_err(|source| io(path, source));
-    let arrow = |e: ArrowError| manifest_error(path, &e);
-    let format = arrow::csv::reader::Format::default().with_header(true);
-    let (inferred, _) = format.infer_schema(open()?, None).map_err(arrow)?;
-    let fields: Vec<FieldRef> = inferred
-        .fields()
-        .iter()
-        .map(|f| {
-            // A spreadsheet may put a byte order mark before the first name.
-            let name = f.name().trim_start_matches('\u{feff}').trim();
-            let is_text = text_columns.contains(&name) || *f.data_type() == DataType::Null;
-            let kind = if is_text {
-                DataType::Utf8
-            } else {
-                f.data_type().clone()
-            };
-            Arc::new(Field::new(name, kind, true))
-        })
-        .collect();
-    let schema = same_metadata(fields, &inferred);
-    let reader = arrow::csv::ReaderBuilder::new(schema.clone())
-        .with_format(format)
-        .build(open()?)
-        .map_err(arrow)?;
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>().map_err(arrow)?;
-    concat_batches(&schema, &batches).map_err(arrow)
 }
 
 fn read_parquet(path: &Path) -> Result<RecordBatch, SourceError> {
