@@ -90,7 +90,7 @@ fn preparation_continues_behind_a_panic() {
         let out = folder.path().join("run");
         let text = format!(
             "name: faulty\nsource: {{ phantom: {{ subjects: 5, modalities: [ct], size: [16, 16, 16] }} }}\n\
-             stages: [zscore: {{}}, faulty: {{ subjects: [phantom-1, phantom-3], late: {late} }}]\n\
+             stages: [zscore: {{}}, faulty: {{ subjects: [phantom-001, phantom-003], late: {late} }}]\n\
              sinks: {{ prepared: {{ parquet: true }} }}\n"
         );
         let outcome = tried(&text, &out, workers).unwrap();

@@ -342,7 +342,7 @@ fn every_delimiter_is_recognised_by_the_header() {
     );
     let error = of_bytes("t.csv", set.as_bytes(), ", delimiter: tab").unwrap_err();
     assert!(
-        error.ends_with("there is no column `id`; did you mean `id|ct`? (columns are separated by tab; if that is wrong, set `delimiter`)"),
+        error.ends_with("there is no column `id`; expected one of `id|ct` (columns are separated by tab; if that is wrong, set `delimiter`)"),
         "{error}"
     );
 }
