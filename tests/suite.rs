@@ -11,6 +11,7 @@ mod presets;
 mod resume;
 mod rules;
 mod schemas;
+mod sources;
 mod stream;
 mod tasks;
 mod training;

@@ -4,10 +4,9 @@ use super::{open, planned, read, show_error, stdout};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::chain::causes;
-use crate::source::{Cohort, check_place};
-use crate::volume::alignment::{are_apart, overlap};
-use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
-use crate::volume::{Role, VolumeError};
+use crate::source::reading::Severity;
+use crate::source::{Cohort, RegistrationSpec, check_place};
+use crate::volume::Role;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,16 +21,18 @@ pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, E
             let plan = planned(&file)?;
             places(&plan)?;
             if data {
-                open(&file).map(|(_, cohort)| Some(cohort))
+                open(&file).map(|(plan, cohort)| Some((plan, cohort)))
             } else {
                 Ok(None)
             }
         });
         match checked {
             Ok(None) => writeln!(out, "{}: right", path.display()).map_err(stdout)?,
-            Ok(Some(cohort)) => {
+            Ok(Some((plan, cohort))) => {
                 writeln!(out, "{}:", path.display()).map_err(stdout)?;
-                wrong += usize::from(headers(&*cohort, out).map_err(stdout)? > 0);
+                wrong += usize::from(
+                    headers(&*cohort, &plan.pipeline.source.registration, out).map_err(stdout)? > 0,
+                );
             }
             Err(error) => {
                 show_error(&error);
@@ -58,7 +59,11 @@ fn places(plan: &Plan) -> Result<(), Error> {
 }
 
 /// Looks at every subject's headers; returns how many subjects cannot be used.
-fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
+fn headers(
+    cohort: &dyn Cohort,
+    registration: &RegistrationSpec,
+    out: &mut dyn Write,
+) -> std::io::Result<usize> {
     let (mut missing, mut other_grid) = (0, 0);
     let mut unusable = BTreeSet::new();
     for subject in cohort.subjects() {
@@ -75,30 +80,26 @@ fn headers(cohort: &dyn Cohort, out: &mut dyn Write) -> std::io::Result<usize> {
                 continue;
             }
         };
-        let Some(first) = headers.iter().find(|h| h.role == Role::Image) else {
-            continue;
-        };
-        for header in headers
-            .iter()
-            .filter(|h| !h.grid.is_same(&first.grid, SAME_GRID_TOLERANCE_MM))
-        {
-            other_grid += 1;
-            let column = crate::volume::row::column_name(header.role, &header.name);
-            let corners_mm = first.grid.corner_distance_mm(&header.grid);
-            if are_apart(&first.grid, &header.grid) {
-                unusable.insert(&subject.id);
-                let apart = VolumeError::Apart { corners_mm };
-                writeln!(out, "  {}: {column} {apart}", subject.id)?;
-                continue;
-            }
+        for finding in registration.findings(&headers) {
+            let kind = match finding.severity {
+                Severity::Failure => {
+                    unusable.insert(&subject.id);
+                    "error: "
+                }
+                Severity::Warning => "warning: ",
+                Severity::Note => "",
+            };
             writeln!(
                 out,
-                "  {}: {column} stands on another grid than image.{} (corners up to {corners_mm:.2} mm apart, {:.0} % of the field of view shared); `resample` brings both on one",
-                subject.id,
-                first.name,
-                100.0 * overlap(&first.grid, &header.grid),
+                "  {}: {kind}{} {}",
+                subject.id, finding.column, finding.problem
             )?;
         }
+        let first = headers.iter().find(|h| h.role == Role::Image);
+        let others = headers
+            .iter()
+            .filter(|h| first.is_some_and(|f| !h.grid.is_same(&f.grid, registration.tolerance_mm)));
+        other_grid += others.count();
     }
     let count = |split| {
         cohort

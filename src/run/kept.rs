@@ -174,6 +174,9 @@ impl Kept {
                 }
             }
         }
+        for value in self.cohort.ignored() {
+            hasher.update(&value.to_le_bytes());
+        }
         // Rows carry their subject's name.
         hasher.update(record.id.as_bytes());
         // A condition may ask what the source says of a subject: its answer is kept with the row.

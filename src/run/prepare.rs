@@ -6,7 +6,8 @@ use super::guard::guarded;
 use super::kept::Kept;
 use crate::cache::CacheError;
 use crate::plan::Plan;
-use crate::source::{Cohort, SubjectRecord};
+use crate::source::reading::{Finding, Severity};
+use crate::source::{Cohort, RegistrationSpec, SubjectRecord};
 use crate::stage::SubjectFacts;
 use crate::train::batch::check_classes;
 use crate::volume::row::Measure;
@@ -23,6 +24,7 @@ pub struct Preparer {
     cut: usize,
     /// Bytes one subject may take while it is decoded and prepared.
     subject_limit: u64,
+    registration: RegistrationSpec,
     source: Arc<Node>,
     counters: Counters,
     /// Subjects that cannot be prepared; they fail at once the next time.
@@ -62,6 +64,7 @@ impl Preparer {
             counters: counters.clone(),
             stages: Chain::new(plan, crate::plan::Chain::Stages, counters),
             subject_limit: memory,
+            registration: plan.pipeline.source.registration.clone(),
             failed: Mutex::default(),
             noted: Mutex::default(),
             shapes: Mutex::default(),
@@ -114,6 +117,26 @@ impl Preparer {
                 .cohort
                 .headers(record)
                 .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
+            for finding in self.registration.findings(&headers) {
+                let Finding {
+                    column,
+                    problem,
+                    severity,
+                } = finding;
+                match severity {
+                    Severity::Failure => {
+                        return Err(Failure::new(
+                            &record.id,
+                            "source",
+                            format!("{column} {problem}"),
+                        ));
+                    }
+                    Severity::Warning => {
+                        tracing::warn!(subject = %record.id, stage = "source", "{column}: {problem}");
+                    }
+                    Severity::Note => {}
+                }
+            }
             let volumes = headers.iter();
             let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
             let schema = self.cohort.subject_schema(&headers);
@@ -170,11 +193,17 @@ impl Preparer {
         if rows.as_ref().is_ok_and(Vec::is_empty) {
             self.lock_left_out().insert(index);
         }
-        rows.inspect_err(|failure| {
-            tell(failure);
-            self.lock_failed()
-                .insert(record.id.clone(), failure.clone());
-        })
+        rows.or_else(|failure| self.fail(failure))
+    }
+
+    /// Reports a failure once and remembers it.
+    fn fail<T>(&self, failure: Failure) -> Result<T, Failure> {
+        let mut failed = self.lock_failed();
+        if !failed.contains_key(&failure.subject) {
+            tell(&failure);
+            failed.insert(failure.subject.clone(), failure.clone());
+        }
+        Err(failure)
     }
 
     fn load(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
@@ -208,6 +237,8 @@ impl Preparer {
         if self.is_left_out(index) {
             return Ok(None);
         }
+        // A kept row was made under the policy of its day.
+        self.estimate(index).or_else(|failure| self.fail(failure))?;
         let mut row = match self.kept.get(index) {
             Some(row) => row,
             None => {

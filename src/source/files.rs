@@ -24,6 +24,7 @@ pub struct FileCohort {
     modalities: Vec<String>,
     label_names: Vec<String>,
     subjects: Vec<SubjectRecord>,
+    ignored: Vec<i64>,
 }
 
 impl FileCohort {
@@ -65,7 +66,14 @@ impl FileCohort {
             modalities,
             label_names,
             subjects,
+            ignored: Vec::new(),
         })
+    }
+
+    /// The same cohort whose label maps mark voxels of these values as ignored.
+    pub(super) fn ignoring(mut self, values: &[i64]) -> Self {
+        self.ignored = values.to_vec();
+        self
     }
 }
 
@@ -91,6 +99,7 @@ fn channels(
     subject: &SubjectRecord,
     role: Role,
     refs: &[VolumeRef],
+    ignored: &[i64],
 ) -> Result<Vec<Channel>, VolumeError> {
     refs.iter()
         .map(|wanted| {
@@ -98,7 +107,7 @@ fn channels(
             let volume = found
                 .map(|(_, _, path, index)| match role {
                     Role::Image => nifti::read(path, index),
-                    Role::Label => nifti::read_labels(path, index),
+                    Role::Label => nifti::read_labels(path, index, ignored),
                 })
                 .transpose()?;
             Ok(Channel {
@@ -154,8 +163,8 @@ impl Cohort for FileCohort {
             epoch: 0,
             sample: 0,
             view: String::new(),
-            images: channels(subject, Role::Image, &subject.images)?,
-            labels: channels(subject, Role::Label, &subject.labels)?,
+            images: channels(subject, Role::Image, &subject.images, &[])?,
+            labels: channels(subject, Role::Label, &subject.labels, &self.ignored)?,
             draws: Vec::new(),
             history: Vec::new(),
             ..Row::default()
@@ -163,7 +172,7 @@ impl Cohort for FileCohort {
     }
 
     fn load_labels(&self, subject: &SubjectRecord) -> Result<Vec<Channel>, VolumeError> {
-        channels(subject, Role::Label, &subject.labels)
+        channels(subject, Role::Label, &subject.labels, &self.ignored)
     }
 
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError> {
@@ -180,9 +189,14 @@ impl Cohort for FileCohort {
                         Role::Image => header.dtype,
                         Role::Label => label_dtype(&header),
                     },
+                    remarks: header.remarks,
                 })
             })
             .collect()
+    }
+
+    fn ignored(&self) -> &[i64] {
+        &self.ignored
     }
 
     fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError> {
@@ -210,6 +224,9 @@ impl Cohort for FileCohort {
             hasher.update(&index.map_or(u64::MAX, |i| i as u64).to_le_bytes());
             hasher.update(&metadata.len().to_le_bytes());
             hasher.update(&nanos.to_le_bytes());
+        }
+        for value in &self.ignored {
+            hasher.update(&value.to_le_bytes());
         }
         Ok(hasher.finalize().to_hex().to_string())
     }

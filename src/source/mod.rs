@@ -10,6 +10,8 @@ pub mod manifest;
 mod named;
 mod path;
 pub mod phantom;
+pub mod reading;
+mod spec;
 pub mod split;
 
 pub use error::SourceError;
@@ -20,13 +22,14 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
+pub use reading::{LabelsSpec, RegistrationSpec};
+pub use spec::{SourceKind, SourceSpec};
+
 pub use path::{check_place, new_path, resolve_path};
 
 use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
 use rayon::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// One subject of a cohort.
@@ -118,6 +121,8 @@ pub struct VolumeHeader {
     /// Stored type. A label map that is not u8 here is loaded as u8 or, where a class number needs
     /// it, u16: only its voxels tell.
     pub dtype: Dtype,
+    /// What is usable, but suspicious about its geometry, as [`Header::remarks`](crate::volume::nifti::Header::remarks).
+    pub remarks: Vec<String>,
 }
 
 /// Subjects that can be read one by one, from any thread.
@@ -140,6 +145,10 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** when a file is absent or its header is broken.
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError>;
+    /// Values of label maps that are read as ignored; they change what [`Cohort::load`] returns.
+    fn ignored(&self) -> &[i64] {
+        &[]
+    }
     /// Digest of what [`Cohort::load`] would read: path, size and time of change of each file, or
     /// the parameters of a phantom. Cheap; voxels are not read.
     ///
@@ -234,88 +243,6 @@ fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
             (0..3).all(|i| (a[i] - b[i]).abs() <= SAME_SPACING * a[i])
         }),
         orientation: all(of_column().map(|(g, _)| g.orientation()), PartialEq::eq),
-    }
-}
-
-/// Where subjects come from.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceSpec {
-    /// A table of paths: CSV, TSV, Parquet or JSON.
-    Manifest(ManifestSpec),
-    /// A folder whose files are named by a pattern.
-    Folders(FoldersSpec),
-    /// A seeded synthetic cohort; needs no files.
-    Phantom(PhantomSpec),
-}
-
-impl SourceSpec {
-    /// Opens the cohort: lists its subjects, reads no volume.
-    ///
-    /// A relative path begins at `base`, the folder of the pipeline file. `seed` is the pipeline's; a phantom without a seed of its own takes it.
-    ///
-    /// **Errors** name the option, path, column or subject that is wrong.
-    pub fn open(&self, base: &Path, seed: u64) -> Result<Box<dyn Cohort>, SourceError> {
-        self.check()
-            .map_err(|problems| SourceError::Options { problems })?;
-        match self {
-            Self::Manifest(spec) => Ok(Box::new(spec.open(base)?)),
-            Self::Folders(spec) => Ok(Box::new(spec.open(base)?)),
-            Self::Phantom(spec) => spec.open(seed),
-        }
-    }
-
-    /// Checks the options against each other; touches no file.
-    ///
-    /// **Errors** every problem: what was found, what was expected, what to do.
-    pub fn check(&self) -> Result<(), Vec<String>> {
-        let problems = match self {
-            Self::Manifest(spec) => spec.problems(),
-            Self::Folders(spec) => spec.problems(),
-            Self::Phantom(spec) => spec.problems(),
-        };
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems)
-        }
-    }
-
-    /// Image columns as far as the options alone tell: none for a JSON list without `columns`
-    /// or `modalities`, which names its own.
-    pub fn modalities(&self) -> Vec<String> {
-        match self {
-            Self::Manifest(spec) => spec.modalities(),
-            Self::Folders(spec) => spec.modalities.names(),
-            Self::Phantom(spec) => spec.modalities.clone(),
-        }
-    }
-
-    /// The file or folder that the source reads, as written; `None` for phantoms.
-    pub fn path(&self) -> Option<&str> {
-        match self {
-            Self::Manifest(spec) => Some(&spec.path),
-            Self::Folders(spec) => Some(&spec.path),
-            Self::Phantom(_) => None,
-        }
-    }
-
-    /// The SQL condition that chooses subjects, where one is written.
-    pub fn condition(&self) -> Option<&str> {
-        match self {
-            Self::Manifest(spec) => spec.condition.as_deref(),
-            Self::Folders(_) | Self::Phantom(_) => None,
-        }
-    }
-
-    /// Label columns as far as the options alone tell: one for all for a JSON list without
-    /// `columns`.
-    pub fn label_names(&self) -> Vec<String> {
-        match self {
-            Self::Manifest(spec) => spec.label_names(),
-            Self::Folders(spec) => spec.label_names(),
-            Self::Phantom(_) => vec![String::new()],
-        }
     }
 }
 

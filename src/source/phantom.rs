@@ -256,6 +256,7 @@ impl Cohort for PhantomCohort {
             name: name.to_owned(),
             grid: self.grid,
             dtype,
+            remarks: Vec::new(),
         };
         let images = subject
             .images

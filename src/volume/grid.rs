@@ -196,6 +196,25 @@ impl Grid {
         [0, 1, 2].map(|v| (best[v], columns[v][best[v]] > 0.0))
     }
 
+    /// The same voxels in the order of the world's axes: x, y and z grow to the right, the front and up.
+    #[must_use]
+    pub fn along_world(&self) -> Self {
+        let m = self.world_from_voxel.matrix3;
+        let columns = [m.x_axis, m.y_axis, m.z_axis];
+        let mut sorted = *self;
+        let mut turned = columns;
+        for (axis, (world, grows)) in self.axes().into_iter().enumerate() {
+            let last = self.shape_xyz[axis] as f64 - 1.0;
+            sorted.shape_xyz[world] = self.shape_xyz[axis];
+            turned[world] = if grows { columns[axis] } else { -columns[axis] };
+            if !grows {
+                sorted.world_from_voxel.translation += columns[axis] * last;
+            }
+        }
+        sorted.world_from_voxel.matrix3 = DMat3::from_cols(turned[0], turned[1], turned[2]);
+        sorted
+    }
+
     /// On which side of a voxel axis a position halfway between two voxels is.
     ///
     /// **Law** towards growing world coordinates: along each voxel axis, the world axis with the

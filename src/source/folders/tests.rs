@@ -177,7 +177,9 @@ fn a_pattern_that_fits_nothing_shows_what_is_there() {
 #[test]
 fn real_folders_open() {
     let data = std::env::var("VOXSTREAM_DATA").unwrap_or_else(|_| "../shared/data".to_owned());
-    let root = std::path::absolute(data).unwrap().join("bench/msd-hippocampus");
+    let root = std::path::absolute(data)
+        .unwrap()
+        .join("bench/msd-hippocampus");
     if !root.exists() {
         println!("skipped: {} is absent; set VOXSTREAM_DATA", root.display());
         return;

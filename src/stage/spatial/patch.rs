@@ -27,7 +27,8 @@ pub struct Patch {
     /// Share of patches centred on foreground, 0 to 1; not used with `grid`.
     #[serde(default = "half")]
     pub positive: f64,
-    /// Classes that count as foreground; every class above 0 where left out.
+    /// Classes that count as foreground; every class above 0 where left out, but 255, which marks voxels
+    /// that nobody annotated.
     #[serde(default)]
     pub classes: Option<Vec<i64>>,
     /// Draws nothing and cuts every window of a regular grid that covers the volume.
@@ -80,7 +81,7 @@ impl Patch {
     fn is_foreground(&self, class: i64) -> bool {
         match &self.classes {
             Some(classes) => classes.contains(&class),
-            None => class > 0,
+            None => class > 0 && class != i64::from(crate::volume::nifti::IGNORED),
         }
     }
 

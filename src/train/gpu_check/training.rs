@@ -12,7 +12,7 @@ use crate::nn::cuda;
 use crate::nn::network::NetworkSpec;
 use crate::nn::optimizer::OptimizerConfig;
 use crate::nn::unet3d::Unet3dSpec;
-use crate::source::{PhantomSpec, SourceSpec};
+use crate::source::{PhantomSpec, SourceKind, SourceSpec};
 use crate::train::schedule::Schedule;
 use crate::volume::{Row, Volume};
 use candle_core::Device;
@@ -52,7 +52,7 @@ fn rows(subjects: usize, edge: usize) -> Result<Vec<Row>, TrainError> {
     };
     let spec = serde_json::json!({ "subjects": subjects, "size": [edge, edge, edge] });
     let spec: PhantomSpec = serde_json::from_value(spec).map_err(|e| failed(e.to_string()))?;
-    let cohort = SourceSpec::Phantom(spec)
+    let cohort = SourceSpec::new(SourceKind::Phantom(spec))
         .open(Path::new("."), 20)
         .map_err(|e| failed(e.to_string()))?;
     let load = |subject| -> Result<Row, crate::volume::VolumeError> {

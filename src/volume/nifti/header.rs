@@ -2,6 +2,7 @@
 
 mod check;
 mod fields;
+mod geometry;
 mod pair;
 
 use super::affine::{self, Rows};
@@ -95,6 +96,8 @@ pub struct Header {
     pub descrip: String,
     /// The file that holds the voxels.
     pub voxels_path: PathBuf,
+    /// What is usable, but suspicious about the geometry: what was found, what was assumed, what to do.
+    pub remarks: Vec<String>,
 }
 
 impl Header {
@@ -161,10 +164,12 @@ pub(super) fn read(path: &Path) -> Result<Header, VolumeError> {
             &fields.pixdim,
         ))
     });
+    geometry::check_sform(path, &fields, shape_xyz, sform, qform)?;
     let grid = Grid::from_rows(shape_xyz, rows).map_err(|source| VolumeError::Grid {
         path: Some(path.clone()),
         source,
     })?;
+    let remarks = geometry::remarks(&fields, &grid, sform, qform);
     let (voxels_path, gzip) = match fields.layout {
         Layout::Single => {
             inflate::check_length(path, &head, vox_offset.saturating_add(whole))?;
@@ -198,5 +203,6 @@ pub(super) fn read(path: &Path) -> Result<Header, VolumeError> {
         intent_name: fields.intent_name,
         descrip: fields.descrip,
         voxels_path,
+        remarks,
     })
 }

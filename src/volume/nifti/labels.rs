@@ -1,7 +1,7 @@
 //! Label maps: whole numbers from 0, however they are stored.
 
 use super::format;
-use crate::volume::{Dtype, Scaling, Volume, VolumeError, Voxel};
+use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError, Voxel};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use std::path::Path;
@@ -9,69 +9,151 @@ use std::path::Path;
 /// Largest class number.
 const MOST: f64 = u16::MAX as f64;
 
-/// How far a scaled value may lie from a whole number: an f32 slope is exact to 6e-8, so 65535
-/// times it is off by up to 4e-3.
-const ROUNDING: f64 = 5e-3;
+/// How far a value without a scaling may be from a whole number: what float tools leave of one.
+const ROUNDING: f64 = 1e-3;
 
-/// The same map as u8 or u16 without scaling.
+/// Relative error of a value whose slope is stored as f32.
+const SLOPE_ERROR: f64 = 2.0 * f32::EPSILON as f64;
+
+/// Value of voxels that nobody annotated.
+pub const IGNORED: u16 = 255;
+
+/// How the numbers of a file become class numbers.
+struct Rules<'a> {
+    scaling: Scaling,
+    ignore: &'a [i64],
+}
+
+/// Why a value is no class number.
+enum Offence {
+    NotWhole,
+    Negative,
+    TooLarge,
+    /// 255 is a class here, but marks the voxels that are ignored.
+    Taken,
+}
+
+impl Rules<'_> {
+    fn value(&self, stored: f64) -> f64 {
+        match self.scaling == Scaling::NONE {
+            true => stored,
+            false => self.scaling.slope * stored + self.scaling.intercept,
+        }
+    }
+
+    /// How far a value may be from the whole number it stands for.
+    ///
+    /// **Law** 1e-3; with a slope below 1 half a slope, as a writer that spreads class numbers over all
+    /// stored numbers rounds to the nearest; and the rounding of the slope itself. A slope of 1 or
+    /// more leaves no number between classes, so nothing was rounded.
+    fn tolerance(&self, value: f64) -> f64 {
+        let slope = self.scaling.slope.abs();
+        let half = if slope < 1.0 { slope / 2.0 } else { 0.0 };
+        match self.scaling == Scaling::NONE {
+            true => ROUNDING,
+            false => ROUNDING.max(half) + value.abs() * SLOPE_ERROR,
+        }
+    }
+
+    fn class_of(&self, stored: f64) -> Result<u16, Offence> {
+        let value = self.value(stored);
+        let class = value.round();
+        // Written so that NaN fails, too.
+        if !((value - class).abs() <= self.tolerance(value)) {
+            return Err(Offence::NotWhole);
+        }
+        // Numbers beyond i64 saturate; nobody ignores those.
+        if self.ignore.contains(&(class as i64)) {
+            return Ok(IGNORED);
+        }
+        match class {
+            c if c < 0.0 => Err(Offence::Negative),
+            c if c > MOST => Err(Offence::TooLarge),
+            c if c == f64::from(IGNORED) && !self.ignore.is_empty() => Err(Offence::Taken),
+            c => Ok(c as u16),
+        }
+    }
+}
+
+/// The same map as u8 or u16 without scaling; values in `ignore` become [`IGNORED`].
 ///
 /// **Errors** `Format` with the first value that is no class number, and its voxel.
-pub(super) fn from_volume(path: &Path, volume: Volume) -> Result<Volume, VolumeError> {
-    if volume.dtype() == Dtype::U8 && volume.scaling() == Scaling::NONE {
+pub(super) fn from_volume(
+    path: &Path,
+    volume: Volume,
+    ignore: &[i64],
+) -> Result<Volume, VolumeError> {
+    let stays = ignore.iter().all(|v| *v == i64::from(IGNORED));
+    if volume.dtype() == Dtype::U8 && volume.scaling() == Scaling::NONE && stays {
         return Ok(volume);
     }
     let grid = *volume.grid();
-    let scaling = volume.scaling();
-    let (voxels, dtype) = with_voxel_type!(volume.dtype(), T => {
+    let rules = Rules {
+        scaling: volume.scaling(),
+        ignore,
+    };
+    let classes = with_voxel_type!(volume.dtype(), T => {
         let stored: &[T] = bytemuck::cast_slice(volume.buffer().as_slice());
-        let most = most(stored, scaling).map_err(|(at, value)| offence(path, &volume, at, value))?;
-        let class = |v: &T| value(*v, scaling).round();
-        if most <= f64::from(u8::MAX) {
-            (Buffer::from_vec(stored.iter().map(|v| class(v) as u8).collect::<Vec<u8>>()), Dtype::U8)
-        } else {
-            (Buffer::from_vec(stored.iter().map(|v| class(v) as u16).collect::<Vec<u16>>()), Dtype::U16)
-        }
+        classes(stored, &rules).map_err(|(at, stored, offence)| {
+            refusal(path, &grid, &rules, at, stored, &offence)
+        })?
     });
+    let narrow: Option<Vec<u8>> = classes.iter().map(|c| u8::try_from(*c).ok()).collect();
+    let (voxels, dtype) = match narrow {
+        Some(narrow) => (Buffer::from_vec(narrow), Dtype::U8),
+        None => (Buffer::from_vec(classes), Dtype::U16),
+    };
     Volume::try_new(voxels, dtype, Scaling::NONE, grid)
 }
 
-fn value<T: Voxel>(stored: T, scaling: Scaling) -> f64 {
-    if scaling == Scaling::NONE {
-        stored.to_f64()
-    } else {
-        scaling.slope * stored.to_f64() + scaling.intercept
-    }
-}
-
-/// The largest class number, or the first value that is none with its position.
-fn most<T: Voxel>(stored: &[T], scaling: Scaling) -> Result<f64, (usize, f64)> {
-    let rounding = if scaling == Scaling::NONE {
-        0.0
-    } else {
-        ROUNDING
+/// Class numbers, or the first stored number that is none with its position.
+fn classes<T: Voxel>(stored: &[T], rules: &Rules<'_>) -> Result<Vec<u16>, (usize, f64, Offence)> {
+    let class = |(at, v): (usize, &T)| {
+        let stored = v.to_f64();
+        rules
+            .class_of(stored)
+            .map_err(|offence| (at, stored, offence))
     };
-    let mut most = 0f64;
-    for (at, &v) in stored.iter().enumerate() {
-        let v = value(v, scaling);
-        let class = v.round();
-        // Written so that NaN fails, too.
-        if !((v - class).abs() <= rounding && (0.0..=MOST).contains(&class)) {
-            return Err((at, v));
-        }
-        most = most.max(class);
-    }
-    Ok(most)
+    stored.iter().enumerate().map(class).collect()
 }
 
-fn offence(path: &Path, volume: &Volume, at: usize, value: f64) -> VolumeError {
-    let [nx, ny, _] = volume.grid().shape_xyz();
+fn refusal(
+    path: &Path,
+    grid: &Grid,
+    rules: &Rules<'_>,
+    at: usize,
+    stored: f64,
+    offence: &Offence,
+) -> VolumeError {
+    let [nx, ny, _] = grid.shape_xyz();
     let (x, y, z) = (at % nx, at / nx % ny, at / (nx * ny));
+    let Scaling { slope, intercept } = rules.scaling;
+    let (value, scaled) = (rules.value(stored), rules.scaling != Scaling::NONE);
+    let origin = match scaled {
+        true => format!(" (stored {stored}, scl_slope {slope}, scl_inter {intercept})"),
+        false => String::new(),
+    };
+    let advice = match offence {
+        Offence::NotWhole if scaled => format!(
+            "a value within {} of one would be read as it; is the file an image, was it resampled with interpolation, or is scl_slope wrong?",
+            rules.tolerance(value)
+        ),
+        Offence::NotWhole | Offence::TooLarge => {
+            "is the file an image, or was it resampled with interpolation?".to_owned()
+        }
+        Offence::Negative => format!(
+            "if nobody annotated such voxels, write `labels: {{ ignore: {} }}` in `source`",
+            value.round()
+        ),
+        Offence::Taken => format!(
+            "{IGNORED} marks the voxels that `source.labels.ignore` names; add {IGNORED} to it, or give the class another number in the file"
+        ),
+    };
     format(
         path,
         "voxels",
         format!(
-            "the value at voxel x {x}, y {y}, z {z} is {value}, but a label map holds whole numbers from 0 to {MOST}; \
-             is the file an image, or was it resampled with interpolation?"
+            "the value at voxel x {x}, y {y}, z {z} is {value}{origin}, but a label map holds whole numbers from 0 to {MOST}; {advice}"
         ),
     )
 }

@@ -19,6 +19,8 @@
 //! | gzip with a wrong checksum or a cut trailer | refused, though nibabel reads it: damaged voxels would train a model without a word |
 //! | `bitpix` that contradicts `datatype` | refused, though nibabel mends it: one of the two is wrong and nobody knows which |
 //! | NaN affine | refused as no grid |
+//! | sform with a code, but without content, beside a sound qform | refused: the message says how to mend it |
+//! | sform and qform more than half a voxel apart; voxel sizes of 0 that matter | read as above; [`Header::remarks`] |
 //! | RGB, complex, 128-bit floats, 5-D and vectors, ANALYZE 7.5 | unsupported, with a hint |
 //!
 //! No size is believed before the file's own length confirms it: plain files must be as long as
@@ -35,6 +37,7 @@ mod write;
 mod tests;
 
 pub use header::{ByteOrder, Header, Layout, Version};
+pub use labels::IGNORED;
 pub use write::write;
 
 #[cfg(doc)]
@@ -72,12 +75,17 @@ pub fn read(path: &Path, index: Option<usize>) -> Result<Volume, VolumeError> {
 
 /// Reads one label map `[z, y, x]` as u8, or u16 when a class number is above 255.
 ///
-/// Labels stored as floats or with a scaling are common: every value must be a whole number from
-/// 0 to 65535 after scaling.
+/// Labels stored as floats or with a scaling are common: every value must be within 1e-3 of a whole
+/// number from 0 to 65535, with a slope below 1 within half a slope. Values in `ignore`, which may
+/// be negative, mark voxels that nobody annotated: they become [`IGNORED`].
 ///
 /// **Errors** as [`read`]; `Format` with the first offending value and its voxel.
-pub fn read_labels(path: &Path, index: Option<usize>) -> Result<Volume, VolumeError> {
-    labels::from_volume(path, read(path, index)?)
+pub fn read_labels(
+    path: &Path,
+    index: Option<usize>,
+    ignore: &[i64],
+) -> Result<Volume, VolumeError> {
+    labels::from_volume(path, read(path, index)?, ignore)
 }
 
 /// A breach of the format.
