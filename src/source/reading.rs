@@ -247,7 +247,7 @@ mod tests {
         };
         assert_eq!(finding.severity, Severity::Failure);
         assert!(
-            finding.problem.starts_with("has the shape of image.ct, but another affine: 0.5 x 0.5 x 1 mm RAS against 1 x 1 x 2 mm RAS, corners up to 19.70 mm apart, 13 % of the image's field of view covered;"),
+            finding.problem.starts_with("has the shape of image.ct, but another affine: 0.5 x 0.5 x 1 mm RAS against 1 x 1 x 2 mm RAS, corners up to 19.69 mm apart, 12 % of the image's field of view covered;"),
             "{}",
             finding.problem
         );
