@@ -1,17 +1,17 @@
 //! Loads and prepares subjects: the part of a pipeline that training, validation and test share.
 
+mod checks;
+
 use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
 use super::guard::guarded;
 use super::kept::Kept;
 use crate::cache::CacheError;
 use crate::plan::Plan;
-use crate::source::reading::{Finding, Severity};
 use crate::source::{Cohort, RegistrationSpec, SubjectRecord};
 use crate::stage::SubjectFacts;
-use crate::train::batch::check_classes;
 use crate::volume::row::Measure;
-use crate::volume::{Channel, Row, Split};
+use crate::volume::{Channel, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -100,50 +100,6 @@ impl Preparer {
     pub fn facts(&self) -> Vec<SubjectFacts> {
         let subjects = self.cohort.subjects().iter();
         subjects.map(SubjectRecord::facts).collect()
-    }
-
-    /// Most bytes a subject takes while it is prepared: as stored, and once more as f32, or what goes
-    /// into a pass and comes out of it.
-    ///
-    /// **Errors** when its headers cannot be read.
-    pub fn estimate(&self, index: usize) -> Result<u64, Failure> {
-        let estimates = || (self.estimates.lock()).unwrap_or_else(PoisonError::into_inner);
-        if let Some(&bytes) = estimates().get(&index) {
-            return Ok(bytes);
-        }
-        let record = self.subject(index);
-        let bytes = guarded(&record.id, "source", || {
-            let headers = self
-                .cohort
-                .headers(record)
-                .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
-            for finding in self.registration.findings(&headers) {
-                let Finding {
-                    column,
-                    problem,
-                    severity,
-                } = finding;
-                match severity {
-                    Severity::Failure => {
-                        return Err(Failure::new(
-                            &record.id,
-                            "source",
-                            format!("{column} {problem}"),
-                        ));
-                    }
-                    Severity::Warning => {
-                        tracing::warn!(subject = %record.id, stage = "source", "{column}: {problem}");
-                    }
-                    Severity::Note => {}
-                }
-            }
-            let volumes = headers.iter();
-            let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
-            let schema = self.cohort.subject_schema(&headers);
-            Ok(self.stages.most_in_flight(schema).max(decoded.sum()))
-        })?;
-        estimates().insert(index, bytes);
-        Ok(bytes)
     }
 
     /// The rows `stages` make of a subject.
@@ -262,23 +218,6 @@ impl Preparer {
         }
         self.note_rows(index, row.as_slice());
         Ok(row)
-    }
-
-    /// Looks once at all labels of a training subject: a patch would meet a stray one by chance.
-    fn check_classes(&self, index: usize, row: &Row) -> Result<(), Failure> {
-        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(classes) = self.classes else {
-            return Ok(());
-        };
-        if row.split != Split::Train || checked().contains(&index) {
-            return Ok(());
-        }
-        for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
-            check_classes(label, classes)
-                .map_err(|cause| Failure::new(&row.subject, "train.classes", cause))?;
-        }
-        checked().insert(index);
-        Ok(())
     }
 
     /// A subject's label maps as stored, behind the steps of `stages` that give classes other

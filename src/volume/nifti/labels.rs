@@ -58,8 +58,9 @@ impl Rules<'_> {
     fn class_of(&self, stored: f64) -> Result<u16, Offence> {
         let value = self.value(stored);
         let class = value.round();
-        // Written so that NaN fails, too.
-        if !((value - class).abs() <= self.tolerance(value)) {
+        // False for NaN, too.
+        let is_whole = (value - class).abs() <= self.tolerance(value);
+        if !is_whole {
             return Err(Offence::NotWhole);
         }
         // Numbers beyond i64 saturate; nobody ignores those.
