@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The peer of `voxstream gpu-check`'s timing: the same training steps in PyTorch, as fast as it goes.
 
-    python3 benches/peers/train_step_gpu.py [--patch 128] [--steps 20]
+    python3 benches/peers/train_step_gpu.py [--patch 128] [--steps 20] [--variants eager,compiled] [--values f32,bf16]
 
 CMC (width 16, depth 4, two modalities, shared convolutions, a modality's own norms) and the 3-D U-Net
 (width 16, depth 4), 2 patches a step, Dice and cross entropy, AdamW: channels_last_3d, bf16 autocast and
@@ -139,7 +139,7 @@ def measure(name, network, bf16, compiled, patch, steps):
         nn.utils.clip_grad_norm_(network.parameters(), 12.0)
         optimizer.step()
 
-    for _ in range(5):
+    for _ in range(10):
         step()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
@@ -158,6 +158,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--variants", default="eager,compiled")
+    parser.add_argument("--values", default="f32,bf16")
+    parser.add_argument("--networks", default="cmc,unet3d")
     args = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("no CUDA device; this script measures PyTorch on one")
@@ -166,8 +169,11 @@ def main():
     torch.backends.cudnn.allow_tf32 = False
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}")
     for name, network in [("cmc", Cmc), ("unet3d", Unet3d)]:
-        for bf16 in [False, True]:
-            for compiled in [False, True]:
+        if name not in args.networks.split(","):
+            continue
+        for values in args.values.split(","):
+            for variant in args.variants.split(","):
+                bf16, compiled = values == "bf16", variant == "compiled"
                 try:
                     measure(name, network, bf16, compiled, args.patch, args.steps)
                 except Exception as error:  # one variant that fails must not hide the others

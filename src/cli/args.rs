@@ -97,6 +97,30 @@ pub struct GpuCheckArgs {
     /// Steps that are timed.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     pub timed: u64,
+    /// Only these parts; all of them where none is named.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<GpuCheckPart>,
+    /// Only this network is timed.
+    #[arg(long, value_parser = ["unet3d", "cmc"])]
+    pub network: Option<String>,
+    /// Only this arithmetic is timed.
+    #[arg(long, value_parser = ["bf16", "f32"])]
+    pub precision: Option<String>,
+}
+
+/// A part of `gpu-check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GpuCheckPart {
+    /// The device and the libraries that were opened; printed whatever is named.
+    Device,
+    /// Every operator at small shapes against the CPU.
+    Operators,
+    /// Convolutions at working shapes, by each way that cuDNN offers, against a plain kernel.
+    Convolutions,
+    /// The first steps against the CPU, and a falling loss.
+    Training,
+    /// Steps a second, peak memory, device time per family of operators.
+    Speed,
 }
 
 /// A device, as typed.

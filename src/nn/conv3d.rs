@@ -55,7 +55,7 @@ fn convolved(x: &Tensor, w: &Tensor, stride: usize) -> Result<Tensor> {
 
 /// Which of a convolution's three passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Pass {
+pub(crate) enum Pass {
     /// y from (x, w).
     Forward,
     /// dx from (dy, w).
@@ -66,20 +66,20 @@ pub(super) enum Pass {
 
 /// Sizes of the forward pass, whichever pass it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Sizes {
+pub(crate) struct Sizes {
     /// `[n, d, h, w, ci]`.
-    pub(super) x: [usize; 5],
+    pub(crate) x: [usize; 5],
     /// Kernel sizes.
-    pub(super) kernel: [usize; 3],
+    pub(crate) kernel: [usize; 3],
     /// Output channels.
-    pub(super) co: usize,
+    pub(crate) co: usize,
     /// Voxels between neighbouring outputs, on every axis.
-    pub(super) stride: usize,
+    pub(crate) stride: usize,
 }
 
 impl Sizes {
     /// `[n, ceil(d / stride), ceil(h / stride), ceil(w / stride), co]`.
-    pub(super) fn output(&self) -> [usize; 5] {
+    pub(crate) fn output(&self) -> [usize; 5] {
         let [n, d, h, w, _] = self.x;
         let [d, h, w] = [d, h, w].map(|edge| edge.div_ceil(self.stride));
         [n, d, h, w, self.co]
@@ -109,6 +109,20 @@ struct Data {
 struct Filter {
     kernel: [usize; 3],
     stride: usize,
+}
+
+/// One pass by itself, from its two inputs: (x, w), (dy, w) or (x, dy). No gradient flows through it.
+///
+/// **Errors** as [`conv3d`].
+pub(crate) fn one_pass(pass: Pass, sizes: Sizes, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let Sizes {
+        x, kernel, stride, ..
+    } = sizes;
+    match pass {
+        Pass::Forward => a.apply_op2_no_bwd(b, &Conv3d { stride }),
+        Pass::Data => a.apply_op2_no_bwd(b, &Data { x, stride }),
+        Pass::Filter => a.apply_op2_no_bwd(b, &Filter { kernel, stride }),
+    }
 }
 
 /// Checks a convolution's sizes.

@@ -6,6 +6,7 @@ use super::adamw::Constants;
 use super::conv3d::{Pass, Sizes};
 use super::{dice_ce, norm_act};
 use candle_core::{CudaStorage, Device, Error, Layout, Result, Shape, Tensor};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 /// What every function here says.
@@ -61,6 +62,47 @@ pub(crate) fn synchronize(_: &Device) -> Result<()> {
 
 pub(crate) fn upload<T>(_: &[T], _: impl Into<Shape>, _: &Device) -> Result<Tensor> {
     absent()
+}
+
+/// How a convolution may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Best,
+    Graph,
+    Legacy,
+    Plain,
+}
+
+/// What was chosen for a shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice {
+    pub(crate) way: Way,
+    pub(crate) engine: i64,
+    pub(crate) workspace: usize,
+    pub(crate) measured: String,
+}
+
+/// What `go` computes; there is one way here.
+pub(crate) fn by_way<T>(_: Way, go: impl FnOnce() -> Result<T>) -> Result<T> {
+    go()
+}
+
+pub(crate) fn choice(_: Pass, _: Sizes, _: bool, _: Way) -> Option<Choice> {
+    None
+}
+
+/// Device time of one family of operators.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) launches: usize,
+    pub(crate) milliseconds: f64,
+}
+
+pub(crate) fn profiled<T, E: From<Error>>(
+    _: &Device,
+    _: impl FnOnce() -> std::result::Result<T, E>,
+) -> std::result::Result<(T, BTreeMap<&'static str, Share>), E> {
+    Err(Error::msg(ABSENT).into())
 }
 
 pub(super) fn conv3d(_: &str, _: Pass, _: Sizes, _: Arg<'_>, _: Arg<'_>) -> Result<CudaStorage> {

@@ -34,11 +34,11 @@ pub(in crate::nn) fn dice_ce(
     let pieces = problem.voxels.div_ceil(PIECE).clamp(1, PIECES);
     let partial = room::<f64>(&device, samples * rows * pieces)?;
     let squared = i32::from(problem.squared);
-    launch!(device, loss, "dice_ce_sums", [pieces, samples, 1];
+    launch!(device, "loss", loss, "dice_ce_sums", [pieces, samples, 1];
         &logits, &target, &voxels, &classes, &weights, &squared, &partial);
     let sums = room::<f64>(&device, samples * rows)?;
     let pieces = pieces as i32;
-    launch!(device, loss, "join_pieces", [samples * rows, 1, 1]; &partial, &pieces, &sums);
+    launch!(device, "loss", loss, "join_pieces", [samples * rows, 1, 1]; &partial, &pieces, &sums);
     let loss = room::<f32>(&device, 1)?;
     let terms = room::<f32>(&device, samples * problem.classes * 2 + 1)?;
     let samples = samples as i32;
@@ -46,7 +46,7 @@ pub(in crate::nn) fn dice_ce(
         i32::from(config.include_background),
         i32::from(config.batch_dice),
     );
-    launch!(device, loss, "dice_ce_terms", [1, 1, 1];
+    launch!(device, "loss", loss, "dice_ce_terms", [1, 1, 1];
         &sums, &samples, &classes, &background, &config.smooth, &config.dice_weight, &config.ce_weight, &batch,
         &loss, &terms);
     let loss = CudaStorage::wrap_cuda_slice(loss, device.clone());
@@ -66,7 +66,7 @@ pub(in crate::nn) fn dice_ce_gradient(
     let dz = room::<f32>(&device, problem.samples * problem.voxels * problem.classes)?;
     let (voxels, classes) = (problem.voxels as i64, problem.classes as i32);
     let squared = i32::from(problem.squared);
-    launch!(device, loss, "dice_ce_grad", [blocks(problem.voxels), problem.samples, 1];
+    launch!(device, "loss", loss, "dice_ce_grad", [blocks(problem.voxels), problem.samples, 1];
         &logits, &target, &g, &state.terms, &voxels, &classes, &state.weights, &squared, &dz);
     Ok(CudaStorage::wrap_cuda_slice(dz, device.clone()))
 }

@@ -12,6 +12,7 @@ mod dnn;
 mod loss;
 mod nccl;
 mod norm;
+mod profile;
 mod step;
 mod upload;
 mod volume;
@@ -19,6 +20,9 @@ mod volume;
 pub(crate) use device::{figures, open, synchronize};
 pub(crate) use nccl::{Comm, CommId, bind};
 pub(crate) use upload::upload;
+
+pub(crate) use dnn::{Choice, Way, by_way, choice};
+pub(crate) use profile::{Share, profiled};
 
 pub(super) use dnn::conv3d;
 pub(super) use loss::{LossState, dice_ce, dice_ce_gradient};
@@ -79,9 +83,9 @@ macro_rules! by_type {
 }
 use by_type;
 
-/// Launches `$name` of the kernel file `$file` on `$dev`'s stream.
+/// Launches `$name` of the kernel file `$file` on `$dev`'s stream; its time counts to `$family`.
 macro_rules! launch {
-    ($dev:expr, $file:ident, $name:expr, $grid:expr; $($arg:expr),* $(,)?) => {{
+    ($dev:expr, $family:literal, $file:ident, $name:expr, $grid:expr; $($arg:expr),* $(,)?) => {{
         use candle_core::cuda_backend::WrapErr as _;
         use candle_core::cuda_backend::cudarc::driver::PushKernelArg as _;
         let function = $dev.get_or_load_custom_func(
@@ -89,6 +93,7 @@ macro_rules! launch {
             stringify!($file),
             include_str!(concat!(env!("OUT_DIR"), "/", stringify!($file), ".ptx")),
         )?;
+        let _timed = $crate::nn::cuda::profile::timed(&$dev, $family);
         let mut builder = function.builder();
         $( builder.arg($arg); )*
         // SAFETY: the arguments are those of the kernel, in its order and types; the caller checked

@@ -56,10 +56,10 @@ pub(in crate::nn) fn norm_act(
 
         let (grid, partial) = first_stage(&device, problem)?;
         let name = |kernel: &str| format!("norm_{kernel}_{}", T::SUFFIX);
-        launch!(device, norm, &name("moments"), grid; &x, &voxels, &channels, &groups, &partial);
+        launch!(device, "norm and activation", norm, &name("moments"), grid; &x, &voxels, &channels, &groups, &partial);
         let table = room::<f32>(&device, samples * problem.channels * 4)?;
         let pieces = grid[0] as i32;
-        launch!(device, norm, &name("finish"), [samples * problem.groups, 1, 1];
+        launch!(device, "norm and activation", norm, &name("finish"), [samples * problem.groups, 1, 1];
             &x, &partial, &pieces, &voxels, &channels, &groups, &EPS, &scale, &shift, &table);
         let y = room::<T>(&device, count)?;
         let (kernel, step) = if wide {
@@ -68,7 +68,7 @@ pub(in crate::nn) fn norm_act(
             ("apply", 1)
         };
         let grid = [blocks(count / samples / step), samples, 1];
-        launch!(device, norm, &name(kernel), grid; &x, &table, &voxels, &channels, &problem.slope, &y);
+        launch!(device, "norm and activation", norm, &name(kernel), grid; &x, &table, &voxels, &channels, &problem.slope, &y);
         Ok((
             CudaStorage::wrap_cuda_slice(y, device.clone()),
             Table(table),
@@ -100,16 +100,16 @@ pub(in crate::nn) fn norm_act_sums(
         let (groups, samples) = (problem.groups as i32, problem.samples);
 
         let (grid, partial) = first_stage(&device, problem)?;
-        launch!(device, norm, &format!("norm_grad_sums_{}", T::SUFFIX), grid;
+        launch!(device, "norm and activation gradient", norm, &format!("norm_grad_sums_{}", T::SUFFIX), grid;
             &x, &dy, table, &voxels, &channels, &problem.slope, &partial);
         let totals = room::<f64>(&device, samples * problem.channels * 2)?;
         let terms = room::<f32>(&device, samples * problem.channels * 4)?;
         let pieces = grid[0] as i32;
-        launch!(device, norm, "norm_grad_finish", [samples * problem.groups, 1, 1];
+        launch!(device, "norm and activation gradient", norm, "norm_grad_finish", [samples * problem.groups, 1, 1];
             &partial, &pieces, &voxels, &channels, &groups, &scale, table, &totals, &terms);
         let sums = room::<f32>(&device, 2 * problem.channels)?;
         let samples = samples as i32;
-        launch!(device, norm, "norm_grad_affine", [(2 * problem.channels).div_ceil(THREADS), 1, 1];
+        launch!(device, "norm and activation gradient", norm, "norm_grad_affine", [(2 * problem.channels).div_ceil(THREADS), 1, 1];
             &totals, &samples, &channels, &sums);
         Ok((
             CudaStorage::wrap_cuda_slice(sums, device.clone()),
@@ -140,7 +140,7 @@ pub(in crate::nn) fn norm_act_input(
         let (voxels, channels) = (problem.voxels as i64, problem.channels as i32);
         let (kernel, step) = if wide { ("wide_", T::WIDE) } else { ("", 1) };
         let grid = [blocks(count / problem.samples / step), problem.samples, 1];
-        launch!(device, norm, &format!("norm_grad_apply_{kernel}{}", T::SUFFIX), grid;
+        launch!(device, "norm and activation gradient", norm, &format!("norm_grad_apply_{kernel}{}", T::SUFFIX), grid;
             &x, &dy, table, terms, &voxels, &channels, &problem.slope, &dx);
         Ok(CudaStorage::wrap_cuda_slice(dx, device.clone()))
     }

@@ -54,7 +54,7 @@ pub(in crate::nn) fn blend(
     fits(op, src.len(), dst.len())?;
     let count = dst.len() as i64;
     let grid = [blocks(dst.len()), 1, 1];
-    launch!(device, step, "blend", grid; &mut dst, &src, &count, &keep, &factor);
+    launch!(device, "optimiser", step, "blend", grid; &mut dst, &src, &count, &keep, &factor);
     Ok(())
 }
 
@@ -68,7 +68,7 @@ pub(in crate::nn) fn scale(
     let mut dst = view_mut(op, dst, layout)?;
     let count = dst.len() as i64;
     let grid = [blocks(dst.len()), 1, 1];
-    launch!(device, step, "scale", grid; &mut dst, &count, &factor);
+    launch!(device, "optimiser", step, "scale", grid; &mut dst, &count, &factor);
     Ok(())
 }
 
@@ -86,7 +86,7 @@ pub(in crate::nn) fn adamw(
     fits(op, moments.mean.len(), values.len())?;
     let count = values.len() as i64;
     let grid = [blocks(values.len()), 1, 1];
-    launch!(device, step, "adamw", grid;
+    launch!(device, "optimiser", step, "adamw", grid;
         &mut values, &gradient, &mut moments.mean, &mut moments.square, &count,
         &constants.beta1, &constants.beta2, &constants.keep, &constants.rate, &constants.root, &constants.eps);
     Ok(())
@@ -115,11 +115,11 @@ pub(in crate::nn) fn sum_of_squares(op: &str, tensors: &[Arg<'_>]) -> Result<f64
         let values = view::<f32>(op, *tensor)?;
         let mut sums = partial.slice_mut(start..start + blocks);
         let count = values.len() as i64;
-        launch!(device, step, "squares", [blocks, 1, 1]; &values, &count, &mut sums);
+        launch!(device, "optimiser", step, "squares", [blocks, 1, 1]; &values, &count, &mut sums);
         start += blocks;
     }
     let (sum, pieces) = (room::<f64>(&device, 1)?, pieces as i32);
-    launch!(device, loss, "join_pieces", [1, 1, 1]; &partial, &pieces, &sum);
+    launch!(device, "optimiser", loss, "join_pieces", [1, 1, 1]; &partial, &pieces, &sum);
     Ok(device
         .clone_dtoh(&sum)?
         .first()

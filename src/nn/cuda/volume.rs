@@ -40,7 +40,7 @@ pub(in crate::nn) fn max_pool3d(
         let count = size.iter().product::<usize>() / window.iter().product::<usize>();
         let (from, y) = (view::<T>(op, x)?, room::<T>(&device, count)?);
         let (size, [kd, kh, kw]) = (sizes(size), ints(window));
-        launch!(device, volume, &format!("max_pool_{}", T::SUFFIX), [blocks(count), 1, 1];
+        launch!(device, "pooling", volume, &format!("max_pool_{}", T::SUFFIX), [blocks(count), 1, 1];
             &from, &size, &kd, &kh, &kw, &y);
         Ok(CudaStorage::wrap_cuda_slice(y, device.clone()))
     }
@@ -66,7 +66,7 @@ pub(in crate::nn) fn max_pool3d_gradient(
         let dx = room::<T>(&device, count)?;
         let pooled = count / window.iter().product::<usize>();
         let (size, [kd, kh, kw]) = (sizes(size), ints(window));
-        launch!(device, volume, &format!("max_pool_grad_{}", T::SUFFIX), [blocks(pooled), 1, 1];
+        launch!(device, "pooling", volume, &format!("max_pool_grad_{}", T::SUFFIX), [blocks(pooled), 1, 1];
             &x, &y, &dy, &size, &kd, &kh, &kw, &dx);
         Ok(CudaStorage::wrap_cuda_slice(dx, device.clone()))
     }
@@ -101,7 +101,7 @@ pub(in crate::nn) fn permute_blocks(
         let (from, to) = (view::<T>(op, x)?, room::<T>(&device, count)?);
         let [n, d, h, w, c] = size;
         let size = sizes([n, d, h, w, c / per_word]);
-        launch!(device, volume, &format!("permute_{word}"), [blocks(count / per_word), 1, 1];
+        launch!(device, "permutation", volume, &format!("permute_{word}"), [blocks(count / per_word), 1, 1];
             &from, &size, &kd, &kh, &kw, &back, &to);
         Ok(CudaStorage::wrap_cuda_slice(to, device.clone()))
     }
@@ -128,14 +128,14 @@ pub(super) fn plain_conv3d<T: Value>(
             let y = room::<T>(device, voxels * to)?;
             let size = sizes([n, d, h, w, from]);
             let (to, flag) = (to as i32, i32::from(mirrored));
-            launch!(device, volume, &format!("convolve_{}", T::SUFFIX), [blocks(voxels * to as usize), 1, 1];
+            launch!(device, "plain convolution", volume, &format!("convolve_{}", T::SUFFIX), [blocks(voxels * to as usize), 1, 1];
                 a, b, &size, &kd, &kh, &kw, &to, &flag, &y);
             y
         }
         Pass::Filter => {
             let dw = room::<T>(device, weights)?;
             let (size, outputs) = (sizes(x), co as i32);
-            launch!(device, volume, &format!("filter_grad_{}", T::SUFFIX), [weights, 1, 1];
+            launch!(device, "plain convolution", volume, &format!("filter_grad_{}", T::SUFFIX), [weights, 1, 1];
                 a, b, &size, &kd, &kh, &kw, &outputs, &dw);
             dw
         }

@@ -16,6 +16,7 @@ use crate::source::{PhantomSpec, SourceKind, SourceSpec};
 use crate::train::schedule::Schedule;
 use crate::volume::{Row, Volume};
 use candle_core::Device;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -42,6 +43,19 @@ pub struct Throughput {
     pub batch: usize,
     /// Optimiser steps a second.
     pub steps_per_second: f64,
+    /// Where a step's device time goes, the longest first; empty on the CPU.
+    pub shares: Vec<DeviceShare>,
+}
+
+/// What one family of operators takes of a step.
+#[derive(Debug, Clone)]
+pub struct DeviceShare {
+    /// The family.
+    pub family: &'static str,
+    /// Launches of a step.
+    pub launches: f64,
+    /// Milliseconds of a step, between the device's events around each launch.
+    pub milliseconds: f64,
 }
 
 /// Rows of a phantom, images scaled to mean 0 and variance 1.
@@ -188,7 +202,14 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// Steps a second of a supervised network (width 16, depth 4) on two patches of this edge.
+/// Steps before the clock runs: kernels are loaded and algorithms chosen in them.
+const WARM_UP: u64 = 10;
+
+/// Steps whose device time is taken apart.
+const PROFILED: u64 = 5;
+
+/// Steps a second of a supervised network (width 16, depth 4) on two patches of this edge, and where
+/// the device's time goes.
 ///
 /// **Errors** as training; too large a patch runs out of memory.
 pub fn throughput(
@@ -199,33 +220,33 @@ pub fn throughput(
     steps: u64,
 ) -> Result<Throughput, TrainError> {
     let rows = rows(2, edge)?;
-    let mut config = config(16, 4, steps + 3, precision);
+    let mut config = config(16, 4, WARM_UP + PROFILED + steps, precision);
     config.objective = ObjectiveSpec::default();
     config.teacher = None;
     if network == "unet3d" {
         config.model.network = NetworkSpec::Unet3d(Unet3dSpec::default());
     }
     let mut trainer = Trainer::new(config, device)?;
-    let mut step = || {
-        trainer.train(&[StepRows {
-            labelled: rows.clone(),
-            unlabelled: Vec::new(),
-        }])
+    let mut train = |steps: u64| -> Result<(), TrainError> {
+        for _ in 0..steps {
+            trainer.train(&[StepRows {
+                labelled: rows.clone(),
+                unlabelled: Vec::new(),
+            }])?;
+        }
+        if device.is_cuda() {
+            cuda::synchronize(device)?;
+        }
+        Ok(())
     };
-    // Kernels are compiled and algorithms chosen in the first ones.
-    for _ in 0..3 {
-        step()?;
-    }
-    if device.is_cuda() {
-        cuda::synchronize(device)?;
-    }
+    train(WARM_UP)?;
     let start = Instant::now();
-    for _ in 0..steps {
-        step()?;
-    }
-    if device.is_cuda() {
-        cuda::synchronize(device)?;
-    }
+    train(steps)?;
+    let steps_per_second = steps as f64 / start.elapsed().as_secs_f64();
+    let shares = match device.is_cuda() {
+        true => shares(cuda::profiled(device, || train(PROFILED))?.1),
+        false => Vec::new(),
+    };
     Ok(Throughput {
         network,
         values: match precision {
@@ -234,6 +255,36 @@ pub fn throughput(
         },
         patch: edge,
         batch: 2,
-        steps_per_second: steps as f64 / start.elapsed().as_secs_f64(),
+        steps_per_second,
+        shares,
     })
+}
+
+/// Per step, the longest first; what no family of ours names is candle's or the wait for the host.
+fn shares(found: BTreeMap<&'static str, cuda::Share>) -> Vec<DeviceShare> {
+    let per_step = |share: &cuda::Share| {
+        let steps = PROFILED as f64;
+        (share.launches as f64 / steps, share.milliseconds / steps)
+    };
+    let all = found.get("all").map_or(0.0, |all| per_step(all).1);
+    let mut shares: Vec<DeviceShare> = found
+        .iter()
+        .filter(|(family, _)| **family != "all")
+        .map(|(&family, share)| {
+            let (launches, milliseconds) = per_step(share);
+            DeviceShare {
+                family,
+                launches,
+                milliseconds,
+            }
+        })
+        .collect();
+    shares.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds));
+    let named: f64 = shares.iter().map(|share| share.milliseconds).sum();
+    shares.push(DeviceShare {
+        family: "candle's operators and waiting",
+        launches: f64::NAN,
+        milliseconds: all - named,
+    });
+    shares
 }

@@ -1,0 +1,352 @@
+//! Convolutions through cuDNN: channels last, f32 without TF32, or bf16 with sums in f32.
+//!
+//! cuDNN speaks of `[n, c, d, h, w]` whatever the memory looks like: channels last are strides, and a
+//! kernel `[co, kd, kh, kw, ci]` is its `NHWC` filter. For a shape the way is chosen once: the graph
+//! interface where it has an engine, the older interface where that has an algorithm, else a plain
+//! kernel of our own. Only engines that give the same bits every time are taken.
+#![expect(unsafe_code, reason = "cuDNN's C interface")]
+
+mod graph;
+mod legacy;
+mod measured;
+
+use super::super::conv3d::{Pass, Sizes};
+use super::volume::plain_conv3d;
+use super::{Arg, Value, by_type, profile, room, view};
+use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
+use candle_core::cuda_backend::cudarc::cudnn::sys;
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DevicePtr as _};
+use candle_core::cuda_backend::{CudaDevice, DeviceId, WrapErr as _};
+use candle_core::{CudaStorage, Error, Result};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::rc::Rc;
+
+/// Largest workspace of one convolution, in bytes.
+const WORKSPACE: usize = 1 << 30;
+
+/// Plans of the graph interface that are measured against each other.
+const MEASURED: usize = 6;
+
+/// How a convolution may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    /// The best there is, in the order of the other three.
+    Best,
+    /// cuDNN's graph interface.
+    Graph,
+    /// cuDNN's older interface.
+    Legacy,
+    /// A kernel of our own: slow, and right.
+    Plain,
+}
+
+/// What was chosen for a shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) way: Way,
+    /// cuDNN's number of the engine or algorithm; 0 for the plain kernel.
+    pub(crate) engine: i64,
+    /// Bytes beside the operands.
+    pub(crate) workspace: usize,
+    /// Engines that were measured, with their seconds; empty where the first was taken unmeasured.
+    pub(crate) measured: String,
+}
+
+type Key = (Pass, Sizes, sys::cudnnDataType_t, Way);
+
+/// A handle and the plans made with it; both live as long as the thread, which is the program's.
+struct Dnn {
+    handle: sys::cudnnHandle_t,
+    plans: HashMap<Key, Rc<Plan>>,
+}
+
+enum Plan {
+    Graph(graph::Plan, String),
+    Legacy(legacy::Plan),
+    Plain,
+}
+
+/// Device addresses of a convolution's two inputs, its result and its workspace.
+#[derive(Clone, Copy)]
+struct Operands {
+    a: *mut c_void,
+    b: *mut c_void,
+    out: *mut c_void,
+    work: *mut c_void,
+}
+
+thread_local! {
+    static DNN: RefCell<HashMap<DeviceId, Dnn>> = RefCell::default();
+    static WAY: Cell<Way> = const { Cell::new(Way::Best) };
+}
+
+/// What `go` computes on this thread with all convolutions done in this way.
+///
+/// **Errors** those of `go`; a way that has nothing for a shape is one.
+pub(crate) fn by_way<T>(way: Way, go: impl FnOnce() -> Result<T>) -> Result<T> {
+    let before = WAY.replace(way);
+    let made = go();
+    WAY.set(before);
+    made
+}
+
+/// What was chosen for a convolution that was done on this thread; `None` where it was not.
+pub(crate) fn choice(pass: Pass, sizes: Sizes, bf16: bool, way: Way) -> Option<Choice> {
+    let values = match bf16 {
+        true => half::bf16::DNN,
+        false => f32::DNN,
+    };
+    DNN.with_borrow(|all| {
+        let dnn = all.values().next()?;
+        dnn.plans
+            .get(&(pass, sizes, values, way))
+            .map(|plan| plan.choice())
+    })
+}
+
+fn failed(what: &str) -> impl Fn(CudnnError) -> Error + '_ {
+    move |e| {
+        Error::msg(format!(
+            "cuDNN: {what} failed ({e:?}); is libcudnn.so.9 on this machine, and its folder in LD_LIBRARY_PATH?"
+        ))
+    }
+}
+
+/// Strides of a channels-last volume `[n, d, h, w, c]`, in cuDNN's order of axes.
+fn strides([_, d, h, w, c]: [usize; 5]) -> [usize; 5] {
+    [d * h * w * c, 1, h * w * c, w * c, c]
+}
+
+impl Plan {
+    fn choice(&self) -> Choice {
+        let (way, engine) = match self {
+            Self::Graph(plan, _) => (Way::Graph, plan.engine),
+            Self::Legacy(plan) => (Way::Legacy, plan.algorithm()),
+            Self::Plain => (Way::Plain, 0),
+        };
+        let measured = match self {
+            Self::Graph(_, measured) => measured.clone(),
+            _ => String::new(),
+        };
+        Choice {
+            way,
+            engine,
+            workspace: self.workspace(),
+            measured,
+        }
+    }
+
+    fn workspace(&self) -> usize {
+        match self {
+            Self::Graph(plan, _) => plan.workspace,
+            Self::Legacy(plan) => plan.workspace,
+            Self::Plain => 0,
+        }
+    }
+}
+
+impl Dnn {
+    fn new(device: &CudaDevice) -> Result<Self> {
+        let stream = device.cuda_stream();
+        stream.context().bind_to_thread().w()?;
+        let handle = result::create_handle().map_err(failed("opening it"))?;
+        // SAFETY: both are alive; the stream lives as long as the device that keys this handle.
+        unsafe { result::set_stream(handle, stream.cu_stream() as *mut _) }
+            .map_err(failed("taking the stream"))?;
+        Ok(Self {
+            handle,
+            plans: HashMap::new(),
+        })
+    }
+
+    /// The plan for a shape, made at its first use.
+    fn plan<T: Value>(
+        &mut self,
+        device: &CudaDevice,
+        pass: Pass,
+        sizes: Sizes,
+        way: Way,
+        inputs: (u64, u64),
+    ) -> Result<Rc<Plan>> {
+        let key = (pass, sizes, T::DNN, way);
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(Rc::clone(plan));
+        }
+        let plan = Rc::new(self.make::<T>(device, pass, sizes, way, inputs)?);
+        let Choice {
+            way: chosen,
+            engine,
+            workspace,
+            measured,
+        } = plan.choice();
+        tracing::debug!(
+            ?pass,
+            ?sizes,
+            values = T::SUFFIX,
+            ?chosen,
+            engine,
+            workspace,
+            measured,
+            "convolution"
+        );
+        if way == Way::Best && chosen == Way::Plain {
+            tracing::warn!(
+                ?pass,
+                ?sizes,
+                values = T::SUFFIX,
+                "cuDNN has no deterministic algorithm for this convolution; a plain, slow kernel does it"
+            );
+        }
+        self.plans.insert(key, Rc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn make<T: Value>(
+        &self,
+        device: &CudaDevice,
+        pass: Pass,
+        sizes: Sizes,
+        way: Way,
+        inputs: (u64, u64),
+    ) -> Result<Plan> {
+        // cuDNN counts in 32 bits.
+        let large = |size: [usize; 5]| i32::try_from(size.iter().product::<usize>()).is_err();
+        let countable = !large(sizes.x) && !large(sizes.output());
+        if countable && matches!(way, Way::Best | Way::Graph) {
+            let plans = graph::plans::<T>(self.handle, pass, sizes, measured::most());
+            match plans {
+                Ok(plans) => {
+                    if let Some((plan, told)) =
+                        measured::best::<T>(self.handle, device, pass, sizes, plans, inputs)?
+                    {
+                        return Ok(Plan::Graph(plan, told));
+                    }
+                }
+                Err(status) if way == Way::Graph => candle_core::bail!(
+                    "cuDNN's graph interface refuses {pass:?} of {sizes:?} in {}: {status:?}",
+                    T::SUFFIX
+                ),
+                Err(_) => {}
+            }
+        }
+        if countable
+            && matches!(way, Way::Best | Way::Legacy)
+            && let Some(plan) = legacy::plan::<T>(self.handle, pass, sizes)?
+        {
+            return Ok(Plan::Legacy(plan));
+        }
+        match way {
+            Way::Best | Way::Plain => Ok(Plan::Plain),
+            _ => candle_core::bail!(
+                "cuDNN has no deterministic engine for {pass:?} of {sizes:?} in {} by {way:?}",
+                T::SUFFIX
+            ),
+        }
+    }
+}
+
+/// One of a convolution's three passes; the operands are (x, w), (dy, w) or (x, dy).
+pub(in crate::nn) fn conv3d(
+    op: &str,
+    pass: Pass,
+    sizes: Sizes,
+    a: Arg<'_>,
+    b: Arg<'_>,
+) -> Result<CudaStorage> {
+    fn go<T: Value>(
+        op: &str,
+        pass: Pass,
+        sizes: Sizes,
+        a: Arg<'_>,
+        b: Arg<'_>,
+    ) -> Result<CudaStorage> {
+        let device = a.0.device.clone();
+        let (a, b) = (view::<T>(op, a)?, view::<T>(op, b)?);
+        let stream = device.cuda_stream();
+        let inputs = (a.device_ptr(&stream).0, b.device_ptr(&stream).0);
+        // The graph interface was promised whole words of 16 bytes.
+        let aligned = (inputs.0 | inputs.1).is_multiple_of(16);
+        let way = match WAY.get() {
+            Way::Best if !aligned => Way::Legacy,
+            way => way,
+        };
+        let (handle, plan) = DNN.with_borrow_mut(|all| -> Result<_> {
+            let dnn = match all.entry(device.id()) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    entry.insert(Dnn::new(&device)?)
+                }
+            };
+            Ok((
+                dnn.handle,
+                dnn.plan::<T>(&device, pass, sizes, way, inputs)?,
+            ))
+        })?;
+        let _timed = profile::timed(
+            &device,
+            match pass {
+                Pass::Forward => "conv3d",
+                Pass::Data => "conv3d data gradient",
+                Pass::Filter => "conv3d filter gradient",
+            },
+        );
+        let out = match &*plan {
+            Plan::Plain if sizes.stride > 1 => candle_core::bail!(
+                "{op}: cuDNN has no deterministic algorithm for {sizes:?} in {}, and no kernel of ours has a stride; train this network on the CPU, or one without stride",
+                T::SUFFIX
+            ),
+            Plan::Plain => plain_conv3d(&device, pass, sizes.x, sizes.kernel, sizes.co, (&a, &b))?,
+            plan => launch(handle, plan, pass, sizes, &device, (&a, &b))?,
+        };
+        Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+    }
+    by_type!(op, a, go(op, pass, sizes, a, b))
+}
+
+/// Values that a pass gives.
+fn results(pass: Pass, sizes: Sizes) -> usize {
+    match pass {
+        Pass::Forward => sizes.output().iter().product(),
+        Pass::Data => sizes.x.iter().product(),
+        Pass::Filter => sizes.co * sizes.kernel.iter().product::<usize>() * sizes.x[4],
+    }
+}
+
+fn launch<T: Value>(
+    handle: sys::cudnnHandle_t,
+    plan: &Plan,
+    pass: Pass,
+    sizes: Sizes,
+    device: &CudaDevice,
+    (a, b): (&CudaView<'_, T>, &CudaView<'_, T>),
+) -> Result<CudaSlice<T>> {
+    let stream = device.cuda_stream();
+    let out = room::<T>(device, results(pass, sizes))?;
+    let workspace = room::<u8>(device, plan.workspace().max(1))?;
+    let at = |pointer: u64| pointer as *mut c_void;
+    let (a, _a) = a.device_ptr(&stream);
+    let (b, _b) = b.device_ptr(&stream);
+    let (y, _y) = out.device_ptr(&stream);
+    let (work, _work) = workspace.device_ptr(&stream);
+    let operands = Operands {
+        a: at(a),
+        b: at(b),
+        out: at(y),
+        work: at(work),
+    };
+    match plan {
+        Plan::Graph(plan, _) => plan.launch(handle, pass, operands).map_err(|status| {
+            Error::msg(format!(
+                "cuDNN: engine {} failed for {pass:?} of {sizes:?} in {}: {status:?}",
+                plan.engine,
+                T::SUFFIX
+            ))
+        })?,
+        Plan::Legacy(plan) => plan.launch(handle, operands)?,
+        Plan::Plain => candle_core::bail!("a plain convolution has no plan of cuDNN"),
+    }
+    drop((_a, _b, _y, _work));
+    Ok(out)
+}
