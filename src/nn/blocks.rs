@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
 
-use super::conv3d::{conv3d, conv3d_joined};
+use super::beside::Beside;
+use super::chain::{Step, Unit, chain};
+use super::conv3d::conv3d_joined;
 use super::norm_act::{Activation, Norm, norm_act};
 use super::params::{Init, Params};
 use super::recompute::Recompute;
@@ -47,7 +49,12 @@ impl<'a> Builder<'a> {
 
     /// How activations are made again in the backward pass; `None` keeps them.
     pub(crate) fn recompute(&self) -> Option<Recompute> {
-        self.params.recompute().cloned()
+        self.params.recompute()
+    }
+
+    /// Where gradients gather beside the graph; `None` where every operator is a node of it.
+    pub(crate) fn beside(&self) -> Option<Beside> {
+        self.params.beside().cloned()
     }
 
     /// Kernels `[co, k, k, k, ci]` of a `k³` convolution, He-normal over their fan-in.
@@ -153,8 +160,8 @@ impl NormAct {
 
 /// Convolution 3³ without bias (the norm would remove it), norm, activation.
 pub(crate) struct ConvNormAct {
-    weight: Tensor,
-    norm: NormAct,
+    unit: Unit,
+    beside: Option<Beside>,
 }
 
 impl ConvNormAct {
@@ -169,21 +176,56 @@ impl ConvNormAct {
         let weight = builder.kernel(&format!("{}.conv{index}.weight", scope.kernels), 3, ci, co)?;
         let name = format!("norm{index}");
         let norm = NormAct::new(builder, scope, &name, co, layers.norm, layers.activation)?;
-        Ok(Self { weight, norm })
+        Ok(Self {
+            unit: Unit {
+                weight,
+                scale: norm.scale,
+                shift: norm.shift,
+                norm: norm.norm,
+                activation: norm.activation,
+            },
+            beside: builder.beside(),
+        })
     }
 
     /// Its kernels.
     pub(crate) fn weight(&self) -> &Tensor {
-        &self.weight
+        &self.unit.weight
+    }
+
+    /// As a step of a chain.
+    pub(crate) fn step(&self) -> Step {
+        Step::Unit(self.unit.clone())
+    }
+
+    /// As a step of a chain that goes up by the transposed convolution `up` first.
+    pub(crate) fn step_up(&self, up: &Tensor) -> Step {
+        Step::Rise {
+            up: up.clone(),
+            unit: self.unit.clone(),
+        }
     }
 
     /// `[n, d, h, w, ci]` to `[n, d, h, w, co]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm.forward(&conv3d(x, &self.weight)?)
+        chain(self.beside.as_ref(), &[x], vec![self.step()])
     }
 
     /// As [`ConvNormAct::forward`] over the channels of `x`, then those of `skip`.
     pub(crate) fn forward_joined(&self, x: &Tensor, skip: &Tensor) -> Result<Tensor> {
-        self.norm.forward(&conv3d_joined(x, skip, &self.weight)?)
+        let Unit {
+            weight,
+            scale,
+            shift,
+            norm,
+            activation,
+        } = &self.unit;
+        norm_act(
+            &conv3d_joined(x, skip, weight)?,
+            scale,
+            shift,
+            *norm,
+            *activation,
+        )
     }
 }

@@ -7,7 +7,7 @@
 
 mod filter;
 mod forward;
-mod joined;
+pub(super) mod joined;
 mod stride2;
 mod tile;
 mod winograd;

@@ -4,7 +4,7 @@
 //! kernel line, a line of outputs in place; so the scatter moves whole lines, and its reverse in the
 //! backward pass too.
 
-mod blocks;
+pub(super) mod blocks;
 
 use super::cpu::{Matrix, add, dims5, f32s, fill_pieces, matmul};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -24,6 +24,23 @@ pub fn conv_transpose3d(x: &Tensor, w: &Tensor) -> Result<Tensor> {
         return blocks::by_blocks(x, &w.to_dtype(x.dtype())?);
     }
     x.contiguous()?.apply_op2(&w.contiguous()?, ConvTranspose3d)
+}
+
+/// Gradients of `x` and of `w` from that of the result; that of `x` only where it is wanted. On the CPU.
+///
+/// **Errors** as [`conv_transpose3d`].
+pub(super) fn gradients(
+    x: &Tensor,
+    w: &Tensor,
+    dy: &Tensor,
+    wanted: bool,
+) -> Result<(Option<Tensor>, Tensor)> {
+    let (_, kd, kh, kw, _) = w.dims5()?;
+    let dx = match wanted {
+        true => Some(dy.apply_op2_no_bwd(w, &Data)?),
+        false => None,
+    };
+    Ok((dx, x.apply_op2_no_bwd(dy, &Filter([kd, kh, kw]))?))
 }
 
 struct ConvTranspose3d;

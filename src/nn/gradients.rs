@@ -1,10 +1,10 @@
 //! The gradients of all parameters, summed over micro-batches.
 
+use super::beside::Beside;
 use super::cpu::f32s;
 use super::cuda;
 use super::inplace::{Blend, CHUNK, Scale};
 use super::params::Params;
-use super::recompute::Recompute;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ impl Gradients {
         })
     }
 
-    /// Adds what one backward pass found, in recomputed levels too. A parameter that the loss did not reach adds nothing.
+    /// Adds what one backward pass found, in the graph and beside it. A parameter that the loss did not reach adds nothing.
     ///
     /// **Errors** where `params` is not the list this buffer was made for.
     pub fn add(&mut self, mut grads: GradStore, params: &Params) -> Result<()> {
@@ -50,12 +50,12 @@ impl Gradients {
                 bail!("the gradient of `{name}` was asked to take that of `{other}`");
             }
         }
-        let mut recomputed = params.recompute().map(Recompute::take).unwrap_or_default();
+        let mut beside = params.beside().map(Beside::take).unwrap_or_default();
         for ((_, sum), (_, var)) in self.tensors.iter_mut().zip(params.named()) {
             let mut blank = self.blank;
             let found = [
                 grads.remove(var.as_tensor()),
-                recomputed.remove(&var.as_tensor().id()),
+                beside.remove(&var.as_tensor().id()),
             ];
             for gradient in found.into_iter().flatten() {
                 // Every gradient is a sum that candle made for it, so nobody shares it.

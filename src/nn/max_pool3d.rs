@@ -17,6 +17,16 @@ pub fn max_pool3d(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(MaxPool3d)
 }
 
+/// As [`max_pool3d`], without a node in the graph.
+pub(super) fn forward(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1_no_bwd(&MaxPool3d)
+}
+
+/// The gradient of `x` from `x`, the pooled `y` and its gradient.
+pub(super) fn gradient(x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    x.apply_op3_no_bwd(y, &dy.contiguous()?, &Gradient)
+}
+
 struct MaxPool3d;
 
 /// dx from (x, y, dy).
@@ -102,7 +112,7 @@ impl CustomOp1 for MaxPool3d {
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.apply_op3_no_bwd(y, &dy.contiguous()?, &Gradient)?))
+        Ok(Some(gradient(x, y, dy)?))
     }
 }
 

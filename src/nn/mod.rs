@@ -23,7 +23,10 @@
 
 pub mod adamw;
 pub mod add_act;
+mod add_bias;
+mod beside;
 mod blocks;
+mod chain;
 pub mod channel_dropout;
 pub mod cmc;
 pub mod conv3d;

@@ -75,17 +75,13 @@ pub fn norm_act(
     norm: Norm,
     act: Activation,
 ) -> Result<Tensor> {
-    let op = NormAct {
-        norm,
-        act,
-        statistics: Arc::new(OnceLock::new()),
-        table: OnceLock::new(),
-    };
+    let op = NormAct::new(norm, act);
     x.contiguous()?
         .apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
 }
 
-struct NormAct {
+/// One use of the operator: its forward pass leaves here what its gradient needs.
+pub(super) struct NormAct {
     norm: Norm,
     act: Activation,
     /// Made by the forward pass: two numbers a sample and channel.
@@ -130,6 +126,22 @@ fn problem(op: &str, x: &Layout, norm: Norm, act: Activation) -> Result<Problem>
 }
 
 impl NormAct {
+    pub(super) fn new(norm: Norm, act: Activation) -> Self {
+        Self {
+            norm,
+            act,
+            statistics: Arc::new(OnceLock::new()),
+            table: OnceLock::new(),
+        }
+    }
+
+    /// The result once more, from the same inputs and without another look at their moments.
+    ///
+    /// **Errors** where there was no forward pass before it, or the device refuses.
+    pub(super) fn again(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+        x.apply_op3_no_bwd(scale, shift, &Again(self))
+    }
+
     fn check(&self, x: &Layout, scale: &Layout, shift: &Layout) -> Result<Problem> {
         let op = self.name();
         let problem = problem(op, x, self.norm, self.act)?;
@@ -239,6 +251,52 @@ impl CustomOp3 for NormAct {
             Some(all.narrow(0, count, c)?),
             Some(all.narrow(0, count + c, c)?),
         ))
+    }
+}
+
+/// The forward pass with the statistics of the one before.
+struct Again<'a>(&'a NormAct);
+
+impl CustomOp3 for Again<'_> {
+    fn name(&self) -> &'static str {
+        "norm_act again"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.name();
+        let problem = self.0.check(l1, l2, l3)?;
+        let Some(statistics) = self.0.statistics.get() else {
+            bail!("{op}: expected a forward pass before it");
+        };
+        let (x, scale, shift) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
+        let y = passes::forward(&problem, x, scale, shift, statistics);
+        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        _s2: &CudaStorage,
+        l2: &Layout,
+        _s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let op = self.name();
+        let problem = self.0.check(l1, l2, l3)?;
+        let Some(table) = self.0.table.get() else {
+            bail!("{op}: expected a forward pass before it");
+        };
+        let y = cuda::norm_act_again(op, &problem, table, (s1, l1))?;
+        Ok((y, l1.shape().clone()))
     }
 }
 

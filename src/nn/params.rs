@@ -3,6 +3,7 @@
 //! An initial value depends on (seed, name, shape) alone, so adding a layer changes no other, and
 //! the order is that of registration, never that of a hash map.
 
+use super::beside::Beside;
 use super::recompute::Recompute;
 use super::tensor_file::{TensorFileError, read_tensors, write_tensors};
 use crate::draw::DrawKey;
@@ -29,7 +30,8 @@ pub struct Params {
     frozen: bool,
     vars: Vec<(String, Var)>,
     index: HashMap<String, usize>,
-    recompute: Option<Recompute>,
+    beside: Option<Beside>,
+    recomputes: bool,
 }
 
 impl Params {
@@ -41,7 +43,8 @@ impl Params {
             frozen: false,
             vars: vec![],
             index: HashMap::new(),
-            recompute: None,
+            beside: None,
+            recomputes: false,
         }
     }
 
@@ -60,14 +63,31 @@ impl Params {
     #[must_use]
     pub fn with_recomputation(self) -> Self {
         Self {
-            recompute: Some(Recompute::default()),
+            recomputes: true,
+            ..self.with_levels_as_nodes()
+        }
+    }
+
+    /// Networks built on the list make each of their levels one node of the graph, whose weights'
+    /// gradients gather beside it: fewer passes, and only
+    /// [`Gradients`](super::gradients::Gradients) finds those gradients.
+    #[must_use]
+    pub fn with_levels_as_nodes(self) -> Self {
+        Self {
+            beside: Some(Beside::default()),
             ..self
         }
     }
 
-    /// Where gradients of recomputed levels gather; `None` where activations are kept.
-    pub(crate) fn recompute(&self) -> Option<&Recompute> {
-        self.recompute.as_ref()
+    /// Where gradients gather that do not go through the graph; `None` where all do.
+    pub(crate) fn beside(&self) -> Option<&Beside> {
+        self.beside.as_ref()
+    }
+
+    /// How activations are made again in the backward pass; `None` where they are kept.
+    pub(crate) fn recompute(&self) -> Option<Recompute> {
+        let beside = self.beside.as_ref().filter(|_| self.recomputes)?;
+        Some(Recompute(beside.clone()))
     }
 
     /// The same parameters for a second network that keeps no graph: weights are shared, not copied.
@@ -79,7 +99,8 @@ impl Params {
             frozen: true,
             vars: self.vars.clone(),
             index: self.index.clone(),
-            recompute: None,
+            beside: None,
+            recomputes: false,
         }
     }
 

@@ -2,47 +2,28 @@
 //!
 //! A recomputed part of a network is one node of candle's graph. Its forward pass keeps its inputs
 //! and its result alone; its backward pass runs the part once more, with a graph, and walks back
-//! through that. Candle's operators return gradients of their inputs only, so the gradients of the
-//! weights inside the part gather beside the graph, where [`Gradients`](super::gradients::Gradients)
-//! finds them.
+//! through that. The gradients of the weights inside the part gather [`Beside`] the graph.
 //!
 //! **Source** Chen et al. 2016, «Training deep nets with sublinear memory cost».
 
-use super::inplace::Blend;
+use super::beside::Beside;
 use candle_core::backend::BackendStorage as _;
 use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor,
-    TensorId, Var, bail,
+    CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, Var,
+    bail,
 };
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Gradients of weights that recomputed parts found in the backward pass under way.
-#[derive(Clone, Default)]
-pub(crate) struct Recompute {
-    found: Arc<Mutex<HashMap<TensorId, Tensor>>>,
-}
+/// Asks for recomputation, and takes the gradients of the weights inside.
+#[derive(Clone)]
+pub(crate) struct Recompute(pub(crate) Beside);
 
 impl Recompute {
-    /// What was found since the last call, by weight.
-    pub(crate) fn take(&self) -> HashMap<TensorId, Tensor> {
-        std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn add(&self, gradients: &GradStore) -> Result<()> {
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         for id in gradients.get_ids() {
-            let Some(gradient) = gradients.get_id(*id) else {
-                continue;
-            };
-            // Candle leaves the graph it came through on a gradient: kept, it would keep the
-            // activations that recomputing is there to be without.
-            let gradient = gradient.detach().contiguous()?;
-            match found.entry(*id) {
-                Entry::Occupied(sum) => sum.get().inplace_op2(&gradient, &Blend::SUM)?,
-                Entry::Vacant(place) => drop(place.insert(gradient)),
+            if let Some(gradient) = gradients.get_id(*id) {
+                self.0.add(*id, gradient)?;
             }
         }
         Ok(())

@@ -89,7 +89,7 @@ impl<'a> Training<'a> {
         Ok(state.positions)
     }
 
-    fn run(&mut self, positions: Positions, subjects: TrainingSubjects) -> Result<(), Error> {
+    fn run(&mut self, mut positions: Positions, subjects: TrainingSubjects) -> Result<(), Error> {
         let cx = self.cx;
         let mut feed = Feed::start(
             &cx.plan,
@@ -103,25 +103,39 @@ impl<'a> Training<'a> {
         let node = cx.counters.node("train");
         let bar = cx.bar(self.section.steps, "train");
         bar.set_position(self.crew.first.step);
+        // One step ahead of the trainer, so that it can make the next tensors while the device computes.
+        let mut next = None;
         while self.crew.first.step < self.section.steps && !self.stalls() {
             let stopped = cx.check();
             if stopped.is_err() {
-                self.checkpoint(feed.positions())?;
+                self.checkpoint(positions)?;
                 stopped?;
             }
-            let batches = feed.step()?;
+            let batches = match next.take() {
+                Some(batches) => batches,
+                None => feed.step(),
+            }?;
             let epoch = feed.epoch();
+            let after = feed.positions();
+            if self.crew.first.step + 1 < self.section.steps {
+                let coming = feed.step();
+                if let Ok(rows) = &coming {
+                    self.crew.expect(rows.clone());
+                }
+                next = Some(coming);
+            }
             let of = |rows: &StepRows| rows.labelled.len() + rows.unlabelled.len();
             let count = batches.iter().map(of).sum();
             let figures = node.busy(|| self.crew.train(batches))?;
             node.passed(count, 0);
+            positions = after;
             self.record(epoch, &figures);
             bar.set_message(format!("loss {:.4}", figures[0].value));
             bar.inc(1);
             let step = self.crew.first.step;
             if step.is_multiple_of(self.section.validate.every) || step == self.section.steps {
                 self.validate(epoch)?;
-                self.checkpoint(feed.positions())?;
+                self.checkpoint(positions)?;
             }
         }
         bar.finish_and_clear();

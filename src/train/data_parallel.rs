@@ -103,6 +103,13 @@ impl DataParallel {
         Ok(self.first.figures(&mine.with(&theirs)))
     }
 
+    /// As [`Trainer::expect`]; of several devices each makes its own share when its step comes.
+    pub fn expect(&mut self, rows: Vec<StepRows>) {
+        if self.replicas.is_empty() {
+            self.first.expect(rows);
+        }
+    }
+
     /// As [`Trainer::begin_with`], on every device.
     ///
     /// **Errors** as there.

@@ -2,6 +2,7 @@
 
 use super::objective::threshold::Thresholds;
 use super::objective::{ObjectiveSpec, Term, Terms};
+use candle_core::Tensor;
 
 /// A figure of one step.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,20 @@ pub(super) struct Sums {
     /// Norm of the gradient over all devices.
     pub(super) norm: f64,
     pub(super) lr: f64,
+    /// Losses that lie on the device.
+    pub(super) unread: Vec<Unread>,
+}
+
+/// A loss that was not read from the device yet.
+pub(super) struct Unread {
+    /// `None` for the weighted sum of all.
+    pub(super) term: Option<Term>,
+    /// What it is multiplied by in the step's sums.
+    pub(super) factor: f64,
+    /// A scalar, without its graph.
+    pub(super) loss: Tensor,
+    /// The subjects of its batch.
+    pub(super) subjects: Vec<String>,
 }
 
 impl Sums {

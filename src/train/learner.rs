@@ -23,7 +23,7 @@ impl Learner {
     ///
     /// **Errors** when the network cannot be built.
     pub fn new(config: &TrainerConfig, seed: u64, device: &Device) -> Result<Self, TrainError> {
-        let mut params = Params::new(seed, device);
+        let mut params = Params::new(seed, device).with_levels_as_nodes();
         if config.recompute {
             params = params.with_recomputation();
         }

@@ -14,6 +14,7 @@ use super::schedule::{Schedule, learning_rate};
 use crate::nn::ema;
 use crate::nn::optimizer::OptimizerConfig;
 use crate::volume::Row;
+use ahead::Ahead;
 use candle_core::{Device, Tensor};
 
 /// How a run trains, apart from its data.
@@ -46,7 +47,7 @@ pub struct TrainerConfig {
 }
 
 /// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct StepRows {
     /// Labelled rows.
     pub labelled: Vec<Row>,
@@ -73,6 +74,8 @@ pub struct Trainer {
     pub(super) rank: Option<Rank>,
     /// The step whose weights of the terms are kept, where they are.
     held: Option<u64>,
+    /// Batches of the next step.
+    ahead: Ahead,
 }
 
 /// Norms of the student's gradient and of the peer's.
@@ -123,6 +126,7 @@ impl Trainer {
             step: 0,
             rank: None,
             held: None,
+            ahead: Ahead::default(),
         })
     }
 
@@ -255,6 +259,8 @@ impl Trainer {
             self.labelled(rows, batches.len(), sums)?;
             self.unlabelled(rows, batches.len(), sums)?;
         }
+        self.prepare_ahead();
+        self.read_losses(sums)?;
         self.norms(batches)
     }
 
@@ -297,12 +303,16 @@ impl Trainer {
         }
     }
 
-    fn collated(&self, rows: &[&Row]) -> Result<Batch, TrainError> {
+    fn collated(&mut self, rows: &[&Row]) -> Result<Batch, TrainError> {
+        if let Some(batch) = self.ahead.take(rows) {
+            return Ok(batch);
+        }
         let model = &self.student.model;
         collate(rows, model.heads(), model.classes(), model.device())
     }
 }
 
+mod ahead;
 mod bcp;
 mod cps;
 mod descent;

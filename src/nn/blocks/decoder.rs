@@ -1,8 +1,10 @@
 //! The way up: transposed convolutions, skip connections, class logits.
 
 use super::{Builder, ConvNormAct, Layers, Scope};
+use crate::nn::add_bias::add_bias;
+use crate::nn::beside::Beside;
+use crate::nn::chain::{Step, chain};
 use crate::nn::conv_transpose3d::conv_transpose3d;
-use crate::nn::conv3d::conv3d;
 use crate::nn::params::Init;
 use crate::nn::recompute::{Recompute, run};
 use candle_core::{Result, Tensor};
@@ -14,18 +16,27 @@ struct UpLevel {
     bias: Option<Tensor>,
     first: ConvNormAct,
     second: Option<ConvNormAct>,
+    beside: Option<Beside>,
 }
 
 impl UpLevel {
-    fn forward(&self, x: &Tensor, skip: &Tensor) -> Result<Tensor> {
-        let mut up = conv_transpose3d(x, &self.up)?;
-        if let Some(bias) = &self.bias {
-            up = up.broadcast_add(&bias.to_dtype(up.dtype())?)?;
-        }
-        let first = self.first.forward_joined(&up, skip)?;
-        match &self.second {
-            Some(second) => second.forward(&first),
-            None => Ok(first),
+    /// With `head` the class logits instead of the level's own result.
+    fn forward(&self, x: &Tensor, skip: &Tensor, head: Option<&Head>) -> Result<Tensor> {
+        let second = self.second.iter().map(ConvNormAct::step);
+        let rest = second.chain(head.map(Head::step));
+        match &self.bias {
+            None => {
+                let steps = std::iter::once(self.first.step_up(&self.up)).chain(rest);
+                chain(self.beside.as_ref(), &[x, skip], steps.collect())
+            }
+            Some(bias) => {
+                let up = add_bias(&conv_transpose3d(x, &self.up)?, bias)?;
+                let first = self.first.forward_joined(&up, skip)?;
+                match rest.collect::<Vec<_>>() {
+                    rest if rest.is_empty() => Ok(first),
+                    rest => chain(self.beside.as_ref(), &[&first], rest),
+                }
+            }
         }
     }
 }
@@ -45,12 +56,14 @@ pub(crate) struct UpPlan {
 pub(crate) struct Decoder {
     levels: Vec<Arc<UpLevel>>,
     recompute: Option<Recompute>,
+    beside: Option<Beside>,
     head: Head,
     /// With deep supervision: one a level but the finest, coarsest first.
     deep: Vec<Head>,
 }
 
 /// A 1³ convolution with bias, to class logits.
+#[derive(Clone)]
 struct Head {
     weight: Tensor,
     bias: Tensor,
@@ -66,8 +79,15 @@ impl Head {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv3d(x, &self.weight)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
+    fn step(&self) -> Step {
+        Step::Head {
+            weight: self.weight.clone(),
+            bias: self.bias.clone(),
+        }
+    }
+
+    fn forward(&self, x: &Tensor, beside: Option<&Beside>) -> Result<Tensor> {
+        chain(beside, &[x], vec![self.step()])
     }
 }
 
@@ -113,6 +133,7 @@ impl Decoder {
                 bias,
                 first,
                 second,
+                beside: builder.beside(),
             }));
             ci = step.out;
             if layers.deep_supervision && i + 1 < plan.len() {
@@ -123,6 +144,7 @@ impl Decoder {
         Ok(Self {
             levels,
             recompute: builder.recompute(),
+            beside: builder.beside(),
             head,
             deep,
         })
@@ -139,17 +161,22 @@ impl Decoder {
         let mut x = bottleneck.clone();
         for (i, (level, skip)) in self.levels.iter().zip(skips.iter().rev()).enumerate() {
             let (part, anchor) = (Arc::clone(level), &level.up);
+            // The finest level goes on to the logits.
+            let head = (i + 1 == self.levels.len()).then(|| self.head.clone());
             x = run(
                 self.recompute.as_ref(),
                 [&x, skip],
                 anchor,
-                move |[x, skip]| part.forward(x, skip),
+                move |[x, skip]| part.forward(x, skip, head.as_ref()),
             )?;
             if let Some(head) = self.deep.get(i) {
-                deep.push(head.forward(&x)?);
+                deep.push(head.forward(&x, self.beside.as_ref())?);
             }
         }
         deep.reverse();
-        Ok((self.head.forward(&x)?, deep))
+        match self.levels.is_empty() {
+            true => Ok((self.head.forward(&x, self.beside.as_ref())?, deep)),
+            false => Ok((x, deep)),
+        }
     }
 }

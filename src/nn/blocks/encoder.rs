@@ -1,7 +1,8 @@
 //! The way down: two convolutions a level.
 
 use super::{Builder, ConvNormAct, Layers, Scope};
-use crate::nn::max_pool3d::max_pool3d;
+use crate::nn::beside::Beside;
+use crate::nn::chain::{Step, chain};
 use crate::nn::recompute::{Recompute, run};
 use candle_core::{Result, Tensor};
 use std::sync::Arc;
@@ -17,15 +18,15 @@ struct Level {
     pools: bool,
     first: ConvNormAct,
     second: ConvNormAct,
+    beside: Option<Beside>,
 }
 
 impl Level {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let first = match self.pools {
-            true => self.first.forward(&max_pool3d(x)?)?,
-            false => self.first.forward(x)?,
-        };
-        self.second.forward(&first)
+        let pool = self.pools.then_some(Step::Pool);
+        let units = [&self.first, &self.second].map(ConvNormAct::step);
+        let steps = pool.into_iter().chain(units).collect();
+        chain(self.beside.as_ref(), &[x], steps)
     }
 }
 
@@ -46,6 +47,7 @@ impl Encoder {
                 pools: i > 0,
                 first: ConvNormAct::new(builder, &level, 1, (ci, middle), layers)?,
                 second: ConvNormAct::new(builder, &level, 2, (middle, co), layers)?,
+                beside: builder.beside(),
             }));
             ci = co;
         }

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::super::add_bias::add_bias;
 use super::super::blocks::{Builder, ConvNormAct, Layers, NormAct, Scope};
 use super::super::conv3d::conv3d;
 use super::super::network::NetworkError;
@@ -102,7 +103,7 @@ impl Convert {
     /// `[n, d, h, w, c]` from the gate and this modality's features of that shape.
     pub(super) fn forward(&self, gate: &Tensor, features: &Tensor) -> Result<Tensor> {
         let x = self.norm.forward(&Tensor::cat(&[gate, features], 4)?)?;
-        conv3d(&x, &self.weight)?.broadcast_add(&self.bias.to_dtype(x.dtype())?)
+        add_bias(&conv3d(&x, &self.weight)?, &self.bias)
     }
 }
 

@@ -82,26 +82,37 @@ impl CustomOp3 for Joined {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let (_, kd, kh, kw, _) = w.dims5()?;
-        let data = |x: &Tensor, first: usize| -> Result<Option<Tensor>> {
-            if !x.track_op() {
-                return Ok(None);
-            }
-            let (n, d, h, wide, ci) = x.dims5()?;
-            let w = w.narrow(4, first, ci)?.contiguous()?;
-            let data = Data {
-                x: [n, d, h, wide, ci],
-                stride: 1,
-            };
-            Ok(Some(dy.apply_op2_no_bwd(&w, &data)?))
-        };
-        let kernel = [kd, kh, kw];
-        let filter = |x: &Tensor| x.apply_op2_no_bwd(&dy, &Filter { kernel, stride: 1 });
-        let dw = match w.track_op() {
-            true => Some(Tensor::cat(&[filter(a)?, filter(b)?], 4)?),
-            false => None,
-        };
-        Ok((data(a, 0)?, data(b, a.dims()[4])?, dw))
+        let wanted = [a, b, w].map(Tensor::track_op);
+        let [da, db, dw] = gradients([a, b], w, &dy.contiguous()?, wanted)?;
+        Ok((da, db, dw))
     }
+}
+
+/// Gradients of both volumes and of the kernel, those of them that are wanted.
+pub(in crate::nn) fn gradients(
+    [a, b]: [&Tensor; 2],
+    w: &Tensor,
+    dy: &Tensor,
+    [of_a, of_b, of_w]: [bool; 3],
+) -> Result<[Option<Tensor>; 3]> {
+    let (_, kd, kh, kw, _) = w.dims5()?;
+    let data = |x: &Tensor, first: usize, wanted: bool| -> Result<Option<Tensor>> {
+        if !wanted {
+            return Ok(None);
+        }
+        let (n, d, h, wide, ci) = x.dims5()?;
+        let w = w.narrow(4, first, ci)?.contiguous()?;
+        let data = Data {
+            x: [n, d, h, wide, ci],
+            stride: 1,
+        };
+        Ok(Some(dy.apply_op2_no_bwd(&w, &data)?))
+    };
+    let kernel = [kd, kh, kw];
+    let filter = |x: &Tensor| x.apply_op2_no_bwd(dy, &Filter { kernel, stride: 1 });
+    let dw = match of_w {
+        true => Some(Tensor::cat(&[filter(a)?, filter(b)?], 4)?),
+        false => None,
+    };
+    Ok([data(a, 0, of_a)?, data(b, a.dims()[4], of_b)?, dw])
 }

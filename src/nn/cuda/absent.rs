@@ -67,6 +67,10 @@ pub(crate) fn upload<T>(_: &[T], _: impl Into<Shape>, _: &Device) -> Result<Tens
 /// How a convolution may be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
+    #[expect(
+        dead_code,
+        reason = "the choice without a wish, which only a device makes"
+    )]
     Best,
     Graph,
     Legacy,
@@ -132,6 +136,33 @@ pub(super) fn permute_blocks(
     absent()
 }
 
+pub(super) fn join_blocks(
+    _: &str,
+    _: [usize; 5],
+    _: [usize; 3],
+    _: [Arg<'_>; 2],
+) -> Result<CudaStorage> {
+    absent()
+}
+
+pub(super) fn part_blocks(
+    _: &str,
+    _: [usize; 5],
+    _: [usize; 3],
+    _: usize,
+    _: Arg<'_>,
+) -> Result<[CudaStorage; 2]> {
+    absent()
+}
+
+pub(super) fn add_bias(_: &str, _: Arg<'_>, _: Arg<'_>) -> Result<CudaStorage> {
+    absent()
+}
+
+pub(super) fn column_sums(_: &str, _: Arg<'_>, _: usize) -> Result<CudaStorage> {
+    absent()
+}
+
 pub(super) fn norm_act(
     _: &str,
     _: &norm_act::Problem,
@@ -140,6 +171,15 @@ pub(super) fn norm_act(
     _: Arg<'_>,
 ) -> Result<(CudaStorage, Table)> {
     absent()
+}
+
+pub(super) fn norm_act_again(
+    _: &str,
+    _: &norm_act::Problem,
+    table: &Table,
+    _: Arg<'_>,
+) -> Result<CudaStorage> {
+    match table.0 {}
 }
 
 pub(super) fn norm_act_sums(

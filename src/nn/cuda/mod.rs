@@ -27,9 +27,13 @@ pub(crate) use profile::{Share, profiled};
 pub(super) use dnn::conv3d;
 pub(super) use loss::{LossState, dice_ce, dice_ce_gradient};
 pub(super) use nccl::all_reduce;
-pub(super) use norm::{Table, norm_act, norm_act_input, norm_act_sums};
+pub(super) use norm::{
+    Table, add_bias, column_sums, norm_act, norm_act_again, norm_act_input, norm_act_sums,
+};
 pub(super) use step::{Moments, adamw, blend, scale, sum_of_squares};
-pub(super) use volume::{max_pool3d, max_pool3d_gradient, permute_blocks};
+pub(super) use volume::{
+    join_blocks, max_pool3d, max_pool3d_gradient, part_blocks, permute_blocks,
+};
 
 use candle_core::backend::BackendStorage as _;
 use candle_core::cuda_backend::cudarc::cudnn::sys::cudnnDataType_t;

@@ -1,7 +1,7 @@
 //! Uploads that run beside the computation: pinned buffers, a stream of their own.
 //!
 //! A copy from ordinary memory stops the host until it is done, and stands in line behind every kernel
-//! launched before. Here values go to one of two pinned buffers and from there, on a side stream, to a
+//! launched before. Here values go to one of a few pinned buffers and from there, on a side stream, to a
 //! staging buffer on the device; the computing stream takes them over when it comes to them. So the next
 //! batch travels while the last one is still computed.
 #![expect(unsafe_code, reason = "pinned memory, and bytes taken for values")]
@@ -17,6 +17,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Uploads that may be under way: the tensors of a step's batches, in several views.
+const SLOTS: usize = 8;
+
 /// Both buffers of one upload under way.
 struct Slot {
     pinned: PinnedHostSlice<u8>,
@@ -29,7 +32,7 @@ struct Slot {
 
 struct Uploader {
     side: Arc<CudaStream>,
-    slots: [Option<Slot>; 2],
+    slots: [Option<Slot>; SLOTS],
     next: usize,
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn upload<T: CudaDType + DeviceRepr + bytemuck::NoUninit>(
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Uploader {
                 side: device.cuda_stream().context().new_stream().w()?,
-                slots: [None, None],
+                slots: [const { None }; SLOTS],
                 next: 0,
             }),
         };
@@ -81,7 +84,7 @@ impl Uploader {
     ) -> Result<CudaSlice<T>> {
         let (main, bytes) = (device.cuda_stream(), bytemuck::cast_slice::<T, u8>(values));
         let slot = &mut self.slots[self.next];
-        self.next = 1 - self.next;
+        self.next = (self.next + 1) % SLOTS;
         if slot
             .as_ref()
             .is_none_or(|slot| slot.pinned.len() < bytes.len())

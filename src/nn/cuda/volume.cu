@@ -6,64 +6,95 @@ struct Sizes {
     i64 n, d, h, w, c;
 };
 
-// Sizes are those of the input; the window is 2, or 1 along an axis of size 1.
-template <typename T>
+// Sizes are those of the input, c in packs of V values; the window is 2, or 1 along an axis of size 1.
+// I counts packs: 32 bits divide several times faster than 64, and hold all but the largest volumes.
+template <typename T, int V, typename I>
 __device__ __forceinline__ void pool(const T *x, Sizes s, int kd, int kh, int kw, T *y) {
-    i64 d = s.d / kd, h = s.h / kh, w = s.w / kw, count = s.n * d * h * w * s.c;
-    for (i64 i = blockIdx.x * (i64)THREADS + threadIdx.x; i < count; i += (i64)gridDim.x * THREADS) {
-        i64 c = i % s.c, px = i / s.c % w, py = i / s.c / w % h, pz = i / s.c / w / h;
-        T best;
+    I sh = (I)s.h, sw = (I)s.w, sc = (I)s.c, d = (I)s.d / kd, h = sh / kh, w = sw / kw, count = (I)s.n * d * h * w * sc;
+    const Pack<T, V> *from = (const Pack<T, V> *)x;
+    for (I i = blockIdx.x * THREADS + threadIdx.x; i < count; i += gridDim.x * THREADS) {
+        I c = i % sc, rest = i / sc, px = rest % w;
+        rest /= w;
+        I py = rest % h, pz = rest / h;
+        Pack<T, V> best;
         bool first = true;
         for (int dz = 0; dz < kd; dz++)
             for (int dy = 0; dy < kh; dy++)
                 for (int dx = 0; dx < kw; dx++) {
                     // n and d together: the window divides the depth.
-                    i64 at = (((pz * kd + dz) * s.h + py * kh + dy) * s.w + px * kw + dx) * s.c + c;
-                    float value = load(x, at);
-                    if (first || value > load(&best, 0) || value != value) best = x[at];
+                    Pack<T, V> values = from[(((pz * kd + dz) * sh + py * kh + dy) * sw + px * kw + dx) * sc + c];
+                    for (int v = 0; v < V; v++) {
+                        float value = load(values.at, v);
+                        if (first || value > load(best.at, v) || value != value) best.at[v] = values.at[v];
+                    }
                     first = false;
                 }
-        y[i] = best;
+        ((Pack<T, V> *)y)[i] = best;
     }
 }
 
 // Of equal maxima the first takes the gradient.
-template <typename T>
+template <typename T, int V, typename I>
 __device__ __forceinline__ void pool_grad(const T *x, const T *y, const T *dy, Sizes s, int kd, int kh, int kw, T *dx) {
-    i64 d = s.d / kd, h = s.h / kh, w = s.w / kw, count = s.n * d * h * w * s.c;
-    for (i64 i = blockIdx.x * (i64)THREADS + threadIdx.x; i < count; i += (i64)gridDim.x * THREADS) {
-        i64 c = i % s.c, px = i / s.c % w, py = i / s.c / w % h, pz = i / s.c / w / h;
-        float best = load(y, i), left = load(dy, i);
+    I sh = (I)s.h, sw = (I)s.w, sc = (I)s.c, d = (I)s.d / kd, h = sh / kh, w = sw / kw, count = (I)s.n * d * h * w * sc;
+    const Pack<T, V> *xs = (const Pack<T, V> *)x;
+    for (I i = blockIdx.x * THREADS + threadIdx.x; i < count; i += gridDim.x * THREADS) {
+        I c = i % sc, rest = i / sc, px = rest % w;
+        rest /= w;
+        I py = rest % h, pz = rest / h;
+        Pack<T, V> best = ((const Pack<T, V> *)y)[i], grads = ((const Pack<T, V> *)dy)[i];
+        float left[V];
+        for (int v = 0; v < V; v++) left[v] = load(grads.at, v);
         for (int z = 0; z < kd; z++)
             for (int r = 0; r < kh; r++)
                 for (int q = 0; q < kw; q++) {
-                    i64 at = (((pz * kd + z) * s.h + py * kh + r) * s.w + px * kw + q) * s.c + c;
-                    bool is_max = load(x, at) == best;
-                    store(dx, at, is_max ? left : 0.f);
-                    if (is_max) left = 0;
+                    I at = (((pz * kd + z) * sh + py * kh + r) * sw + px * kw + q) * sc + c;
+                    Pack<T, V> values = xs[at], out;
+                    for (int v = 0; v < V; v++) {
+                        bool is_max = load(values.at, v) == load(best.at, v);
+                        store(out.at, v, is_max ? left[v] : 0.f);
+                        if (is_max) left[v] = 0;
+                    }
+                    ((Pack<T, V> *)dx)[at] = out;
                 }
     }
 }
 
-// Blocks [n, d, h, w, kd, kh, kw, c] to the volume [n, d kd, h kh, w kw, c], or back; sizes are those
-// of the voxels, c counts words.
-template <typename W>
+// Where voxel `at` of the volume [n, d kd, h kh, w kw] lies among the blocks [n, d, h, w, kd, kh, kw];
+// sizes are those of the blocks.
+template <typename I> __device__ __forceinline__ I block_of(I at, Sizes s, int kd, int kh, int kw) {
+    I wide = (I)s.w * kw, high = (I)s.h * kh, x = at % wide;
+    at /= wide;
+    I y = at % high, z = at / high; // n and d together
+    return (((z / kd * (I)s.h + y / kh) * (I)s.w + x / kw) * kd + z % kd) * (kh * kw) + y % kh * kw + x % kw;
+}
+
+// Blocks [n, d, h, w, kd, kh, kw, c] to the volume [n, d kd, h kh, w kw, c], or back; c counts words.
+template <typename W, typename I>
 __device__ __forceinline__ void permute(const W *from, Sizes s, int kd, int kh, int kw, int back, W *to) {
-    i64 count = s.n * s.d * s.h * s.w * kd * kh * kw * s.c;
-    for (i64 i = blockIdx.x * (i64)THREADS + threadIdx.x; i < count; i += (i64)gridDim.x * THREADS) {
-        // i runs over the volume.
-        i64 rest = i, c = rest % s.c;
-        rest /= s.c;
-        i64 q = rest % kw, x = rest / kw % s.w;
-        rest /= kw * s.w;
-        i64 r = rest % kh, y = rest / kh % s.h;
-        rest /= kh * s.h;
-        i64 p = rest % kd, z = rest / kd; // n and d together
-        i64 block = (((((z * s.h + y) * s.w + x) * kd + p) * kh + r) * kw + q) * s.c + c;
+    I sc = (I)s.c, count = (I)s.n * (I)s.d * (I)s.h * (I)s.w * kd * kh * kw * sc;
+    // i runs over the volume.
+    for (I i = blockIdx.x * THREADS + threadIdx.x; i < count; i += gridDim.x * THREADS) {
+        I block = block_of<I>(i / sc, s, kd, kh, kw) * sc + i % sc;
         if (back)
             to[block] = from[i];
         else
             to[i] = from[block];
+    }
+}
+
+// Blocks as above and a skip connection [n, d kd, h kh, w kw, skips] side by side, the blocks' channels
+// first: `joined` has c + skips of them. `apart` takes them apart again.
+template <typename W, typename I>
+__device__ __forceinline__ void join(W *blocks, W *skip, Sizes s, int kd, int kh, int kw, i64 skips, int apart, W *joined) {
+    I sc = (I)s.c, ss = (I)skips, all = sc + ss, count = (I)s.n * (I)s.d * (I)s.h * (I)s.w * kd * kh * kw * all;
+    for (I i = blockIdx.x * THREADS + threadIdx.x; i < count; i += gridDim.x * THREADS) {
+        I c = i % all, voxel = i / all;
+        W *part = c < sc ? blocks + block_of<I>(voxel, s, kd, kh, kw) * sc + c : skip + voxel * ss + (c - sc);
+        if (apart)
+            *part = joined[i];
+        else
+            joined[i] = *part;
     }
 }
 
@@ -107,35 +138,45 @@ __device__ __forceinline__ void filter_grad(const T *x, const T *dy, Sizes s, in
     if (threadIdx.x == 0) store(dw, entry, (float)sum);
 }
 
-#define VOLUME(T, name)                                                                                                       \
-    extern "C" __global__ void max_pool_##name(const T *x, Sizes s, int kd, int kh, int kw, T *y) {                           \
-        pool<T>(x, s, kd, kh, kw, y);                                                                                         \
-    }                                                                                                                         \
-    extern "C" __global__ void max_pool_grad_##name(const T *x, const T *y, const T *dy, Sizes s, int kd, int kh, int kw,     \
-                                                    T *dx) {                                                                  \
-        pool_grad<T>(x, y, dy, s, kd, kh, kw, dx);                                                                            \
-    }                                                                                                                         \
-    extern "C" __global__ void convolve_##name(const T *x, const T *w, Sizes s, int kd, int kh, int kw, int co, int mirrored, \
-                                               T *y) {                                                                        \
-        convolve<T>(x, w, s, kd, kh, kw, co, mirrored, y);                                                                    \
-    }                                                                                                                         \
-    extern "C" __global__ void filter_grad_##name(const T *x, const T *dy, Sizes s, int kd, int kh, int kw, int co, T *dw) {  \
-        filter_grad<T>(x, dy, s, kd, kh, kw, co, dw);                                                                         \
+#define POOLING(T, name, V, I)                                                                                                 \
+    extern "C" __global__ void max_pool_##name(const T *x, Sizes s, int kd, int kh, int kw, T *y) {                            \
+        pool<T, V, I>(x, s, kd, kh, kw, y);                                                                                    \
+    }                                                                                                                          \
+    extern "C" __global__ void max_pool_grad_##name(const T *x, const T *y, const T *dy, Sizes s, int kd, int kh, int kw,      \
+                                                    T *dx) {                                                                   \
+        pool_grad<T, V, I>(x, y, dy, s, kd, kh, kw, dx);                                                                       \
     }
 
-VOLUME(float, f32)
-VOLUME(__nv_bfloat16, bf16)
+POOLING(float, f32, 1, i64)
+POOLING(float, wide_f32, 4, uint32_t)
+POOLING(__nv_bfloat16, bf16, 1, i64)
+POOLING(__nv_bfloat16, wide_bf16, 8, uint32_t)
+
+#define PLAIN(T, name)                                                                                                         \
+    extern "C" __global__ void convolve_##name(const T *x, const T *w, Sizes s, int kd, int kh, int kw, int co, int mirrored,  \
+                                               T *y) {                                                                         \
+        convolve<T>(x, w, s, kd, kh, kw, co, mirrored, y);                                                                     \
+    }                                                                                                                          \
+    extern "C" __global__ void filter_grad_##name(const T *x, const T *dy, Sizes s, int kd, int kh, int kw, int co, T *dw) {   \
+        filter_grad<T>(x, dy, s, kd, kh, kw, co, dw);                                                                          \
+    }
+
+PLAIN(float, f32)
+PLAIN(__nv_bfloat16, bf16)
 
 struct alignas(16) Word16 {
     uint32_t at[4];
 };
 
-extern "C" __global__ void permute_2(const uint16_t *from, Sizes s, int kd, int kh, int kw, int back, uint16_t *to) {
-    permute<uint16_t>(from, s, kd, kh, kw, back, to);
-}
-extern "C" __global__ void permute_4(const uint32_t *from, Sizes s, int kd, int kh, int kw, int back, uint32_t *to) {
-    permute<uint32_t>(from, s, kd, kh, kw, back, to);
-}
-extern "C" __global__ void permute_16(const Word16 *from, Sizes s, int kd, int kh, int kw, int back, Word16 *to) {
-    permute<Word16>(from, s, kd, kh, kw, back, to);
-}
+#define MOVES(W, name, I)                                                                                                      \
+    extern "C" __global__ void permute_##name(const W *from, Sizes s, int kd, int kh, int kw, int back, W *to) {               \
+        permute<W, I>(from, s, kd, kh, kw, back, to);                                                                          \
+    }                                                                                                                          \
+    extern "C" __global__ void join_##name(W *blocks, W *skip, Sizes s, int kd, int kh, int kw, i64 skips, int apart,          \
+                                           W *joined) {                                                                        \
+        join<W, I>(blocks, skip, s, kd, kh, kw, skips, apart, joined);                                                         \
+    }
+
+MOVES(uint16_t, 2, i64)
+MOVES(uint32_t, 4, i64)
+MOVES(Word16, 16, uint32_t)

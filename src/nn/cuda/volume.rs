@@ -2,10 +2,10 @@
 #![expect(unsafe_code, reason = "kernels are launched with pointers and sizes")]
 
 use super::super::conv3d::Pass;
-use super::{Arg, Value, blocks, by_type, launch, room, view};
+use super::{Arg, Value, blocks, by_type, is_wide, launch, room, view};
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr};
-use candle_core::{CudaStorage, Result};
+use candle_core::{CudaStorage, Layout, Result};
 
 /// The kernels' `Sizes`.
 #[repr(C)]
@@ -23,6 +23,21 @@ fn ints(of: [usize; 3]) -> [i32; 3] {
     of.map(|size| size as i32)
 }
 
+/// Whether rows are moved in whole words of 16 bytes, counted in 32 bits; of all operands' layouts.
+fn is_wide_volume<T: Value>(size: [usize; 5], layouts: &[&Layout]) -> bool {
+    let words = size.iter().product::<usize>() / T::WIDE;
+    is_wide::<T>(size[4], layouts) && words < (1 << 31)
+}
+
+/// How a pooling kernel's name begins, and the volume's size as it counts it.
+fn pooling<T: Value>(size: [usize; 5], layouts: &[&Layout]) -> (&'static str, Sizes) {
+    let [n, d, h, w, c] = size;
+    match is_wide_volume::<T>(size, layouts) {
+        true => ("wide_", sizes([n, d, h, w, c / T::WIDE])),
+        false => ("", sizes(size)),
+    }
+}
+
 /// Pooled values of `x` of this size.
 pub(in crate::nn) fn max_pool3d(
     op: &str,
@@ -38,10 +53,11 @@ pub(in crate::nn) fn max_pool3d(
     ) -> Result<CudaStorage> {
         let device = x.0.device.clone();
         let count = size.iter().product::<usize>() / window.iter().product::<usize>();
+        let (wide, sizes) = pooling::<T>(size, &[x.1]);
         let (from, y) = (view::<T>(op, x)?, room::<T>(&device, count)?);
-        let (size, [kd, kh, kw]) = (sizes(size), ints(window));
-        launch!(device, "pooling", volume, &format!("max_pool_{}", T::SUFFIX), [blocks(count), 1, 1];
-            &from, &size, &kd, &kh, &kw, &y);
+        let [kd, kh, kw] = ints(window);
+        launch!(device, "pooling", volume, &format!("max_pool_{wide}{}", T::SUFFIX), [blocks(count), 1, 1];
+            &from, &sizes, &kd, &kh, &kw, &y);
         Ok(CudaStorage::wrap_cuda_slice(y, device.clone()))
     }
     by_type!(op, x, go(op, size, window, x))
@@ -62,15 +78,26 @@ pub(in crate::nn) fn max_pool3d_gradient(
     ) -> Result<CudaStorage> {
         let device = x.0.device.clone();
         let count = size.iter().product::<usize>();
+        let (wide, sizes) = pooling::<T>(size, &[x.1, y.1, dy.1]);
         let (x, y, dy) = (view::<T>(op, x)?, view::<T>(op, y)?, view::<T>(op, dy)?);
         let dx = room::<T>(&device, count)?;
         let pooled = count / window.iter().product::<usize>();
-        let (size, [kd, kh, kw]) = (sizes(size), ints(window));
-        launch!(device, "pooling", volume, &format!("max_pool_grad_{}", T::SUFFIX), [blocks(pooled), 1, 1];
-            &x, &y, &dy, &size, &kd, &kh, &kw, &dx);
+        let [kd, kh, kw] = ints(window);
+        launch!(device, "pooling", volume, &format!("max_pool_grad_{wide}{}", T::SUFFIX), [blocks(pooled), 1, 1];
+            &x, &y, &dy, &sizes, &kd, &kh, &kw, &dx);
         Ok(CudaStorage::wrap_cuda_slice(dx, device.clone()))
     }
     by_type!(op, x, go(op, size, window, [x, y, dy]))
+}
+
+/// Bytes of the words that rows of `channels` values are moved in, and values of a word; of all
+/// operands' layouts and channels.
+fn words<T: Value>(count: usize, channels: &[usize], layouts: &[&Layout]) -> (usize, usize) {
+    let wide = channels.iter().all(|&c| is_wide::<T>(c, layouts));
+    match wide && count / T::WIDE < (1 << 31) {
+        true => (16, T::WIDE),
+        false => (size_of::<T>(), 1),
+    }
 }
 
 /// Blocks `[n, d, h, w, kd, kh, kw, c]` as the volume `[n, d kd, h kh, w kw, c]`, or `back`;
@@ -92,12 +119,8 @@ pub(in crate::nn) fn permute_blocks(
         let device = x.0.device.clone();
         let [kd, kh, kw] = ints(kernel);
         let back = i32::from(back);
-        // Whole words of 16 bytes where rows are made of them: values are moved, not read.
-        let (word, per_word) = match super::is_wide::<T>(size[4], &[x.1]) {
-            true => (16, T::WIDE),
-            false => (size_of::<T>(), 1),
-        };
         let count = size.iter().product::<usize>() * kernel.iter().product::<usize>();
+        let (word, per_word) = words::<T>(count, &[size[4]], &[x.1]);
         let (from, to) = (view::<T>(op, x)?, room::<T>(&device, count)?);
         let [n, d, h, w, c] = size;
         let size = sizes([n, d, h, w, c / per_word]);
@@ -106,6 +129,118 @@ pub(in crate::nn) fn permute_blocks(
         Ok(CudaStorage::wrap_cuda_slice(to, device.clone()))
     }
     by_type!(op, x, go(op, size, kernel, back, x))
+}
+
+/// Blocks `[n, d, h, w, kd, kh, kw, c]`, whose `size` is `[n, d, h, w, c]`, and a volume
+/// `[n, d kd, h kh, w kw, s]` as the volume `[n, d kd, h kh, w kw, c + s]`.
+pub(in crate::nn) fn join_blocks(
+    op: &str,
+    size: [usize; 5],
+    kernel: [usize; 3],
+    [blocks_, skip]: [Arg<'_>; 2],
+) -> Result<CudaStorage> {
+    fn go<T: Value>(
+        op: &str,
+        size: [usize; 5],
+        kernel: [usize; 3],
+        [blocks_, skip]: [Arg<'_>; 2],
+    ) -> Result<CudaStorage> {
+        let device = blocks_.0.device.clone();
+        let layouts = [blocks_.1, skip.1];
+        let (from, skip) = (view::<T>(op, blocks_)?, view::<T>(op, skip)?);
+        let joined = room::<T>(&device, from.len() + skip.len())?;
+        let join = Join::new::<T>(size, kernel, skip.len(), &layouts);
+        let Join {
+            sizes,
+            kernel: [kd, kh, kw],
+            skips,
+            ..
+        } = join;
+        let apart = 0i32;
+        launch!(device, "joining", volume, &join.name(), join.grid(joined.len());
+            &from, &skip, &sizes, &kd, &kh, &kw, &skips, &apart, &joined);
+        Ok(CudaStorage::wrap_cuda_slice(joined, device.clone()))
+    }
+    by_type!(op, blocks_, go(op, size, kernel, [blocks_, skip]))
+}
+
+/// The two parts of what [`join_blocks`] made, `skips` channels in the second.
+pub(in crate::nn) fn part_blocks(
+    op: &str,
+    size: [usize; 5],
+    kernel: [usize; 3],
+    skips: usize,
+    joined: Arg<'_>,
+) -> Result<[CudaStorage; 2]> {
+    fn go<T: Value>(
+        op: &str,
+        size: [usize; 5],
+        kernel: [usize; 3],
+        skips: usize,
+        joined: Arg<'_>,
+    ) -> Result<[CudaStorage; 2]> {
+        let device = joined.0.device.clone();
+        let layouts = [joined.1];
+        let joined = view::<T>(op, joined)?;
+        let taps = kernel.iter().product::<usize>();
+        let skip = size[..4].iter().product::<usize>() * taps * skips;
+        let (to, skip) = (
+            room::<T>(&device, joined.len() - skip)?,
+            room::<T>(&device, skip)?,
+        );
+        let join = Join::new::<T>(size, kernel, skip.len(), &layouts);
+        let Join {
+            sizes,
+            kernel: [kd, kh, kw],
+            skips,
+            ..
+        } = join;
+        let apart = 1i32;
+        launch!(device, "joining", volume, &join.name(), join.grid(joined.len());
+            &to, &skip, &sizes, &kd, &kh, &kw, &skips, &apart, &joined);
+        let storage = |slice| CudaStorage::wrap_cuda_slice(slice, device.clone());
+        Ok([storage(to), storage(skip)])
+    }
+    by_type!(op, joined, go(op, size, kernel, skips, joined))
+}
+
+/// How the kernel that joins counts.
+struct Join {
+    sizes: Sizes,
+    kernel: [i32; 3],
+    /// Words of a voxel of the second part.
+    skips: i64,
+    word: usize,
+    per_word: usize,
+}
+
+impl Join {
+    /// For a second part of `skip` values.
+    fn new<T: Value>(
+        [n, d, h, w, c]: [usize; 5],
+        kernel: [usize; 3],
+        skip: usize,
+        layouts: &[&Layout],
+    ) -> Self {
+        let voxels = n * d * h * w * kernel.iter().product::<usize>();
+        let skips = skip / voxels;
+        let (word, per_word) = words::<T>(voxels * (c + skips), &[c, skips], layouts);
+        Self {
+            sizes: sizes([n, d, h, w, c / per_word]),
+            kernel: ints(kernel),
+            skips: (skips / per_word) as i64,
+            word,
+            per_word,
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("join_{}", self.word)
+    }
+
+    fn grid(&self, values: usize) -> [usize; 3] {
+        [blocks(values / self.per_word), 1, 1]
+    }
 }
 
 /// A convolution where cuDNN has no algorithm; one thread an output, or one block a weight.

@@ -131,7 +131,7 @@ fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> Train
     }
 }
 
-/// The losses of the first `made` of `steps` steps.
+/// The supervised losses of the first `made` of `steps` steps.
 fn losses(
     device: &Device,
     precision: Precision,
@@ -147,7 +147,9 @@ fn losses(
                 unlabelled: vec![(row(1), vec![row(1)])],
             };
             let figures = trainer.train(&[batch])?;
-            Ok(figures.first().map_or(f64::NAN, |figure| figure.value))
+            // The supervised term: the others' weights grow over the steps, and the sum with them.
+            let supervised = figures.iter().find(|f| f.name == "loss_supervised");
+            Ok(supervised.map_or(f64::NAN, |figure| figure.value))
         })
         .collect()
 }
@@ -229,10 +231,12 @@ pub fn throughput(
     let mut trainer = Trainer::new(config, device)?;
     let mut train = |steps: u64| -> Result<(), TrainError> {
         for _ in 0..steps {
-            trainer.train(&[StepRows {
+            let rows = [StepRows {
                 labelled: rows.clone(),
                 unlabelled: Vec::new(),
-            }])?;
+            }];
+            trainer.expect(rows.to_vec());
+            trainer.train(&rows)?;
         }
         if device.is_cuda() {
             cuda::synchronize(device)?;

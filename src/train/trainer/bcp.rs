@@ -63,7 +63,7 @@ impl Trainer {
     ) -> std::result::Result<(), TrainError> {
         let weight = self.weights()[Term::Bcp];
         let spec = self.config.objective.bcp.clone();
-        let (Some(spec), Some(teacher)) = (spec.filter(|_| weight > 0.0), &self.teacher) else {
+        let (Some(spec), true) = (spec.filter(|_| weight > 0.0), self.teacher.is_some()) else {
             return Ok(());
         };
         let (weak_rows, weak) = weak;
@@ -80,6 +80,9 @@ impl Trainer {
                  ([n, d, h, w, 1]) cannot be mixed by `bcp`; both need the same `patch`"
             );
             return Err(refuse(weak_rows[0], problem));
+        };
+        let Some(teacher) = &self.teacher else {
+            return Ok(());
         };
         let mut pseudo = Vec::new();
         for logits in teacher.infer(&weak.images)? {

@@ -2,7 +2,7 @@
 
 use super::super::TrainError;
 use super::super::batch::Batch;
-use super::super::figures::Sums;
+use super::super::figures::{Sums, Unread};
 use super::super::objective::{Term, Terms};
 use super::{Pupil, Trainer};
 use candle_core::Tensor;
@@ -47,25 +47,48 @@ impl Trainer {
         let counted = f64::from(u8::from(pupil == Pupil::Student));
         for term in Term::ALL {
             let Some(tensor) = &terms[term] else { continue };
-            let value = f64::from(tensor.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Err(TrainError::NotFinite {
-                    step: self.step,
-                    term: term.name(),
-                    value,
-                    subjects: batch.subjects.clone(),
-                });
-            }
-            sums.terms[term] += counted * share * value;
+            sums.unread.push(Unread {
+                term: Some(term),
+                factor: counted * share,
+                loss: tensor.detach(),
+                subjects: batch.subjects.clone(),
+            });
         }
         if let Some(total) = self.config.objective.total(terms, self.progress())? {
             let total = (total * share)?;
-            sums.total += counted * f64::from(total.to_scalar::<f32>()?);
+            sums.unread.push(Unread {
+                term: None,
+                factor: counted,
+                loss: total.detach(),
+                subjects: batch.subjects.clone(),
+            });
             let learner = match (pupil, &mut self.peer) {
                 (Pupil::Peer, Some(peer)) => peer,
                 _ => &mut self.student,
             };
             learner.add(&total)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the losses of a step, now that all of it is on its way: the device is waited for once.
+    ///
+    /// **Errors** where a loss is not finite; the gradient is then of no use.
+    pub(super) fn read_losses(&self, sums: &mut Sums) -> Result<(), TrainError> {
+        for unread in std::mem::take(&mut sums.unread) {
+            let value = f64::from(unread.loss.to_scalar::<f32>()?);
+            match unread.term {
+                Some(term) if !value.is_finite() => {
+                    return Err(TrainError::NotFinite {
+                        step: self.step,
+                        term: term.name(),
+                        value,
+                        subjects: unread.subjects,
+                    });
+                }
+                Some(term) => sums.terms[term] += unread.factor * value,
+                None => sums.total += unread.factor * value,
+            }
         }
         Ok(())
     }
