@@ -22,7 +22,7 @@ if [ -z "$program" ]; then
 fi
 mkdir -p "$folder"
 strip -o "$folder/voxstream" "$program"
-xz -9 --threads=0 --force "$folder/voxstream"
+xz "-${XZ_LEVEL:-9}" --threads=0 --force "$folder/voxstream"
 cp benches/gpu/steps.sh benches/gpu/read_run.py benches/gpu/stream.yaml benches/peers/train_step_gpu.py \
     pipelines/04-cmc-phantom.yaml "$folder/"
 size=$(du -sm "$folder" | cut -f 1)

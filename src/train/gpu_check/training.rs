@@ -248,7 +248,7 @@ pub fn throughput(
     train(steps)?;
     let steps_per_second = steps as f64 / start.elapsed().as_secs_f64();
     let shares = match device.is_cuda() {
-        true => shares(cuda::profiled(device, || train(PROFILED))?.1),
+        true => shares(&cuda::profiled(device, || train(PROFILED))?.1),
         false => Vec::new(),
     };
     Ok(Throughput {
@@ -265,7 +265,7 @@ pub fn throughput(
 }
 
 /// Per step, the longest first; what no family of ours names is candle's or the wait for the host.
-fn shares(found: BTreeMap<&'static str, cuda::Share>) -> Vec<DeviceShare> {
+fn shares(found: &BTreeMap<&'static str, cuda::Share>) -> Vec<DeviceShare> {
     let per_step = |share: &cuda::Share| {
         let steps = PROFILED as f64;
         (share.launches as f64 / steps, share.milliseconds / steps)

@@ -23,6 +23,12 @@ fn keys(rows: &[&Row]) -> Vec<RowKey> {
 }
 
 impl Ahead {
+    /// Whether no batch is there.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.made.is_empty()
+    }
+
     /// The batch of these rows, if it was made.
     pub(super) fn take(&mut self, rows: &[&Row]) -> Option<Batch> {
         match self.made.is_empty() {
@@ -49,25 +55,25 @@ impl Trainer {
         let strong = (self.config.objective.first(Term::looks_at_strong_views)).is_some();
         for rows in &rows {
             for group in groups(&rows.labelled) {
-                self.prepare(group.iter().map(|&i| &rows.labelled[i]).collect());
+                self.prepare(group.iter().map(|&i| &rows.labelled[i]));
             }
             for group in groups_of_views(&rows.unlabelled) {
                 if !unlabelled {
                     continue;
                 }
                 let of = |&i: &usize| &rows.unlabelled[i];
-                self.prepare(group.iter().map(|i| &of(i).0).collect());
+                self.prepare(group.iter().map(|i| &of(i).0));
                 let views = if strong { of(&group[0]).1.len() } else { 0 };
                 for view in 0..views {
-                    self.prepare(group.iter().map(|i| &of(i).1[view]).collect());
+                    self.prepare(group.iter().map(|i| &of(i).1[view]));
                 }
             }
         }
     }
 
-    fn prepare(&mut self, rows: Vec<&Row>) {
-        let made: Result<Batch, TrainError> = self.collated(&rows);
-        if let Ok(batch) = made {
+    fn prepare<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
+        let rows: Vec<&Row> = rows.collect();
+        if let Ok(batch) = self.collated(&rows) {
             self.ahead.made.insert(keys(&rows), batch);
         }
     }

@@ -17,7 +17,7 @@
 
 use super::super::super::conv3d::{Pass, Sizes};
 use super::super::Value;
-use super::{Operands, WORKSPACE, strides};
+use super::{Operands, most_workspace, strides};
 use candle_core::cuda_backend::cudarc::cudnn::sys::{
     self, cudnnBackendAttributeName_t as Name, cudnnBackendAttributeType_t as Type,
     cudnnBackendDescriptorType_t as Kind, cudnnBackendHeurMode_t as Mode,
@@ -288,7 +288,7 @@ pub(super) fn plans<T: Value>(
             };
             // An engine may still refuse when its kernels are made.
             if let Ok(plan) = executable(handle, engine, &config)
-                && plan.workspace <= WORKSPACE
+                && plan.workspace <= most_workspace::<T>()
             {
                 plans.push(plan);
             }

@@ -3,7 +3,7 @@
 
 use super::super::super::conv3d::{Pass, Sizes};
 use super::super::Value;
-use super::{Operands, WORKSPACE, failed, strides};
+use super::{Operands, failed, most_workspace, strides};
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
 use candle_core::cuda_backend::cudarc::cudnn::sys;
@@ -55,7 +55,7 @@ macro_rules! candidates {
             .filter(|p| {
                 p.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
                     && p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
-                    && p.memory <= WORKSPACE
+                    && p.memory <= most_workspace::<T>()
             })
             .map(|p| ($kind(p.algo), p.mathType))
             .next()

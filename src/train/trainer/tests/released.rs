@@ -36,6 +36,7 @@ fn from_unlabelled(objective: ObjectiveSpec) -> (f64, f64, Terms<f64>) {
     }
     let mut sums = Sums::default();
     trainer.unlabelled(&rows, 1, &mut sums).unwrap();
+    trainer.read_losses(&mut sums).unwrap();
     let encoder = trainer.student.gradient_norm().unwrap();
     (encoder, sums.total, sums.terms)
 }
