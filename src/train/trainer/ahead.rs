@@ -1,6 +1,5 @@
 //! The batches of the next step, made while the device computes this one.
 
-use super::super::TrainError;
 use super::super::batch::{Batch, groups, groups_of_views};
 use super::super::objective::Term;
 use super::{StepRows, Trainer};
