@@ -77,7 +77,8 @@ for name in ${*:-$all}; do
     resume) step resume 100 'resumed' "set -e
             flags='--device cuda --set train.steps=60 --set train.validate.every=20'
             ours ./voxstream run 04-cmc-phantom.yaml \$flags --out whole-run
-            ours ./voxstream run 04-cmc-phantom.yaml \$flags --out broken-run & run=\$!
+            # The program itself in the background: a function would be a shell that dies alone.
+            CUDA_LIB_DIRS=\$libraries LD_LIBRARY_PATH=\$libraries ./voxstream run 04-cmc-phantom.yaml \$flags --out broken-run & run=\$!
             for i in \$(seq 600); do [ -z \"\$(ls broken-run/checkpoints 2>/dev/null)\" ] || break; sleep 0.05; done
             sleep 0.3; kill -9 \$run; wait \$run || true
             ours ./voxstream run 04-cmc-phantom.yaml \$flags --out broken-run --resume

@@ -4,12 +4,11 @@ use super::args::GpuCheckPart as Part;
 use super::{GpuCheckArgs, stdout};
 use crate::error::Error;
 use crate::train::TrainError;
-use crate::train::device::{DeviceChoice, Precision};
+use crate::train::device::{Device, DeviceChoice, Precision};
 use crate::train::gpu_check::{
     ConvolutionFinding, Finding, Throughput, compare, compare_training, convolutions, figures,
     throughput,
 };
-use candle_core::Device;
 use std::io::Write;
 use std::path::PathBuf;
 

@@ -2,7 +2,9 @@
 
 use super::TrainError;
 use crate::nn::cuda;
-use candle_core::{DType, Device};
+use candle_core::DType;
+
+pub use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
