@@ -2,6 +2,7 @@
 
 mod contract;
 mod diagnostics;
+mod differential;
 mod edge;
 mod floors;
 mod flow;

@@ -115,6 +115,12 @@ pub struct Ties {
     pub up: [bool; 3],
 }
 
+impl Default for Ties {
+    fn default() -> Self {
+        Self::UP
+    }
+}
+
 impl Ties {
     /// Halves belong to the larger index on every axis.
     pub const UP: Self = Self { up: [true; 3] };

@@ -180,6 +180,11 @@ impl Deferred {
         }
     }
 
+    /// The voxels if they are computed already.
+    pub(super) fn computed(&self) -> Option<&Arc<Stored>> {
+        self.made.get()
+    }
+
     /// Finds the smallest value of the source, so that the computed voxels remember it.
     pub(super) fn keep_lowest(&self) {
         if !self.keeps_values() {

@@ -246,7 +246,7 @@ impl Grid {
         Self::try_new(shape_xyz, affine)
     }
 
-    /// Largest distance in mm between corresponding corners of two grids' voxel boxes.
+    /// Largest distance in mm between the centres of corresponding corner voxels of two grids.
     pub fn corner_distance_mm(&self, other: &Self) -> f64 {
         let corner = |g: &Self, i: usize| {
             let pick = |axis: usize| {
@@ -264,9 +264,19 @@ impl Grid {
             .fold(0.0, f64::max)
     }
 
-    /// Whether both grids have one shape and corners within `tolerance_mm`.
+    /// Returns `true` if both grids have one shape, and corners within `tolerance_mm`.
+    ///
+    /// Along an axis of one voxel, whose corners coincide whatever its size, the voxel's size and
+    /// direction must agree within the same tolerance.
     pub fn is_same(&self, other: &Self, tolerance_mm: f64) -> bool {
-        self.shape_xyz == other.shape_xyz && self.corner_distance_mm(other) <= tolerance_mm
+        let column = |grid: &Self, axis: usize| grid.world_from_voxel.matrix3.col(axis);
+        let single_alike = |axis: usize| {
+            self.shape_xyz[axis] > 1
+                || column(self, axis).distance(column(other, axis)) <= tolerance_mm
+        };
+        self.shape_xyz == other.shape_xyz
+            && self.corner_distance_mm(other) <= tolerance_mm
+            && (0..3).all(single_alike)
     }
 }
 
@@ -274,6 +284,16 @@ impl Grid {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_voxel_size_of_a_single_slice_belongs_to_its_grid() {
+        let grid = |shape, spacing_mm| Grid::with_spacing(shape, spacing_mm).unwrap();
+        let slice = grid([4, 4, 1], [1.0, 1.0, 5.0]);
+        assert!(slice.is_same(&slice, 1e-9));
+        assert!(!slice.is_same(&grid([4, 4, 1], [1.0, 1.0, 3.0]), 0.01));
+        let stack = grid([4, 4, 2], [1.0, 1.0, 5.0]);
+        assert!(stack.is_same(&grid([4, 4, 2], [1.0, 1.0, 5.005]), 0.01));
+    }
 
     #[test]
     fn oblique_grid_names_three_axes() {

@@ -287,7 +287,7 @@ impl Volume {
     pub(super) fn peek_lowest(&self) -> Option<[u8; 8]> {
         match &self.voxels {
             Voxels::Stored(stored) => stored.lowest.get().copied(),
-            Voxels::Deferred(_) => None,
+            Voxels::Deferred(deferred) => deferred.computed()?.lowest.get().copied(),
         }
     }
 

@@ -12,7 +12,7 @@ mod planes;
 mod stencil;
 
 use super::super::gaussian::smooth_finite;
-use super::{follow_axes, source_axes};
+use super::{Ties, follow_axes, source_axes};
 use glam::DAffine3;
 use planes::{sum_planes, vote_planes};
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ const SAME_STEP: f64 = 1e-3;
 /// How a position between two voxels is read along one axis.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AxisReading {
-    /// The nearest voxel; halves go up.
+    /// The nearest voxel; on which side halves are, [`Filter::ties`] says.
     Nearest,
     /// The two voxels around, weighted by distance.
     #[default]
@@ -42,6 +42,19 @@ pub struct Filter {
     pub readings: [AxisReading; 3],
     /// Standard deviations of the Gaussian along source x, y, z, in voxels; 0 smooths nothing.
     pub sigma_xyz: [f64; 3],
+    /// Which voxel is the nearest to a position halfway between two, along source x, y, z.
+    pub ties: Ties,
+}
+
+impl Filter {
+    /// The nearest voxel along every axis, ties as in this filter.
+    fn nearest(&self) -> Self {
+        Self {
+            readings: [AxisReading::Nearest; 3],
+            sigma_xyz: [0.0; 3],
+            ties: self.ties,
+        }
+    }
 }
 
 /// Standard deviations, in source voxels, of the Gaussian that a coarser grid calls for.
@@ -85,13 +98,12 @@ pub fn sample_filtered(
         filter.sigma_xyz = [0.0; 3];
     }
     let Some(axes) = axes else {
-        let readings = filter.readings;
         oblique::interpolate(
             &source,
             source_shape_xyz,
             source_from_output,
             shape_xyz,
-            readings,
+            &filter,
             &mut out,
         );
         return out;
@@ -132,12 +144,9 @@ pub fn vote_filtered<T: bytemuck::Pod + PartialOrd>(
         return out;
     };
     let (source, source_shape, map) = turned(source, source_shape_xyz, axes, source_from_output);
-    let stencils = axis_stencils(&map, source_shape, shape_xyz, &permuted(filter, axes));
-    let nearest = Filter {
-        readings: [AxisReading::Nearest; 3],
-        sigma_xyz: [0.0; 3],
-    };
-    let nearest = axis_stencils(&map, source_shape, shape_xyz, &nearest);
+    let filter = permuted(filter, axes);
+    let stencils = axis_stencils(&map, source_shape, shape_xyz, &filter);
+    let nearest = axis_stencils(&map, source_shape, shape_xyz, &filter.nearest());
     vote_planes(
         &source,
         source_shape,
@@ -168,6 +177,9 @@ fn permuted(filter: &Filter, axes: [usize; 3]) -> Filter {
     Filter {
         readings: axes.map(|axis| filter.readings[axis]),
         sigma_xyz: axes.map(|axis| filter.sigma_xyz[axis]),
+        ties: Ties {
+            up: axes.map(|axis| filter.ties.up[axis]),
+        },
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Resample {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResampledLabels {
-    /// That of the nearest voxel (halves go up). A coarser grid may lose small structures.
+    /// That of the nearest voxel; of two as near, the one further along the world axis. A coarser grid may lose small structures.
     #[default]
     Nearest,
     /// The class with the largest trilinear weight among the eight voxels around: smoother edges.
@@ -131,6 +131,7 @@ impl Resample {
         let mut filter = Filter {
             readings: [reading; 3],
             sigma_xyz: [0.0; 3],
+            ties: from.ties(),
         };
         if smooths {
             filter.sigma_xyz = antialias_sigma(&(from.voxel_from_world() * to.world_from_voxel()));

@@ -4,7 +4,7 @@ use super::super::super::gaussian::smooth;
 use super::super::reach;
 use super::planes::Vote;
 use super::stencil::{Stencil, base};
-use super::{AxisReading, CUT, Filter};
+use super::{CUT, Filter};
 use glam::{DAffine3, DVec3};
 
 /// Edge of the output blocks that are voted on together, in voxels.
@@ -16,9 +16,9 @@ fn stencils(
     at: DVec3,
     shape: [usize; 3],
     reach: [f64; 3],
-    readings: [AxisReading; 3],
+    filter: &Filter,
 ) -> Option<[Stencil; 3]> {
-    let along = |axis: usize| base(at[axis], shape[axis], reach[axis], readings[axis]);
+    let along = |axis: usize| base(at[axis], shape[axis], reach[axis], filter, axis);
     Some([along(0)?, along(1)?, along(2)?])
 }
 
@@ -43,7 +43,7 @@ pub(super) fn interpolate(
     source_shape: [usize; 3],
     map: &DAffine3,
     shape: [usize; 3],
-    readings: [AxisReading; 3],
+    filter: &Filter,
     out: &mut [f32],
 ) {
     let reach = reach(map);
@@ -54,7 +54,7 @@ pub(super) fn interpolate(
             i / shape[0] / shape[1],
         ];
         let at = map.transform_point3(DVec3::from(at.map(|i| i as f64)));
-        if let Some(at) = stencils(at, source_shape, reach, readings) {
+        if let Some(at) = stencils(at, source_shape, reach, filter) {
             *out = sum(source, source_shape, [0; 3], &at);
         }
     }
@@ -133,12 +133,12 @@ fn vote_block<T: bytemuck::Pod + PartialOrd>(
     }
     classes.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     let mut positions: Vec<(usize, DVec3, Vote<T>)> = Vec::new();
-    let [first, end] = block;
+    let ([first, end], nearest) = (block, filter.nearest());
     for z in first[2]..end[2] {
         for y in first[1]..end[1] {
             for x in first[0]..end[0] {
                 let at = map.transform_point3(DVec3::from([x, y, z].map(|i| i as f64)));
-                let near = stencils(at, source_shape, reach, [AxisReading::Nearest; 3]);
+                let near = stencils(at, source_shape, reach, &nearest);
                 if let Some(near) = near.map(|near| near.map(|stencil| stencil.low)) {
                     let class =
                         source[(near[2] * source_shape[1] + near[1]) * source_shape[0] + near[0]];
@@ -152,7 +152,7 @@ fn vote_block<T: bytemuck::Pod + PartialOrd>(
         let mut shares: Vec<f32> = stored.iter().map(|v| f32::from(v == class)).collect();
         smooth(&mut shares, part_shape, filter.sigma_xyz, CUT);
         for (_, at, vote) in &mut positions {
-            if let Some(at) = stencils(*at, source_shape, reach, filter.readings) {
+            if let Some(at) = stencils(*at, source_shape, reach, filter) {
                 vote.count(*class, sum(&shares, part_shape, origin, &at));
             }
         }

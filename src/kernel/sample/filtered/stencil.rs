@@ -1,7 +1,7 @@
 //! Weights along one axis: interpolation and Gaussian as one sum.
 
 use super::super::super::gaussian::{mirrored, weights};
-use super::super::{SNAP, reach, tap};
+use super::super::{nearest, reach, tap};
 use super::{AxisReading, CUT, Filter};
 use glam::DAffine3;
 
@@ -42,23 +42,25 @@ pub(super) fn axis_stencils(
             .map(|i| {
                 let position = start + step * i as f64;
                 let count = source_shape[axis];
-                let base = base(position, count, reach[axis], filter.readings[axis])?;
+                let base = base(position, count, reach[axis], filter, axis)?;
                 Some(convolved(&base, &gaussian, count))
             })
             .collect()
     })
 }
 
-/// The interpolation at a position without a filter; `None` outside.
+/// The interpolation at a position along an axis, without the Gaussian; `None` outside.
 pub(super) fn base(
     position: f64,
     count: usize,
     reach: f64,
-    reading: AxisReading,
+    filter: &Filter,
+    axis: usize,
 ) -> Option<Stencil> {
+    let reading = filter.readings[axis];
     let last = count as f64 - 1.0;
     if reading == AxisReading::Nearest {
-        let low = nearest_up(position, last, reach)?;
+        let low = nearest(position, last, reach, filter.ties.shift()[axis])?;
         return Some(Stencil {
             low,
             weights: vec![1.0],
@@ -93,12 +95,6 @@ pub(super) fn base(
         weights[index - low] += weight;
     }
     Some(Stencil { low, weights })
-}
-
-/// The nearest voxel; halves go to the larger index of the materialised source.
-fn nearest_up(position: f64, last: f64, reach: f64) -> Option<usize> {
-    let is_inside = position >= -reach && position <= last + reach;
-    is_inside.then(|| (position + 0.5 + SNAP).clamp(0.0, last + 0.5) as usize)
 }
 
 /// A stencil on the smoothed axis as one on the axis itself.

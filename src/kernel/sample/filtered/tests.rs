@@ -47,6 +47,7 @@ fn filter_and_interpolation_agree_with_scipy() {
         let mut filter = Filter {
             readings: [AxisReading::Linear; 3],
             sigma_xyz: antialias_sigma(&map),
+            ..Filter::default()
         };
         if let Some(axis) = read::<Option<usize>>(&case["separate"]) {
             filter.readings[axis] = AxisReading::Nearest;
@@ -99,6 +100,7 @@ fn a_value_that_is_not_finite_stays_where_it_is() {
     let filter = Filter {
         readings: [AxisReading::Linear; 3],
         sigma_xyz: antialias_sigma(&map),
+        ..Filter::default()
     };
     let out = sample_filtered(&values, SHAPE, &map, [8, 7, 6], 0.0, &filter);
     // Voxel 8, 7, 6 lies between output voxels along y, where both sides weigh it by 0.
@@ -112,6 +114,7 @@ fn ties_take_the_class_of_the_nearest_voxel() {
     let filter = Filter {
         readings: [AxisReading::Linear; 3],
         sigma_xyz: [1.2, 0.0, 0.0],
+        ..Filter::default()
     };
     // Position 3.5: nearest is voxel 4, as halves go up.
     let map = DAffine3::from_translation(DVec3::new(3.5, 0.0, 0.0));
@@ -125,6 +128,44 @@ fn ties_take_the_class_of_the_nearest_voxel() {
         vote_filtered(&stripes, [8, 1, 1], &map, [1, 1, 1], 0, &filter),
         [7]
     );
+}
+
+#[test]
+fn a_reversed_axis_changes_no_tie() {
+    // Every second output voxel lies halfway between two voxels.
+    let values = made([6, 1, 1], |x, _, _| [5u8, 1, 4, 2, 6, 3][x]);
+    let reversed: Vec<u8> = values.iter().rev().copied().collect();
+    let floats = |classes: &[u8]| classes.iter().map(|c| f32::from(*c)).collect::<Vec<_>>();
+    let half = DAffine3::from_scale(DVec3::new(0.5, 1.0, 1.0));
+    let from_reversed = DAffine3::from_translation(DVec3::new(5.0, 0.0, 0.0))
+        * DAffine3::from_scale(DVec3::new(-1.0, 1.0, 1.0))
+        * half;
+    // Off the axes by a hair of a turn, which the voxel-by-voxel path reads.
+    let turn = DAffine3::from_rotation_z(1e-4);
+    let up = Filter {
+        readings: [AxisReading::Nearest; 3],
+        ..Filter::default()
+    };
+    let down = Filter {
+        ties: Ties {
+            up: [false, true, true],
+        },
+        ..up
+    };
+    let shape = [11, 1, 1];
+    let read = |classes: &[u8], map: &DAffine3, filter: &Filter| {
+        (
+            vote_filtered(classes, [6, 1, 1], map, shape, 0, filter),
+            sample_filtered(&floats(classes), [6, 1, 1], map, shape, 0.0, filter),
+        )
+    };
+    let expected = vec![5, 1, 1, 4, 4, 2, 2, 6, 6, 3, 3];
+    for turn in [DAffine3::IDENTITY, turn] {
+        let (labels, image) = read(&values, &(half * turn), &up);
+        assert_eq!((&labels, image), (&expected, floats(&expected)), "{turn:?}");
+        let (labels, image) = read(&reversed, &(from_reversed * turn), &down);
+        assert_eq!((&labels, image), (&expected, floats(&expected)), "{turn:?}");
+    }
 }
 
 #[test]
@@ -142,12 +183,13 @@ fn aligned_and_voxel_by_voxel_sampling_agree() {
             AxisReading::Nearest,
         ],
         sigma_xyz: [0.8, 0.5, 0.0],
+        ..Filter::default()
     };
     let aligned = sample_filtered(&field(), SHAPE, &map, shape, 0.0, &filter);
     let mut smoothed = field();
     smooth_finite(&mut smoothed, SHAPE, filter.sigma_xyz, CUT);
     let mut single = vec![0.0; aligned.len()];
-    oblique::interpolate(&smoothed, SHAPE, &map, shape, filter.readings, &mut single);
+    oblique::interpolate(&smoothed, SHAPE, &map, shape, &filter, &mut single);
     for (a, b) in aligned.iter().zip(&single) {
         assert!((a - b).abs() < 1e-3, "{a} {b}");
     }
@@ -167,6 +209,7 @@ fn one_voxel_volumes_and_far_grids_are_sampled() {
     let filter = Filter {
         readings: [AxisReading::Cubic; 3],
         sigma_xyz: [2.0; 3],
+        ..Filter::default()
     };
     let map = DAffine3::from_translation(DVec3::new(-1.0, 0.0, 0.0));
     let out = sample_filtered(&[5.0], [1; 3], &map, [3, 1, 1], -9.0, &filter);

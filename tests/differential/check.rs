@@ -1,0 +1,258 @@
+//! What is to be equal for every case.
+
+use super::case::Case;
+use super::compare::{self, Within, first_difference, values};
+use super::execute::{Chain, Ended};
+use super::{reference, streams};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use voxstream::stage::{ChannelSchema, EdgeSchema, Effect};
+use voxstream::volume::{Channel, Role, Row, Volume};
+
+/// A property that every case has.
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    /// **Errors** say how the case differs.
+    pub(crate) run: fn(&Case) -> Result<(), String>,
+}
+
+/// Every property that a case alone decides.
+pub(crate) const CHECKS: [Check; 3] = [
+    Check {
+        name: "optimised against unoptimised",
+        run: optimised,
+    },
+    Check {
+        name: "steps against the reference",
+        run: |case| as_reference(case).map(|_| ()),
+    },
+    Check {
+        name: "streams of a training",
+        run: |case| streams::compared(case).map(|_| ()),
+    },
+];
+
+/// Images read between voxels once differ by rounding of positions: this much of their range.
+const ONCE: f64 = 2e-5;
+
+/// The chain step by step: the rows before every step, and how it ended where it did.
+struct Unoptimised {
+    /// Rows before step `i`, and behind the last one that succeeded.
+    states: Vec<Vec<Row>>,
+    ended: Option<Ended>,
+}
+
+fn unoptimised(chain: &Chain, row: Row, steps: usize) -> Unoptimised {
+    let mut states = vec![vec![row.materialised()]];
+    for i in 0..steps {
+        match chain.run(states[i].clone(), i..i + 1, |_| true) {
+            Ok(rows) => states.push(rows),
+            Err(ended) => {
+                return Unoptimised {
+                    states,
+                    ended: Some(ended),
+                };
+            }
+        }
+    }
+    Unoptimised {
+        states,
+        ended: None,
+    }
+}
+
+/// Every pass of the plan from the rows before it: bits where no step read between voxels, up to
+/// rounding where one did, grids, types and classes where several became one.
+fn optimised(case: &Case) -> Result<(), String> {
+    let chain = Chain::new(case)?;
+    let row = case.row();
+    let edges = chain.accepted(schema(&row));
+    let slow = unoptimised(&chain, row, edges.len() - 1);
+    if let Some((i, text)) = &slow.ended
+        && text.starts_with("PANIC")
+    {
+        return Err(format!("{}: {text}", chain.path(*i)));
+    }
+    for (i, rows) in slow.states.iter().enumerate() {
+        rows.iter().try_for_each(|row| {
+            as_planned(&edges[i], row).map_err(|e| format!("before step {i}: {e}"))
+        })?;
+    }
+    for pass in chain.passes() {
+        let pass = pass.start..pass.end.min(edges.len() - 1);
+        let parts = parts(&chain, &slow.states, pass.clone());
+        for part in parts.into_iter().chain([pass]) {
+            compared(&chain, &slow, part)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every step from the rows before it against the reference; returns how many had one.
+///
+/// **Errors** say which step differs, and where.
+pub(crate) fn as_reference(case: &Case) -> Result<usize, String> {
+    let chain = Chain::new(case)?;
+    let row = case.row();
+    let steps = chain.accepted(schema(&row)).len() - 1;
+    let states = unoptimised(&chain, row, steps).states;
+    let mut compared = 0;
+    for (i, pair) in states.windows(2).enumerate() {
+        // Rows keep their order unless a step makes several of one, or none.
+        if pair[0].len() != pair[1].len() {
+            continue;
+        }
+        for (before, after) in pair[0].iter().zip(&pair[1]) {
+            let found = reference::compared(&case.steps[i], before, after);
+            compared += usize::from(found.map_err(|e| format!("{}: {e}", chain.path(i)))?);
+        }
+    }
+    Ok(compared)
+}
+
+/// A pass cut into stretches, in each of which one step at most reads between voxels; none where
+/// that is the pass itself.
+fn parts(chain: &Chain, states: &[Vec<Row>], pass: Range<usize>) -> Vec<Range<usize>> {
+    let (mut parts, mut start, mut reads) = (Vec::new(), pass.start, 0);
+    for i in pass.clone() {
+        let reads_here = interpolations(chain, states, i..i + 1);
+        if reads + reads_here > 1 {
+            parts.push(start..i);
+            (start, reads) = (i, 0);
+        }
+        reads += reads_here;
+    }
+    if start != pass.start {
+        parts.push(start..pass.end);
+    }
+    parts
+}
+
+/// How many of the steps read between voxels: those that resample, and left other values or grids.
+fn interpolations(chain: &Chain, states: &[Vec<Row>], steps: Range<usize>) -> usize {
+    let reads = |i: &usize| {
+        let resamples = chain.stages[*i].effect() == Some(Effect::Resamples);
+        let (Some(before), Some(after)) = (states.get(*i), states.get(i + 1)) else {
+            return false;
+        };
+        let same = |a: &Volume, b: &Volume| {
+            a.grid() == b.grid() && first_difference(&values(a), &values(b), 0.0).is_none()
+        };
+        let kept = |(a, b): (&Row, &Row)| {
+            let mut both = a.volumes().zip(b.volumes());
+            both.all(|((_, a), (_, b))| same(a, b))
+        };
+        resamples && !before.iter().zip(after).all(kept)
+    };
+    steps.filter(reads).count()
+}
+
+/// Steps carried out with voxels made at their end only, against those made behind each.
+fn compared(chain: &Chain, slow: &Unoptimised, steps: Range<usize>) -> Result<(), String> {
+    let Some(before) = slow.states.get(steps.start) else {
+        return Ok(());
+    };
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let fast = chain.run(before.clone(), steps.clone(), |i| i + 1 == steps.end);
+    let told = |problem: String| {
+        let names: Vec<String> = steps.clone().map(|i| chain.path(i)).collect();
+        format!("{}: {problem}", names.join(" + "))
+    };
+    let fast = match (fast, &slow.ended) {
+        (Ok(fast), Some((i, text))) if steps.contains(i) => {
+            return Err(told(format!("{} rows / {text}", fast.len())));
+        }
+        (Err((_, fast)), Some((i, slow))) if steps.contains(i) => {
+            return match fast == *slow {
+                true => Ok(()),
+                false => Err(told(format!("{fast} / {slow}"))),
+            };
+        }
+        (Err((_, text)), _) => return Err(told(format!("{text} / no error"))),
+        (Ok(fast), _) => fast,
+    };
+    let after = &slow.states[steps.end];
+    match interpolations(chain, &slow.states, steps.clone()) {
+        0 => compare::rows(&fast, after, Within::Bits).map_err(told),
+        1 => compare::rows(&fast, after, Within::Share(ONCE)).map_err(told),
+        _ => {
+            compare::rows(&fast, after, Within::Kinds).map_err(told)?;
+            if chain.stages[steps.clone()]
+                .iter()
+                .any(|stage| stage.relabels())
+            {
+                return Ok(());
+            }
+            let known: BTreeSet<u64> = classes(before).union(&classes(after)).copied().collect();
+            match classes(&fast).is_subset(&known) {
+                true => Ok(()),
+                false => Err(told("a class was made up".to_owned())),
+            }
+        }
+    }
+}
+
+/// Classes of all label maps as bits, and what stands outside.
+fn classes(rows: &[Row]) -> BTreeSet<u64> {
+    let labels = rows.iter().flat_map(Row::volumes);
+    let labels = labels.filter(|(role, _)| *role == Role::Label);
+    let values = labels.flat_map(|(_, volume)| values(volume));
+    values.chain([0.0]).map(f64::to_bits).collect()
+}
+
+/// What is known of a row before it runs.
+pub(crate) fn schema(row: &Row) -> EdgeSchema {
+    let channels = |role, channels: &[Channel]| {
+        let of = |channel: &Channel| {
+            let volume = channel.volume.as_ref();
+            ChannelSchema {
+                name: channel.name.clone(),
+                role,
+                // Sources leave no label map with an intercept; the first move makes f32 of one.
+                dtype: volume
+                    .filter(|v| role == Role::Image || v.scaling().intercept == 0.0)
+                    .map(Volume::dtype),
+                shape_xyz: volume.map(|v| v.grid().shape_xyz()),
+                spacing_mm: volume.map(|v| v.grid().spacing_mm()),
+                orientation: volume.map(|v| v.grid().orientation()),
+            }
+        };
+        channels.iter().map(of).collect::<Vec<_>>()
+    };
+    EdgeSchema {
+        channels: [
+            channels(Role::Image, &row.images),
+            channels(Role::Label, &row.labels),
+        ]
+        .concat(),
+        rows_per_subject: Some(1),
+    }
+}
+
+/// Compares what the plan says of an edge with what is there.
+fn as_planned(edge: &EdgeSchema, row: &Row) -> Result<(), String> {
+    let found = schema(row);
+    if found.channels.len() != edge.channels.len() {
+        return Err(format!("{:?}, planned {:?}", found.channels, edge.channels));
+    }
+    for (found, planned) in found.channels.iter().zip(&edge.channels) {
+        if found.shape_xyz.is_none() {
+            continue;
+        }
+        let near = |a: [f64; 3], b: [f64; 3]| (0..3).all(|i| (a[i] - b[i]).abs() < 2e-3);
+        let fits =
+            (planned.dtype.is_none() || found.dtype.is_none() || planned.dtype == found.dtype)
+                && (planned.shape_xyz.is_none() || planned.shape_xyz == found.shape_xyz)
+                && (planned.orientation.is_none() || planned.orientation == found.orientation)
+                && match (planned.spacing_mm, found.spacing_mm) {
+                    (Some(planned), Some(found)) => near(planned, found),
+                    _ => true,
+                };
+        if !fits {
+            return Err(format!("found {found:?}, planned {planned:?}"));
+        }
+    }
+    Ok(())
+}

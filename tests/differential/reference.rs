@@ -1,0 +1,414 @@
+//! Steps carried out the slow way: in f64, one voxel at a time, each step by itself, from the words
+//! of its documentation and none of its code.
+
+use super::case::Step;
+use super::compare::{extent, first_difference, values};
+use glam::{DAffine3, DMat3, DVec3};
+use serde_json::Value;
+use voxstream::volume::{Grid, Role, Row, Volume, Voxel as _};
+
+/// Positions this close to a voxel, or to the middle between two, are there.
+const SNAP: f64 = 1e-6;
+/// Differences of this share of an image's range are rounding to f32.
+const ROUNDING: f64 = 4e-6;
+
+/// A volume as numbers.
+#[derive(Debug, Clone)]
+struct Naive {
+    role: Role,
+    values: Vec<f64>,
+    shape: [usize; 3],
+    affine: DAffine3,
+    /// What stands outside.
+    outside: f64,
+}
+
+impl Naive {
+    fn of(role: Role, volume: &Volume) -> Self {
+        let scaling = volume.scaling();
+        let values: Vec<f64> = voxstream::with_voxel_type!(volume.dtype(), T => {
+            let stored = volume.as_slice::<T>().unwrap();
+            stored.iter().map(|v| v.to_f64() * scaling.slope + scaling.intercept).collect()
+        });
+        let outside = match role {
+            Role::Image => lowest(volume),
+            Role::Label => 0.0,
+        };
+        Self {
+            role,
+            values,
+            shape: volume.grid().shape_xyz(),
+            affine: volume.grid().world_from_voxel(),
+            outside,
+        }
+    }
+
+    fn at(&self, [x, y, z]: [usize; 3]) -> f64 {
+        self.values[(z * self.shape[1] + y) * self.shape[0] + x]
+    }
+
+    /// The volume on another grid, each voxel as `value` says.
+    fn made(&self, shape: [usize; 3], affine: DAffine3, value: impl Fn([usize; 3]) -> f64) -> Self {
+        let [nx, ny, nz] = shape;
+        let at = |i: usize| value([i % nx, i / nx % ny, i / nx / ny]);
+        Self {
+            values: (0..nx * ny * nz).map(at).collect(),
+            shape,
+            affine,
+            ..self.clone()
+        }
+    }
+
+    /// The window that begins at `offset`.
+    fn window(&self, offset: [i64; 3], shape: [usize; 3]) -> Self {
+        let affine =
+            self.affine * DAffine3::from_translation(DVec3::from(offset.map(|o| o as f64)));
+        self.made(shape, affine, |at| {
+            let from = [0, 1, 2].map(|a| at[a] as i64 + offset[a]);
+            match (0..3).all(|a| from[a] >= 0 && from[a] < self.shape[a] as i64) {
+                true => self.at(from.map(|i| i as usize)),
+                false => self.outside,
+            }
+        })
+    }
+
+    /// The volume with its axes reversed.
+    fn flipped(&self, reversed: [bool; 3]) -> Self {
+        let turned = [0, 1, 2].map(|a| (a, reversed[a]));
+        self.turned(turned)
+    }
+
+    /// The volume whose axes are these axes of it, some reversed.
+    fn turned(&self, axes: [(usize, bool); 3]) -> Self {
+        let columns = self.affine.matrix3.to_cols_array_2d().map(DVec3::from);
+        let last = |a: usize| self.shape[a] as f64 - 1.0;
+        let mut translation = self.affine.translation;
+        let turned = axes.map(|(a, reversed)| match reversed {
+            true => {
+                translation += columns[a] * last(a);
+                -columns[a]
+            }
+            false => columns[a],
+        });
+        let affine = DAffine3 {
+            matrix3: DMat3::from_cols(turned[0], turned[1], turned[2]),
+            translation,
+        };
+        self.made(axes.map(|(a, _)| self.shape[a]), affine, |at| {
+            let mut from = [0; 3];
+            for (i, (a, reversed)) in axes.into_iter().enumerate() {
+                from[a] = match reversed {
+                    true => self.shape[a] - 1 - at[i],
+                    false => at[i],
+                };
+            }
+            self.at(from)
+        })
+    }
+
+    fn changed(&self, change: impl Fn(f64) -> f64) -> Self {
+        let values = self.values.iter().map(|v| change(*v)).collect();
+        Self {
+            values,
+            ..self.clone()
+        }
+    }
+
+    /// The volume at the voxels of another grid.
+    fn sampled(&self, shape: [usize; 3], affine: DAffine3) -> Self {
+        let map = straightened(self.affine.inverse() * affine, shape);
+        let rows = map.matrix3.transpose().to_cols_array_2d().map(DVec3::from);
+        let reach = rows.map(|row| 0.5 * row.length().max(1.0) + SNAP);
+        let last = self.shape.map(|n| n as f64 - 1.0);
+        self.made(shape, affine, |at| {
+            let at = map.transform_point3(DVec3::from(at.map(|i| i as f64)));
+            match (0..3).all(|a| at[a] >= -reach[a] && at[a] <= last[a] + reach[a]) {
+                true => self.between(at, last),
+                false => self.outside,
+            }
+        })
+    }
+
+    /// Images linearly; labels by the nearest voxel, of two as near that further along the world axis.
+    fn between(&self, at: DVec3, last: [f64; 3]) -> f64 {
+        if self.role == Role::Label {
+            let columns = self.affine.matrix3.to_cols_array_2d();
+            return self.at([0, 1, 2].map(|a| {
+                let along = columns[a];
+                let most = along.iter().fold(0.0, |m: f64, c| m.max(c.abs())) * (1.0 - SNAP);
+                let up = *along.iter().find(|c| c.abs() >= most).unwrap() > 0.0;
+                let nearest = at[a] + if up { 0.5 + SNAP } else { 0.5 - SNAP };
+                nearest.floor().clamp(0.0, last[a]) as usize
+            }));
+        }
+        let mut sum = 0.0;
+        for corner in 0..8 {
+            let (mut weight, mut from) = (1.0, [0; 3]);
+            for a in 0..3 {
+                let position = at[a].clamp(0.0, last[a]);
+                let position = match (position - position.round()).abs() < SNAP {
+                    true => position.round(),
+                    false => position,
+                };
+                let upper = corner >> a & 1 == 1;
+                let share = position - position.floor();
+                weight *= if upper { share } else { 1.0 - share };
+                from[a] = position as usize + usize::from(upper && share > 0.0);
+            }
+            // What has no weight does not count, not even as 0 times infinity.
+            if weight > 0.0 {
+                sum += weight * self.at(from);
+            }
+        }
+        sum
+    }
+}
+
+/// The map without what leads off its axes, where that is 1e-4 voxels at most over the whole grid:
+/// files store affines as f32, and such a map counts as one along the axes.
+fn straightened(map: DAffine3, shape: [usize; 3]) -> DAffine3 {
+    let mut straight = map;
+    for (a, length) in shape.into_iter().enumerate() {
+        let column = map.matrix3.col(a);
+        let along = column.abs().max_position();
+        let off = (0..3)
+            .filter(|i| *i != along)
+            .map(|i| column[i].abs() * length as f64);
+        if off.fold(0.0, f64::max) > 1e-4 {
+            return map;
+        }
+        let kept = column[along];
+        *straight.matrix3.col_mut(a) = DVec3::ZERO;
+        straight.matrix3.col_mut(a)[along] = kept;
+    }
+    straight
+}
+
+/// The value that stands outside an image.
+fn lowest(volume: &Volume) -> f64 {
+    let (bytes, scaling) = (volume.lowest_bits().to_le_bytes(), volume.scaling());
+    voxstream::with_voxel_type!(volume.dtype(), T => {
+        let stored: T = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
+        stored.to_f64() * scaling.slope + scaling.intercept
+    })
+}
+
+fn numbers<const N: usize>(value: &Value) -> Option<[Option<f64>; N]> {
+    serde_json::from_value::<Vec<Option<f64>>>(value.clone())
+        .ok()?
+        .try_into()
+        .ok()
+}
+
+/// What a step makes of one volume; `None` for steps and parameters that have no reference here.
+fn made(step: &Step, row: &Row, after: &Row, name: &str, volume: &Naive) -> Option<Naive> {
+    let parameters = &step.parameters;
+    let named = &parameters["modalities"];
+    let is_named = named
+        .as_array()
+        .is_none_or(|names| names.iter().any(|n| n == name));
+    let is_changed = volume.role == Role::Image && is_named;
+    match step.stage.as_str() {
+        "orient" => Some(oriented(volume, parameters["to"].as_str().unwrap_or("RAS"))),
+        "flip" => {
+            let draws = &after.draws[row.draws.len()..];
+            let axes = draws
+                .first()
+                .map_or(Value::Null, |d| d.draw["axes"].clone());
+            let has = |axis: &str| {
+                axes.as_array()
+                    .is_some_and(|axes| axes.iter().any(|a| a == axis))
+            };
+            Some(volume.flipped(["x", "y", "z"].map(has)))
+        }
+        "crop" => Some(cropped(parameters, volume)),
+        "pad" => {
+            let least = numbers::<3>(&parameters["size"]).unwrap_or([Some(1.0); 3]);
+            let multiple = parameters["multiple_of"].as_u64().unwrap_or(1) as usize;
+            let shape = [0, 1, 2].map(|a| {
+                let length = volume.shape[a].max(least[a].unwrap() as usize);
+                length.div_ceil(multiple) * multiple
+            });
+            let offset = [0, 1, 2].map(|a| -(((shape[a] - volume.shape[a]) / 2) as i64));
+            Some(volume.window(offset, shape))
+        }
+        "window" | "zscore" if !is_changed => Some(volume.clone()),
+        "window" => {
+            let [low, high] = numbers::<2>(&parameters["range"])?.map(Option::unwrap);
+            let [first, last] =
+                numbers::<2>(&parameters["to"]).map_or([0.0, 1.0], |to| to.map(Option::unwrap));
+            Some(volume.changed(|v| {
+                let inside = if v.is_nan() { low } else { v.clamp(low, high) };
+                first + (inside - low) / (high - low) * (last - first)
+            }))
+        }
+        "zscore" => Some(standardised(parameters, volume)),
+        "resample" => resampled(parameters, row, volume),
+        _ => None,
+    }
+}
+
+fn oriented(volume: &Naive, to: &str) -> Naive {
+    let columns = volume.affine.matrix3.to_cols_array_2d();
+    let axes: Vec<(usize, bool)> = to
+        .chars()
+        .map(|letter| {
+            let world = ["LR", "PA", "IS"]
+                .iter()
+                .position(|pair| pair.contains(letter))
+                .unwrap();
+            let grows = "RAS".contains(letter);
+            // The axis that goes most along this direction of the world.
+            let along = |a: usize| columns[a][world].abs() / DVec3::from(columns[a]).length();
+            let axis = (0..3)
+                .max_by(|a, b| along(*a).total_cmp(&along(*b)))
+                .unwrap();
+            (axis, (columns[axis][world] > 0.0) != grows)
+        })
+        .collect();
+    volume.turned(axes.try_into().unwrap())
+}
+
+fn spacing_mm(affine: DAffine3) -> [f64; 3] {
+    affine
+        .matrix3
+        .to_cols_array_2d()
+        .map(|c| DVec3::from(c).length())
+}
+
+fn cropped(parameters: &Value, volume: &Naive) -> Naive {
+    let spacing_mm = spacing_mm(volume.affine);
+    let (voxels, mm) = (
+        numbers::<3>(&parameters["size"]),
+        numbers::<3>(&parameters["size_mm"]),
+    );
+    let shape = [0, 1, 2].map(|a| {
+        let from_mm = || Some((mm?[a]? / spacing_mm[a] + 0.5).floor().max(1.0));
+        let wanted = voxels.and_then(|size| size[a]).or_else(from_mm);
+        wanted.map_or(volume.shape[a], |n| (n as usize).min(volume.shape[a]))
+    });
+    let given = numbers::<3>(&parameters["offset"]);
+    let offset = [0, 1, 2].map(|a| match given {
+        Some(given) => given[a].unwrap() as i64,
+        None => ((volume.shape[a] - shape[a]) / 2) as i64,
+    });
+    volume.window(offset, shape)
+}
+
+fn standardised(parameters: &Value, volume: &Naive) -> Naive {
+    let finite = volume.values.iter().copied().filter(|v| v.is_finite());
+    let low = finite.clone().fold(f64::INFINITY, f64::min);
+    let kind = parameters["foreground"].as_str().unwrap_or("above_min");
+    let is_foreground = |v: f64| {
+        v.is_finite()
+            && match kind {
+                "above_min" => v > low,
+                "nonzero" => v != 0.0,
+                _ => true,
+            }
+    };
+    let tissue: Vec<f64> = finite.filter(|v| is_foreground(*v)).collect();
+    if tissue.is_empty() {
+        return volume.changed(|_| 0.0);
+    }
+    let count = tissue.len() as f64;
+    let mean = tissue.iter().sum::<f64>() / count;
+    let sd = (tissue.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let clip = parameters["clip"].as_f64().unwrap_or(5.0);
+    let scaled = |v: f64| match sd > mean.abs() * 1e-9 {
+        true => ((v - mean) / sd).clamp(-clip, clip),
+        false => 0.0,
+    };
+    let background = parameters["background"].as_str().unwrap_or("below");
+    volume.changed(|v| match background {
+        _ if is_foreground(v) => scaled(v),
+        "scaled" if v.is_finite() && sd > mean.abs() * 1e-9 => scaled(v),
+        "scaled" if v.is_finite() => 0.0,
+        "zero" => 0.0,
+        _ => -clip,
+    })
+}
+
+fn resampled(parameters: &Value, row: &Row, volume: &Naive) -> Option<Naive> {
+    let is = |name: &str, default: &str| {
+        let value = &parameters[name];
+        value.is_null() || value == default
+    };
+    let plain = is("images", "linear") && is("labels", "nearest") && is("separate_z", "never");
+    if !plain || parameters["antialias"] == true {
+        return None;
+    }
+    let like = row
+        .images
+        .iter()
+        .find(|c| parameters["like"] == c.name.as_str());
+    let like = like.and_then(|c| c.volume.as_ref());
+    let from: Grid = *like.or_else(|| Some(row.volumes().next()?.1))?.grid();
+    let wanted = numbers::<3>(&parameters["spacing_mm"]).unwrap_or_default();
+    let (mut shape, mut affine) = (from.shape_xyz(), from.world_from_voxel());
+    let old = spacing_mm(affine);
+    for a in 0..3 {
+        if let Some(new) = wanted[a].filter(|new| (new - old[a]).abs() > 1e-3) {
+            let length = ((shape[a] as f64 - 1.0) * old[a] / new + 1.0).round_ties_even();
+            shape[a] = length.max(1.0) as usize;
+            *affine.matrix3.col_mut(a) *= new / old[a];
+        }
+    }
+    let corner_mm = |corner: usize| {
+        let at = [0, 1, 2].map(|a| (corner >> a & 1) as f64 * (shape[a] as f64 - 1.0));
+        let at = DVec3::from(at);
+        affine
+            .transform_point3(at)
+            .distance(volume.affine.transform_point3(at))
+    };
+    // The corners of an axis of one voxel coincide whatever its size.
+    let column_mm = |a: usize| affine.matrix3.col(a).distance(volume.affine.matrix3.col(a));
+    let is_there = shape == volume.shape
+        && (0..8).all(|corner| corner_mm(corner) <= 0.01)
+        && (0..3).all(|a| shape[a] > 1 || column_mm(a) <= 0.01);
+    Some(match is_there {
+        true => volume.clone(),
+        false => volume.sampled(shape, affine),
+    })
+}
+
+/// Compares what a step made of a row with the reference; rows it has none for pass.
+pub(crate) fn compared(step: &Step, before: &Row, after: &Row) -> Result<bool, String> {
+    let mut compared = false;
+    for role in [Role::Image, Role::Label] {
+        let of = |row: &Row| match role {
+            Role::Image => row.images.clone(),
+            Role::Label => row.labels.clone(),
+        };
+        for (old, new) in of(before).iter().zip(&of(after)) {
+            let (Some(old_volume), Some(new)) = (&old.volume, &new.volume) else {
+                continue;
+            };
+            let source = Naive::of(role, old_volume);
+            let Some(expected) = made(step, before, after, &old.name, &source) else {
+                continue;
+            };
+            compared = true;
+            let told =
+                |problem: String| format!("{} of {role:?} `{}`: {problem}", step.stage, old.name);
+            let grid = Grid::try_new(expected.shape, expected.affine).unwrap();
+            if grid.shape_xyz() != new.grid().shape_xyz() || !grid.is_same(new.grid(), 1e-6) {
+                return Err(told(format!("{:?}, reference {grid:?}", new.grid())));
+            }
+            let found = match role {
+                Role::Image => values(new),
+                Role::Label => Naive::of(role, new).values,
+            };
+            let most = match role {
+                Role::Image => ROUNDING * extent(&source.values).max(extent(&expected.values)),
+                Role::Label => 0.0,
+            };
+            if let Some((i, found, wanted)) = first_difference(&found, &expected.values, most) {
+                return Err(told(format!(
+                    "voxel {i}: {found}, reference {wanted} (allowed {most:e})"
+                )));
+            }
+        }
+    }
+    Ok(compared)
+}
