@@ -16,3 +16,4 @@ mod sources;
 mod stream;
 mod tasks;
 mod training;
+mod warnings;

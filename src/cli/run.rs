@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::run::chain::Failure;
 use crate::run::context::CANCELLED;
 use crate::run::driver::{RunOptions, RunOutcome, run as drive};
-use crate::run::evaluate::summary;
+use crate::run::evaluate::summary as dice_summary;
+use crate::run::warnings::summary;
 use crate::sink::ScoreRow;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
@@ -70,6 +71,9 @@ fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
             outcome.failures.len() - 5
         );
     }
+    if let Some(summary) = summary(&outcome.warnings) {
+        writeln!(out, "{summary}; see the table `warnings`")?;
+    }
     writeln!(out, "{}", outcome.folder.display())
 }
 
@@ -88,7 +92,7 @@ pub fn print_scores(scores: &[ScoreRow], out: &mut dyn Write) -> std::io::Result
             .cloned()
             .collect();
         let subjects: BTreeSet<&str> = part.iter().map(|s| s.subject_id.as_str()).collect();
-        let summary = summary(&part);
+        let summary = dice_summary(&part);
         writeln!(
             out,
             "{split}, {checkpoint} checkpoint, {} subjects",

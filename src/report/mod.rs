@@ -10,14 +10,15 @@ mod scores;
 mod svg;
 
 use crate::sink::parquet::write_whole;
-use crate::sink::{EdgeRow, FailureRow, SinkError};
+use crate::sink::{EdgeRow, FailureRow, SinkError, WarningRow};
 use curves::Panel;
 use run::Run;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Failures shown; the table holds them all.
-const MOST_FAILURES: usize = 200;
+/// Failures shown, and warnings; the tables hold them all.
+const MOST_SHOWN: usize = 200;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,8 @@ struct Page {
     busiest: Option<String>,
     failures: Vec<FailureRow>,
     failures_total: usize,
+    warnings: Vec<WarningRow>,
+    warnings_total: usize,
 }
 
 #[derive(Serialize)]
@@ -99,7 +102,9 @@ pub fn write(run_dir: &Path) -> Result<PathBuf, ReportError> {
         edges: edge_views(&run.edges),
         busiest: busiest(&run.edges),
         failures_total: run.failures.len(),
-        failures: run.failures.into_iter().take(MOST_FAILURES).collect(),
+        failures: run.failures.into_iter().take(MOST_SHOWN).collect(),
+        warnings_total: run.warnings.len(),
+        warnings: run.warnings.into_iter().take(MOST_SHOWN).collect(),
         name: run.name,
         written: run.written,
         version: env!("CARGO_PKG_VERSION"),
@@ -161,6 +166,16 @@ fn cards(run: &Run) -> Vec<Card> {
             "see below"
         };
         card("failures", run.failures.len().to_string(), note.to_owned());
+    }
+    if !run.warnings.is_empty() {
+        let subjects: BTreeSet<_> = run.warnings.iter().map(|w| &w.subject_id).collect();
+        let subjects = subjects.into_iter().flatten().count();
+        let note = match subjects {
+            0 => "about the run".to_owned(),
+            1 => "about 1 subject".to_owned(),
+            n => format!("about {n} subjects"),
+        };
+        card("warnings", run.warnings.len().to_string(), note);
     }
     cards
 }

@@ -1,7 +1,9 @@
 //! What a run folder says about itself.
 
 use super::ReportError;
-use crate::sink::{EdgeRow, FailureRow, MetricRow, ScoreRow, SubjectRow, TableRow, read_table};
+use crate::sink::{
+    EdgeRow, FailureRow, MetricRow, ScoreRow, SubjectRow, TableRow, WarningRow, read_table,
+};
 use chrono::{DateTime, Local};
 use std::fs;
 use std::path::Path;
@@ -18,6 +20,7 @@ pub(super) struct Run {
     pub(super) edges: Vec<EdgeRow>,
     pub(super) failures: Vec<FailureRow>,
     pub(super) has_failures: bool,
+    pub(super) warnings: Vec<WarningRow>,
     tables: usize,
 }
 
@@ -37,6 +40,7 @@ impl Run {
             edges: table(run_dir, &mut count)?,
             failures: table(run_dir, &mut count)?,
             has_failures: run_dir.join(FailureRow::TABLE.file_name()).is_file(),
+            warnings: table(run_dir, &mut count)?,
             tables,
             written: newest.map(|time| {
                 let local: DateTime<Local> = time.into();

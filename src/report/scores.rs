@@ -167,6 +167,11 @@ fn figures(rows: &[&ScoreRow]) -> Vec<Figure> {
     }
     all.push(("lesion F1".to_owned(), Box::new(|s| s.lesion_f1)));
     all.retain(|(_, value)| rows.iter().any(|s| value(s).is_some()));
+    if rows.iter().any(|s| s.missed) {
+        // Distances are null where a class was missed: their means leave it out.
+        let missed = |s: &ScoreRow| (s.truth_voxels > 0).then_some(f64::from(u8::from(s.missed)));
+        all.push(("missed, share of subjects".to_owned(), Box::new(missed)));
+    }
     all
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sink::{MetricRow, ScoreRow, SubjectRow, write_table};
+use crate::sink::{MetricRow, ScoreRow, SubjectRow, WarningRow, write_table};
 
 const CLASSES: [&str; 4] = ["liver", "spleen", "kidney", "pancreas"];
 
@@ -169,6 +169,18 @@ fn fill(run: &Path, gain: f64) {
         },
     ];
     write_table(&run.join("failures.parquet"), &failures).unwrap();
+    let warning = WarningRow {
+        subject_id: Some("amos_0012".into()),
+        stage: "stages[1].zscore".into(),
+        modality: Some("mr".into()),
+        kind: "no_foreground".into(),
+        message: "no voxel lies above the smallest value, <b>0</b>".into(),
+    };
+    let run_wide = WarningRow {
+        subject_id: None,
+        ..warning.clone()
+    };
+    write_table(&run.join("warnings.parquet"), &[run_wide, warning]).unwrap();
     std::fs::write(run.join("pipeline.yaml"), PIPELINE).unwrap();
 }
 
@@ -201,6 +213,8 @@ fn a_whole_run_is_shown() {
     }
     assert!(html.contains("test, best checkpoint") && html.contains("Weak: pancreas in ct"));
     assert!(html.contains("stages[1].resample"));
+    assert!(html.contains("<small>warnings</small><b>2</b><small>about 1 subject</small>"));
+    assert!(html.contains("<td>no_foreground</td>") && html.contains("&lt;b&gt;0&lt;"));
     assert!(html.contains("&lt;script&gt;") && !html.contains("<script"));
     assert!(html.contains("where: &quot;split &lt; "));
     for outside in ["http://", "https://", "url(", "src="] {
@@ -289,6 +303,7 @@ fn missing_tables_leave_their_section_out() {
         "<h2>Curves</h2>",
         "<h2>Scores</h2>",
         "<h2>Failures</h2>",
+        "<h2>Warnings</h2>",
         "<h2>Pipeline</h2>",
     ] {
         assert!(!html.contains(absent), "{absent}");

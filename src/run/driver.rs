@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::plan::compile::prepare_alike;
 use crate::plan::sections::{PredictSection, TrainSection};
 use crate::plan::{Plan, explain};
-use crate::sink::{FailureRow, PreparedWriter, ScoreRow, read_table, write_table};
+use crate::sink::{
+    FailureRow, PreparedWriter, ScoreRow, WarningRow, read_notes, read_table, write_table,
+};
 use crate::source::Cohort;
 use crate::train::checkpoint;
 use crate::train::device::DeviceChoice;
@@ -23,7 +25,7 @@ use crate::train::infer::Window;
 use crate::train::model::Model;
 use crate::volume::Row;
 use candle_core::Device;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +40,8 @@ pub struct RunOutcome {
     pub failures: Vec<Failure>,
     /// Scores, where the run scored.
     pub scores: Vec<ScoreRow>,
+    /// Input that was suspicious and used all the same.
+    pub warnings: Vec<WarningRow>,
 }
 
 /// Runs a plan on an opened cohort.
@@ -114,6 +118,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         folder: cx.folder.path.clone(),
         failures,
         scores,
+        warnings: cx.preparer.warnings().rows(),
     })
 }
 
@@ -150,9 +155,14 @@ impl<'a> Job<'a> {
 fn finished(folder: RunFolder) -> Result<RunOutcome, Error> {
     let failures: Vec<FailureRow> = read_table(&folder.join("failures.parquet"))?;
     let scores = folder.join("scores.parquet");
+    let warnings = folder.join("warnings.parquet");
     Ok(RunOutcome {
         scores: match scores.exists() {
             true => read_table(&scores)?,
+            false => Vec::new(),
+        },
+        warnings: match warnings.exists() {
+            true => read_table(&warnings)?,
             false => Vec::new(),
         },
         failures: failures.into_iter().map(Failure::from).collect(),
@@ -254,6 +264,11 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
         None => None,
     };
     let done = |s: &str| cx.folder.resumed && writer.as_ref().is_some_and(|w| w.contains(s));
+    for index in cx.subjects(|s| done(&s.id)) {
+        if let Some(writer) = &writer {
+            restore_notes(cx, index, &writer.path(&cx.preparer.subject(index).id))?;
+        }
+    }
     let subjects = cx.subjects(|s| !done(&s.id));
     let bar = cx.bar(subjects.len() as u64, "prepare");
     let node = cx.counters.node("prepare");
@@ -278,6 +293,20 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     }
     bar.finish_and_clear();
     Ok(seconds)
+}
+
+/// Takes figures and warnings of a subject that was prepared before a resume from its file.
+///
+/// **Errors** if the file is damaged.
+fn restore_notes(cx: &RunContext, index: usize, path: &Path) -> Result<(), Error> {
+    let mut measured = Vec::new();
+    for row in read_notes(path)? {
+        cx.preparer.note_warnings(index, &row.warnings);
+        let sample = row.sample;
+        measured.extend(row.quality.into_iter().map(|measure| (sample, measure)));
+    }
+    cx.preparer.restore_quality(index, measured);
+    Ok(())
 }
 
 /// The checkpoint's model, and the window it predicts with.

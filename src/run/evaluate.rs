@@ -44,6 +44,7 @@ pub fn subject(
     let Some(row) = preparer.prepared(index, 0)? else {
         return Ok(Vec::new());
     };
+    preparer.note_warnings(index, &row.warnings);
     let heads = predict(model, &row, window).map_err(|e| failure("predict")(&e))?;
     let truth = preparer
         .cohort()
@@ -150,6 +151,7 @@ impl HeadResult {
                 predicted_ml: s.predicted_ml,
                 truth_voxels: s.truth_voxels as i64,
                 predicted_voxels: s.predicted_voxels as i64,
+                missed: s.truth_voxels > 0 && s.predicted_voxels == 0,
                 volume_difference: relative_difference(s.predicted_ml, s.truth_ml),
                 hd95_mm: f.hd95_mm,
                 hd95_monai_mm: f.hd95_monai_mm,
@@ -193,6 +195,15 @@ pub struct Summary {
     pub means: Vec<(String, String, f64)>,
     /// Mean of those means; `None` when nothing was defined.
     pub overall: Option<f64>,
+}
+
+/// Returns `true` if validation subjects were scored and none has a voxel of a foreground class:
+/// then their Dice is undefined or 0, whatever the network does.
+pub fn validates_nothing(scores: &[ScoreRow]) -> bool {
+    let mut rows = (scores.iter())
+        .filter(|s| s.split == "validation" && s.class_id > 0)
+        .peekable();
+    rows.peek().is_some() && rows.all(|s| s.truth_voxels == 0)
 }
 
 /// Summarises scores.
@@ -278,4 +289,29 @@ pub fn kept_fraction(classes: &[u8], confidence: &[f32], thresholds: &[f32]) -> 
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn validation_without_foreground_is_found() {
+        let score = |split: &str, truth_voxels| ScoreRow {
+            split: split.to_owned(),
+            class_id: 1,
+            truth_voxels,
+            ..ScoreRow::default()
+        };
+        assert!(!validates_nothing(&[]));
+        assert!(!validates_nothing(&[score("test", 0)]));
+        assert!(validates_nothing(&[
+            score("validation", 0),
+            score("test", 9)
+        ]));
+        assert!(!validates_nothing(&[
+            score("validation", 0),
+            score("validation", 1)
+        ]));
+    }
 }

@@ -22,4 +22,5 @@ pub mod prepare;
 pub mod stream;
 mod tables;
 pub mod training;
+pub mod warnings;
 pub mod watchdog;

@@ -1,17 +1,19 @@
 //! Loads and prepares subjects: the part of a pipeline that training, validation and test share.
 
 mod checks;
+mod voxels;
 
 use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
 use super::guard::guarded;
 use super::kept::Kept;
+use super::warnings::Warnings;
 use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, RegistrationSpec, SubjectRecord};
 use crate::stage::SubjectFacts;
 use crate::volume::row::Measure;
-use crate::volume::{Channel, Row};
+use crate::volume::{Channel, Row, Warning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,11 +38,15 @@ pub struct Preparer {
     estimates: Mutex<BTreeMap<usize, u64>>,
     /// Classes that training names.
     classes: Option<usize>,
-    /// Training subjects whose labels name these classes and no other.
-    checked: Mutex<BTreeSet<usize>>,
+    /// Training subjects whose labels name these classes and no other; `true` if an undeclared 255
+    /// marks voxels.
+    checked: Mutex<BTreeMap<usize, bool>>,
+    /// What is suspicious in the headers of subjects.
+    header_warnings: Mutex<BTreeMap<usize, Vec<Warning>>>,
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
     quality: Mutex<Qualities>,
+    warnings: Warnings,
 }
 
 /// Sample and figure of everything measured, by subject.
@@ -56,6 +62,10 @@ impl Preparer {
         memory: u64,
         counters: &Counters,
     ) -> Result<Self, CacheError> {
+        let warnings = Warnings::default();
+        for (subject, warning) in cohort.warnings() {
+            warnings.add(subject.as_deref(), &warning);
+        }
         Ok(Self {
             kept: Kept::open(plan, Arc::clone(&cohort), memory / 2)?,
             cut: plan.optimized.cut.unwrap_or(plan.pipeline.stages.len()),
@@ -71,8 +81,10 @@ impl Preparer {
             estimates: Mutex::default(),
             classes: (plan.pipeline.train.as_ref()).map(|(train, _)| train.classes.len()),
             checked: Mutex::default(),
+            header_warnings: Mutex::default(),
             left_out: Mutex::default(),
             quality: Mutex::default(),
+            warnings,
         })
     }
 
@@ -108,7 +120,31 @@ impl Preparer {
     pub fn rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
         let rows = self.first_rows(index, epoch, self.stages.steps().len())?;
         self.note_rows(index, &rows);
+        self.note_warnings(index, rows.iter().flat_map(|row| &row.warnings));
         Ok(rows)
+    }
+
+    /// Adds the warnings of a subject's rows to those of the run.
+    ///
+    /// [`Preparer::rows`] does so itself. Behind [`Preparer::prepared`] it is for whoever uses the
+    /// row: workers prepare more subjects than a training may reach, how many depends on timing.
+    pub fn note_warnings<'a>(&self, index: usize, warnings: impl IntoIterator<Item = &'a Warning>) {
+        let subject = &self.subject(index).id;
+        for warning in warnings {
+            self.warnings.add(Some(subject), warning);
+        }
+    }
+
+    /// The warnings of the run.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    /// Takes over what was measured of a subject before a resume: sample and figure.
+    pub fn restore_quality(&self, index: usize, measured: Vec<(u32, Measure)>) {
+        if !measured.is_empty() {
+            self.lock_quality().insert(index, measured);
+        }
     }
 
     /// Remembers what the run's tables say of prepared rows.
@@ -122,9 +158,7 @@ impl Preparer {
             figures.map(|measure| (row.sample, measure.clone()))
         });
         let measured: Vec<(u32, Measure)> = measured.collect();
-        if !measured.is_empty() {
-            self.lock_quality().insert(index, measured);
-        }
+        self.restore_quality(index, measured);
     }
 
     /// What was measured of subjects, by their position: sample and figure.
@@ -182,6 +216,9 @@ impl Preparer {
         .inspect_err(|_| self.source.failed())?;
         self.source.passed(1, row.bytes());
         row.epoch = epoch;
+        self.add_header_warnings(index, &mut row);
+        voxels::warn_of_images(&mut row);
+        row.attribute_warnings("source");
         Ok(row)
     }
 
@@ -209,11 +246,12 @@ impl Preparer {
             }
         };
         row.epoch = epoch;
+        self.add_header_warnings(index, &mut row);
         let rest = self
             .stages
             .run_steps(row, self.cut..self.stages.steps().len())?;
-        let row = self.one(index, rest)?;
-        if let Some(row) = &row {
+        let mut row = self.one(index, rest)?;
+        if let Some(row) = &mut row {
             self.check_classes(index, row)?;
         }
         self.note_rows(index, row.as_slice());

@@ -12,6 +12,7 @@ use super::ordered::{Ordered, Work, ordered};
 use super::partner::Peers;
 use crate::stage::SubjectFacts;
 use crate::volume::Row;
+use crate::volume::columns::warnings_at;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -68,6 +69,8 @@ pub struct SampleStream {
     results: Ordered<(Job, Result<Vec<Sample>, Failure>)>,
     viewer: Arc<Viewer>,
     ready: VecDeque<Sample>,
+    /// Subject of the samples that are ready.
+    taken: String,
     position: Position,
     epoch: u64,
     subjects: usize,
@@ -127,6 +130,7 @@ impl SampleStream {
             results,
             viewer: Arc::clone(viewer),
             ready: VecDeque::new(),
+            taken: String::new(),
             position,
             epoch: position.job / (count as u64).max(1),
             subjects: count,
@@ -141,6 +145,7 @@ impl SampleStream {
         while samples.len() < count {
             if let Some(sample) = self.ready.pop_front() {
                 self.position.row += 1;
+                self.note_warnings(&sample);
                 samples.push(sample);
                 if self.ready.is_empty() {
                     self.position = Position {
@@ -152,6 +157,8 @@ impl SampleStream {
             }
             let (job, result) = self.results.next()?;
             self.epoch = job.epoch;
+            self.taken
+                .clone_from(&self.viewer.preparer.subject(job.subject).id);
             match result {
                 Ok(made) if made.len() > self.position.row => {
                     (self.nothing, self.last_failure) = (0, None);
@@ -175,6 +182,17 @@ impl SampleStream {
             }
         }
         Some(samples)
+    }
+
+    /// Adds the warnings of a sample's views to those of the run.
+    fn note_warnings(&self, sample: &Sample) {
+        let preparer = &self.viewer.preparer;
+        for view in sample.views() {
+            // Views are made from rows, so their warnings can be read.
+            for warning in warnings_at(view, 0).unwrap_or_default() {
+                preparer.warnings().add(Some(&self.taken), &warning);
+            }
+        }
     }
 
     /// Why the last subject of those gave nothing that came before an end; `None` where steps left

@@ -1,4 +1,4 @@
-//! The tables every run has: subjects, edges, failures.
+//! The tables every run has: subjects, edges, failures, warnings.
 
 use super::chain::Failure;
 use super::context::RunContext;
@@ -19,7 +19,7 @@ impl From<FailureRow> for Failure {
 }
 
 impl RunContext {
-    /// Writes the tables every run has: subjects, edges, failures. Returns the failures.
+    /// Writes the tables every run has: subjects, edges, failures, warnings. Returns the failures.
     ///
     /// **Errors** when a table cannot be written.
     pub fn close(&self, seconds: &[(usize, f64)]) -> Result<Vec<Failure>, Error> {
@@ -58,12 +58,12 @@ impl RunContext {
             })
             .collect();
         write_table(&self.folder.join("failures.parquet"), &rows)?;
+        let warnings = self.preparer.warnings().rows();
+        write_table(&self.folder.join("warnings.parquet"), &warnings)?;
         Ok(failures)
     }
 
     /// Writes what steps measured of images; no table where none did.
-    ///
-    /// Of subjects that were prepared before a resume the prepared rows alone hold the figures.
     fn write_quality(&self) -> Result<(), Error> {
         let path = self.folder.join("quality.parquet");
         let measured = self.preparer.quality();

@@ -1,7 +1,7 @@
 //! A training run: streams feed the trainer, validation chooses, checkpoints keep.
 
 use super::context::{RunContext, training_window};
-use super::evaluate::summary;
+use super::evaluate::{summary, validates_nothing};
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
 use super::initial::Initial;
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::train::data_parallel::DataParallel;
 use crate::train::figures::Figure;
 use crate::train::infer::Window;
 use crate::train::trainer::StepRows;
-use crate::volume::Split;
+use crate::volume::{Split, WarningKind};
 
 /// One training run under way.
 struct Training<'a> {
@@ -84,6 +84,11 @@ impl<'a> Training<'a> {
         };
         let state: State<Positions> = self.crew.restore(&folder)?;
         self.metrics = read_table(&folder.join("metrics.parquet"))?;
+        let warnings = folder.join("warnings.parquet");
+        // Checkpoints of earlier versions hold none.
+        if warnings.exists() {
+            self.cx.preparer.warnings().restore(read_table(&warnings)?);
+        }
         self.best = state.best;
         tracing::info!(step = state.step, "resumed");
         Ok(state.positions)
@@ -242,11 +247,14 @@ impl<'a> Training<'a> {
             &state,
             &file,
             |folder| {
-                let written = write_table(&folder.join("metrics.parquet"), &self.metrics);
-                written.map(|_| ()).map_err(|e| TrainError::Checkpoint {
-                    path: folder.to_owned(),
-                    problem: e.to_string(),
-                })
+                let warnings = self.cx.preparer.warnings().rows();
+                write_table(&folder.join("metrics.parquet"), &self.metrics)
+                    .and_then(|_| write_table(&folder.join("warnings.parquet"), &warnings))
+                    .map(|_| ())
+                    .map_err(|e| TrainError::Checkpoint {
+                        path: folder.to_owned(),
+                        problem: e.to_string(),
+                    })
             },
         )?;
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
@@ -290,6 +298,13 @@ impl<'a> Training<'a> {
             self.cx.score(last, self.window, epoch, "last")?
         };
         scores.extend(of_last);
+        if validates_nothing(&scores) {
+            self.cx.preparer.warnings().add_run(
+                "score",
+                WarningKind::UnscoredValidation,
+                "no validation subject has a voxel of a foreground class, so the best checkpoint was chosen without a score that means something; add labelled subjects with foreground to `validation`",
+            );
+        }
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(scores)

@@ -7,8 +7,8 @@ use super::rows::TableRow;
 use super::stored::is_stored_volume;
 use super::table::{NAME_KEY, VERSION_KEY};
 use super::{SinkError, io_error};
-use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -18,6 +18,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 /// Rows of a row group that carries volumes: a reader holds a row group's column chunk at once.
@@ -164,10 +165,29 @@ pub fn read_table<R: TableRow>(path: &Path) -> Result<Vec<R>, SinkError> {
 ///
 /// **Errors** when the file is absent or damaged.
 pub fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
+    read(path, None)
+}
+
+/// Reads some columns of a Parquet file; the bytes of the others are not read.
+///
+/// **Errors** as [`read_batches`]; a column that the file lacks is left out.
+pub fn read_columns(path: &Path, names: &[&str]) -> Result<Vec<RecordBatch>, SinkError> {
+    read(path, Some(names))
+}
+
+fn read(path: &Path, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, SinkError> {
     let file = File::open(path).map_err(io_error(path, "opening"))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(parquet_error(path, "reading the footer"))?;
-    let schema = builder.schema().clone();
+    let mut schema = builder.schema().clone();
+    if let Some(names) = names {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+        builder = builder.with_projection(mask);
+        let fields = schema.fields().iter();
+        let kept = fields.filter(|f| names.contains(&f.name().as_str()));
+        let fields: Vec<_> = kept.cloned().collect();
+        schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    }
     let rows_a_batch = if has_volumes(&schema) { 1 } else { 8192 };
     let reader = builder
         .with_batch_size(rows_a_batch)

@@ -1,15 +1,14 @@
 //! Prepared rows: one Parquet file a subject, so that a resumed run skips what is there.
 
-use super::parquet::{TableWriter, read_batches};
+use super::parquet::{TableWriter, read_batches, read_columns};
 use super::stored::{
     is_stored_volume, read_stored_volume, stored_volume_array, stored_volume_fields,
 };
 use super::table::{DOC_KEY, NAME_KEY};
 use super::{Receipt, SinkError, io_error};
-use crate::volume::Role;
-use crate::volume::columns::volume_array;
-use crate::volume::row::column_name;
-use crate::volume::{Row, nifti};
+use crate::volume::columns::{quality_at, sample_at, volume_array, warnings_at};
+use crate::volume::row::{Measure, column_name};
+use crate::volume::{Role, Row, Warning, nifti};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use std::fs;
@@ -138,6 +137,34 @@ pub fn read_prepared(path: &Path) -> Result<Vec<Row>, SinkError> {
     Ok(rows)
 }
 
+/// What the stages noted of a prepared row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notes {
+    /// Sample of the subject, from 0.
+    pub sample: u32,
+    /// What was measured.
+    pub quality: Vec<Measure>,
+    /// What was suspicious.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads figures and warnings of the rows of a prepared file; no volume is read.
+///
+/// **Errors** if the file is damaged or is no prepared file.
+pub fn read_notes(path: &Path) -> Result<Vec<Notes>, SinkError> {
+    let mut notes = Vec::new();
+    for batch in read_columns(path, &["sample", "quality", "warnings"])? {
+        for i in 0..batch.num_rows() {
+            notes.push(Notes {
+                sample: sample_at(&batch, i)?,
+                quality: quality_at(&batch, i)?,
+                warnings: warnings_at(&batch, i)?,
+            });
+        }
+    }
+    Ok(notes)
+}
+
 /// A row with its volumes encoded; the other columns are those of rows between stages.
 fn stored_batch(row: &Row) -> Result<RecordBatch, SinkError> {
     let plain = row.to_batch();
@@ -201,7 +228,7 @@ fn rows_error(problem: &str) -> SinkError {
 mod tests {
     use super::*;
     use crate::volume::row::DrawRecord;
-    use crate::volume::{Channel, Grid, Split, Volume};
+    use crate::volume::{Channel, Grid, Split, Volume, WarningKind};
 
     fn row(subject: &str, sample: u32) -> Row {
         let grid = Grid::with_spacing([3, 4, 5], [1.0, 1.0, 2.5]).unwrap();
@@ -230,6 +257,18 @@ mod tests {
                 draw: serde_json::json!({"offset": [1, 2, 3]}),
             }],
             history: vec!["stages[0].orient".into(), "stages[1].patch".into()],
+            quality: vec![Measure {
+                step: 0,
+                modality: "ct".into(),
+                name: "sd".into(),
+                value: 2.5,
+            }],
+            warnings: vec![Warning {
+                stage: "source".into(),
+                modality: Some("ct".into()),
+                kind: WarningKind::NotFinite,
+                message: "most voxels are NaN".into(),
+            }],
             ..Row::default()
         }
     }
@@ -249,6 +288,10 @@ mod tests {
         for (a, b) in back.iter().zip(&rows) {
             assert_eq!(a.to_batch(), b.to_batch());
         }
+        let notes = read_notes(&receipt.path).unwrap();
+        assert_eq!((notes[0].sample, notes[1].sample), (0, 1));
+        assert_eq!(notes[1].warnings, rows[1].warnings);
+        assert_eq!(notes[1].quality, rows[1].quality);
     }
 
     #[test]

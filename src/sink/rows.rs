@@ -112,8 +112,7 @@ tables! {
         status: String => "",
     }
 
-    /// One row a figure that a step measured of an image: noise, percentiles and so on. Figures of
-    /// subjects that were prepared before a resume stand in their prepared rows alone.
+    /// One row a figure that a step measured of an image: noise, percentiles and so on.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     QualityRow => QUALITY "quality" version 1 {
         /// The subject's id.
@@ -157,7 +156,7 @@ tables! {
 
     /// One row a subject, prediction head and class: agreement of prediction and truth.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-    ScoreRow => SCORES "scores" version 2 {
+    ScoreRow => SCORES "scores" version 3 {
         /// The subject's id.
         subject_id: String => "",
         /// Part of the cohort: train, validation or test.
@@ -181,6 +180,10 @@ tables! {
         truth_voxels: i64 => "voxels",
         /// Voxels of the class in the prediction.
         predicted_voxels: i64 => "voxels",
+        /// `true` if the class is in the truth and not in the prediction: its distances are null, so
+        /// an average of them leaves it out. Count it beside them:
+        /// `select avg(hd95_mm), count(*) filter (where missed) from scores`.
+        missed: bool => "",
         /// Relative difference of the volumes, (predicted - truth) / truth; null where the truth is empty.
         volume_difference: Option<f64> => "1",
         /// 95th percentile of the distances between the surfaces, weighted by area, the larger of both
@@ -242,6 +245,23 @@ tables! {
         file: Option<String> => "",
     }
 
+    /// One row a warning: input that is suspicious and was used all the same. A subject is warned
+    /// about once for each stage, modality and kind, whatever the number of epochs and workers.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    WarningRow => WARNINGS "warnings" version 1 {
+        /// The subject's id; null for the run or the cohort as a whole.
+        subject_id: Option<String> => "",
+        /// Stage path in the pipeline, or source, train.classes, train or score.
+        stage: String => "",
+        /// The modality, `label` or `label.<modality>`; null for the whole subject.
+        modality: Option<String> => "",
+        /// Kind of the warning: header, geometry, source, label, constant_image, not_finite,
+        /// no_foreground, constant_foreground, untrained_class or unscored_validation.
+        kind: String => "",
+        /// What was found, and what it means.
+        message: String => "",
+    }
+
     /// One row an unlabelled subject, head and drawing: the label map training took for true.
     #[derive(Debug, Clone)]
     PseudoLabelRow => PSEUDO_LABELS "pseudo_labels" version 1 {
@@ -282,66 +302,4 @@ tables! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nulls_lists_and_nan_survive() {
-        let row = SubjectRow {
-            subject_id: "s1".into(),
-            cohort: "demo".into(),
-            split: "train".into(),
-            labelled: true,
-            modalities: vec!["ct".into(), "mr".into()],
-            shape_x: 4,
-            shape_y: 5,
-            shape_z: 6,
-            spacing_x_mm: 0.5,
-            spacing_y_mm: 0.5,
-            spacing_z_mm: 2.0,
-            orientation: "RAS".into(),
-            digest: "ab".into(),
-            prepared_shape_x: None,
-            prepared_shape_y: Some(3),
-            prepared_shape_z: None,
-            seconds: None,
-            bytes: 240,
-            status: "failed".into(),
-        };
-        let other = SubjectRow {
-            modalities: vec![],
-            labelled: false,
-            seconds: Some(1.5),
-            ..row.clone()
-        };
-        let rows = [row, other];
-        let batch = SubjectRow::batch(&rows).unwrap();
-        assert_eq!(batch.schema(), SUBJECTS.arrow_schema());
-        assert_eq!(SubjectRow::read(&batch).unwrap(), rows);
-        let text = serde_json::to_string(&rows).unwrap();
-        let back: Vec<SubjectRow> = serde_json::from_str(&text).unwrap();
-        assert_eq!(back, rows);
-
-        let diverged = MetricRow {
-            step: 3,
-            epoch: 0,
-            split: "train".into(),
-            subject_id: None,
-            modality: None,
-            class: None,
-            name: "loss".into(),
-            value: f64::NAN,
-            unit: "1".into(),
-        };
-        let back = MetricRow::read(&MetricRow::batch(&[diverged]).unwrap()).unwrap();
-        assert!(back[0].value.is_nan());
-        assert_eq!(EdgeRow::batch(&[]).unwrap().num_rows(), 0);
-    }
-
-    #[test]
-    fn an_absent_column_is_named() {
-        let batch = FailureRow::batch(&[]).unwrap();
-        let error = EdgeRow::read(&batch).unwrap_err().to_string();
-        assert!(error.contains("column `node`"), "{error}");
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ pub const TABLES: &[&TableDef] = &[
     &rows::SCORES,
     &rows::EDGES,
     &rows::FAILURES,
+    &rows::WARNINGS,
     &rows::PSEUDO_LABELS,
     &rows::PREDICTIONS,
 ];

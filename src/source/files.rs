@@ -2,7 +2,9 @@
 
 use super::split::{Candidate, SplitSpec};
 use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
-use crate::volume::{Channel, Dtype, Role, Row, Scaling, Split, VolumeError, nifti};
+use crate::volume::{
+    Channel, Dtype, Role, Row, Scaling, Split, VolumeError, Warning, WarningKind, nifti,
+};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -25,6 +27,7 @@ pub struct FileCohort {
     label_names: Vec<String>,
     subjects: Vec<SubjectRecord>,
     ignored: Vec<i64>,
+    warnings: Vec<Warning>,
 }
 
 impl FileCohort {
@@ -67,7 +70,24 @@ impl FileCohort {
             label_names,
             subjects,
             ignored: Vec::new(),
+            warnings: Vec::new(),
         })
+    }
+
+    /// The same cohort with warnings about the source, in words.
+    pub(super) fn with_warnings(mut self, messages: impl IntoIterator<Item = String>) -> Self {
+        // A run keeps one message a kind, so all of them are one.
+        let messages: Vec<String> = messages.into_iter().collect();
+        self.warnings = (!messages.is_empty())
+            .then(|| Warning {
+                stage: "source".to_owned(),
+                modality: None,
+                kind: WarningKind::Source,
+                message: messages.join("; "),
+            })
+            .into_iter()
+            .collect();
+        self
     }
 
     /// The same cohort whose label maps mark voxels of these values as ignored.
@@ -197,6 +217,10 @@ impl Cohort for FileCohort {
 
     fn ignored(&self) -> &[i64] {
         &self.ignored
+    }
+
+    fn warnings(&self) -> Vec<(Option<String>, Warning)> {
+        self.warnings.iter().map(|w| (None, w.clone())).collect()
     }
 
     fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError> {

@@ -91,7 +91,8 @@ impl FoldersSpec {
             .map(|p| p.split('/').count())
             .max()
             .unwrap_or_default();
-        let files = walk(&folder, depth)?;
+        let (files, unread) = walk(&folder, depth)?;
+        let mut warnings: Vec<String> = unread.into_iter().collect();
 
         let names = self.modalities.names();
         let label_names = self.label_names();
@@ -140,7 +141,10 @@ impl FoldersSpec {
             }
         }
         if let (Some(pattern), 0) = (&self.labels, label_files) {
-            tracing::warn!(folder = %folder.display(), pattern, "no label file fits the pattern; every subject is unlabelled");
+            warnings.push(format!(
+                "no file in {} matches `labels: {pattern}`, so every subject is unlabelled; correct the pattern, or remove it",
+                folder.display()
+            ));
         }
         let cohort = folder
             .file_name()
@@ -153,16 +157,18 @@ impl FoldersSpec {
             subjects.into_values().collect(),
             &split,
         )
+        .map(|cohort| cohort.with_warnings(warnings))
     }
 }
 
 /// Paths of files relative to the folder, sorted, with `/` between their parts.
 ///
 /// Links are followed. A link to nothing, to a folder that contains it, and a folder that cannot be
-/// listed are returned as files: if a pattern names one, its subject fails when it is read.
+/// listed are returned as files: if a pattern names one, its subject fails when it is read. The text
+/// says how many there are, if any.
 ///
 /// **Errors** if `folder` itself cannot be listed.
-fn walk(folder: &Path, depth: usize) -> Result<Vec<String>, SourceError> {
+fn walk(folder: &Path, depth: usize) -> Result<(Vec<String>, Option<String>), SourceError> {
     let visible = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
     };
@@ -197,13 +203,14 @@ fn walk(folder: &Path, depth: usize) -> Result<Vec<String>, SourceError> {
             files.push(parts.join("/"));
         }
     }
-    if let Some((count, first, reason)) = unread {
-        tracing::warn!(
-            count, first = %first.display(), %reason,
-            "links or folders below the source that cannot be followed; subjects that need them fail by name"
-        );
-    }
-    Ok(files)
+    let unread = unread.map(|(count, first, reason)| {
+        format!(
+            "links or folders below {} that cannot be followed: {count}, the first is {} ({reason}); subjects that need them fail by name",
+            folder.display(),
+            first.display()
+        )
+    });
+    Ok((files, unread))
 }
 
 /// Why an entry below the folder cannot be followed or listed.

@@ -28,7 +28,7 @@ pub use spec::{SourceKind, SourceSpec};
 pub use path::{check_place, new_path, resolve_path};
 
 use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
-use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError};
+use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError, Warning};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -154,6 +154,13 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** when a file is absent.
     fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError>;
+
+    /// What was suspicious when the source was opened, each with the subject it is about; `None`
+    /// for the cohort as a whole. What is found while a subject is read goes into its row, with
+    /// [`Row::warn`].
+    fn warnings(&self) -> Vec<(Option<String>, Warning)> {
+        Vec::new()
+    }
 
     /// What [`Cohort::load`] gives, from the headers of all subjects.
     ///

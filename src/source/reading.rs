@@ -3,7 +3,7 @@
 use super::VolumeHeader;
 use crate::volume::alignment::{are_apart, overlap};
 use crate::volume::row::column_name;
-use crate::volume::{Grid, Role, VolumeError};
+use crate::volume::{Grid, Role, VolumeError, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,8 @@ pub enum Severity {
 pub struct Finding {
     /// The column: `image.ct`, `label`.
     pub column: String,
+    /// Kind of the warning.
+    pub kind: WarningKind,
     /// How serious it is.
     pub severity: Severity,
     /// What was found, what was expected, what to do.
@@ -134,6 +136,7 @@ impl RegistrationSpec {
             let column = column_name(header.role, &header.name);
             findings.extend(header.remarks.iter().map(|remark| Finding {
                 column: column.clone(),
+                kind: WarningKind::Header,
                 severity: Severity::Warning,
                 problem: remark.clone(),
             }));
@@ -144,6 +147,7 @@ impl RegistrationSpec {
             if let Some((severity, problem)) = self.compared(image, header) {
                 findings.push(Finding {
                     column,
+                    kind: WarningKind::Geometry,
                     severity,
                     problem,
                 });

@@ -39,8 +39,10 @@ impl<S: Stage> AnyStage for MapStage<S> {
     }
     fn run(&self, path: &str, _seed: u64, row: Row) -> Result<Vec<Row>, StageError> {
         let mut rows = self.0.map(row)?;
-        rows.iter_mut()
-            .for_each(|r| r.history.push(path.to_owned()));
+        for row in &mut rows {
+            row.history.push(path.to_owned());
+            row.attribute_warnings(path);
+        }
         Ok(rows)
     }
     fn replay(&self, _draw: &serde_json::Value, _row: Row) -> Result<Row, StageError> {
@@ -86,7 +88,9 @@ impl<A: Augment> AnyStage for AugmentStage<A> {
                     stage: path.to_owned(),
                     draw: json(&draw),
                 });
-                self.0.apply(&draw, row)
+                let mut row = self.0.apply(&draw, row)?;
+                row.attribute_warnings(path);
+                Ok(row)
             })
             .collect()
     }

@@ -5,19 +5,20 @@
 //! `intercept`. Geometry stands with each volume because modalities may arrive on different grids.
 
 use super::grid::Grid;
-use super::row::{Channel, DrawRecord, Row, Split, column_name};
-use super::{Dtype, Role, Scaling, Volume, VolumeError};
+use super::row::{Channel, DrawRecord, Measure, Row, Split, column_name};
+use super::{Dtype, Role, Scaling, Volume, VolumeError, Warning};
 use arrow::array::{
     Array, ArrayRef, FixedSizeListArray, Float64Array, Int32Array, LargeBinaryArray, RecordBatch,
     StringArray, StructArray, UInt32Array, UInt64Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Version of the row layout, kept in the schema's metadata.
-pub const ROW_SCHEMA_VERSION: &str = "2";
+pub const ROW_SCHEMA_VERSION: &str = "3";
 
 fn vector_of(name: &str, item: DataType, length: i32) -> Field {
     Field::new(
@@ -54,6 +55,7 @@ pub fn row_schema<'a>(
         Field::new("draws", DataType::Utf8, false),
         Field::new("history", DataType::Utf8, false),
         Field::new("quality", DataType::Utf8, false),
+        Field::new("warnings", DataType::Utf8, false),
     ];
     let volume = |role, name| {
         Field::new(
@@ -114,7 +116,7 @@ impl Row {
         );
         let text = |s: &str| -> ArrayRef { Arc::new(StringArray::from(vec![s])) };
         let json = |value: serde_json::Result<String>| {
-            value.expect("draws, history and figures are plain JSON values")
+            value.expect("draws, history, figures and warnings are plain JSON values")
         };
         let mut columns: Vec<ArrayRef> = vec![
             text(&self.subject),
@@ -126,6 +128,7 @@ impl Row {
             text(&json(serde_json::to_string(&self.draws))),
             text(&json(serde_json::to_string(&self.history))),
             text(&json(serde_json::to_string(&self.quality))),
+            text(&json(serde_json::to_string(&self.warnings))),
         ];
         for channel in self.images.iter().chain(&self.labels) {
             columns.push(Arc::new(volume_array(channel.volume.as_ref())));
@@ -140,10 +143,6 @@ impl Row {
         let text = |name: &str| -> Result<String, VolumeError> {
             Ok(column::<StringArray>(batch, name)?.value(index).to_owned())
         };
-        let json_error = |column: &str, e: serde_json::Error| VolumeError::Column {
-            column: column.to_owned(),
-            problem: e.to_string(),
-        };
         let split = text("split")?;
         let split = [Split::Train, Split::Validation, Split::Test]
             .into_iter()
@@ -152,12 +151,8 @@ impl Row {
                 column: "split".to_owned(),
                 problem: format!("unknown split `{split}`"),
             })?;
-        let draws: Vec<DrawRecord> =
-            serde_json::from_str(&text("draws")?).map_err(|e| json_error("draws", e))?;
-        let history =
-            serde_json::from_str(&text("history")?).map_err(|e| json_error("history", e))?;
-        let quality =
-            serde_json::from_str(&text("quality")?).map_err(|e| json_error("quality", e))?;
+        let draws: Vec<DrawRecord> = json_at(batch, "draws", index)?;
+        let history = json_at(batch, "history", index)?;
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for field in batch.schema().fields() {
             let name = field.name();
@@ -178,16 +173,50 @@ impl Row {
             cohort: text("cohort")?,
             split,
             epoch: column::<UInt64Array>(batch, "epoch")?.value(index),
-            sample: column::<UInt32Array>(batch, "sample")?.value(index),
+            sample: sample_at(batch, index)?,
             view: text("view")?,
             images,
             labels,
             draws,
             history,
-            quality,
+            quality: quality_at(batch, index)?,
+            warnings: warnings_at(batch, index)?,
             ..Self::default()
         })
     }
+}
+
+/// Sample number of row `index` of a batch; no volume is read.
+///
+/// **Errors** if the column is absent or of another type.
+pub fn sample_at(batch: &RecordBatch, index: usize) -> Result<u32, VolumeError> {
+    Ok(column::<UInt32Array>(batch, "sample")?.value(index))
+}
+
+/// Figures measured of row `index` of a batch; no volume is read.
+///
+/// **Errors** if the column is absent, of another type or not a list of figures.
+pub fn quality_at(batch: &RecordBatch, index: usize) -> Result<Vec<Measure>, VolumeError> {
+    json_at(batch, "quality", index)
+}
+
+/// Warnings of row `index` of a batch; no volume is read.
+///
+/// **Errors** if the column is absent, of another type or not a list of warnings.
+pub fn warnings_at(batch: &RecordBatch, index: usize) -> Result<Vec<Warning>, VolumeError> {
+    json_at(batch, "warnings", index)
+}
+
+fn json_at<T: DeserializeOwned>(
+    batch: &RecordBatch,
+    name: &str,
+    index: usize,
+) -> Result<T, VolumeError> {
+    let text = column::<StringArray>(batch, name)?.value(index);
+    serde_json::from_str(text).map_err(|e| VolumeError::Column {
+        column: name.to_owned(),
+        problem: e.to_string(),
+    })
 }
 
 /// Reads one volume of a volume column; voxels are shared, not copied.
@@ -261,7 +290,7 @@ fn column<'a, A: Array + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::row::Measure;
+    use crate::volume::WarningKind;
 
     #[test]
     fn a_row_survives_arrow_without_a_copy() {
@@ -299,6 +328,12 @@ mod tests {
                 name: "snr".into(),
                 value: 0.1 + 0.2,
             }],
+            warnings: vec![Warning {
+                stage: "stages[0].zscore".into(),
+                modality: Some("ct".into()),
+                kind: WarningKind::NoForeground,
+                message: "no voxel is above 0".into(),
+            }],
             ..Row::default()
         };
         let batch = row.to_batch();
@@ -309,6 +344,7 @@ mod tests {
         );
         assert_eq!(back.draws, row.draws);
         assert_eq!(back.quality, row.quality);
+        assert_eq!(back.warnings, row.warnings);
         let image = back.images[0].volume.as_ref().unwrap();
         assert_eq!(image.buffer().as_ptr(), volume.buffer().as_ptr());
         assert_eq!(image.grid(), volume.grid());

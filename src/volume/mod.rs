@@ -15,6 +15,7 @@ pub mod nifti;
 pub mod row;
 pub mod sites;
 pub mod voxels;
+pub mod warning;
 pub mod warp;
 
 pub use deferred::{Change, ImageInterpolation, Interpolation, LabelInterpolation};
@@ -24,4 +25,5 @@ pub use grid::{Grid, GridError};
 pub use row::{Channel, Row, Split};
 pub use sites::Sites;
 pub use voxels::Volume;
+pub use warning::{Warning, WarningKind};
 pub use warp::Warp;

@@ -1,7 +1,7 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
 use super::deferred::materialise_together;
-use super::{Interpolation, Role, Sites, Volume, VolumeError, Warp};
+use super::{Interpolation, Role, Sites, Volume, VolumeError, Warning, Warp};
 use glam::DVec3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,8 @@ pub struct Row {
     pub history: Vec<String>,
     /// What was measured so far.
     pub quality: Vec<Measure>,
+    /// What was suspicious so far; see [`Row::warn`].
+    pub warnings: Vec<Warning>,
     /// Voxels of the classes of the first label map, once they were looked for.
     pub sites: Option<Arc<Sites>>,
     /// Warps of the whole row made since its sites were found, first one first.

@@ -7,7 +7,7 @@ use crate::source::reading::Severity;
 use crate::source::{SubjectRecord, VolumeHeader};
 use crate::train::batch::check_classes;
 use crate::volume::nifti::IGNORED;
-use crate::volume::{Row, Split, Volume};
+use crate::volume::{Row, Split, Volume, Warning, WarningKind};
 use std::sync::PoisonError;
 
 impl Preparer {
@@ -27,7 +27,11 @@ impl Preparer {
                 .cohort
                 .headers(record)
                 .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
-            self.check_registration(record, &headers)?;
+            let warnings = self.check_registration(record, &headers)?;
+            self.header_warnings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(index, warnings);
             let volumes = headers.iter();
             let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
             let schema = self.cohort.subject_schema(&headers);
@@ -37,46 +41,100 @@ impl Preparer {
         Ok(bytes)
     }
 
-    /// **Errors** if the volumes of a subject do not fit each other; a warning names what is suspicious.
+    /// Compares the headers of a subject; returns what is suspicious, one warning a column and kind.
+    ///
+    /// **Errors** if the volumes do not fit each other.
     fn check_registration(
         &self,
         record: &SubjectRecord,
         headers: &[VolumeHeader],
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Warning>, Failure> {
+        let mut warnings: Vec<Warning> = Vec::new();
         for finding in self.registration.findings(headers) {
-            let problem = format!("{} {}", finding.column, finding.problem);
             match finding.severity {
-                Severity::Failure => return Err(Failure::new(&record.id, "source", problem)),
+                Severity::Failure => {
+                    let problem = format!("{} {}", finding.column, finding.problem);
+                    return Err(Failure::new(&record.id, "source", problem));
+                }
                 Severity::Warning => {
-                    tracing::warn!(subject = %record.id, stage = "source", "{problem}");
+                    let column = finding.column;
+                    let modality = column.strip_prefix("image.").unwrap_or(&column).to_owned();
+                    let same = |w: &&mut Warning| {
+                        w.kind == finding.kind && w.modality.as_ref() == Some(&modality)
+                    };
+                    match warnings.iter_mut().find(same) {
+                        Some(first) => {
+                            first.message.push_str("; ");
+                            first.message.push_str(&finding.problem);
+                        }
+                        None => warnings.push(Warning {
+                            stage: "source".to_owned(),
+                            modality: Some(modality),
+                            kind: finding.kind,
+                            message: finding.problem,
+                        }),
+                    }
                 }
                 Severity::Note => {}
             }
         }
-        Ok(())
+        Ok(warnings)
+    }
+
+    /// Adds what the headers of a subject say to a row that does not have it yet: a row from the
+    /// cache was prepared under the `registration` of its day.
+    pub(super) fn add_header_warnings(&self, index: usize, row: &mut Row) {
+        let known = self.header_warnings.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        for warning in known.get(&index).into_iter().flatten() {
+            if !row.warnings.contains(warning) {
+                row.warnings.push(warning.clone());
+            }
+        }
     }
 
     /// Looks once at all labels of a training subject: a patch would meet a stray one by chance.
-    pub(super) fn check_classes(&self, index: usize, row: &Row) -> Result<(), Failure> {
+    ///
+    /// A 255 that was neither declared nor made by a step is a warning of every row.
+    pub(super) fn check_classes(&self, index: usize, row: &mut Row) -> Result<(), Failure> {
         let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(classes) = self.classes else {
             return Ok(());
         };
-        if row.split != Split::Train || checked().contains(&index) {
+        if row.split != Split::Train {
             return Ok(());
         }
-        for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
-            if self.is_unexplained(row) && has_mark(label) {
-                tracing::warn!(
-                    subject = %row.subject, stage = "train.classes",
+        let known = checked().get(&index).copied();
+        let marked = match known {
+            Some(marked) => marked,
+            None => self.find_marks(row, classes)?,
+        };
+        checked().insert(index, marked);
+        if marked {
+            row.warn(
+                WarningKind::Label,
+                Some("label"),
+                format!(
                     "label value {IGNORED} marks voxels that nobody annotated, and no loss counts them; write `labels: {{ ignore: {IGNORED} }}` in `source` if that is so, else give the class another number with `remap`"
-                );
-            }
+                ),
+            );
+            row.attribute_warnings("train.classes");
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if a label map holds an unexplained 255.
+    ///
+    /// **Errors** if it holds a value that is neither a class nor 255.
+    fn find_marks(&self, row: &Row, classes: usize) -> Result<bool, Failure> {
+        let unexplained = self.is_unexplained(row);
+        let mut marked = false;
+        for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
+            marked |= unexplained && has_mark(label);
             check_classes(label, classes)
                 .map_err(|cause| Failure::new(&row.subject, "train.classes", cause))?;
         }
-        checked().insert(index);
-        Ok(())
+        Ok(marked)
     }
 
     /// Returns `true` if a 255 in the labels of a row was neither declared nor made by a step.

@@ -59,13 +59,16 @@ pub(super) struct Delimited {
     /// Line of each row in the file, from 1.
     pub(super) lines: Vec<usize>,
     pub(super) delimiter: Delimiter,
+    /// Lines without content, which were left out.
+    pub(super) empty_lines: Vec<usize>,
 }
 
 /// Reads a table; `text_columns` stay text whatever they look like, and so do columns with leading
 /// zeros. Cells lose the spaces around them; `n/a` is an empty cell in a `.tsv` file, as BIDS says.
 ///
 /// Without `given` the delimiter is the one with which the header names most of `text_columns`, then
-/// the one that splits it into most columns. Rows without any content are left out with a warning.
+/// the one that splits it into most columns. Rows without any content are left out; their lines are
+/// in `empty_lines`.
 ///
 /// **Errors** what was found, at which line, and what was expected.
 pub(super) fn read(
@@ -125,9 +128,6 @@ pub(super) fn read(
             cells.push(row);
         }
     }
-    if !empty.is_empty() {
-        tracing::warn!(lines = ?empty, "rows without content are left out");
-    }
     if cells.is_empty() {
         return Err(format!(
             "the table ends behind its header (line {line}); list at least one subject"
@@ -138,6 +138,7 @@ pub(super) fn read(
         batch,
         lines,
         delimiter,
+        empty_lines: empty,
     })
 }
 

@@ -127,6 +127,7 @@ impl ManifestSpec {
                 problem: problems.join("; "),
             });
         }
+        let empty_lines = table.empty_lines();
         let table = match &self.condition {
             Some(condition) => table.select(condition)?,
             None => table,
@@ -150,6 +151,7 @@ impl ManifestSpec {
             listed,
             &self.split.clone().unwrap_or_default(),
         )
+        .map(|cohort| cohort.with_warnings(empty_lines))
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Table {
     path: PathBuf,
     batch: RecordBatch,
     positions: Positions,
+    /// Lines without content, which were left out.
+    empty_lines: Vec<usize>,
 }
 
 impl Table {
@@ -50,11 +52,13 @@ impl Table {
             .map(|e| e.to_string_lossy().to_lowercase())
             .unwrap_or_default();
         let mut columns = None;
+        let mut empty_lines = Vec::new();
         let (batch, positions) = match kind.as_str() {
             "csv" | "tsv" | "txt" => {
                 let bytes = std::fs::read(path).map_err(|source| io(path, source))?;
                 let read = delimited::read(&bytes, text_columns, delimiter, kind == "tsv");
                 let read = read.map_err(problem)?;
+                empty_lines = read.empty_lines;
                 (read.batch, Positions::Lines(read.lines, read.delimiter))
             }
             "parquet" => (read_parquet(path)?, Positions::Rows),
@@ -88,8 +92,21 @@ impl Table {
             path: path.to_path_buf(),
             batch,
             positions,
+            empty_lines,
         };
         Ok((table, columns))
+    }
+
+    /// Which lines were left out because they have no content, in words; `None` if there are none.
+    pub(super) fn empty_lines(&self) -> Option<String> {
+        let lines: Vec<String> = self.empty_lines.iter().map(usize::to_string).collect();
+        (!lines.is_empty()).then(|| {
+            format!(
+                "{}: rows without content are left out (line {})",
+                self.path.display(),
+                lines.join(", ")
+            )
+        })
     }
 
     /// The manifest.

@@ -1,21 +1,23 @@
 //! Scales tissue to mean 0 and standard deviation 1, and sets background apart.
 
-use super::{LARGEST, check_modalities, map_each};
+use super::{LARGEST, check_modalities, selects};
 use crate::kernel::moments::{Moments, finite_bounds, moments};
 use crate::kernel::percentile::percentiles;
 use crate::kernel::simd::vectorised;
 use crate::stage::{EdgeSchema, Stage, StageError};
-use crate::volume::Row;
+use crate::volume::{Row, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Scales each image's foreground to mean 0 and standard deviation 1 and puts background below it.
 ///
 /// **Law** mean `m` and standard deviation `s` (divided by n, summed in f64) are those of the
-/// foreground voxels; `v' = clip((v - m) / s, -clip, clip)`. With `background: below` background
+/// foreground voxels; `v' = clip((v - m) / s, -clip, clip)`, where `v - m` is taken in f64 before it is
+/// rounded: an offset of 1e6 costs no digits. With `background: below` background
 /// voxels, and only they, become exactly `-clip`: the common choice of leaving them at 0 gives air
 /// the value of mean tissue, and the two cannot be told apart again. Voxels that are not finite are background.
-/// Where the foreground is constant, it becomes 0; where there is none, every voxel does.
+/// Where the foreground is constant, it becomes 0; where there is none, every voxel does. Both add a
+/// warning (`constant_foreground`, `no_foreground`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Zscore {
@@ -79,13 +81,15 @@ impl Default for Zscore {
 }
 
 impl Zscore {
-    fn scale(&self, voxels: &mut [f32], foreground: impl Fn(f32) -> bool + Copy) {
-        let Moments { count, mean, sd } = moments(voxels, foreground);
+    fn scale(&self, voxels: &mut [f32], foreground: impl Fn(f32) -> bool + Copy) -> Moments {
+        let found = moments(voxels, foreground);
+        let Moments { count, mean, sd } = found;
         if count == 0 {
-            return voxels.fill(0.0);
+            voxels.fill(0.0);
+            return found;
         }
         let scale = Some((1.0 / sd) as f32).filter(|s| s.is_finite());
-        let (mean, scale, clip) = (mean as f32, scale.unwrap_or(0.0), self.clip as f32);
+        let (scale, clip) = (scale.unwrap_or(0.0), self.clip as f32);
         // The next number above -clip keeps foreground and background apart.
         let lowest = (-clip).next_up();
         let scale_background = self.background == Background::Scaled;
@@ -97,12 +101,42 @@ impl Zscore {
             #[inline(always)]
             || {
                 for v in voxels.iter_mut() {
-                    let scaled = ((*v - mean) * scale).clamp(lowest, clip);
+                    let distance = (f64::from(*v) - mean) as f32;
+                    let scaled = (distance * scale).clamp(lowest, clip);
                     let tissue = foreground(*v) | (scale_background & v.is_finite());
                     *v = if tissue { scaled } else { apart };
                 }
             },
         );
+        found
+    }
+
+    fn scale_foreground(&self, voxels: &mut [f32]) -> Moments {
+        match self.foreground {
+            Foreground::All => self.scale(voxels, f32::is_finite),
+            Foreground::Nonzero => self.scale(voxels, |v| v.is_finite() & (v != 0.0)),
+            Foreground::AboveMin => {
+                let [low, _] = finite_bounds(voxels).unwrap_or_default();
+                self.scale(voxels, move |v| v.is_finite() & (v > low))
+            }
+        }
+    }
+}
+
+/// What is suspicious about an image's foreground.
+fn suspicion(found: &Moments) -> Option<(WarningKind, String)> {
+    match found {
+        Moments { count: 0, .. } => Some((
+            WarningKind::NoForeground,
+            "no voxel is foreground, so every voxel becomes 0; look at the image, or choose another `foreground`".to_owned(),
+        )),
+        Moments { count, mean, sd } if *sd == 0.0 => Some((
+            WarningKind::ConstantForeground,
+            format!(
+                "all {count} foreground voxels are {mean}, so they become 0; look at the image, or choose another `foreground`"
+            ),
+        )),
+        _ => None,
     }
 }
 
@@ -120,19 +154,25 @@ impl Stage for Zscore {
         check_modalities(input, self.modalities.as_deref())
     }
 
-    fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
-        Ok(vec![map_each(
-            row,
-            self.modalities.as_deref(),
-            |voxels| match self.foreground {
-                Foreground::All => self.scale(voxels, f32::is_finite),
-                Foreground::Nonzero => self.scale(voxels, |v| v.is_finite() & (v != 0.0)),
-                Foreground::AboveMin => {
-                    let [low, _] = finite_bounds(voxels).unwrap_or_default();
-                    self.scale(voxels, move |v| v.is_finite() & (v > low));
-                }
-            },
-        )])
+    fn map(&self, mut row: Row) -> Result<Vec<Row>, StageError> {
+        for i in 0..row.images.len() {
+            let image = &mut row.images[i];
+            if !selects(self.modalities.as_deref(), &image.name) {
+                continue;
+            }
+            let Some(volume) = image.volume.take() else {
+                continue;
+            };
+            let mut found = None;
+            image.volume = Some(volume.map_f32(|voxels| {
+                found = suspicion(&self.scale_foreground(voxels));
+            }));
+            let name = image.name.clone();
+            if let Some((kind, problem)) = found {
+                row.warn(kind, Some(&name), problem);
+            }
+        }
+        Ok(vec![row])
     }
 }
 
@@ -197,5 +237,41 @@ mod tests {
         let mask = scaled(&Zscore::default(), &[0.0, 100.0, 100.0]);
         assert_eq!(mask, [-5.0, 0.0, 0.0]);
         assert_eq!(scaled(&Zscore::default(), &[f32::NAN; 3]), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_large_offset_costs_no_digits() {
+        // Voxels near 1e6 are multiples of 1/16; the mean lies half a step between two of them.
+        let values = [1e6f32, 1e6 + 1.4375, 1e6, 1e6 + 1.4375];
+        let all = Zscore {
+            foreground: Foreground::All,
+            ..Zscore::default()
+        };
+        assert_eq!(scaled(&all, &values), [-1.0, 1.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn images_without_spread_are_warned_about() {
+        let warned = |foreground, values: &[f32]| {
+            let zscore = Zscore {
+                foreground,
+                ..Zscore::default()
+            };
+            let row = zscore.map(row_of(values)).unwrap().remove(0);
+            let warnings = row.warnings.iter();
+            warnings
+                .map(|w| (w.kind, w.modality.clone().unwrap(), w.message.clone()))
+                .collect::<Vec<_>>()
+        };
+        let none = warned(Foreground::AboveMin, &[0.0; 9]);
+        assert_eq!(none.len(), 1);
+        assert_eq!(
+            (none[0].0, none[0].1.as_str()),
+            (WarningKind::NoForeground, "ct")
+        );
+        let constant = warned(Foreground::Nonzero, &[0.0, 7.0, 7.0]);
+        assert_eq!(constant[0].0, WarningKind::ConstantForeground);
+        assert!(constant[0].2.contains("all 2 foreground voxels are 7"));
+        assert_eq!(warned(Foreground::All, &[1.0, 2.0]), []);
     }
 }

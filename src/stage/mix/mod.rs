@@ -117,7 +117,9 @@ impl<M: Mix> AnyStage for MixStage<M> {
             stage: path.to_owned(),
             draw: super::adapters::json(&record),
         });
-        self.0.apply(&record.draw, row, &partner)
+        let mut row = self.0.apply(&record.draw, row, &partner)?;
+        row.attribute_warnings(path);
+        Ok(row)
     }
     fn replay_mix(
         &self,

@@ -3,14 +3,15 @@
 use super::regrid::{background_value, check_one_grid, one_grid, windowed_row};
 use crate::kernel::region::{Region, bounding_box};
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
-use crate::volume::Row;
+use crate::volume::{Row, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Crops every volume of a subject to the box of its foreground, the same box for all.
 ///
 /// Foreground is every voxel above the threshold in any of the modalities looked at. A subject
-/// without foreground, or without those modalities, keeps its whole volume. All modalities need
+/// without foreground, or without those modalities, keeps its whole volume; the former adds a
+/// warning (`no_foreground`). All modalities need
 /// one grid.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +83,23 @@ impl CropForeground {
         });
         boxes.reduce(Region::union)
     }
+
+    /// Why a row has no foreground; `None` if it has none of the modalities looked at.
+    fn without_foreground(&self, row: &Row) -> Option<String> {
+        let images = row.images.iter();
+        let seen = images.filter(|c| c.volume.is_some() && self.looks_at(&c.name));
+        let names: Vec<String> = seen.map(|c| format!("`{}`", c.name)).collect();
+        let above = match self.above {
+            Threshold::Value(value) => value.to_string(),
+            Threshold::Named(NamedThreshold::Min) => "the image's minimum".to_owned(),
+        };
+        (!names.is_empty()).then(|| {
+            format!(
+                "no voxel of {} is above {above}, so the whole volume is kept; look at the image, or change `above`",
+                names.join(", ")
+            )
+        })
+    }
 }
 
 impl Stage for CropForeground {
@@ -116,11 +134,14 @@ impl Stage for CropForeground {
         Effect::DataDependentCrop
     }
 
-    fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
+    fn map(&self, mut row: Row) -> Result<Vec<Row>, StageError> {
         let Some(grid) = one_grid(&row, Self::NAME)? else {
             return Ok(vec![row]);
         };
         let Some(region) = self.foreground(&row) else {
+            if let Some(problem) = self.without_foreground(&row) {
+                row.warn(WarningKind::NoForeground, None, problem);
+            }
             return Ok(vec![row]);
         };
         let margin = grid

@@ -5,7 +5,7 @@ use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::alignment::{Likeness, likeness, overlap};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
 use crate::volume::row::{Measure, column_name};
-use crate::volume::{Interpolation, Role, Row, Volume};
+use crate::volume::{Interpolation, Role, Row, Volume, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -219,9 +219,10 @@ impl Stage for RegisterCheck {
                 faults.join("; ")
             );
             match self.policy {
-                Policy::Warn => tracing::warn!(subject = row.subject, "{problem}"),
+                Policy::Warn => row.warn(WarningKind::Geometry, Some(&name), problem),
                 Policy::Drop => {
-                    tracing::warn!(subject = row.subject, "{problem}; it is left out");
+                    let problem = format!("{problem}; it is left out");
+                    row.warn(WarningKind::Geometry, Some(&name), problem);
                     row.images[i].volume = None;
                     let own = row.labels.iter_mut().filter(|c| c.name == name);
                     own.for_each(|label| label.volume = None);
