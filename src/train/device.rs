@@ -3,10 +3,10 @@
 use super::TrainError;
 use crate::nn::cuda;
 use candle_core::DType;
-
-pub use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use candle_core::Device;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
