@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
 /// The kernel files, without their ending.
-const KERNELS: [&str; 4] = ["loss", "norm", "step", "volume"];
+const KERNELS: [&str; 5] = ["loss", "norm", "step", "thin", "volume"];
 
 /// Code that decides what a prepared voxel is: subjects kept by other code are prepared anew.
 const PREPARING: [&str; 6] = [

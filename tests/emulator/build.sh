@@ -28,7 +28,7 @@ emulate() { # FILE NAME
     g++ -O2 -std=c++17 -fPIC -fno-strict-aliasing -fvisibility=hidden -w -I"$here" -I"$(dirname "$1")" -I"$CUDA_HOME/include" \
         -I"$CUDA_HOME/include/cccl" -c "$out/$2.cpp" -o "$out/$2.o"
 }
-for name in norm volume loss step; do
+for name in norm volume thin loss step; do
     emulate "$root/src/nn/cuda/$name.cu" "ours_$name"
     objects+=("$out/ours_$name.o")
 done

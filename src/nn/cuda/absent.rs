@@ -72,6 +72,7 @@ pub(crate) enum Way {
         reason = "the choice without a wish, which only a device makes"
     )]
     Best,
+    Thin,
     Graph,
     Legacy,
     Plain,

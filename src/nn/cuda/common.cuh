@@ -10,6 +10,11 @@ typedef long long i64;
 
 #define THREADS 256
 
+// Of a volume [n, d, h, w, c].
+struct Sizes {
+    i64 n, d, h, w, c;
+};
+
 __device__ __forceinline__ float load(const float *p, i64 i) { return p[i]; }
 __device__ __forceinline__ float load(const __nv_bfloat16 *p, i64 i) { return __bfloat162float(p[i]); }
 __device__ __forceinline__ void store(float *p, i64 i, float v) { p[i] = v; }

@@ -14,6 +14,7 @@ mod nccl;
 mod norm;
 mod profile;
 mod step;
+mod thin;
 mod upload;
 mod volume;
 

@@ -2,10 +2,6 @@
 // shapes cuDNN refuses. Volumes are [n, d, h, w, c]; one thread makes one value.
 #include "common.cuh"
 
-struct Sizes {
-    i64 n, d, h, w, c;
-};
-
 // Sizes are those of the input, c in packs of V values; the window is 2, or 1 along an axis of size 1.
 // I counts packs: 32 bits divide several times faster than 64, and hold all but the largest volumes.
 template <typename T, int V, typename I>

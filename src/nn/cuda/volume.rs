@@ -10,16 +10,16 @@ use candle_core::{CudaStorage, Layout, Result};
 /// The kernels' `Sizes`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Sizes([i64; 5]);
+pub(super) struct Sizes([i64; 5]);
 
 // SAFETY: five 64-bit numbers, laid out as the kernels' struct.
 unsafe impl DeviceRepr for Sizes {}
 
-fn sizes(of: [usize; 5]) -> Sizes {
+pub(super) fn sizes(of: [usize; 5]) -> Sizes {
     Sizes(of.map(|size| size as i64))
 }
 
-fn ints(of: [usize; 3]) -> [i32; 3] {
+pub(super) fn ints(of: [usize; 3]) -> [i32; 3] {
     of.map(|size| size as i32)
 }
 

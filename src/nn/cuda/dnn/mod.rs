@@ -1,9 +1,9 @@
 //! Convolutions through cuDNN: channels last, f32 without TF32, or bf16 with sums in f32.
 //!
 //! cuDNN speaks of `[n, c, d, h, w]` whatever the memory looks like: channels last are strides, and a
-//! kernel `[co, kd, kh, kw, ci]` is its `NHWC` filter. For a shape the way is chosen once: the graph
-//! interface where it has an engine, the older interface where that has an algorithm, else a plain
-//! kernel of our own. Only engines that give the same bits every time are taken.
+//! kernel `[co, kd, kh, kw, ci]` is its `NHWC` filter. For a shape the way is chosen once: a kernel of
+//! our own where one side has few channels, the graph interface where it has an engine, the older
+//! interface where that has an algorithm, else a plain kernel of our own. Only engines that give the same bits every time are taken.
 #![expect(unsafe_code, reason = "cuDNN's C interface")]
 
 mod graph;
@@ -12,7 +12,7 @@ mod measured;
 
 use super::super::conv3d::{Pass, Sizes};
 use super::volume::plain_conv3d;
-use super::{Arg, Value, by_type, profile, room, view};
+use super::{Arg, Value, by_type, profile, room, thin, view};
 use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
 use candle_core::cuda_backend::cudarc::cudnn::sys;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DevicePtr as _};
@@ -38,8 +38,10 @@ const MEASURED: usize = 6;
 /// How a convolution may be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
-    /// The best there is, in the order of the other three.
+    /// The best there is, in the order of the others.
     Best,
+    /// A kernel of our own for one to four channels.
+    Thin,
     /// cuDNN's graph interface.
     Graph,
     /// cuDNN's older interface.
@@ -52,7 +54,7 @@ pub(crate) enum Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) way: Way,
-    /// cuDNN's number of the engine or algorithm; 0 for the plain kernel.
+    /// cuDNN's number of the engine or algorithm; 0 for a kernel of our own.
     pub(crate) engine: i64,
     /// Bytes beside the operands.
     pub(crate) workspace: usize,
@@ -69,6 +71,7 @@ struct Dnn {
 }
 
 enum Plan {
+    Thin,
     Graph(graph::Plan, String),
     Legacy(legacy::Plan),
     Plain,
@@ -130,6 +133,7 @@ impl Plan {
         let (way, engine) = match self {
             Self::Graph(plan, _) => (Way::Graph, plan.engine),
             Self::Legacy(plan) => (Way::Legacy, plan.algorithm()),
+            Self::Thin => (Way::Thin, 0),
             Self::Plain => (Way::Plain, 0),
         };
         let measured = match self {
@@ -148,7 +152,7 @@ impl Plan {
         match self {
             Self::Graph(plan, _) => plan.workspace,
             Self::Legacy(plan) => plan.workspace,
-            Self::Plain => 0,
+            Self::Thin | Self::Plain => 0,
         }
     }
 }
@@ -220,6 +224,9 @@ impl Dnn {
         // cuDNN counts in 32 bits.
         let large = |size: [usize; 5]| i32::try_from(size.iter().product::<usize>()).is_err();
         let countable = !large(sizes.x) && !large(sizes.output());
+        if countable && matches!(way, Way::Best | Way::Thin) && thin::suits::<T>(pass, sizes) {
+            return Ok(Plan::Thin);
+        }
         if countable && matches!(way, Way::Best | Way::Graph) {
             let plans = graph::plans::<T>(self.handle, pass, sizes, measured::most());
             match plans {
@@ -245,7 +252,10 @@ impl Dnn {
         }
         match way {
             Way::Best | Way::Plain => Ok(Plan::Plain),
-            _ => candle_core::bail!(
+            Way::Thin => {
+                candle_core::bail!("no kernel for few channels makes {pass:?} of {sizes:?}")
+            }
+            Way::Graph | Way::Legacy => candle_core::bail!(
                 "cuDNN has no deterministic engine for {pass:?} of {sizes:?} in {} by {way:?}",
                 T::SUFFIX
             ),
@@ -272,7 +282,7 @@ pub(in crate::nn) fn conv3d(
         let (a, b) = (view::<T>(op, a)?, view::<T>(op, b)?);
         let stream = device.cuda_stream();
         let inputs = (a.device_ptr(&stream).0, b.device_ptr(&stream).0);
-        // The graph interface was promised whole words of 16 bytes.
+        // The graph interface and the kernels for few channels were promised whole words of 16 bytes.
         let aligned = (inputs.0 | inputs.1).is_multiple_of(16);
         let way = match WAY.get() {
             Way::Best if !aligned => Way::Legacy,
@@ -303,6 +313,7 @@ pub(in crate::nn) fn conv3d(
                 "{op}: cuDNN has no deterministic algorithm for {sizes:?} in {}, and no kernel of ours has a stride; train this network on the CPU, or one without stride",
                 T::SUFFIX
             ),
+            Plan::Thin => thin::conv3d(&device, pass, sizes, (&a, &b))?,
             Plan::Plain => plain_conv3d(&device, pass, sizes.x, sizes.kernel, sizes.co, (&a, &b))?,
             plan => launch(handle, plan, pass, sizes, &device, (&a, &b))?,
         };
@@ -351,7 +362,7 @@ fn launch<T: Value>(
             ))
         })?,
         Plan::Legacy(plan) => plan.launch(handle, operands)?,
-        Plan::Plain => candle_core::bail!("a plain convolution has no plan of cuDNN"),
+        Plan::Thin | Plan::Plain => candle_core::bail!("a kernel of ours has no plan of cuDNN"),
     }
     drop((_a, _b, _y, _work));
     Ok(out)
