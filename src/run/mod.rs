@@ -18,6 +18,7 @@ pub mod landmarks;
 pub mod options;
 pub mod ordered;
 pub mod partner;
+mod prediction;
 pub mod prepare;
 pub mod stream;
 mod tables;

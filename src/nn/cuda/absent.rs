@@ -96,6 +96,10 @@ pub(crate) fn choice(_: Pass, _: Sizes, _: bool, _: Way) -> Option<Choice> {
     None
 }
 
+pub(crate) fn has_thin(_: Pass, _: Sizes, _: bool) -> bool {
+    false
+}
+
 /// Device time of one family of operators.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {

@@ -22,7 +22,7 @@ pub(crate) use device::{figures, open, synchronize};
 pub(crate) use nccl::{Comm, CommId, bind};
 pub(crate) use upload::upload;
 
-pub(crate) use dnn::{Choice, Way, by_way, choice};
+pub(crate) use dnn::{Choice, Way, by_way, choice, has_thin};
 pub(crate) use profile::{Share, profiled};
 
 pub(super) use dnn::conv3d;

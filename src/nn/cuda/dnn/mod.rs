@@ -3,12 +3,16 @@
 //! cuDNN speaks of `[n, c, d, h, w]` whatever the memory looks like: channels last are strides, and a
 //! kernel `[co, kd, kh, kw, ci]` is its `NHWC` filter. For a shape the way is chosen once: a kernel of
 //! our own where one side has few channels, the graph interface where it has an engine, the older
-//! interface where that has an algorithm, else a plain kernel of our own. Only engines that give the same bits every time are taken.
+//! interface where that has an algorithm, else a plain kernel of our own. Only engines that give the
+//! same bits every time are taken.
 #![expect(unsafe_code, reason = "cuDNN's C interface")]
 
 mod graph;
 mod legacy;
 mod measured;
+mod way;
+
+pub(crate) use way::{Choice, Way, by_way};
 
 use super::super::conv3d::{Pass, Sizes};
 use super::volume::plain_conv3d;
@@ -18,7 +22,7 @@ use candle_core::cuda_backend::cudarc::cudnn::sys;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DevicePtr as _};
 use candle_core::cuda_backend::{CudaDevice, DeviceId, WrapErr as _};
 use candle_core::{CudaStorage, Error, Result};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::rc::Rc;
@@ -34,33 +38,6 @@ fn most_workspace<T: Value>() -> usize {
 
 /// Plans of the graph interface that are measured against each other.
 const MEASURED: usize = 6;
-
-/// How a convolution may be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Way {
-    /// The best there is, in the order of the others.
-    Best,
-    /// A kernel of our own for one to four channels.
-    Thin,
-    /// cuDNN's graph interface.
-    Graph,
-    /// cuDNN's older interface.
-    Legacy,
-    /// A kernel of our own: slow, and right.
-    Plain,
-}
-
-/// What was chosen for a shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
-    pub(crate) way: Way,
-    /// cuDNN's number of the engine or algorithm; 0 for a kernel of our own.
-    pub(crate) engine: i64,
-    /// Bytes beside the operands.
-    pub(crate) workspace: usize,
-    /// Engines that were measured, with their seconds; empty where the first was taken unmeasured.
-    pub(crate) measured: String,
-}
 
 type Key = (Pass, Sizes, sys::cudnnDataType_t, Way);
 
@@ -88,17 +65,6 @@ struct Operands {
 
 thread_local! {
     static DNN: RefCell<HashMap<DeviceId, Dnn>> = RefCell::default();
-    static WAY: Cell<Way> = const { Cell::new(Way::Best) };
-}
-
-/// What `go` computes on this thread with all convolutions done in this way.
-///
-/// **Errors** those of `go`; a way that has nothing for a shape is one.
-pub(crate) fn by_way<T>(way: Way, go: impl FnOnce() -> Result<T>) -> Result<T> {
-    let before = WAY.replace(way);
-    let made = go();
-    WAY.set(before);
-    made
 }
 
 /// What was chosen for a convolution that was done on this thread; `None` where it was not.
@@ -113,6 +79,25 @@ pub(crate) fn choice(pass: Pass, sizes: Sizes, bf16: bool, way: Way) -> Option<C
             .get(&(pass, sizes, values, way))
             .map(|plan| plan.choice())
     })
+}
+
+/// Returns `true` if 32 bits count the values of both volumes, as cuDNN does.
+fn is_countable(sizes: Sizes) -> bool {
+    let large = |size: [usize; 5]| i32::try_from(size.iter().product::<usize>()).is_err();
+    !large(sizes.x) && !large(sizes.output())
+}
+
+/// Returns `true` if a kernel for few channels makes this pass.
+fn is_thin<T: Value>(pass: Pass, sizes: Sizes) -> bool {
+    is_countable(sizes) && thin::suits::<T>(pass, sizes)
+}
+
+/// As the choice of a way asks: whether a kernel for few channels makes this pass.
+pub(crate) fn has_thin(pass: Pass, sizes: Sizes, bf16: bool) -> bool {
+    match bf16 {
+        true => is_thin::<half::bf16>(pass, sizes),
+        false => is_thin::<f32>(pass, sizes),
+    }
 }
 
 fn failed(what: &str) -> impl Fn(CudnnError) -> Error + '_ {
@@ -221,10 +206,8 @@ impl Dnn {
         way: Way,
         inputs: (u64, u64),
     ) -> Result<Plan> {
-        // cuDNN counts in 32 bits.
-        let large = |size: [usize; 5]| i32::try_from(size.iter().product::<usize>()).is_err();
-        let countable = !large(sizes.x) && !large(sizes.output());
-        if countable && matches!(way, Way::Best | Way::Thin) && thin::suits::<T>(pass, sizes) {
+        let countable = is_countable(sizes);
+        if matches!(way, Way::Best | Way::Thin) && is_thin::<T>(pass, sizes) {
             return Ok(Plan::Thin);
         }
         if countable && matches!(way, Way::Best | Way::Graph) {
@@ -284,7 +267,7 @@ pub(in crate::nn) fn conv3d(
         let inputs = (a.device_ptr(&stream).0, b.device_ptr(&stream).0);
         // The graph interface and the kernels for few channels were promised whole words of 16 bytes.
         let aligned = (inputs.0 | inputs.1).is_multiple_of(16);
-        let way = match WAY.get() {
+        let way = match way::wanted() {
             Way::Best if !aligned => Way::Legacy,
             way => way,
         };
