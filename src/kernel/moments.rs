@@ -5,6 +5,10 @@ use super::simd::vectorised;
 /// Partial sums side by side: enough for the widest registers, and part of the result's definition.
 const LANES: usize = 16;
 
+/// Share of its size by which a value may be off after a few operations in f32: four times the
+/// spacing of f32.
+const F32_ROUNDING: f64 = 1.0 / (1 << 22) as f64;
+
 /// Mean and spread of the voxels that were counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
@@ -14,6 +18,30 @@ pub struct Moments {
     pub mean: f64,
     /// Their standard deviation, divided by the count (not count - 1); 0 without voxels.
     pub sd: f64,
+}
+
+impl Moments {
+    /// Returns `true` if the voxels differ by no more than rounding to f32 explains.
+    ///
+    /// **Law** `sd <= 2^-22 |mean|`. A constant image that was interpolated holds values one or two
+    /// f32 steps apart; divided by their spread they would become noise of the size of tissue.
+    pub fn is_constant(&self) -> bool {
+        self.sd <= F32_ROUNDING * self.mean.abs()
+    }
+}
+
+/// The value that foreground exceeds where it is "above the minimum" `low`.
+///
+/// **Law** `low + 2^-21 |low|`: an interpolated background of one value holds values a few f32 steps
+/// apart, and those above the smallest are background too. The minimum itself where it is 0 or not
+/// finite.
+pub fn above_minimum(low: f32) -> f32 {
+    let margin = 2.0 * F32_ROUNDING * f64::from(low).abs();
+    if margin.is_finite() {
+        (f64::from(low) + margin) as f32
+    } else {
+        low
+    }
 }
 
 /// Moments of the voxels for which `keep` holds.
@@ -106,6 +134,23 @@ fn widen(values: &[f32], low: &mut [f32; LANES], high: &mut [f32; LANES]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounding_is_neither_spread_nor_foreground() {
+        let value = 1234.567f32;
+        let rounded = [value, value.next_up(), value.next_down()];
+        assert!(moments(&rounded, |_| true).is_constant());
+        assert!(!moments(&[value, value * (1.0 + 1e-5)], |_| true).is_constant());
+        assert!(moments(&[0.0; 4], |_| true).is_constant());
+        assert!(!moments(&[0.0, 1e-30], |_| true).is_constant());
+        for low in [value, -value] {
+            assert!(low.next_up().next_up() <= above_minimum(low));
+            assert!(low + value * 1e-5 > above_minimum(low));
+        }
+        assert_eq!(above_minimum(0.0), 0.0);
+        assert_eq!(above_minimum(f32::NEG_INFINITY), f32::NEG_INFINITY);
+        assert_eq!(above_minimum(f32::MAX), f32::INFINITY);
+    }
 
     #[test]
     fn moments_agree_with_their_definition() {

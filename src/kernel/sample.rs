@@ -19,8 +19,9 @@ use separable::{linear_separable, linear_tables, nearest_separable};
 
 /// Positions this close to a voxel centre are on it: affines are stored as f32 in files.
 const SNAP: f64 = 1e-6;
-/// Off-axis drift in source voxels over a whole volume that still counts as axis-aligned.
-const AXIS_TOLERANCE: f64 = 1e-4;
+/// Off-axis drift in source voxels over a whole volume that still counts as axis-aligned: no
+/// position moves by more than what counts as on a voxel.
+const AXIS_TOLERANCE: f64 = SNAP;
 
 /// Samples values by trilinear interpolation.
 ///

@@ -226,8 +226,12 @@ fn columns<C: Cohort + ?Sized>(cohort: &C) -> Vec<(Role, &String)> {
     images.chain(labels).collect()
 }
 
-/// Spacings closer than this, relative to the first, are one: NIfTI stores them as f32.
+/// Spacings closer than this, relative to the first, are one for the plan.
 const SAME_SPACING: f64 = 1e-4;
+
+/// Spacings closer than this, relative to the first, differ by how NIfTI rounds them to f32, so that
+/// one length follows from them when a volume is resampled.
+const STORED_SPACING: f64 = 5e-7;
 
 fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
     let of_column = || {
@@ -240,15 +244,21 @@ fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
         let first = values.next()?;
         values.all(|v| same(&first, &v)).then_some(first)
     }
+    let spacing_mm = |tolerance: f64| {
+        all(of_column().map(|(g, _)| g.spacing_mm()), |a, b| {
+            (0..3).all(|i| (a[i] - b[i]).abs() <= tolerance * a[i])
+        })
+    };
     ChannelSchema {
         name: name.to_owned(),
         role,
         dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq)
             .filter(|&dtype| role == Role::Image || dtype == Dtype::U8),
-        shape_xyz: all(of_column().map(|(g, _)| g.shape_xyz()), PartialEq::eq),
-        spacing_mm: all(of_column().map(|(g, _)| g.spacing_mm()), |a, b| {
-            (0..3).all(|i| (a[i] - b[i]).abs() <= SAME_SPACING * a[i])
-        }),
+        // The shape behind a resampling is planned from both: spacings that are only nearly equal
+        // may lead to different ones, so that no shape is promised with them.
+        shape_xyz: all(of_column().map(|(g, _)| g.shape_xyz()), PartialEq::eq)
+            .filter(|_| spacing_mm(SAME_SPACING).is_none() || spacing_mm(STORED_SPACING).is_some()),
+        spacing_mm: spacing_mm(SAME_SPACING),
         orientation: all(of_column().map(|(g, _)| g.orientation()), PartialEq::eq),
     }
 }

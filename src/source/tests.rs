@@ -114,6 +114,20 @@ fn contradicting_options_are_told_together_before_a_file_is_touched() {
     );
 }
 
+/// The shape that a cohort of two promises whose second subject has this spacing in mm.
+fn shape_of_two(second_mm: f32) -> Option<[usize; 3]> {
+    let folder = tempfile::tempdir().unwrap();
+    for (id, mm) in [("a", 1.0), ("b", second_mm)] {
+        let path = folder.path().join(id).join("t1.nii");
+        write_nifti(&path, [4, 5, 6], 1, mm, 0);
+    }
+    let yaml = format!(
+        "folders: {{ path: '{}', images: '{{subject}}/{{modality}}.nii', modalities: [t1] }}",
+        folder.path().display()
+    );
+    open(&yaml).unwrap().schema().unwrap().channels[0].shape_xyz
+}
+
 #[test]
 fn the_schema_knows_what_subjects_agree_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,6 +148,9 @@ fn the_schema_knows_what_subjects_agree_on() {
     assert_eq!(t1.orientation.as_deref(), Some("RAS"));
     assert!(t1.spacing_mm.is_some_and(|s| (s[0] - 1.0).abs() < 1e-6));
     assert_eq!(schema.channels[1].dtype, None);
+    assert_eq!(shape_of_two(1.0), Some([4, 5, 6]));
+    // Four voxels of 1 mm are two of 2 mm, four of 1.00001 mm are three.
+    assert_eq!(shape_of_two(1.00001), None);
     let broken = &cohort.subjects()[2];
     assert!(cohort.load(broken).is_err() && cohort.headers(broken).is_err());
     for good in ["a", "b"] {

@@ -2,7 +2,7 @@
 
 use super::intensity::zscore::Foreground;
 use super::{EdgeSchema, Stage, StageError};
-use crate::kernel::moments::{finite_bounds, moments};
+use crate::kernel::moments::{above_minimum, finite_bounds, moments};
 use crate::kernel::percentile::percentiles;
 use crate::kernel::quality::{entropy_bits, noise_sd};
 use crate::volume::Row;
@@ -47,7 +47,8 @@ impl Quality {
             Foreground::Nonzero => self.measured(voxels, nx, |v| v.is_finite() & (v != 0.0)),
             Foreground::AboveMin => {
                 let [low, _] = finite_bounds(voxels).unwrap_or_default();
-                self.measured(voxels, nx, move |v| v.is_finite() & (v > low))
+                let above = above_minimum(low);
+                self.measured(voxels, nx, move |v| v.is_finite() & (v > above))
             }
         }
     }

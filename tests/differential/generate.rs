@@ -78,7 +78,7 @@ fn grid(rng: &mut SampleRng) -> GridCase {
         spacing_mm,
         order: rng.below(48),
         tilt_deg: match rng.chance(0.3) {
-            true => one_of(rng, &[0.5, 8.0, 25.0]),
+            true => one_of(rng, &[0.001, 0.5, 8.0, 25.0]),
             false => 0.0,
         },
         centre_mm: match rng.chance(0.5) {

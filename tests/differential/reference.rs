@@ -12,6 +12,9 @@ const SNAP: f64 = 1e-6;
 /// Differences of this share of an image's range are rounding to f32.
 const ROUNDING: f64 = 4e-6;
 
+/// Spread of this share of the mean is rounding to f32.
+const ROUNDING_SHARE: f64 = 1.0 / (1 << 22) as f64;
+
 /// A volume as numbers.
 #[derive(Debug, Clone)]
 struct Naive {
@@ -164,7 +167,7 @@ impl Naive {
     }
 }
 
-/// The map without what leads off its axes, where that is 1e-4 voxels at most over the whole grid:
+/// The map without what leads off its axes, where that is 1e-6 voxels at most over the whole grid:
 /// files store affines as f32, and such a map counts as one along the axes.
 fn straightened(map: DAffine3, shape: [usize; 3]) -> DAffine3 {
     let mut straight = map;
@@ -174,7 +177,7 @@ fn straightened(map: DAffine3, shape: [usize; 3]) -> DAffine3 {
         let off = (0..3)
             .filter(|i| *i != along)
             .map(|i| column[i].abs() * length as f64);
-        if off.fold(0.0, f64::max) > 1e-4 {
+        if off.fold(0.0, f64::max) > SNAP {
             return map;
         }
         let kept = column[along];
@@ -302,7 +305,7 @@ fn standardised(parameters: &Value, volume: &Naive) -> Naive {
     let is_foreground = |v: f64| {
         v.is_finite()
             && match kind {
-                "above_min" => v > low,
+                "above_min" => v > low + low.abs() * ROUNDING_SHARE * 2.0,
                 "nonzero" => v != 0.0,
                 _ => true,
             }
@@ -315,15 +318,15 @@ fn standardised(parameters: &Value, volume: &Naive) -> Naive {
     let mean = tissue.iter().sum::<f64>() / count;
     let sd = (tissue.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
     let clip = parameters["clip"].as_f64().unwrap_or(5.0);
-    let scaled = |v: f64| match sd > mean.abs() * 1e-9 {
+    let spread = sd > mean.abs() * ROUNDING_SHARE;
+    let scaled = |v: f64| match spread {
         true => ((v - mean) / sd).clamp(-clip, clip),
         false => 0.0,
     };
     let background = parameters["background"].as_str().unwrap_or("below");
     volume.changed(|v| match background {
         _ if is_foreground(v) => scaled(v),
-        "scaled" if v.is_finite() && sd > mean.abs() * 1e-9 => scaled(v),
-        "scaled" if v.is_finite() => 0.0,
+        "scaled" if v.is_finite() => scaled(v),
         "zero" => 0.0,
         _ => -clip,
     })
@@ -349,8 +352,11 @@ fn resampled(parameters: &Value, row: &Row, volume: &Naive) -> Option<Naive> {
     let old = spacing_mm(affine);
     for a in 0..3 {
         if let Some(new) = wanted[a].filter(|new| (new - old[a]).abs() > 1e-3) {
-            let length = ((shape[a] as f64 - 1.0) * old[a] / new + 1.0).round_ties_even();
-            shape[a] = length.max(1.0) as usize;
+            let length = (shape[a] as f64 - 1.0) * old[a] / new + 1.0;
+            let half = length.floor() + 0.5;
+            let is_half = (length - half).abs() <= 1e-6 * length;
+            let length = if is_half { half } else { length };
+            shape[a] = length.round_ties_even().max(1.0) as usize;
             *affine.matrix3.col_mut(a) *= new / old[a];
         }
     }

@@ -1,7 +1,7 @@
 //! Scales tissue to mean 0 and standard deviation 1, and sets background apart.
 
 use super::{LARGEST, check_modalities, selects};
-use crate::kernel::moments::{Moments, finite_bounds, moments};
+use crate::kernel::moments::{Moments, above_minimum, finite_bounds, moments};
 use crate::kernel::percentile::percentiles;
 use crate::kernel::simd::vectorised;
 use crate::stage::{EdgeSchema, Stage, StageError};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// rounded: an offset of 1e6 costs no digits. With `background: below` background
 /// voxels, and only they, become exactly `-clip`: the common choice of leaving them at 0 gives air
 /// the value of mean tissue, and the two cannot be told apart again. Voxels that are not finite are background.
-/// Where the foreground is constant, it becomes 0; where there is none, every voxel does. Both add a
+/// Where the foreground is constant (`s <= 2^-22 |m|`: rounding to f32), it becomes 0; where there is none, every voxel does. Both add a
 /// warning (`constant_foreground`, `no_foreground`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -35,7 +35,7 @@ pub struct Zscore {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Foreground {
-    /// Voxels above the image's smallest value, which is air or padding in MR and CT alike.
+    /// Voxels above the image's smallest value, which is air or padding in MR and CT alike, by more than rounding to f32 (2^-21 of it).
     AboveMin,
     /// Voxels that are not 0, for images whose background was masked to 0.
     Nonzero,
@@ -50,8 +50,8 @@ impl Foreground {
             Self::All => percentiles(voxels, f32::is_finite, percents),
             Self::Nonzero => percentiles(voxels, |v| v.is_finite() & (v != 0.0), percents),
             Self::AboveMin => {
-                let [low, _] = finite_bounds(voxels)?;
-                percentiles(voxels, |v| v.is_finite() & (v > low), percents)
+                let above = above_minimum(finite_bounds(voxels)?[0]);
+                percentiles(voxels, |v| v.is_finite() & (v > above), percents)
             }
         }
     }
@@ -88,7 +88,7 @@ impl Zscore {
             voxels.fill(0.0);
             return found;
         }
-        let scale = Some((1.0 / sd) as f32).filter(|s| s.is_finite());
+        let scale = Some((1.0 / sd) as f32).filter(|s| s.is_finite() && !found.is_constant());
         let (scale, clip) = (scale.unwrap_or(0.0), self.clip as f32);
         // The next number above -clip keeps foreground and background apart.
         let lowest = (-clip).next_up();
@@ -102,7 +102,9 @@ impl Zscore {
             || {
                 for v in voxels.iter_mut() {
                     let distance = (f64::from(*v) - mean) as f32;
-                    let scaled = (distance * scale).clamp(lowest, clip);
+                    // A distance beyond f32 times a scale of 0 is not a number.
+                    let scaled = if scale == 0.0 { 0.0 } else { distance * scale };
+                    let scaled = scaled.clamp(lowest, clip);
                     let tissue = foreground(*v) | (scale_background & v.is_finite());
                     *v = if tissue { scaled } else { apart };
                 }
@@ -117,7 +119,8 @@ impl Zscore {
             Foreground::Nonzero => self.scale(voxels, |v| v.is_finite() & (v != 0.0)),
             Foreground::AboveMin => {
                 let [low, _] = finite_bounds(voxels).unwrap_or_default();
-                self.scale(voxels, move |v| v.is_finite() & (v > low))
+                let above = above_minimum(low);
+                self.scale(voxels, move |v| v.is_finite() & (v > above))
             }
         }
     }
@@ -130,7 +133,7 @@ fn suspicion(found: &Moments) -> Option<(WarningKind, String)> {
             WarningKind::NoForeground,
             "no voxel is foreground, so every voxel becomes 0; look at the image, or choose another `foreground`".to_owned(),
         )),
-        Moments { count, mean, sd } if *sd == 0.0 => Some((
+        Moments { count, mean, .. } if found.is_constant() => Some((
             WarningKind::ConstantForeground,
             format!(
                 "all {count} foreground voxels are {mean}, so they become 0; look at the image, or choose another `foreground`"
@@ -236,6 +239,16 @@ mod tests {
         }
         let mask = scaled(&Zscore::default(), &[0.0, 100.0, 100.0]);
         assert_eq!(mask, [-5.0, 0.0, 0.0]);
+        // An interpolated constant is off by a step of f32 here and there.
+        let value = 0.1f32;
+        let rounded = [value, value.next_up(), value, value.next_down()];
+        assert_eq!(scaled(&Zscore::default(), &rounded), [0.0; 4]);
+        let far = Zscore {
+            foreground: Foreground::Nonzero,
+            background: Background::Scaled,
+            ..Zscore::default()
+        };
+        assert_eq!(scaled(&far, &[3e38, 3e38, 0.0]), [0.0; 3]);
         assert_eq!(scaled(&Zscore::default(), &[f32::NAN; 3]), [0.0; 3]);
     }
 

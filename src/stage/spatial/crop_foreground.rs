@@ -1,6 +1,7 @@
 //! Cuts away the air around the body.
 
 use super::regrid::{background_value, check_one_grid, one_grid, windowed_row};
+use crate::kernel::moments::above_minimum;
 use crate::kernel::region::{Region, bounding_box};
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::{Row, WarningKind};
@@ -19,7 +20,7 @@ pub struct CropForeground {
     /// Modalities to look at; all where left out.
     #[serde(default)]
     pub modalities: Option<Vec<String>>,
-    /// Threshold in the image's values at this step: a number, or `min` for the minimum of each image.
+    /// Threshold in the image's values at this step: a number, or `min` for the minimum of each image (and what rounding to f32 adds to it).
     #[serde(default)]
     pub above: Threshold,
     /// Margin kept on every side in mm, rounded up to whole voxels.
@@ -77,7 +78,7 @@ impl CropForeground {
             let values = volume.to_f32();
             let above = match self.above {
                 Threshold::Value(value) => value as f32,
-                Threshold::Named(NamedThreshold::Min) => background_value(&values),
+                Threshold::Named(NamedThreshold::Min) => above_minimum(background_value(&values)),
             };
             bounding_box(&values, volume.grid().shape_xyz(), |v| v > above)
         });

@@ -158,9 +158,18 @@ impl Resample {
     }
 }
 
+/// A length this close to a half, relative to itself, is a half: files hold spacings as f32, and
+/// which side of the half their rounding falls on must not decide how many voxels an axis has.
+const HALF_TOLERANCE: f64 = 1e-6;
+
 /// Voxels an axis has with another voxel size: MONAI's `compute_shape_offset`.
+///
+/// **Law** `round((count - 1) * old / new + 1)`, halves (to [`HALF_TOLERANCE`]) to even, at least 1.
 fn axis_length(count: usize, old_mm: f64, new_mm: f64) -> f64 {
-    ((count as f64 - 1.0) * old_mm / new_mm + 1.0)
+    let length = (count as f64 - 1.0) * old_mm / new_mm + 1.0;
+    let half = length.floor() + 0.5;
+    let is_half = (length - half).abs() <= HALF_TOLERANCE * length;
+    (if is_half { half } else { length })
         .round_ties_even()
         .max(1.0)
 }
@@ -190,6 +199,8 @@ fn respaced(grid: &Grid, wanted_mm: [Option<f64>; 3]) -> Result<Grid, StageError
 
 /// What is known of the grid that rows are resampled to, before its voxel size changes.
 struct Reference {
+    /// Shape and voxel size of each channel whose grid it may be; `None` if one is not known.
+    grids: Option<Vec<Grid>>,
     shape_xyz: Option<[usize; 3]>,
     spacing_mm: Option<[f64; 3]>,
     orientation: Option<String>,
@@ -206,7 +217,11 @@ impl Reference {
         let is_close = |a: &[f64; 3], b: &[f64; 3]| {
             (0..3).all(|axis| (a[axis] - b[axis]).abs() <= SAME_SPACING_MM)
         };
+        let grids = (candidates.iter())
+            .map(|c| Grid::with_spacing(c.shape_xyz?, c.spacing_mm?).ok())
+            .collect();
         Self {
+            grids,
             shape_xyz: agreed(candidates.iter().map(|c| c.shape_xyz), |a, b| a == b),
             spacing_mm: agreed(candidates.iter().map(|c| c.spacing_mm), is_close),
             orientation: agreed(candidates.iter().map(|c| c.orientation.clone()), |a, b| {
@@ -231,8 +246,10 @@ impl Reference {
         if wanted == [None; 3] {
             return self.shape_xyz;
         }
-        let grid = Grid::with_spacing(self.shape_xyz?, self.spacing_mm?).ok()?;
-        Some(respaced(&grid, wanted).ok()?.shape_xyz())
+        // Voxel sizes that count as equal may still round to another number of voxels.
+        let grids = self.grids.as_ref()?.iter();
+        let shapes = grids.map(|grid| Some(respaced(grid, wanted).ok()?.shape_xyz()));
+        agreed(shapes, |a, b| a == b)
     }
 }
 
@@ -306,3 +323,6 @@ impl Stage for Resample {
         Ok(vec![row.map_err(in_column)?])
     }
 }
+
+#[cfg(test)]
+mod tests;
