@@ -119,6 +119,7 @@ pub(super) fn linear_general(source: &[f32], walk: &Walk, shape: [usize; 3], out
         // Plain numbers, not arrays: the positions stay in registers.
         let [mut px, mut py, mut pz] = fixed.at(begin);
         let [dx, dy, dz] = fixed.step;
+        let mut all_finite = true;
         for value in &mut values[begin..end] {
             let at = whole(pz) * plane + whole(py) * nx + whole(px);
             let (u, v, w) = (fraction(px), fraction(py), fraction(pz));
@@ -132,9 +133,17 @@ pub(super) fn linear_general(source: &[f32], walk: &Walk, shape: [usize; 3], out
             let near = a + (b - a) * v;
             let far = c + (d - c) * v;
             *value = near + (far - near) * w;
+            all_finite &= value.is_finite();
             px += dx;
             py += dy;
             pz += dz;
+        }
+        // A voxel that is not finite and has no weight would make NaN of what it does not reach.
+        let odd = if all_finite { begin..begin } else { begin..end };
+        for x in odd.filter(|x| !values[*x].is_finite()).collect::<Vec<_>>() {
+            if let Some(value) = linear_at(source, walk, walk.position(x, y, z)) {
+                values[x] = value;
+            }
         }
         for x in (0..begin).chain(end..shape[0]) {
             if let Some(value) = linear_at(source, walk, walk.position(x, y, z)) {

@@ -216,3 +216,21 @@ fn voxel_rates() {
         );
     }
 }
+
+#[test]
+fn a_voxel_without_weight_spreads_nothing_through_any_map() {
+    let mut source = field(SOURCE);
+    let index = |[x, y, z]: [usize; 3]| (z * SOURCE[1] + y) * SOURCE[0] + x;
+    for odd in [f32::NAN, f32::INFINITY] {
+        for at in [[3, 3, 1], [2, 4, 1], [2, 3, 2], [3, 4, 2]] {
+            source[index(at)] = odd;
+        }
+        // The first position is on voxel (2, 3, 1); the map is of no axis.
+        let map = DAffine3::from_translation(DVec3::new(2.0, 3.0, 1.0))
+            * DAffine3::from_rotation_z(0.3)
+            * DAffine3::from_rotation_x(0.2);
+        let found = sample_linear(&source, SOURCE, &map, [4, 3, 2], 0.0);
+        assert_eq!(found[0], source[index([2, 3, 1])]);
+        assert!(!found[1].is_finite(), "half of an odd voxel is odd");
+    }
+}
