@@ -217,6 +217,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Places what is wrong with entries of `source.labels.map`.
+    fn label_map(&mut self, source: Option<Node<'_>>, problems: Vec<(i64, String)>) {
+        let labels = source.and_then(|source| source.get("labels"));
+        let map = labels.and_then(|labels| labels.get("map"));
+        for (key, problem) in problems {
+            let mut entries = map.into_iter().flat_map(Node::entries);
+            let entry = entries.find(|(k, _)| k.integer() == Some(key));
+            let node = entry.map(|(_, value)| value).or(map);
+            self.errors
+                .push(SpecError::new(node.map(Node::at), problem));
+        }
+    }
+
     /// Reads every section; `None` when one that is needed has mistakes.
     pub(super) fn pipeline(&mut self, root: Node<'_>) -> Option<Pipeline> {
         if !root.is_map() {
@@ -258,17 +271,22 @@ impl Reader<'_> {
         let memory = self.memory(root);
         let max_failures = self.section(root, "max_failures").map(|(n, _)| n);
         let source = self.section::<SourceSpec>(root, "source");
-        if let Some((source, at)) = &source
-            && let Err(problems) = source.check()
-        {
-            self.errors
-                .extend(problems.into_iter().map(|p| SpecError::new(*at, p)));
+        if let Some((source, at)) = &source {
+            let problems = source.option_problems().into_iter();
+            self.errors.extend(problems.map(|p| SpecError::new(*at, p)));
+            self.label_map(root.get("source"), source.labels.map_problems());
         }
         let stages = self.steps(root.get("stages"), "stages");
         let views = self.views(root);
         let pseudo_label = self.section(root, "pseudo_label");
-        let train = self.section(root, "train");
+        let train = self.section::<TrainSection>(root, "train");
         self.classes(root.get("train"));
+        // A step may still turn what was read into a class.
+        let relabels = stages.iter().any(|step| step.stage.relabels());
+        if let (Some((source, _)), Some((train, _)), false) = (&source, &train, relabels) {
+            let problems = source.labels.undeclared(&train.classes);
+            self.label_map(root.get("source"), problems);
+        }
         let predict = self.section(root, "predict");
         let score = self.section(root, "score");
         let sinks = self

@@ -105,6 +105,8 @@ fn scores(subjects: usize, gain: f64) -> Vec<ScoreRow> {
 fn subjects() -> Vec<SubjectRow> {
     let subject = |i: usize| SubjectRow {
         subject_id: format!("amos_{i:04}"),
+        patient: format!("amos_{i:04}"),
+        entities: Default::default(),
         cohort: "amos".into(),
         split: "train".into(),
         labelled: i % 5 == 0,

@@ -174,8 +174,8 @@ impl Kept {
                 }
             }
         }
-        for value in self.cohort.ignored() {
-            hasher.update(&value.to_le_bytes());
+        if let Some(values) = self.cohort.label_values() {
+            values.update_digest(&mut hasher);
         }
         // Rows carry their subject's name.
         hasher.update(record.id.as_bytes());

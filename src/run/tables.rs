@@ -112,6 +112,8 @@ impl RunContext {
         let failed = failures.iter().any(|f| f.subject == record.id);
         SubjectRow {
             subject_id: record.id.clone(),
+            patient: record.patient.as_ref().unwrap_or(&record.id).clone(),
+            entities: record.entities.clone(),
             cohort: record.cohort.clone(),
             split: record.split.name().to_owned(),
             labelled: record.labelled,

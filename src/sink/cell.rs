@@ -6,9 +6,10 @@ use super::{SinkError, VolumeError};
 use crate::volume::Volume;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float32Builder, Float64Array, Int32Array, Int64Array,
-    ListBuilder, RecordBatch, StringArray, StringBuilder,
+    ListBuilder, MapBuilder, RecordBatch, StringArray, StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int32Type, Int64Type};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A field of a table's row.
@@ -45,6 +46,14 @@ pub(super) fn column<'a, T: Cell>(
             (DataType::List(found), DataType::List(wanted)) => {
                 found.data_type() == wanted.data_type()
             }
+            _ => false,
+        },
+        // Readers of Parquet name the fields of a map in their own way.
+        ColumnType::TextMap => match array.data_type() {
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(of) => of.iter().all(|f| *f.data_type() == DataType::Utf8),
+                _ => false,
+            },
             _ => false,
         },
         plain => *array.data_type() == plain.arrow(),
@@ -114,6 +123,29 @@ impl Cell for Vec<String> {
         let texts = texts.as_string::<i32>();
         Ok((0..texts.len())
             .map(|j| texts.value(j).to_owned())
+            .collect())
+    }
+}
+
+impl Cell for BTreeMap<String, String> {
+    const TYPE: ColumnType = ColumnType::TextMap;
+    fn array<'a>(values: impl Iterator<Item = &'a Self>) -> Result<ArrayRef, SinkError> {
+        let mut map = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
+        for texts in values {
+            for (key, value) in texts {
+                map.keys().append_value(key);
+                map.values().append_value(value);
+            }
+            map.append(true).expect("each key has its value");
+        }
+        Ok(Arc::new(map.finish()))
+    }
+    fn value(array: &dyn Array, i: usize) -> Result<Self, SinkError> {
+        let entries = array.as_map().value(i);
+        let text = |column: usize| entries.column(column).as_string::<i32>();
+        let (keys, values) = (text(0), text(1));
+        Ok((0..entries.len())
+            .map(|j| (keys.value(j).to_owned(), values.value(j).to_owned()))
             .collect())
     }
 }

@@ -15,7 +15,7 @@ pub mod table;
 pub use parquet::{Receipt, TableWriter, append_table, read_table, write_table};
 pub use prepared::{Notes, PreparedWriter, file_stem, read_notes, read_prepared};
 pub use rows::{
-    EdgeRow, FailureRow, MetricRow, PredictionRow, PseudoLabelRow, QualityRow, ScoreRow,
+    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PredictionRow, PseudoLabelRow, QualityRow, ScoreRow,
     SubjectRow, TableRow, WarningRow,
 };
 pub use stored::{read_stored_volume, stored_volume_array};

@@ -5,6 +5,7 @@ use super::{SinkError, cell, cell::Cell};
 use crate::volume::Volume;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A row of an output table.
 pub trait TableRow: Sized {
@@ -68,12 +69,22 @@ macro_rules! tables {
     )+};
 }
 
+mod fingerprint;
+
+pub use fingerprint::{
+    FINGERPRINT, FINGERPRINT_CLASSES, FingerprintClassRow, FingerprintRow,
+};
+
 tables! {
     /// One row a subject of the cohort: what it is, and how its preparation went.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    SubjectRow => SUBJECTS "subjects" version 1 {
+    SubjectRow => SUBJECTS "subjects" version 2 {
         /// The subject's id, unique in the cohort.
         subject_id: String => "",
+        /// The patient that the subject shows; its id where the source names no patient.
+        patient: String => "",
+        /// What the placeholders of the source's paths stand for, by name, such as `session`.
+        entities: BTreeMap<String, String> => "",
         /// Name of the cohort.
         cohort: String => "",
         /// Part of the cohort: train, validation or test.

@@ -18,6 +18,8 @@ pub const TABLES: &[&TableDef] = &[
     &rows::WARNINGS,
     &rows::PSEUDO_LABELS,
     &rows::PREDICTIONS,
+    &rows::FINGERPRINT,
+    &rows::FINGERPRINT_CLASSES,
 ];
 
 /// Schema metadata key of a table's name.
@@ -44,6 +46,8 @@ pub enum ColumnType {
     Text,
     /// List of texts.
     TextList,
+    /// Texts by name.
+    TextMap,
     /// List of floats.
     F32List,
     /// A compressed volume, see [`stored_volume_fields`].
@@ -61,6 +65,7 @@ impl ColumnType {
             Self::F64 => DataType::Float64,
             Self::Text => DataType::Utf8,
             Self::TextList => list(DataType::Utf8),
+            Self::TextMap => text_map(),
             Self::F32List => list(DataType::Float32),
             Self::Volume => DataType::Struct(stored_volume_fields()),
         }
@@ -149,6 +154,16 @@ impl ColumnDef {
     }
 }
 
+/// Keys and values are texts; the names are those that Arrow's builder gives.
+fn text_map() -> DataType {
+    let entries = vec![
+        Field::new("keys", DataType::Utf8, false),
+        Field::new("values", DataType::Utf8, true),
+    ];
+    let entries = Field::new("entries", DataType::Struct(entries.into()), false);
+    DataType::Map(Arc::new(entries), false)
+}
+
 fn type_json(dtype: &DataType) -> Value {
     match dtype {
         DataType::List(item) => json!({"list": type_json(item.data_type())}),
@@ -169,6 +184,7 @@ fn type_json(dtype: &DataType) -> Value {
                 .collect();
             json!({ "struct": fields })
         }
+        DataType::Map(..) => json!({"map": ["utf8", "utf8"]}),
         plain => plain.to_string().to_lowercase().into(),
     }
 }

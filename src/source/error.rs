@@ -56,18 +56,46 @@ pub enum SourceError {
         problem: String,
     },
     /// A folder in which no file fits the pattern.
-    #[error(
-        "no file in {} fits `{pattern}`; {}",
-        folder.display(),
-        if seen.is_empty() { "there are no files at that depth".to_owned() } else { format!("the first files are {}", seen.join(", ")) }
-    )]
+    #[error("no file in {} fits `{pattern}`: {problem}", folder.display())]
     NoMatch {
         /// The pattern as written.
         pattern: String,
         /// Where it was looked for.
         folder: PathBuf,
-        /// Up to three files that are there, relative to the folder.
-        seen: Vec<String>,
+        /// Which part of the pattern failed first, and what stands there instead.
+        problem: String,
+    },
+    /// Two files for one volume of a subject.
+    #[error(
+        "subject `{subject}` in {} has two {what}: {} and {}; put a placeholder where they differ and name it in `id`, such as `id: \"{{subject}}_{{session}}\"`, or write the pattern so that it fits one of them",
+        folder.display(),
+        first.display(),
+        second.display()
+    )]
+    TwoFiles {
+        /// The subject's id.
+        subject: String,
+        /// What there are two of.
+        what: String,
+        /// The folder of the source.
+        folder: PathBuf,
+        /// The first, relative to the folder.
+        first: PathBuf,
+        /// The second, relative to the folder.
+        second: PathBuf,
+    },
+    /// A subject whose images are of two patients.
+    #[error(
+        "the images of subject `{subject}` in {} disagree on `patient: {template}`; make `patient` of placeholders that `id` holds",
+        folder.display()
+    )]
+    Patients {
+        /// The folder of the source.
+        folder: PathBuf,
+        /// The subject's id.
+        subject: String,
+        /// The patient as written.
+        template: String,
     },
     /// One subject twice.
     #[error(

@@ -2,9 +2,11 @@
 
 use super::split::{Candidate, SplitSpec};
 use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
+use crate::volume::nifti::LabelValues;
 use crate::volume::{
     Channel, Dtype, Role, Row, Scaling, Split, VolumeError, Warning, WarningKind, nifti,
 };
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -12,6 +14,10 @@ use std::time::UNIX_EPOCH;
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
     pub(super) id: String,
+    /// The patient it shows; `None` where the source names none.
+    pub(super) patient: Option<String>,
+    /// What the placeholders of its paths stand for.
+    pub(super) entities: BTreeMap<String, String>,
     /// Where the source places it.
     pub(super) placed: Option<Split>,
     /// Whether the source allows its labels to be used in training.
@@ -20,13 +26,28 @@ pub(super) struct Listed {
     pub(super) labels: Vec<VolumeRef>,
 }
 
+impl Listed {
+    /// A subject without volumes.
+    pub(super) fn new(id: String) -> Self {
+        Self {
+            id,
+            patient: None,
+            entities: BTreeMap::new(),
+            placed: None,
+            may_label: true,
+            images: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+}
+
 /// Subjects in files.
 #[derive(Debug, Clone)]
 pub struct FileCohort {
     modalities: Vec<String>,
     label_names: Vec<String>,
     subjects: Vec<SubjectRecord>,
-    ignored: Vec<i64>,
+    label_values: LabelValues,
     warnings: Vec<Warning>,
 }
 
@@ -44,6 +65,7 @@ impl FileCohort {
             .iter()
             .map(|s| Candidate {
                 id: &s.id,
+                patient: s.patient.as_deref(),
                 placed: s.placed,
                 has_labels: s.may_label && s.labels.iter().any(|l| l.location.is_some()),
             })
@@ -55,6 +77,8 @@ impl FileCohort {
             .filter_map(|(s, place)| {
                 let (split, labelled) = place?;
                 let record = SubjectRecord {
+                    patient: s.patient,
+                    entities: s.entities,
                     id: s.id,
                     cohort: cohort.to_owned(),
                     split,
@@ -69,7 +93,7 @@ impl FileCohort {
             modalities,
             label_names,
             subjects,
-            ignored: Vec::new(),
+            label_values: LabelValues::default(),
             warnings: Vec::new(),
         })
     }
@@ -90,9 +114,9 @@ impl FileCohort {
         self
     }
 
-    /// The same cohort whose label maps mark voxels of these values as ignored.
-    pub(super) fn ignoring(mut self, values: &[i64]) -> Self {
-        self.ignored = values.to_vec();
+    /// The same cohort whose label files are read by `values`.
+    pub(super) fn with_label_values(mut self, values: LabelValues) -> Self {
+        self.label_values = values;
         self
     }
 }
@@ -119,7 +143,7 @@ fn channels(
     subject: &SubjectRecord,
     role: Role,
     refs: &[VolumeRef],
-    ignored: &[i64],
+    values: &LabelValues,
 ) -> Result<Vec<Channel>, VolumeError> {
     refs.iter()
         .map(|wanted| {
@@ -127,7 +151,7 @@ fn channels(
             let volume = found
                 .map(|(_, _, path, index)| match role {
                     Role::Image => nifti::read(path, index),
-                    Role::Label => nifti::read_labels(path, index, ignored),
+                    Role::Label => nifti::read_labels(path, index, values),
                 })
                 .transpose()?;
             Ok(Channel {
@@ -153,8 +177,9 @@ fn needs_an_image(subject: &SubjectRecord) -> Result<(), VolumeError> {
 
 /// Label maps are loaded as u8, or u16 where a class number needs it; a header tells only of bytes
 /// without scaling that they stay u8.
-fn label_dtype(header: &nifti::Header) -> Dtype {
-    match (header.dtype.bytes(), header.scaling == Scaling::NONE) {
+fn label_dtype(header: &nifti::Header, values: &LabelValues) -> Dtype {
+    let stays = header.scaling == Scaling::NONE && !values.widens();
+    match (header.dtype.bytes(), stays) {
         (1, true) => Dtype::U8,
         (1, false) => Dtype::U16,
         _ => header.dtype,
@@ -183,8 +208,8 @@ impl Cohort for FileCohort {
             epoch: 0,
             sample: 0,
             view: String::new(),
-            images: channels(subject, Role::Image, &subject.images, &[])?,
-            labels: channels(subject, Role::Label, &subject.labels, &self.ignored)?,
+            images: channels(subject, Role::Image, &subject.images, &self.label_values)?,
+            labels: channels(subject, Role::Label, &subject.labels, &self.label_values)?,
             draws: Vec::new(),
             history: Vec::new(),
             ..Row::default()
@@ -192,7 +217,7 @@ impl Cohort for FileCohort {
     }
 
     fn load_labels(&self, subject: &SubjectRecord) -> Result<Vec<Channel>, VolumeError> {
-        channels(subject, Role::Label, &subject.labels, &self.ignored)
+        channels(subject, Role::Label, &subject.labels, &self.label_values)
     }
 
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError> {
@@ -207,7 +232,7 @@ impl Cohort for FileCohort {
                     grid: header.grid,
                     dtype: match role {
                         Role::Image => header.dtype,
-                        Role::Label => label_dtype(&header),
+                        Role::Label => label_dtype(&header, &self.label_values),
                     },
                     remarks: header.remarks,
                 })
@@ -215,8 +240,8 @@ impl Cohort for FileCohort {
             .collect()
     }
 
-    fn ignored(&self) -> &[i64] {
-        &self.ignored
+    fn label_values(&self) -> Option<&LabelValues> {
+        Some(&self.label_values)
     }
 
     fn warnings(&self) -> Vec<(Option<String>, Warning)> {
@@ -249,9 +274,7 @@ impl Cohort for FileCohort {
             hasher.update(&metadata.len().to_le_bytes());
             hasher.update(&nanos.to_le_bytes());
         }
-        for value in &self.ignored {
-            hasher.update(&value.to_le_bytes());
-        }
+        self.label_values.update_digest(&mut hasher);
         Ok(hasher.finalize().to_hex().to_string())
     }
 }

@@ -1,20 +1,28 @@
 //! A folder whose file names say which subject and modality they are.
 
-use super::files::{FileCohort, Listed};
-use super::{
-    Location, ModalityNames, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path,
-};
-use regex::Regex;
+use super::files::FileCohort;
+use super::{ModalityNames, SourceError, SplitSpec, name_problems, resolve_path};
+use crate::spec::suggest;
+use found::Found;
+use pattern::{Pattern, placeholders};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
+use std::path::Path;
+use tree::Tree;
+
+mod found;
+mod pattern;
+mod tree;
 
 /// A folder of NIfTI files named by a pattern, such as `images/{subject}.nii.gz`.
 ///
-/// A subject is whatever stands at `{subject}` in a file that fits; a modality without a file is
-/// missing for that subject. Files and folders whose names begin with a dot are passed over.
+/// A pattern holds placeholders of any name, `*` for any text within a name and `**` for any number of
+/// folders; a placeholder stands for at least one character and the same text wherever it is repeated.
+/// Files are one subject if they agree on what `id` names; a modality without a file is missing for
+/// that subject. Files and folders whose names begin with a dot are passed over. A BIDS tree with
+/// sessions: `images: "sub-{subject}/ses-{session}/anat/*_{modality}.nii.gz"`, `id:
+/// "{subject}_{session}"`, `patient: "{subject}"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldersSpec {
@@ -25,9 +33,18 @@ pub struct FoldersSpec {
     /// `{modality}`: `{subject}/{modality}.nii.gz`.
     pub images: String,
     /// Pattern of the label maps' paths; with `{modality}` each modality has its own map, without
-    /// it there is one for all. Default: no labels.
+    /// it there is one for all. It holds every placeholder of `id`. Default: no labels.
     #[serde(default)]
     pub labels: Option<String>,
+    /// The id of a subject, made of placeholders of `images`: `{subject}_{session}`. Default:
+    /// `{subject}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The patient that a subject shows, made of placeholders of `images`: `{subject}`. Subjects of one
+    /// patient are never in different parts of `split`, whose counts are then of patients. Default:
+    /// every subject is a patient of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
     /// Modalities in the order of columns: a list, or a map from modality to what stands at
     /// `{modality}` in the path (`{ flair: FLAIR, t1: T1W }`).
     pub modalities: ModalityNames,
@@ -62,202 +79,153 @@ impl FoldersSpec {
             ));
         }
         let labels = self.labels.iter().map(|pattern| ("labels", pattern));
-        for (key, pattern) in std::iter::once(("images", &self.images)).chain(labels) {
-            if !pattern.contains(SUBJECT) {
-                problems.push(format!(
-                    "`{key}: {pattern}` has no {SUBJECT}; put it where the subject's id stands"
-                ));
+        let patterns = std::iter::once(("images", &self.images)).chain(labels);
+        let of_id = placeholders(self.id_template());
+        for (key, pattern) in patterns {
+            let of_pattern = placeholders(pattern);
+            for name in of_id.iter().filter(|name| !of_pattern.contains(name)) {
+                problems.push(match self.id {
+                    None => format!(
+                        "`{key}: {pattern}` has no {{{name}}}; put it where the subject's id stands, or make `id` of other placeholders"
+                    ),
+                    Some(_) => format!(
+                        "`{key}: {pattern}` has no {{{name}}}, which `id` is made of; add it"
+                    ),
+                });
             }
             if Path::new(pattern).is_absolute() {
                 problems.push(format!(
                     "`{key}: {pattern}` is absolute; write it relative to `path`"
                 ));
             }
-            let rest = pattern.replace(SUBJECT, "").replace(MODALITY, "");
-            if rest.contains(['{', '}']) {
-                problems.push(format!(
-                    "`{key}: {pattern}` has a placeholder that is neither {SUBJECT} nor {MODALITY}"
-                ));
-            }
+            let of_syntax = pattern::problems(pattern).into_iter();
+            problems.extend(of_syntax.map(|problem| format!("`{key}: {pattern}`: {problem}")));
+        }
+        let of_images = placeholders(&self.images);
+        let templates = [("id", &self.id), ("patient", &self.patient)];
+        for (key, template) in templates
+            .into_iter()
+            .filter_map(|(k, t)| Some((k, t.as_ref()?)))
+        {
+            problems.extend(self.template_problems(key, template, &of_images));
         }
         problems.extend(self.split.iter().flat_map(SplitSpec::problems));
         problems
     }
 
-    pub(super) fn open(&self, base: &Path) -> Result<FileCohort, SourceError> {
-        let folder = resolve_path(&self.path, base)?;
-        let patterns = || std::iter::once(&self.images).chain(&self.labels);
-        let depth = patterns()
-            .map(|p| p.split('/').count())
-            .max()
-            .unwrap_or_default();
-        let (files, unread) = walk(&folder, depth)?;
-        let mut warnings: Vec<String> = unread.into_iter().collect();
-
-        let names = self.modalities.names();
-        let label_names = self.label_names();
-        let blank = |names: &[String]| -> Vec<VolumeRef> {
-            let empty = |name: &String| VolumeRef {
-                name: name.clone(),
-                location: None,
-            };
-            names.iter().map(empty).collect()
-        };
-        let mut subjects: BTreeMap<String, Listed> = BTreeMap::new();
-        for (column, (_, in_path)) in self.modalities.0.iter().enumerate() {
-            let pattern = Pattern::new(&self.images, in_path);
-            for (id, path) in pattern.matches(&folder, &files) {
-                let subject = subjects.entry(id.clone()).or_insert_with(|| Listed {
-                    id,
-                    placed: None,
-                    may_label: true,
-                    images: blank(&names),
-                    labels: blank(&label_names),
-                });
-                subject.images[column].location = Some(Location::File { path, index: None });
+    fn template_problems(&self, key: &str, template: &str, of_images: &[String]) -> Vec<String> {
+        let names = placeholders(template);
+        let syntax = pattern::problems(template).into_iter();
+        let mut problems: Vec<String> = syntax
+            .map(|problem| format!("`{key}: {template}`: {problem}"))
+            .collect();
+        if names.is_empty() && problems.is_empty() {
+            problems.push(format!(
+                "`{key}: {template}` has no placeholder; name one of `images`, such as {SUBJECT}"
+            ));
+        }
+        if template.contains(['*', '/']) {
+            problems.push(format!(
+                "`{key}: {template}` is no path; use placeholders and plain text without `*` and `/`"
+            ));
+        }
+        for name in &names {
+            if format!("{{{name}}}") == MODALITY {
+                problems.push(format!(
+                    "`{key}: {template}` holds {MODALITY}, but a subject has several; remove it"
+                ));
+            } else if key != "id" && !of_images.contains(name) {
+                let known: Vec<&str> = of_images.iter().map(String::as_str).collect();
+                problems.push(format!(
+                    "`{key}: {template}` names {{{name}}}, which `images` does not have; {}",
+                    suggest(name, &known)
+                ));
             }
         }
-        if subjects.is_empty() {
+        problems
+    }
+
+    fn id_template(&self) -> &str {
+        self.id.as_deref().unwrap_or(SUBJECT)
+    }
+
+    /// The pattern of each modality, in order.
+    fn patterns(&self, pattern: &str) -> Result<Vec<Pattern>, SourceError> {
+        let modalities = self.modalities.0.iter();
+        let patterns = modalities.map(|(_, in_path)| Pattern::new(pattern, in_path));
+        let problem = |problem| SourceError::Options {
+            problems: vec![problem],
+        };
+        patterns.collect::<Result<_, _>>().map_err(problem)
+    }
+
+    pub(super) fn open(&self, base: &Path) -> Result<FileCohort, SourceError> {
+        let folder = resolve_path(&self.path, base)?;
+        let image_patterns = self.patterns(&self.images)?;
+        let label_pattern = self.labels.as_deref().unwrap_or_default();
+        let label_names = self.label_names();
+        let mut label_patterns = match self.labels {
+            Some(_) => self.patterns(label_pattern)?,
+            None => Vec::new(),
+        };
+        label_patterns.truncate(label_names.len());
+        let patterns = image_patterns.iter().chain(&label_patterns);
+        let depths: Option<Vec<usize>> = patterns.map(Pattern::depth).collect();
+        let depth = depths.map(|d| d.into_iter().max().unwrap_or_default());
+        let tree = Tree::read(&folder, depth)?;
+        let mut warnings: Vec<String> = tree.unread.iter().cloned().collect();
+
+        let mut found = Found {
+            spec: self,
+            folder: &folder,
+            label_names: &label_names,
+            subjects: BTreeMap::new(),
+        };
+        for (column, pattern) in image_patterns.iter().enumerate() {
+            for file in &tree.files {
+                if let Some(entities) = pattern.entities(file) {
+                    found.add_image(column, file, entities)?;
+                }
+            }
+        }
+        if found.subjects.is_empty() {
             return Err(SourceError::NoMatch {
                 pattern: self.images.clone(),
+                problem: tree.explain(&image_patterns),
                 folder,
-                seen: files.into_iter().take(3).collect(),
             });
         }
         let mut label_files = 0;
-        for (column, name) in label_names.iter().enumerate() {
-            let in_path = self
-                .modalities
-                .0
-                .iter()
-                .find(|(n, _)| n == name)
-                .map_or("", |(_, text)| text);
-            let pattern = Pattern::new(self.labels.as_deref().unwrap_or_default(), in_path);
-            for (id, path) in pattern.matches(&folder, &files) {
-                if let Some(subject) = subjects.get_mut(&id) {
-                    subject.labels[column].location = Some(Location::File { path, index: None });
-                    label_files += 1;
+        for (column, pattern) in label_patterns.iter().enumerate() {
+            for file in &tree.files {
+                if let Some(entities) = pattern.entities(file) {
+                    label_files += usize::from(found.add_label(column, file, &entities)?);
                 }
             }
         }
         if let (Some(pattern), 0) = (&self.labels, label_files) {
+            let problem = match tree.explain(&label_patterns) {
+                text if text.is_empty() => "those that do belong to no image".to_owned(),
+                text => text,
+            };
             warnings.push(format!(
-                "no file in {} matches `labels: {pattern}`, so every subject is unlabelled; correct the pattern, or remove it",
+                "no file in {} matches `labels: {pattern}`, so every subject is unlabelled ({problem}); correct the pattern, or remove it",
                 folder.display()
             ));
         }
+        let listed = found.into_listed()?;
         let cohort = folder
             .file_name()
             .map_or_else(|| "cohort".into(), |n| n.to_string_lossy());
         let split = self.split.clone().unwrap_or_default();
         FileCohort::try_new(
             &cohort,
-            names,
+            self.modalities.names(),
             label_names,
-            subjects.into_values().collect(),
+            listed,
             &split,
         )
         .map(|cohort| cohort.with_warnings(warnings))
-    }
-}
-
-/// Paths of files relative to the folder, sorted, with `/` between their parts.
-///
-/// Links are followed. A link to nothing, to a folder that contains it, and a folder that cannot be
-/// listed are returned as files: if a pattern names one, its subject fails when it is read. The text
-/// says how many there are, if any.
-///
-/// **Errors** if `folder` itself cannot be listed.
-fn walk(folder: &Path, depth: usize) -> Result<(Vec<String>, Option<String>), SourceError> {
-    let visible = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
-    };
-    let walk = WalkDir::new(folder)
-        .follow_links(true)
-        .max_depth(depth)
-        .sort_by_file_name();
-    let (mut files, mut unread) = (Vec::new(), None::<(usize, PathBuf, String)>);
-    for entry in walk.into_iter().filter_entry(visible) {
-        let path = match &entry {
-            Ok(entry) if entry.file_type().is_file() => entry.path(),
-            Ok(_) => continue,
-            Err(e) => match e.path() {
-                Some(path) if e.depth() > 0 => {
-                    let first = || (0, path.to_owned(), unreadable(e));
-                    unread.get_or_insert_with(first).0 += 1;
-                    path
-                }
-                _ => {
-                    return Err(SourceError::Io {
-                        path: folder.to_path_buf(),
-                        source: entry.expect_err("this arm is that of an error").into(),
-                    });
-                }
-            },
-        };
-        if let Ok(relative) = path.strip_prefix(folder) {
-            let parts: Vec<_> = relative
-                .components()
-                .map(|c| c.as_os_str().to_string_lossy())
-                .collect();
-            files.push(parts.join("/"));
-        }
-    }
-    let unread = unread.map(|(count, first, reason)| {
-        format!(
-            "links or folders below {} that cannot be followed: {count}, the first is {} ({reason}); subjects that need them fail by name",
-            folder.display(),
-            first.display()
-        )
-    });
-    Ok((files, unread))
-}
-
-/// Why an entry below the folder cannot be followed or listed.
-fn unreadable(error: &walkdir::Error) -> String {
-    match (error.loop_ancestor(), error.io_error()) {
-        (Some(above), _) => format!("a link to {}, a folder that contains it", above.display()),
-        (None, Some(e)) if e.kind() == std::io::ErrorKind::NotFound => {
-            "a link to nothing".to_owned()
-        }
-        (None, Some(e)) => e.to_string(),
-        (None, None) => error.to_string(),
-    }
-}
-
-/// A pattern with its modality put in.
-struct Pattern {
-    regex: Regex,
-    /// How often `{subject}` stands in it.
-    subjects: usize,
-}
-
-impl Pattern {
-    fn new(pattern: &str, modality: &str) -> Self {
-        let pattern = pattern.trim_start_matches("./").replace(MODALITY, modality);
-        let literals: Vec<String> = pattern.split(SUBJECT).map(regex::escape).collect();
-        let regex = Regex::new(&format!("^{}$", literals.join("([^/]+)")))
-            .expect("escaped text and one fixed group are a regex");
-        Self {
-            regex,
-            subjects: literals.len() - 1,
-        }
-    }
-
-    /// Subject and path of every file that fits.
-    fn matches(&self, folder: &Path, files: &[String]) -> Vec<(String, PathBuf)> {
-        let id = |file: &String| -> Option<String> {
-            let captures = self.regex.captures(file)?;
-            let id = captures.get(1)?.as_str();
-            // The regex language has no back-references.
-            let agree =
-                (2..=self.subjects).all(|i| captures.get(i).is_some_and(|m| m.as_str() == id));
-            agree.then(|| id.to_owned())
-        };
-        files
-            .iter()
-            .filter_map(|file| Some((id(file)?, folder.join(file))))
-            .collect()
     }
 }
 

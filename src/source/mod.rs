@@ -6,6 +6,7 @@
 mod error;
 mod files;
 pub mod folders;
+mod labels;
 pub mod manifest;
 mod named;
 mod path;
@@ -22,14 +23,17 @@ pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
 pub use split::{SplitError, SplitPart, SplitSpec};
 
-pub use reading::{LabelsSpec, RegistrationSpec};
+pub use labels::LabelsSpec;
+pub use reading::RegistrationSpec;
 pub use spec::{SourceKind, SourceSpec};
 
 pub use path::{check_place, new_path, resolve_path};
 
 use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
+use crate::volume::nifti::LabelValues;
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError, Warning};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One subject of a cohort.
@@ -37,6 +41,11 @@ use std::path::{Path, PathBuf};
 pub struct SubjectRecord {
     /// Unique in the cohort.
     pub id: String,
+    /// The patient it shows: the same for every study of one person. `None` if the source names
+    /// none; then it is a patient of its own.
+    pub patient: Option<String>,
+    /// What the source says of the subject beside that, such as its `session`, by name.
+    pub entities: BTreeMap<String, String>,
     /// Name of the cohort.
     pub cohort: String,
     /// What the subject is for.
@@ -145,9 +154,10 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** when a file is absent or its header is broken.
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError>;
-    /// Values of label maps that are read as ignored; they change what [`Cohort::load`] returns.
-    fn ignored(&self) -> &[i64] {
-        &[]
+    /// How values of label files become classes, which changes what [`Cohort::load`] returns; `None` if
+    /// there are no files.
+    fn label_values(&self) -> Option<&LabelValues> {
+        None
     }
     /// Digest of what [`Cohort::load`] would read: path, size and time of change of each file, or
     /// the parameters of a phantom. Cheap; voxels are not read.

@@ -16,6 +16,7 @@ use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, Volume, VolumeError}
 use anatomy::{Anatomy, Tissues};
 use glam::{DAffine3, DQuat, DVec3};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// Label of voxels that nobody annotated; training ignores them.
 const NOT_ANNOTATED: u8 = 255;
@@ -83,6 +84,8 @@ impl PhantomCohort {
         let digits = (spec.subjects - 1).to_string().len().max(3);
         SubjectRecord {
             id: format!("phantom-{index:0digits$}"),
+            patient: None,
+            entities: BTreeMap::new(),
             cohort: "phantom".to_owned(),
             split,
             labelled: split == Split::Train && spec.labelled.is_none_or(|n| index < n),

@@ -1,4 +1,4 @@
-//! What a source says of its volumes: voxels to ignore, and grids that may differ.
+//! What a source says of grids that differ.
 
 use super::VolumeHeader;
 use crate::volume::alignment::{are_apart, overlap};
@@ -6,44 +6,6 @@ use crate::volume::row::column_name;
 use crate::volume::{Grid, Role, VolumeError, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How label maps are read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LabelsSpec {
-    /// Values of voxels that nobody annotated, a number or a list: no loss, no statistic and no score
-    /// counts them. They are read as 255. Negative values are refused unless they are named here.
-    pub ignore: Ignored,
-}
-
-/// Values of voxels that nobody annotated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a whole number or a list of them: `ignore: 255`"
-)]
-pub enum Ignored {
-    /// One value.
-    One(i64),
-    /// Several.
-    Many(Vec<i64>),
-}
-
-impl Default for Ignored {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-impl Ignored {
-    /// The values.
-    pub fn values(&self) -> &[i64] {
-        match self {
-            Self::One(value) => std::slice::from_ref(value),
-            Self::Many(values) => values,
-        }
-    }
-}
 
 /// What happens to a subject whose volumes do not fit each other, by their headers.
 ///

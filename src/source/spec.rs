@@ -1,6 +1,7 @@
 //! The section `source` of a pipeline.
 
-use super::reading::{LabelsSpec, RegistrationSpec};
+use super::labels::LabelsSpec;
+use super::reading::RegistrationSpec;
 use super::{Cohort, FoldersSpec, ManifestSpec, PhantomSpec, SourceError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,10 +123,10 @@ impl SourceSpec {
             .map_err(|problems| SourceError::Options { problems })?;
         match &self.kind {
             SourceKind::Manifest(spec) => Ok(Box::new(
-                spec.open(base)?.ignoring(self.labels.ignore.values()),
+                spec.open(base)?.with_label_values(self.labels.values()),
             )),
             SourceKind::Folders(spec) => Ok(Box::new(
-                spec.open(base)?.ignoring(self.labels.ignore.values()),
+                spec.open(base)?.with_label_values(self.labels.values()),
             )),
             SourceKind::Phantom(spec) => spec.open(seed),
         }
@@ -135,25 +136,37 @@ impl SourceSpec {
     ///
     /// **Errors** every problem: what was found, what was expected, what to do.
     pub fn check(&self) -> Result<(), Vec<String>> {
+        let mut problems = self.option_problems();
+        let of_map = self.labels.map_problems();
+        problems.extend(of_map.into_iter().map(|(_, problem)| problem));
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The problems that [`SourceSpec::check`] finds outside of `labels.map`.
+    pub(crate) fn option_problems(&self) -> Vec<String> {
         let mut problems = match &self.kind {
             SourceKind::Manifest(spec) => spec.problems(),
             SourceKind::Folders(spec) => spec.problems(),
             SourceKind::Phantom(spec) => spec.problems(),
         };
         problems.extend(self.registration.problems());
-        if let (SourceKind::Phantom(_), false) =
-            (&self.kind, self.labels.ignore.values().is_empty())
-        {
-            problems.push(
-                "`labels.ignore` names values of files, but a phantom has none; remove it"
-                    .to_owned(),
-            );
+        let LabelsSpec { map, ignore } = &self.labels;
+        let named = [
+            ("labels.ignore", !ignore.values().is_empty()),
+            ("labels.map", !map.0.is_empty()),
+        ];
+        for (option, _) in named.into_iter().filter(|(_, is_named)| *is_named) {
+            if let SourceKind::Phantom(_) = self.kind {
+                problems.push(format!(
+                    "`{option}` names values of files, but a phantom has none; remove it"
+                ));
+            }
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems)
-        }
+        problems
     }
 
     /// Image columns as far as the options alone tell: none for a JSON list without `columns`

@@ -3,8 +3,14 @@
 //! Counts are filled by rank: subjects are ordered by blake3(seed, id). A split therefore depends
 //! on ids alone, never on the order of files, and growing a part never changes who was in it.
 
+mod error;
+mod patients;
+
+pub use error::SplitError;
+
 use super::SubjectRecord;
 use crate::volume::Split;
+use patients::Patients;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +21,10 @@ use std::collections::BTreeMap;
 /// each with the next subjects by rank; test and validation take only subjects with labels, as they
 /// are scored. Without `train` all others are trained on; with it, others are not used. Subjects
 /// that the manifest itself places in validation or test stay there.
+///
+/// Where the source names patients, every count is of patients: they are ranked instead of subjects,
+/// and all subjects of a patient are in one part. The other subjects of a listed subject's patient join
+/// it. In test and validation subjects without labels are then not used, as they are not scored.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SplitSpec {
@@ -36,62 +46,17 @@ pub struct SplitSpec {
     pub labelled: Option<SplitPart>,
 }
 
-/// A count of subjects, or a list of their ids.
+/// A count of subjects, or of patients where the source names them, or a list of subjects' ids.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "expected a count such as 160, or a list of subject ids such as [\"s1\", \"s2\"]"
 )]
 pub enum SplitPart {
-    /// So many subjects, by rank.
+    /// So many subjects or patients, by rank.
     Count(usize),
     /// These subjects.
     Subjects(Vec<String>),
-}
-
-/// Why a split cannot be made.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SplitError {
-    /// A listed subject is not in the cohort.
-    #[error("`split.{part}` lists `{subject}`, which is not in the cohort{}", nearest.as_ref().map_or_else(String::new, |n| format!("; did you mean `{n}`?")))]
-    Unknown {
-        /// The part that lists it.
-        part: &'static str,
-        /// The id.
-        subject: String,
-        /// The id most like it.
-        nearest: Option<String>,
-    },
-    /// A subject in two parts, or twice in one.
-    #[error("subject `{subject}` is in {first} and in {second}; keep it in one")]
-    TwoParts {
-        /// The id.
-        subject: String,
-        /// Where it is first.
-        first: String,
-        /// Where it is again.
-        second: String,
-    },
-    /// A count larger than what is left.
-    #[error("`split.{part}` asks for {wanted} subjects, {found} are left{condition}; lower it")]
-    TooFew {
-        /// The part.
-        part: &'static str,
-        /// How many it asks for.
-        wanted: usize,
-        /// How many there are.
-        found: usize,
-        /// Which subjects count, such as ` with labels`.
-        condition: &'static str,
-    },
-    /// A subject that is to keep labels it does not have, or is not trained on.
-    #[error("`split.labelled` lists `{subject}`, which {problem}")]
-    NotLabelled {
-        /// The id.
-        subject: String,
-        /// What it lacks and what to do.
-        problem: &'static str,
-    },
 }
 
 /// A subject before the split.
@@ -99,6 +64,8 @@ pub enum SplitError {
 pub(super) struct Candidate<'a> {
     /// Its id.
     pub(super) id: &'a str,
+    /// Its patient; `None` if it is a patient of its own.
+    pub(super) patient: Option<&'a str>,
     /// Where the manifest places it.
     pub(super) placed: Option<Split>,
     /// Whether it has labels that may be used.
@@ -149,6 +116,9 @@ impl SplitSpec {
             .enumerate()
             .map(|(i, c)| (c.id, i))
             .collect();
+        let patients = Patients::new(candidates);
+        let placed: Vec<Option<Split>> = candidates.iter().map(|c| c.placed).collect();
+        patients.check(candidates, &placed)?;
         let mut places: Vec<Option<Split>> = candidates
             .iter()
             .map(|c| c.placed.filter(|s| *s != Split::Train))
@@ -171,36 +141,46 @@ impl SplitSpec {
                 places[i] = Some(split);
             }
         }
-        let ranked = self.ranked("", candidates);
+        patients.check(candidates, &places)?;
+        let mut unused = patients.join(candidates, &mut places);
+        let ranked = patients.ranked(self.seed, "");
         for (split, part) in PARTS {
             let wanted = match self.part(split) {
                 Some(SplitPart::Count(count)) => *count,
                 None if split == Split::Train => {
-                    places
+                    let others = places
                         .iter_mut()
-                        .for_each(|p| *p = p.or(Some(Split::Train)));
+                        .zip(&unused)
+                        .filter(|(_, unused)| !**unused);
+                    others.for_each(|(p, _)| *p = p.or(Some(Split::Train)));
                     continue;
                 }
                 _ => continue,
             };
             let scored = split != Split::Train;
-            let free: Vec<usize> = ranked
-                .iter()
-                .copied()
-                .filter(|&i| places[i].is_none() && (candidates[i].has_labels || !scored))
-                .collect();
+            let is_free = |members: &&[usize]| {
+                let used = |i: &usize| candidates[*i].has_labels || !scored;
+                let free = members.iter().all(|i| places[*i].is_none() && !unused[*i]);
+                free && members.iter().any(used)
+            };
+            let free: Vec<&[usize]> = ranked.iter().copied().filter(is_free).collect();
             if free.len() < wanted {
                 let condition = if scored { " with labels" } else { "" };
                 return Err(SplitError::TooFew {
                     part,
                     wanted,
+                    what: patients.what(),
                     found: free.len(),
                     condition,
                 });
             }
-            free[..wanted].iter().for_each(|&i| places[i] = Some(split));
+            for i in free[..wanted].iter().copied().flatten() {
+                let is_used = candidates[*i].has_labels || !scored;
+                places[*i] = is_used.then_some(split);
+                unused[*i] = !is_used;
+            }
         }
-        let labelled = self.labelled(candidates, &places, &index)?;
+        let labelled = self.labelled(candidates, &places, &index, &patients)?;
         Ok(places
             .iter()
             .zip(labelled)
@@ -213,23 +193,25 @@ impl SplitSpec {
         candidates: &[Candidate<'_>],
         places: &[Option<Split>],
         index: &BTreeMap<&str, usize>,
+        patients: &Patients<'_>,
     ) -> Result<Vec<bool>, SplitError> {
         let eligible = |i: usize| places[i] == Some(Split::Train) && candidates[i].has_labels;
         let chosen: Vec<usize> = match &self.labelled {
             None => (0..candidates.len()).filter(|&i| eligible(i)).collect(),
             Some(SplitPart::Count(wanted)) => {
-                let mut ranked = self.ranked("labelled", candidates);
-                ranked.retain(|&i| eligible(i));
+                let mut ranked = patients.ranked(self.seed, "labelled");
+                ranked.retain(|members| members.iter().any(|&i| eligible(i)));
                 if ranked.len() < *wanted {
                     return Err(SplitError::TooFew {
                         part: "labelled",
                         wanted: *wanted,
+                        what: patients.what(),
                         found: ranked.len(),
                         condition: " in train with labels",
                     });
                 }
-                ranked.truncate(*wanted);
-                ranked
+                let chosen = ranked[..*wanted].iter().copied().flatten().copied();
+                chosen.filter(|&i| eligible(i)).collect()
             }
             Some(SplitPart::Subjects(ids)) => ids
                 .iter()
@@ -255,22 +237,6 @@ impl SplitSpec {
         let mut labelled = vec![false; candidates.len()];
         chosen.into_iter().for_each(|i| labelled[i] = true);
         Ok(labelled)
-    }
-
-    /// Positions of candidates by rank.
-    fn ranked(&self, purpose: &str, candidates: &[Candidate<'_>]) -> Vec<usize> {
-        let rank = |id: &str| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(b"voxstream split 1");
-            hasher.update(&self.seed.to_le_bytes());
-            hasher.update(&(purpose.len() as u64).to_le_bytes());
-            hasher.update(purpose.as_bytes());
-            hasher.update(id.as_bytes());
-            *hasher.finalize().as_bytes()
-        };
-        let mut order: Vec<usize> = (0..candidates.len()).collect();
-        order.sort_by_cached_key(|&i| (rank(candidates[i].id), candidates[i].id));
-        order
     }
 }
 

@@ -156,6 +156,14 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The number of a whole number; of a quoted one, too.
+    pub fn integer(self) -> Option<i64> {
+        match &self.yaml.data {
+            YamlData::Value(Scalar::Integer(number)) => Some(*number),
+            _ => self.text()?.parse().ok(),
+        }
+    }
+
     /// Whether the node is a map.
     pub fn is_map(self) -> bool {
         matches!(self.yaml.data, YamlData::Mapping(_))

@@ -44,6 +44,8 @@ impl Drawn {
         };
         let record = |i: usize| SubjectRecord {
             id: format!("s{i}"),
+            patient: None,
+            entities: Default::default(),
             cohort: "drawn".to_owned(),
             split: Split::Train,
             labelled: true,

@@ -6,7 +6,7 @@ use crate::run::guard::guarded;
 use crate::source::reading::Severity;
 use crate::source::{SubjectRecord, VolumeHeader};
 use crate::train::batch::check_classes;
-use crate::volume::nifti::IGNORED;
+use crate::volume::nifti::{IGNORED, LabelValues};
 use crate::volume::{Row, Split, Volume, Warning, WarningKind};
 use std::sync::PoisonError;
 
@@ -143,7 +143,8 @@ impl Preparer {
         let found = subjects.binary_search_by(|s| s.id.as_str().cmp(&row.subject));
         let from_file = found.is_ok_and(|i| subjects[i].labels.iter().any(|l| l.file().is_some()));
         let relabels = self.stages.steps().iter().any(|s| s.stage.relabels());
-        from_file && !relabels && self.cohort.ignored().is_empty()
+        let marks = self.cohort.label_values().is_some_and(LabelValues::marks);
+        from_file && !relabels && !marks
     }
 }
 

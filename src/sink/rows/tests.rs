@@ -4,6 +4,12 @@ use super::*;
 fn nulls_lists_and_nan_survive() {
     let row = SubjectRow {
         subject_id: "s1".into(),
+        patient: "p1".into(),
+        entities: [
+            ("session".into(), "02".into()),
+            ("acq".into(), "tse".into()),
+        ]
+        .into(),
         cohort: "demo".into(),
         split: "train".into(),
         labelled: true,
@@ -25,6 +31,7 @@ fn nulls_lists_and_nan_survive() {
     };
     let other = SubjectRow {
         modalities: vec![],
+        entities: BTreeMap::new(),
         labelled: false,
         seconds: Some(1.5),
         ..row.clone()

@@ -1,3 +1,5 @@
+mod layouts;
+
 use crate::source::Location;
 use crate::source::tests::{ids, open, refusal, write_nifti};
 use crate::volume::Split;
@@ -161,7 +163,7 @@ fn a_pattern_that_fits_nothing_shows_what_is_there() {
     assert_eq!(
         message,
         format!(
-            "no file in {} fits `images/{{subject}}.nii.gz`; the first files are images/a.nii, images/b.nii, images/c.nii",
+            "no file in {} fits `images/{{subject}}.nii.gz`: no file in `images` fits `{{subject}}.nii.gz`; in `images` stand a.nii, b.nii, c.nii, d.nii",
             folder.path().display()
         )
     );

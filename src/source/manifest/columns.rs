@@ -20,6 +20,10 @@ pub struct ManifestColumns {
     /// Column of the one label map for all modalities; instead of `labels`.
     #[serde(default)]
     pub label: Option<ColumnRef>,
+    /// Column of the patient that a subject shows. Subjects of one patient are never in different parts
+    /// of `split`, whose counts are then of patients. A row without one is a patient of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
     /// Column that says `train`, `validation` or `test`.
     #[serde(default)]
     pub split: Option<String>,
@@ -81,6 +85,7 @@ impl ManifestColumns {
             .chain(paths)
             .chain(self.label.as_ref().map(ColumnRef::column))
             .chain(self.split.as_deref())
+            .chain(self.patient.as_deref())
             .collect()
     }
 

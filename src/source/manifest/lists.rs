@@ -152,6 +152,7 @@ fn columns(
         images: Named(images),
         labels: Named(labels),
         label,
+        patient: None,
         split: Some("section".to_owned()),
         labelled: None,
     })

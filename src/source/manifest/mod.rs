@@ -166,11 +166,12 @@ fn apart(row: &Listed) -> Vec<Listed> {
     };
     let present = row.images.iter().filter(|image| image.location.is_some());
     let subject = |image: &VolumeRef| Listed {
-        id: format!("{}_{}", row.id, image.name),
         placed: row.placed,
+        patient: row.patient.clone(),
         may_label: row.may_label,
         images: alone(&row.images, &image.name),
         labels: alone(&row.labels, &image.name),
+        ..Listed::new(format!("{}_{}", row.id, image.name))
     };
     present.map(subject).collect()
 }
@@ -185,6 +186,11 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
         .transpose()?;
     let labelled = columns
         .labelled
+        .as_deref()
+        .map(|c| table.text(c))
+        .transpose()?;
+    let patients = columns
+        .patient
         .as_deref()
         .map(|c| table.text(c))
         .transpose()?;
@@ -254,11 +260,12 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
                 .ok_or_else(|| cell(column, text, "true or false"))?;
         }
         listed.push(Listed {
-            id: id.clone(),
+            patient: patients.as_ref().and_then(|patients| patients[row].clone()),
             placed,
             may_label,
             images: refs(&images, row),
             labels: refs(&labels, row),
+            ..Listed::new(id.clone())
         });
     }
     if listed.is_empty() {

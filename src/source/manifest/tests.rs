@@ -1,4 +1,5 @@
 mod delimited;
+mod patients;
 
 use crate::source::tests::{ids, open, refusal, write_nifti};
 use crate::source::{Cohort, Location};

@@ -8,6 +8,7 @@ fn candidates(ids: &[String]) -> Vec<Candidate<'_>> {
     ids.iter()
         .map(|id| Candidate {
             id,
+            patient: None,
             placed: None,
             has_labels: true,
         })
@@ -164,4 +165,51 @@ fn yaml_says_what_a_part_is() {
     );
     let error = read("{ train: most }").unwrap_err().remove(0).message;
     assert!(error.contains("a count such as 160"), "{error}");
+}
+
+#[test]
+fn without_patients_ranks_are_those_of_subjects() {
+    let ids = ids(30);
+    let alone = candidates(&ids);
+    // A patient that bears its subject's id changes nothing but the words.
+    let named: Vec<Candidate<'_>> = (alone.iter())
+        .map(|c| Candidate {
+            patient: Some(c.id),
+            ..*c
+        })
+        .collect();
+    let spec = counts(Some(12), 4, 6, 5);
+    assert_eq!(who(&spec, &alone), who(&spec, &named));
+    // Known since the first version; another split would be another experiment.
+    let tested: Vec<String> = who(&spec, &alone)
+        .into_iter()
+        .filter(|(_, (split, _))| *split == Split::Test)
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(tested.join(" "), KNOWN_TEST);
+}
+
+/// The test part of `counts(Some(12), 4, 6, 5)` of 30 subjects before there were patients.
+const KNOWN_TEST: &str = "s001 s014 s015 s024 s025 s029";
+
+#[test]
+fn a_table_may_not_tear_a_patient_apart() {
+    let ids = ids(6);
+    let mut rows = candidates(&ids);
+    for row in &mut rows {
+        row.patient = Some(if row.id < "s003" { "p" } else { "q" });
+    }
+    rows[0].placed = Some(Split::Test);
+    let found = who(&SplitSpec::default(), &rows);
+    assert!(
+        found
+            .iter()
+            .all(|(id, (split, _))| (*split == Split::Test) == (id.as_str() < "s003"))
+    );
+    rows[2].placed = Some(Split::Train);
+    let error = SplitSpec::default().resolve(&rows).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "patient `p` is in two parts: subject `s000` in test, subject `s002` in train; keep all subjects of a patient in one"
+    );
 }

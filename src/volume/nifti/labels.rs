@@ -4,6 +4,7 @@ use super::format;
 use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError, Voxel};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Largest class number.
@@ -18,10 +19,50 @@ const SLOPE_ERROR: f64 = 2.0 * f32::EPSILON as f64;
 /// Value of voxels that nobody annotated.
 pub const IGNORED: u16 = 255;
 
+/// Which class numbers the values of a label file stand for.
+///
+/// **Law** A value, after the slope, is looked up in `map`, once; what comes of it is ignored if `ignore`
+/// contains it, or if the map made it [`IGNORED`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LabelValues {
+    /// Class number of each stored value that is not its own class number.
+    pub map: BTreeMap<i64, i64>,
+    /// Values of voxels that nobody annotated.
+    pub ignore: Vec<i64>,
+}
+
+impl LabelValues {
+    /// Returns `true` if 255 marks voxels that nobody annotated, so that it is no class.
+    pub fn marks(&self) -> bool {
+        !self.ignore.is_empty() || self.map.values().any(|to| *to == i64::from(IGNORED))
+    }
+
+    /// Returns `true` if a map may need u16 although its file stores u8.
+    pub fn widens(&self) -> bool {
+        let wide = |to: &i64| *to > i64::from(u8::MAX) && !self.ignore.contains(to);
+        self.map.values().any(wide)
+    }
+
+    /// Adds the values to a digest of what is read; nothing if no value is mapped or ignored.
+    pub fn update_digest(&self, hasher: &mut blake3::Hasher) {
+        for value in &self.ignore {
+            hasher.update(&value.to_le_bytes());
+        }
+        if !self.map.is_empty() {
+            hasher.update(b"label map");
+            hasher.update(&(self.map.len() as u64).to_le_bytes());
+        }
+        for (from, to) in &self.map {
+            hasher.update(&from.to_le_bytes());
+            hasher.update(&to.to_le_bytes());
+        }
+    }
+}
+
 /// How the numbers of a file become class numbers.
 struct Rules<'a> {
     scaling: Scaling,
-    ignore: &'a [i64],
+    values: &'a LabelValues,
 }
 
 /// Why a value is no class number.
@@ -63,35 +104,39 @@ impl Rules<'_> {
         if !is_whole {
             return Err(Offence::NotWhole);
         }
-        // Numbers beyond i64 saturate; nobody ignores those.
-        if self.ignore.contains(&(class as i64)) {
+        // Numbers beyond i64 saturate; nobody maps or ignores those.
+        let whole = class as i64;
+        let mapped = self.values.map.get(&whole).copied();
+        let whole = mapped.unwrap_or(whole);
+        if self.values.ignore.contains(&whole) {
             return Ok(IGNORED);
         }
-        match class {
-            c if c < 0.0 => Err(Offence::Negative),
-            c if c > MOST => Err(Offence::TooLarge),
-            c if c == f64::from(IGNORED) && !self.ignore.is_empty() => Err(Offence::Taken),
-            c => Ok(c as u16),
+        let taken = mapped.is_none() && whole == i64::from(IGNORED) && self.values.marks();
+        match u16::try_from(whole) {
+            Ok(_) if taken => Err(Offence::Taken),
+            Ok(class) => Ok(class),
+            Err(_) if whole < 0 => Err(Offence::Negative),
+            Err(_) => Err(Offence::TooLarge),
         }
     }
 }
 
-/// The same map as u8 or u16 without scaling; values in `ignore` become [`IGNORED`].
+/// The same map as u8 or u16 without scaling, its values replaced as `values` says.
 ///
 /// **Errors** `Format` with the first value that is no class number, and its voxel.
 pub(super) fn from_volume(
     path: &Path,
     volume: Volume,
-    ignore: &[i64],
+    values: &LabelValues,
 ) -> Result<Volume, VolumeError> {
-    let stays = ignore.iter().all(|v| *v == i64::from(IGNORED));
+    let stays = values.map.is_empty() && values.ignore.iter().all(|v| *v == i64::from(IGNORED));
     if volume.dtype() == Dtype::U8 && volume.scaling() == Scaling::NONE && stays {
         return Ok(volume);
     }
     let grid = *volume.grid();
     let rules = Rules {
         scaling: volume.scaling(),
-        ignore,
+        values,
     };
     let classes = with_voxel_type!(volume.dtype(), T => {
         let stored: &[T] = bytemuck::cast_slice(volume.buffer().as_slice());
@@ -109,11 +154,15 @@ pub(super) fn from_volume(
 
 /// Class numbers, or the first stored number that is none with its position.
 fn classes<T: Voxel>(stored: &[T], rules: &Rules<'_>) -> Result<Vec<u16>, (usize, f64, Offence)> {
+    // Neighbours are mostly of one class. NaN equals nothing, so that it is never taken for known.
+    let mut known = (f64::NAN, 0);
     let class = |(at, v): (usize, &T)| {
         let stored = v.to_f64();
-        rules
-            .class_of(stored)
-            .map_err(|offence| (at, stored, offence))
+        if stored != known.0 {
+            let class = rules.class_of(stored);
+            known = (stored, class.map_err(|offence| (at, stored, offence))?);
+        }
+        Ok(known.1)
     };
     stored.iter().enumerate().map(class).collect()
 }
@@ -139,15 +188,19 @@ fn refusal(
             "a value within {} of one would be read as it; is the file an image, was it resampled with interpolation, or is scl_slope wrong?",
             rules.tolerance(value)
         ),
-        Offence::NotWhole | Offence::TooLarge => {
+        Offence::NotWhole => {
             "is the file an image, or was it resampled with interpolation?".to_owned()
         }
+        Offence::TooLarge => format!(
+            "is the file an image? If the value is a class, write `labels: {{ map: {{ {}: CLASS }} }}` in `source`",
+            value.round()
+        ),
         Offence::Negative => format!(
-            "if nobody annotated such voxels, write `labels: {{ ignore: {} }}` in `source`",
+            "if nobody annotated such voxels, write `labels: {{ ignore: {0} }}` in `source`; if they are of a class, `labels: {{ map: {{ {0}: CLASS }} }}`",
             value.round()
         ),
         Offence::Taken => format!(
-            "{IGNORED} marks the voxels that `source.labels.ignore` names; add {IGNORED} to it, or give the class another number in the file"
+            "{IGNORED} marks the voxels that `source.labels` ignores; add {IGNORED} to `ignore`, or give the class another number with `map`"
         ),
     };
     format(

@@ -37,7 +37,7 @@ mod write;
 mod tests;
 
 pub use header::{ByteOrder, Header, Layout, Version};
-pub use labels::IGNORED;
+pub use labels::{IGNORED, LabelValues};
 pub use write::write;
 
 #[cfg(doc)]
@@ -76,16 +76,16 @@ pub fn read(path: &Path, index: Option<usize>) -> Result<Volume, VolumeError> {
 /// Reads one label map `[z, y, x]` as u8, or u16 when a class number is above 255.
 ///
 /// Labels stored as floats or with a scaling are common: every value must be within 1e-3 of a whole
-/// number from 0 to 65535, with a slope below 1 within half a slope. Values in `ignore`, which may
-/// be negative, mark voxels that nobody annotated: they become [`IGNORED`].
+/// number from 0 to 65535, with a slope below 1 within half a slope. Values that `values` maps may be
+/// any whole number; those that it ignores mark voxels that nobody annotated: they become [`IGNORED`].
 ///
 /// **Errors** as [`read`]; `Format` with the first offending value and its voxel.
 pub fn read_labels(
     path: &Path,
     index: Option<usize>,
-    ignore: &[i64],
+    values: &LabelValues,
 ) -> Result<Volume, VolumeError> {
-    labels::from_volume(path, read(path, index)?, ignore)
+    labels::from_volume(path, read(path, index)?, values)
 }
 
 /// A breach of the format.

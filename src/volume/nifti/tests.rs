@@ -2,6 +2,7 @@
 
 mod build;
 mod hostile;
+mod label_values;
 mod labels;
 mod reading;
 mod speed;

@@ -1,5 +1,5 @@
 use super::build::Build;
-use crate::volume::nifti::{read_header, read_labels};
+use crate::volume::nifti::{LabelValues, read_header, read_labels};
 use crate::volume::{Dtype, Scaling};
 use tempfile::tempdir;
 
@@ -9,12 +9,22 @@ fn labels_of_any_type_become_u8_or_u16() {
     for dtype in Dtype::ALL.into_iter().filter(|&d| d != Dtype::F16) {
         for name in ["l.nii", "l.nii.gz"] {
             let small = Build::new(dtype);
-            let map = read_labels(&small.save(folder.path(), name), None, &[]).unwrap();
+            let map = read_labels(
+                &small.save(folder.path(), name),
+                None,
+                &LabelValues::default(),
+            )
+            .unwrap();
             assert_eq!(map.as_slice::<u8>().unwrap(), (0..24).collect::<Vec<u8>>());
             if dtype.bytes() > 1 {
                 let mut wide = Build::new(dtype);
                 wide.values[5] = 30_000.0;
-                let map = read_labels(&wide.save(folder.path(), name), None, &[]).unwrap();
+                let map = read_labels(
+                    &wide.save(folder.path(), name),
+                    None,
+                    &LabelValues::default(),
+                )
+                .unwrap();
                 assert_eq!(map.as_slice::<u16>().unwrap()[4..7], [4, 30_000, 6]);
                 assert_eq!(map.scaling(), Scaling::NONE);
             }
@@ -31,7 +41,12 @@ fn scaled_labels_are_whole_after_scaling() {
         values: (0..24).map(|i| f64::from(i % 4) * 255.0).collect(),
         ..Build::new(Dtype::I16)
     };
-    let map = read_labels(&build.save(folder.path(), "s.nii"), None, &[]).unwrap();
+    let map = read_labels(
+        &build.save(folder.path(), "s.nii"),
+        None,
+        &LabelValues::default(),
+    )
+    .unwrap();
     assert_eq!(map.as_slice::<u8>().unwrap()[..5], [0, 1, 2, 3, 0]);
     // An intercept turns stored -1 into 0.
     let build = Build {
@@ -40,15 +55,24 @@ fn scaled_labels_are_whole_after_scaling() {
         values: vec![-1.0; 24],
         ..Build::new(Dtype::I8)
     };
-    let map = read_labels(&build.save(folder.path(), "i.nii"), None, &[]).unwrap();
+    let map = read_labels(
+        &build.save(folder.path(), "i.nii"),
+        None,
+        &LabelValues::default(),
+    )
+    .unwrap();
     assert_eq!(map.as_slice::<u8>().unwrap(), [0; 24]);
     let build = Build {
         slope: 0.5,
         ..Build::new(Dtype::U8)
     };
-    let error = read_labels(&build.save(folder.path(), "h.nii"), None, &[])
-        .unwrap_err()
-        .to_string();
+    let error = read_labels(
+        &build.save(folder.path(), "h.nii"),
+        None,
+        &LabelValues::default(),
+    )
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("voxel x 1, y 0, z 0 is 0.5"), "{error}");
 }
 
@@ -66,9 +90,13 @@ fn what_is_no_label_is_named_with_its_voxel() {
         // Index 17 of 2 x 3 x 4 is x 1, y 2, z 2; a later offence must not be the one told.
         build.values[17] = value;
         build.values[20] = -7.0;
-        let error = read_labels(&build.save(folder.path(), "b.nii"), None, &[])
-            .unwrap_err()
-            .to_string();
+        let error = read_labels(
+            &build.save(folder.path(), "b.nii"),
+            None,
+            &LabelValues::default(),
+        )
+        .unwrap_err()
+        .to_string();
         assert!(
             error.contains(&format!(
                 "voxels: the value at voxel x 1, y 2, z 2 is {shown},"
@@ -81,7 +109,13 @@ fn what_is_no_label_is_named_with_its_voxel() {
 #[test]
 fn what_a_writer_rounded_is_the_class_it_rounded() {
     let folder = tempdir().unwrap();
-    let read = |build: &Build| read_labels(&build.save(folder.path(), "q.nii"), None, &[]);
+    let read = |build: &Build| {
+        read_labels(
+            &build.save(folder.path(), "q.nii"),
+            None,
+            &LabelValues::default(),
+        )
+    };
     // As nibabel stores the classes 0 to 7 in all 256 numbers: class 1 becomes 36 * 7 / 255 = 0.988.
     let slope = 7.0 / 255.0;
     let spread = Build {
@@ -142,38 +176,6 @@ fn what_a_writer_rounded_is_the_class_it_rounded() {
             "{error}"
         );
     }
-}
-
-#[test]
-fn voxels_that_nobody_annotated_are_255() {
-    let folder = tempdir().unwrap();
-    let mut build = Build::new(Dtype::I16);
-    build.values[3..7].copy_from_slice(&[-1.0, 255.0, 300.0, 4.0]);
-    let path = build.save(folder.path(), "i.nii");
-    let error = read_labels(&path, None, &[]).unwrap_err().to_string();
-    assert!(
-        error.contains("y 1, z 0 is -1,") && error.contains("`labels: { ignore: -1 }`"),
-        "{error}"
-    );
-    let error = read_labels(&path, None, &[-1]).unwrap_err().to_string();
-    assert!(
-        error.contains("is 255,") && error.contains("add 255 to it"),
-        "{error}"
-    );
-    let map = read_labels(&path, None, &[-1, 255]).unwrap();
-    assert_eq!(
-        map.as_slice::<u16>().unwrap()[2..8],
-        [2, 255, 255, 300, 4, 7]
-    );
-    let map = read_labels(&path, None, &[-1, 255, 300]).unwrap();
-    assert_eq!(
-        map.as_slice::<u8>().unwrap()[2..8],
-        [2, 255, 255, 255, 4, 7]
-    );
-    // A map that is u8 already.
-    let path = Build::new(Dtype::U8).save(folder.path(), "u.nii");
-    let map = read_labels(&path, None, &[7]).unwrap();
-    assert_eq!(map.as_slice::<u8>().unwrap()[6..9], [6, 255, 8]);
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! Patterns of paths: named placeholders, `*` and `**`.
+
+use super::MODALITY;
+use regex::Regex;
+use std::collections::BTreeMap;
+
+/// What a pattern is made of, folder by folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    /// Text that stands for itself.
+    Literal(String),
+    /// `{name}`: one character or more, the same text wherever the name stands.
+    Placeholder(String),
+    /// `*`: any text within one name, also none.
+    Any,
+    /// `**`: any number of folders, also none.
+    Folders,
+}
+
+/// Values of placeholders, by name.
+pub(super) type Entities = BTreeMap<String, String>;
+
+/// A pattern with its modality put in.
+pub(super) struct Pattern {
+    /// The folders and the file name, as written.
+    parts: Vec<String>,
+    /// The same, each a regex without anchors.
+    expressions: Vec<String>,
+    /// Names of the groups of the whole regex, in order.
+    groups: Vec<Vec<String>>,
+    regex: Regex,
+}
+
+/// Problems of a pattern as text, without its modality; none if it can be used.
+pub(super) fn problems(pattern: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for part in pattern.split('/') {
+        match pieces(part) {
+            Err(problem) => problems.push(problem),
+            Ok(_) if part.contains("**") && part != "**" => problems.push(format!(
+                "`**` in `{part}` stands for whole folders; write it alone between two `/`, or `*` for text within a name"
+            )),
+            Ok(_) => {}
+        }
+    }
+    if pattern.split('/').next_back() == Some("**") {
+        problems.push(
+            "it ends in `**`, which stands for folders; add a name such as `*.nii.gz`".to_owned(),
+        );
+    }
+    problems
+}
+
+/// Names of the placeholders in a pattern or template, each once, in order.
+pub(super) fn placeholders(pattern: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for piece in pieces(pattern).unwrap_or_default() {
+        if let Piece::Placeholder(name) = piece
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// A template such as `{subject}_{session}` with its values put in; `None` if one is missing.
+pub(super) fn filled(template: &str, values: &Entities) -> Option<String> {
+    let pieces = pieces(template).ok()?;
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Literal(text) => Some(text.as_str()),
+        Piece::Placeholder(name) => values.get(name).map(String::as_str),
+        Piece::Any | Piece::Folders => None,
+    });
+    text.collect()
+}
+
+/// The pieces of one part of a pattern. **Errors** if a bracket has no partner or holds no name.
+fn pieces(part: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = part;
+    while let Some(at) = rest.find(['{', '}', '*']) {
+        if at > 0 {
+            pieces.push(Piece::Literal(rest[..at].to_owned()));
+        }
+        let found = &rest[at..];
+        rest = if let Some(inside) = found.strip_prefix('{') {
+            let end = inside.find('}');
+            let end = end.ok_or(format!("a `{{` in `{part}` has no `}}`; close it"))?;
+            let name = &inside[..end];
+            let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+            if name.is_empty() || !name.chars().all(plain) {
+                return Err(format!(
+                    "`{{{name}}}` is no name of a placeholder; use letters, digits, `_` and `-`, such as {{session}}"
+                ));
+            }
+            pieces.push(Piece::Placeholder(name.to_owned()));
+            &inside[end + 1..]
+        } else if let Some(behind) = found.strip_prefix("**") {
+            pieces.push(Piece::Folders);
+            behind
+        } else if let Some(behind) = found.strip_prefix('*') {
+            pieces.push(Piece::Any);
+            behind
+        } else {
+            return Err(format!("a `}}` in `{part}` has no `{{`; remove it"));
+        };
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.to_owned()));
+    }
+    Ok(pieces)
+}
+
+impl Pattern {
+    /// The pattern for the modality that is called `modality` in paths.
+    ///
+    /// **Errors** if [`problems`] has something to say.
+    pub(super) fn new(pattern: &str, modality: &str) -> Result<Self, String> {
+        let pattern = pattern.trim_start_matches("./").replace(MODALITY, modality);
+        let parts: Vec<String> = pattern.split('/').map(str::to_owned).collect();
+        let (mut expressions, mut groups) = (Vec::new(), Vec::new());
+        for part in &parts {
+            let (mut expression, mut names) = (String::new(), Vec::new());
+            for piece in pieces(part)? {
+                match piece {
+                    Piece::Literal(text) => expression += &regex::escape(&text),
+                    Piece::Placeholder(name) => {
+                        names.push(name);
+                        expression += "([^/]+)";
+                    }
+                    Piece::Any => expression += "[^/]*",
+                    Piece::Folders => expression += "(?:[^/]+/)*",
+                }
+            }
+            expressions.push(expression);
+            groups.push(names);
+        }
+        let regex = compiled(&parts, &expressions)?;
+        Ok(Self {
+            parts,
+            expressions,
+            groups,
+            regex,
+        })
+    }
+
+    /// How many folders deep files can be that fit; `None` if any.
+    pub(super) fn depth(&self) -> Option<usize> {
+        let bounded = self.parts.iter().all(|part| part != "**");
+        bounded.then_some(self.parts.len())
+    }
+
+    /// The parts of the pattern: folders, then the name of the file.
+    pub(super) fn parts(&self) -> &[String] {
+        &self.parts
+    }
+
+    /// The first `count` parts of the pattern as one regex; the last of them is not `**`.
+    pub(super) fn prefix(&self, count: usize) -> Option<Regex> {
+        compiled(&self.parts[..count], &self.expressions[..count]).ok()
+    }
+
+    /// Values of the placeholders of a path; `None` if it does not fit.
+    pub(super) fn entities(&self, path: &str) -> Option<Entities> {
+        self.agreed(path).and_then(Result::ok)
+    }
+
+    /// Values of the placeholders of a path whose shape fits, or a placeholder with two values.
+    pub(super) fn agreed(&self, path: &str) -> Option<Result<Entities, [String; 3]>> {
+        let captures = self.regex.captures(path)?;
+        let names = self.groups.iter().flatten();
+        let mut entities = Entities::new();
+        // The regex language has no back-references.
+        for (name, group) in names.zip(captures.iter().skip(1).flatten()) {
+            let value = group.as_str();
+            match entities.get(name) {
+                Some(first) if first != value => {
+                    return Some(Err([name.clone(), first.clone(), value.to_owned()]));
+                }
+                Some(_) => {}
+                None => drop(entities.insert(name.clone(), value.to_owned())),
+            }
+        }
+        Some(Ok(entities))
+    }
+}
+
+/// A regex of whole parts; `**` holds the `/` behind it.
+///
+/// **Errors** if it grows too large.
+fn compiled(parts: &[String], expressions: &[String]) -> Result<Regex, String> {
+    let mut text = String::from("^");
+    for (i, (part, expression)) in parts.iter().zip(expressions).enumerate() {
+        text += expression;
+        if part != "**" && i + 1 < parts.len() {
+            text.push('/');
+        }
+    }
+    Regex::new(&(text + "$")).map_err(|e| e.to_string())
+}
