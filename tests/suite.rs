@@ -1,5 +1,6 @@
 //! Integration tests: one binary, because each would link the query engine again.
 
+mod cache;
 mod contract;
 mod diagnostics;
 mod differential;

@@ -3,21 +3,49 @@
 //! One Arrow IPC file a subject, named by a digest of everything its voxels depend on. A file
 //! appears by rename, whole or not at all; two runs may share a folder. Reading maps the file: a
 //! patch touches the pages it lies in, and the system takes pages back when memory is short.
+//!
+//! # What is checked
+//! Each 64 KiB of a file have a checksum (xxh3-64) in a block that Arrow readers do not see
+//! ([`sums`]); block and footer have their own, and the block repeats the entry's key and length. To
+//! open an entry is to check its structure: everything that is not voxels. Voxels are checked where
+//! they are first read, for the pages of a patch alone, and never again as long as the entry is
+//! mapped; every row taken out of it shares what is known ([`mapped`]). A damaged entry is found
+//! before a result that used it leaves the subject's work: it is removed, the subject is prepared
+//! again, and a row of the table `warnings` (kind `damaged_entry`) says what was found.
+//!
+//! # A file that is cut while it is mapped
+//! Reading lost pages raises SIGBUS. A handler for faults inside mapped entries, and for no others,
+//! puts zeros in their place and marks the entry ([`fault`]), which is then damaged like any other:
+//! no read of a file's length beforehand could promise that, as the file may be cut right after.
+//! The length is compared as well, whenever a row is taken out. What stays possible: bytes that
+//! somebody overwrites in place with others *after* they were checked are used as they are.
+//!
+//! # Locks and open files
+//! A mapped entry keeps a shared lock (`flock`), and making room removes only what it can lock alone,
+//! so that runs do not remove each other's entries. The lock belongs to the mapping: no file stays
+//! open, and a cohort may be larger than the limit of open files. Where a file system has no locks,
+//! or the system drops them with the file descriptor, an entry in use may be removed; what is mapped
+//! stays whole, and another run prepares the subject again.
 
 mod content;
 mod entry;
+mod fault;
+mod mapped;
+mod sums;
 
 pub use content::content_digest;
+pub use mapped::Mapped;
 
 use crate::stage::cache::Precision;
 use crate::volume::{Row, VolumeError};
+use mapped::{FileId, id_of};
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use sums::Key;
 
-/// Version of the files; a change of their layout misses.
-const LAYOUT: &str = "1";
 /// Temporary files of runs that were killed are removed after this time.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -34,14 +62,9 @@ pub enum CacheError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file that is not what its name says.
-    #[error("{path}: {problem}; remove the file", path = path.display())]
-    Entry {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        problem: String,
-    },
+    /// A file that is not what was written.
+    #[error("{0}; remove the file")]
+    Damaged(Damage),
     /// A folder that is not to be had.
     #[error("`cache.folder` is `{text}`: {problem}")]
     Folder {
@@ -72,13 +95,29 @@ impl CacheError {
             source,
         }
     }
+}
 
-    fn entry(path: &Path, problem: &impl ToString) -> Self {
-        Self::Entry {
-            path: path.to_owned(),
-            problem: problem.to_string(),
-        }
+/// An entry whose bytes are not those that were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    path: PathBuf,
+    problem: String,
+    id: FileId,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.path.display(), self.problem)
     }
+}
+
+/// An entry that was taken out of a store.
+#[derive(Debug)]
+pub struct Entry {
+    /// The row; its voxels are mapped.
+    pub row: Row,
+    /// The file its voxels lie in.
+    pub file: Arc<Mapped>,
 }
 
 /// A folder of prepared subjects, bounded in bytes.
@@ -110,12 +149,11 @@ impl Store {
             steps.to_string().as_str(),
             env!("CARGO_PKG_VERSION"),
             env!("VOXSTREAM_PREPARING"),
-            LAYOUT,
         ] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
-        hasher.update(&[u8::from(precision == Precision::Half)]);
+        hasher.update(&[sums::LAYOUT, u8::from(precision == Precision::Half)]);
         let store = Self {
             folder: folder.to_owned(),
             limit,
@@ -137,37 +175,55 @@ impl Store {
         self.folder.join("sources")
     }
 
+    fn key(&self, content: &str) -> Key {
+        *blake3::hash(format!("{}\n{content}", self.steps).as_bytes()).as_bytes()
+    }
+
     /// The file of a subject whose source has the digest `content`.
     pub fn path(&self, content: &str) -> PathBuf {
-        let key = blake3::hash(format!("{}\n{content}", self.steps).as_bytes());
+        let key = blake3::Hash::from_bytes(self.key(content));
         self.folder.join(format!("{}.arrow", key.to_hex()))
     }
 
-    /// Reads an entry, where there is one; voxels are mapped, not read.
+    /// Opens an entry, where there is one; voxels are mapped, and checked when they are read.
     ///
-    /// **Errors** when the file is damaged.
-    pub fn get(&self, content: &str) -> Result<Option<Row>, CacheError> {
+    /// **Errors** if the file is damaged as far as it was read.
+    pub fn get(&self, content: &str) -> Result<Option<Entry>, CacheError> {
         let path = self.path(content);
-        let row = match entry::read(&path)? {
-            Some(row) => row,
-            None => return Ok(None),
+        let Some(entry) = entry::read(&path, &self.key(content))? else {
+            return Ok(None);
         };
         self.touch(&path);
-        Ok(Some(row))
+        Ok(Some(entry))
     }
 
     /// Keeps a row where it fits, and returns it as it will be read from now on.
     ///
-    /// Entries used longest ago make room; those of this run stay. `None` where no room is left.
+    /// Entries used longest ago make room; those in use stay. `None` where no room is left.
     ///
-    /// **Errors** when the file cannot be written.
-    pub fn put(&self, content: &str, row: &Row) -> Result<Option<Row>, CacheError> {
+    /// **Errors** if the file cannot be written.
+    pub fn put(&self, content: &str, row: &Row) -> Result<Option<Entry>, CacheError> {
         if !self.make_room(row.bytes() as u64)? {
             return Ok(None);
         }
         let path = self.path(content);
-        entry::write(&path, row, self.precision)?;
+        entry::write(&path, &self.key(content), row, self.precision)?;
         self.get(content)
+    }
+
+    /// A row with the values it would have if it were read from the store.
+    pub fn as_kept(&self, row: Row) -> Row {
+        entry::as_kept(row, self.precision)
+    }
+
+    /// Removes a damaged entry; `false` if it is gone already, or another file has taken its name.
+    pub fn remove(&self, damage: &Damage) -> bool {
+        let now = std::fs::metadata(&damage.path).ok();
+        let is_there = now.is_some_and(|now| id_of(&now) == damage.id);
+        if is_there && let Err(reason) = std::fs::remove_file(&damage.path) {
+            tracing::debug!(path = %damage.path.display(), %reason, "a damaged entry stays");
+        }
+        is_there
     }
 
     /// Marks an entry as used now.
@@ -175,7 +231,7 @@ impl Store {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.insert(path.to_owned()) {
             // On a folder that may only be read nothing is evicted either.
-            let file = std::fs::File::options().append(true).open(path);
+            let file = File::options().append(true).open(path);
             file.and_then(|f| f.set_modified(SystemTime::now())).ok();
         }
     }
@@ -213,8 +269,7 @@ impl Store {
             if bytes + needed <= self.limit {
                 break;
             }
-            // Runs that have it mapped keep it; the system frees it after them.
-            if std::fs::remove_file(path).is_ok() {
+            if remove_unused(path) {
                 bytes -= size;
             }
         }
@@ -232,6 +287,18 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes an entry that nobody has mapped; returns whether it did.
+fn remove_unused(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => false,
+        // Without locks whoever has it mapped keeps its pages; the system frees them after.
+        Ok(()) | Err(TryLockError::Error(_)) => std::fs::remove_file(path).is_ok(),
     }
 }
 

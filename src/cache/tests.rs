@@ -1,5 +1,7 @@
 //! What a folder of prepared subjects promises.
 
+mod damage;
+
 use super::*;
 use crate::volume::{Channel, Dtype, Grid, Volume};
 use serde_json::json;
@@ -40,7 +42,7 @@ fn a_row_comes_back_bit_for_bit_with_its_sites() {
     let before = row(0.1);
     let kept = store.put("a", &before).unwrap().unwrap();
     let again = store.get("a").unwrap().unwrap();
-    for row in [kept, again] {
+    for row in [kept.row, again.row] {
         let volumes = |row: &Row| -> Vec<Vec<u8>> {
             row.volumes().map(|(_, v)| v.buffer().to_vec()).collect()
         };
@@ -62,7 +64,7 @@ fn rows_without_labels_have_no_sites() {
     let mut before = row(0.1);
     before.labels[0].volume = None;
     before.sites = None;
-    assert_eq!(store.put("a", &before).unwrap().unwrap().sites, None);
+    assert_eq!(store.put("a", &before).unwrap().unwrap().row.sites, None);
 }
 
 #[test]
@@ -70,7 +72,7 @@ fn half_precision_halves_images_and_leaves_labels() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1 << 20, Precision::Half);
     let before = row(0.1);
-    let kept = store.put("a", &before).unwrap().unwrap();
+    let kept = store.put("a", &before).unwrap().unwrap().row;
     let (old, new) = (
         before.images[0].volume.as_ref().unwrap(),
         kept.images[0].volume.as_ref().unwrap(),
@@ -108,7 +110,7 @@ fn the_oldest_make_room_but_not_those_of_this_run() {
     one.put("a", &row(0.1)).unwrap().unwrap();
     let size = one.bytes().unwrap();
     let old = SystemTime::now() - Duration::from_secs(100);
-    let file = std::fs::File::options()
+    let file = File::options()
         .append(true)
         .open(one.path("a"))
         .unwrap();
@@ -129,29 +131,20 @@ fn a_mapped_entry_survives_its_removal() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1 << 20, Precision::Exact);
     let before = row(0.1);
-    let kept = store.put("a", &before).unwrap().unwrap();
+    let kept = store.put("a", &before).unwrap().unwrap().row;
     std::fs::remove_file(store.path("a")).unwrap();
     let ct = |row: &Row| row.images[0].volume.as_ref().unwrap().to_f32().into_owned();
     assert_eq!(ct(&kept), ct(&before));
 }
 
 #[test]
-fn damage_is_named_and_half_written_files_are_not_seen() {
+fn half_written_files_are_not_seen() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), 1 << 20, Precision::Exact);
     store.put("a", &row(0.1)).unwrap().unwrap();
-    let path = store.path("a");
-    let whole = std::fs::read(&path).unwrap();
-    for length in [0, 5, 100, whole.len() / 2, whole.len() - 1] {
-        std::fs::write(&path, &whole[..length]).unwrap();
-        let error = store.get("a").unwrap_err().to_string();
-        assert!(
-            error.contains(".arrow") && error.contains("remove the file"),
-            "{error}"
-        );
-    }
+    let whole = std::fs::read(store.path("a")).unwrap();
     std::fs::write(folder.path().join(".under-way-x"), &whole[..50]).unwrap();
-    assert_eq!(store.bytes().unwrap(), whole.len() as u64 - 1);
+    assert_eq!(store.bytes().unwrap(), whole.len() as u64);
 }
 
 #[test]

@@ -68,6 +68,29 @@ impl Lattice {
         })
     }
 
+    /// The box of source voxels that a copy reads: the first one and the number along x, y, z, 0 where
+    /// none is read.
+    pub fn read_box(
+        &self,
+        source_shape: [usize; 3],
+        shape: [usize; 3],
+    ) -> ([usize; 3], [usize; 3]) {
+        let inside = self.inside(source_shape, shape);
+        let (mut first, mut count) = ([0; 3], [0; 3]);
+        if inside.iter().any(|[begin, end]| begin == end) {
+            return (first, count);
+        }
+        for (a, [begin, end]) in inside.into_iter().enumerate() {
+            let (axis, start) = (self.source_axis[a], self.start[self.source_axis[a]]);
+            let low = match self.reversed[a] {
+                true => start - end as i64 + 1,
+                false => start + begin as i64,
+            };
+            (first[axis], count[axis]) = (low as usize, end - begin);
+        }
+        (first, count)
+    }
+
     /// Whether some output voxel has no source voxel.
     pub fn reaches_out(&self, source_shape: [usize; 3], shape: [usize; 3]) -> bool {
         self.inside(source_shape, shape) != shape.map(|n| [0, n])

@@ -3,7 +3,7 @@
 use super::context::{is_labelled, is_unlabelled};
 use super::counters::{Counters, NodeCounts};
 use super::options::RunOptions;
-use super::prepare::Preparer;
+use super::prepare::{Preparer, Reading};
 use super::stream::{Position, SampleStream, Viewer};
 use crate::error::Error;
 use crate::plan::Plan;
@@ -129,9 +129,11 @@ pub(super) fn training_or_all(
 fn prepare_all(preparer: &Preparer, subjects: &[usize]) -> Result<Cost, Error> {
     measured(|cost| {
         for &index in subjects {
-            if let Ok(Some(row)) = preparer.prepared(index, 0) {
+            // As training does, which reads patches: their voxels are counted there.
+            let bytes = |row: Row| Ok(row.bytes() as u64);
+            if let Ok(Some(bytes)) = preparer.with_prepared(index, 0, Reading::Parts, bytes) {
                 cost.items += 1;
-                cost.bytes += row.bytes() as u64;
+                cost.bytes += bytes;
             }
         }
         failed_all(preparer, cost.items)

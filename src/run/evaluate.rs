@@ -1,7 +1,7 @@
 //! Predicts subjects on their own grid and scores them against their truth.
 
 use super::chain::Failure;
-use super::prepare::Preparer;
+use super::prepare::{Preparer, Reading};
 use crate::metric::volume::relative_difference;
 use crate::metric::{ClassFigures, ClassScore, Wanted, confusion, figures};
 use crate::nn::dice_ce::IGNORE;
@@ -41,11 +41,13 @@ pub fn subject(
     let failure = |stage: &'static str| {
         move |e: &(dyn std::error::Error + 'static)| Failure::from_error(&record.id, stage, e)
     };
-    let Some(row) = preparer.prepared(index, 0)? else {
+    let heads = preparer.with_prepared(index, 0, Reading::Whole, |row| {
+        preparer.note_warnings(index, &row.warnings);
+        predict(model, &row, window).map_err(|e| failure("predict")(&e))
+    })?;
+    let Some(heads) = heads else {
         return Ok(Vec::new());
     };
-    preparer.note_warnings(index, &row.warnings);
-    let heads = predict(model, &row, window).map_err(|e| failure("predict")(&e))?;
     let truth = preparer
         .cohort()
         .load_labels(record)

@@ -1,6 +1,6 @@
 //! Prepared subjects that are kept: mapped from files, or in memory where no file can be had.
 
-use crate::cache::{CacheError, Store, content_digest};
+use crate::cache::{CacheError, Damage, Mapped, Store, content_digest};
 use crate::plan::Plan;
 use crate::plan::compile::orders_or_keeps;
 use crate::source::{Cohort, Location, SubjectRecord, new_path};
@@ -15,12 +15,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Most subjects mapped at a time: systems bound the number of mappings.
 const MOST_MAPPED: usize = 16_384;
 
+/// How often a subject's entry may be damaged before the subject is prepared without the cache.
+const MOST_DAMAGED: u32 = 2;
+
+/// A kept row, and the file its voxels lie in unless they are in memory.
+#[derive(Debug, Clone)]
+pub struct KeptRow {
+    /// The row.
+    pub row: Row,
+    /// To be asked for damage once the row's voxels were read.
+    pub file: Option<Arc<Mapped>>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Bytes of the rows that are held in memory.
     held: u64,
     /// Rows met so far: mapped ones, and those held.
-    rows: BTreeMap<usize, Row>,
+    rows: BTreeMap<usize, KeptRow>,
+    /// How often a subject's entry was damaged.
+    damaged: BTreeMap<usize, u32>,
+}
+
+impl KeptRow {
+    /// Bytes of memory that its voxels and sites take; mapped voxels take none.
+    fn bytes_in_memory(&self) -> u64 {
+        let sites = self.row.sites.as_ref().map_or(0, |sites| sites.bytes());
+        let voxels = match self.file {
+            Some(_) => 0,
+            None => self.row.bytes(),
+        };
+        (voxels + sites) as u64
+    }
 }
 
 /// Prepared subjects of one run.
@@ -89,60 +115,100 @@ impl Kept {
     }
 
     /// A subject's kept row.
-    pub fn get(&self, index: usize) -> Option<Row> {
-        if let Some(row) = self.lock().rows.get(&index) {
-            return Some(row.clone());
+    ///
+    /// **Errors** if its entry in the cache is damaged, as far as it was read.
+    pub fn get(&self, index: usize) -> Result<Option<KeptRow>, Damage> {
+        let held = self.lock().rows.get(&index).cloned();
+        if let Some(kept) = held {
+            let damage = kept.file.as_ref().and_then(|file| file.damage_or_cut());
+            return damage.map_or(Ok(Some(kept)), Err);
         }
-        let store = self.store.as_ref()?;
         let record = &self.cohort.subjects()[index];
-        let found = self.content(store, record).and_then(|c| store.get(&c));
-        let mut row = match found {
-            Ok(row) => row?,
-            Err(CacheError::Entry { path, problem }) => {
-                tracing::warn!(path = %path.display(), %problem, "a cache entry is damaged; its subject is prepared again");
-                return None;
-            }
-            // A source that cannot be read fails when it is loaded, with its reason.
-            Err(_) => return None,
+        let Some(store) = self.trusted_store(index) else {
+            return Ok(None);
         };
+        let entry = match self.content(store, record).and_then(|c| store.get(&c)) {
+            Ok(Some(entry)) => entry,
+            Err(CacheError::Damaged(damage)) => return Err(damage),
+            // A source that cannot be read fails when it is loaded, with its reason.
+            Ok(None) | Err(_) => return Ok(None),
+        };
+        let mut row = entry.row;
         // What the split says may have changed since.
         row.split = record.split;
         row.cohort.clone_from(&record.cohort);
-        self.hold(index, &row, 0);
-        Some(row)
+        let file = Some(entry.file);
+        Ok(Some(self.hold(index, KeptRow { row, file })))
     }
 
     /// Keeps a prepared row, and returns it as it is read from now on.
-    pub fn put(&self, index: usize, row: Row) -> Row {
+    pub fn put(&self, index: usize, row: Row) -> KeptRow {
         let record = &self.cohort.subjects()[index];
-        let stored = self.store.as_ref().map(|store| {
+        let stored = self.trusted_store(index).map(|store| {
             let content = self.content(store, record)?;
             store.put(&content, &row)
         });
         match stored {
-            Some(Ok(Some(mapped))) => {
-                self.hold(index, &mapped, 0);
-                return mapped;
+            Some(Ok(Some(entry))) => {
+                let (row, file) = (entry.row, Some(entry.file));
+                return self.hold(index, KeptRow { row, file });
             }
             Some(Err(e)) => {
                 tracing::warn!(subject = %record.id, reason = %e, "not kept in the cache");
             }
             Some(Ok(None)) | None => {}
         }
-        self.hold(index, &row, row.bytes() as u64);
-        row
+        // Rows that miss the cache for a reason of its own are what they would be with it.
+        let row = match &self.store {
+            Some(store) if self.lock().damaged.contains_key(&index) => store.as_kept(row),
+            _ => row,
+        };
+        self.hold(index, KeptRow { row, file: None })
     }
 
-    /// Holds a row whose voxels take so many bytes of memory: none where they are mapped.
-    fn hold(&self, index: usize, row: &Row, voxels: u64) {
-        let sites = row.sites.as_ref().map_or(0, |sites| sites.bytes());
-        let bytes = voxels + sites as u64;
+    /// Lets go of a damaged entry and removes its file.
+    pub fn remove(&self, index: usize, damage: &Damage) {
+        let first = self.store.as_ref().is_some_and(|s| s.remove(damage));
+        let mut state = self.lock();
+        // Another worker may have made it anew by now.
+        let is_damaged = |kept: &KeptRow| {
+            let file = kept.file.as_ref();
+            file.is_some_and(|file| file.damage_or_cut().is_some())
+        };
+        if state.rows.get(&index).is_some_and(is_damaged)
+            && let Some(kept) = state.rows.remove(&index)
+        {
+            state.held -= kept.bytes_in_memory();
+        }
+        let times = state.damaged.entry(index).or_default();
+        // Workers that meet the same damage count once.
+        *times += u32::from(first);
+        if first && *times == MOST_DAMAGED {
+            let subject = &self.cohort.subjects()[index].id;
+            tracing::warn!(
+                %subject, %damage,
+                "its cache entry was damaged again: from now on it is prepared without the cache; look at the disk and the memory of this machine"
+            );
+        }
+    }
+
+    /// The store, unless it damaged a subject's entries too often.
+    fn trusted_store(&self, index: usize) -> Option<&Store> {
+        let times = self.lock().damaged.get(&index).copied();
+        let trusted = times.is_none_or(|times| times < MOST_DAMAGED);
+        self.store.as_ref().filter(|_| trusted)
+    }
+
+    /// Holds a row if it fits, and returns it.
+    fn hold(&self, index: usize, kept: KeptRow) -> KeptRow {
+        let bytes = kept.bytes_in_memory();
         let mut state = self.lock();
         let fits = state.held + bytes <= self.limit && state.rows.len() < MOST_MAPPED;
         if fits && !state.rows.contains_key(&index) {
             state.held += bytes;
-            state.rows.insert(index, row.clone());
+            state.rows.insert(index, kept.clone());
         }
+        kept
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

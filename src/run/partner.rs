@@ -1,7 +1,7 @@
 //! Chooses and makes the rows that mixing steps take voxels from.
 
 use super::chain::{Chain, Failure, MixMode, Partners, Traced};
-use super::prepare::Preparer;
+use super::prepare::{Preparer, Reading};
 use crate::draw::DrawKey;
 use crate::stage::{StageError, SubjectFacts};
 use crate::volume::Row;
@@ -104,9 +104,16 @@ impl Partners for Making<'_> {
 impl Making<'_> {
     /// A subject's row behind as many steps as `trace` has.
     fn made(&self, subject: usize, epoch: u64, trace: &[u32]) -> Result<Option<Row>, Failure> {
-        let Some(mut row) = self.preparer.prepared(subject, epoch)? else {
-            return Ok(None);
-        };
+        let made = self
+            .preparer
+            .with_prepared(subject, epoch, Reading::Parts, |row| {
+                self.made_of(row, trace)
+            })?;
+        Ok(made.flatten())
+    }
+
+    /// A prepared row behind as many steps as `trace` has; every voxel of it was read.
+    fn made_of(&self, mut row: Row, trace: &[u32]) -> Result<Option<Row>, Failure> {
         row.sample = self.turn;
         let mut traced = Traced::new(row);
         for (chain, steps) in &self.route {
@@ -120,7 +127,9 @@ impl Making<'_> {
             };
             traced = first;
         }
-        Ok(Some(traced.row.materialised()))
+        let row = traced.row.materialised();
+        row.check_bytes();
+        Ok(Some(row))
     }
 }
 

@@ -1,7 +1,10 @@
 //! Loads and prepares subjects: the part of a pipeline that training, validation and test share.
 
+mod cached;
 mod checks;
 mod voxels;
+
+pub use cached::Reading;
 
 use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
@@ -219,42 +222,6 @@ impl Preparer {
         self.add_header_warnings(index, &mut row);
         voxels::warn_of_images(&mut row);
         row.attribute_warnings("source");
-        Ok(row)
-    }
-
-    /// The one prepared row of a subject, kept from an earlier epoch or run where it is; `None`
-    /// where a step left it out.
-    ///
-    /// **Errors** as [`Preparer::rows`]; a chain that makes several rows is one.
-    pub fn prepared(&self, index: usize, epoch: u64) -> Result<Option<Row>, Failure> {
-        if self.is_left_out(index) {
-            return Ok(None);
-        }
-        // A kept row was made under the policy of its day.
-        self.estimate(index).or_else(|failure| self.fail(failure))?;
-        let mut row = match self.kept.get(index) {
-            Some(row) => row,
-            None => {
-                let rows = self.first_rows(index, epoch, self.cut)?;
-                let Some(row) = self.one(index, rows)? else {
-                    return Ok(None);
-                };
-                row.verify()
-                    .map_err(|e| Failure::from_error(&row.subject, "cache", &e))?;
-                // Found before voxels are warped or cut, once for all epochs.
-                self.kept.put(index, row.with_sites())
-            }
-        };
-        row.epoch = epoch;
-        self.add_header_warnings(index, &mut row);
-        let rest = self
-            .stages
-            .run_steps(row, self.cut..self.stages.steps().len())?;
-        let mut row = self.one(index, rest)?;
-        if let Some(row) = &mut row {
-            self.check_classes(index, row)?;
-        }
-        self.note_rows(index, row.as_slice());
         Ok(row)
     }
 

@@ -3,7 +3,7 @@
 use super::deferred::{ImageInterpolation, Interpolation, LabelInterpolation, stored_bytes};
 use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::grid::Grid;
-use super::voxels::{Stored, Volume};
+use super::voxels::{Part, Stored, Volume};
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
 use crate::kernel::sample::sample_nearest;
 use crate::kernel::warp::{
@@ -122,8 +122,9 @@ impl Gather {
                 }
                 _ => [0; 8],
             };
+            let buffer = source.buffer_in(|| map.read_box(from, shape));
             return with_voxel_type!(source.dtype(), T => {
-                let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
+                let stored: &[T] = bytemuck::cast_slice(buffer.as_slice());
                 let fill: T = bytemuck::pod_read_unaligned(&fill[..size_of::<T>()]);
                 let voxels = copy_lattice(stored, from, &map, shape, fill);
                 Stored::of(self.bounded(voxels, shape, fill), source.scaling())
@@ -134,8 +135,9 @@ impl Gather {
             let values = source.sampled(&map, shape, fill);
             return Stored::of(self.bounded(values, shape, fill), Scaling::NONE);
         }
+        let buffer = source.buffer_in(|| source_box(&self.route, from, shape));
         with_voxel_type!(source.dtype(), T => {
-            let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
+            let stored: &[T] = bytemuck::cast_slice(buffer.as_slice());
             let fill: T = bytemuck::Zeroable::zeroed();
             let ties = source.grid().ties();
             let classes = sample_nearest(stored, from, &map, shape, fill, ties);
@@ -173,9 +175,10 @@ impl Gather {
             return Vec::new();
         };
         let count: usize = shape.iter().product();
+        let part = || source_box(&first.route, first.source.grid().shape_xyz(), shape);
         let values: Vec<Cow<'_, [f32]>> = (gathers.iter())
             .map(|gather| match gather.role {
-                Role::Image => gather.source.to_f32(),
+                Role::Image => gather.source.to_f32_in(part),
                 Role::Label => Cow::Borrowed(&[][..]),
             })
             .collect();
@@ -184,7 +187,7 @@ impl Gather {
             .collect();
         let jobs = gathers.iter().zip(&values).zip(&mut read);
         let mut jobs: Vec<Box<dyn Job + '_>> = jobs
-            .map(|((gather, values), out)| gather.job(values, out.as_slice_mut()))
+            .map(|((gather, values), out)| gather.job(part, values, out.as_slice_mut()))
             .collect();
         let route = Route::new(first.route.clone());
         warp::gather(&mut jobs, first.source.grid().shape_xyz(), &route, shape);
@@ -212,8 +215,13 @@ impl Gather {
         read.into_iter().zip(gathers).map(typed).collect()
     }
 
-    /// What is done at every position; `values` are the source's, of an image.
-    fn job<'a>(&'a self, values: &'a [f32], out: &'a mut [u8]) -> Box<dyn Job + 'a> {
+    /// What is done at every position of a box of the source; `values` are the source's, of an image.
+    fn job<'a>(
+        &'a self,
+        part: impl FnOnce() -> Part,
+        values: &'a [f32],
+        out: &'a mut [u8],
+    ) -> Box<dyn Job + 'a> {
         let source = &self.source;
         match (self.role, self.reading.images, self.reading.labels) {
             (Role::Image, ImageInterpolation::Linear, _) => {
@@ -225,7 +233,7 @@ impl Gather {
                 Box::new(Cubic::new(values, source.lowest_value(), out))
             }
             (Role::Label, _, reading) => with_voxel_type!(source.dtype(), T => {
-                let stored: &[T] = bytemuck::cast_slice(source.buffer().as_slice());
+                let stored: &[T] = bytemuck::cast_slice(source.buffer_in(part).as_slice());
                 let (fill, out) = (bytemuck::Zeroable::zeroed(), bytemuck::cast_slice_mut(out));
                 let ties = source.grid().ties();
                 match reading {

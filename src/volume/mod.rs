@@ -24,6 +24,6 @@ pub use error::VolumeError;
 pub use grid::{Grid, GridError};
 pub use row::{Channel, Row, Split};
 pub use sites::Sites;
-pub use voxels::Volume;
+pub use voxels::{Backing, Volume};
 pub use warning::{Warning, WarningKind};
 pub use warp::Warp;

@@ -147,6 +147,20 @@ impl Row {
         Ok(())
     }
 
+    /// Checks every byte of the volumes that lie in files; the files know what was found.
+    pub fn check_bytes(&self) {
+        for (_, volume) in self.volumes() {
+            volume.buffer();
+        }
+    }
+
+    /// [`Row::check_bytes`] for the label maps alone.
+    pub fn check_label_bytes(&self) {
+        for (_, volume) in self.volumes().filter(|(role, _)| *role == Role::Label) {
+            volume.buffer();
+        }
+    }
+
     /// The first image present, whose grid a stage may take as the row's.
     pub fn first_image(&self) -> Option<(&str, &Volume)> {
         self.images

@@ -1,5 +1,6 @@
 //! One volume: a typed, shared buffer of voxels on a grid, or the recipe for one.
 
+mod stored;
 mod values;
 
 use super::deferred::{Change, Deferred, stored_bytes};
@@ -7,13 +8,17 @@ use super::dtype::{Dtype, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
 use crate::kernel::sample::sample_linear_stored;
+use crate::kernel::warp::{Step, source_box};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use arrow::datatypes::ArrowNativeType;
 use glam::DAffine3;
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use values::value_of;
+
+pub use stored::Backing;
+pub(super) use stored::{Part, Stored};
 
 /// A volume: voxels `[z, y, x]`, their type and scaling, and the grid they stand on.
 ///
@@ -33,86 +38,6 @@ pub struct Volume {
 enum Voxels {
     Stored(Arc<Stored>),
     Deferred(Arc<Deferred>),
-}
-
-/// Voxels in memory, with the type and scaling that say what their bytes mean.
-#[derive(Debug)]
-pub(super) struct Stored {
-    buffer: Buffer,
-    dtype: Dtype,
-    scaling: Scaling,
-    /// Bytes of the voxel with the smallest value, found when it is first asked for.
-    lowest: OnceLock<[u8; 8]>,
-}
-
-impl Stored {
-    /// Bytes in native order, `dtype` each.
-    ///
-    /// **Errors** if the number of bytes is not voxels times their size.
-    fn try_new(
-        buffer: Buffer,
-        dtype: Dtype,
-        scaling: Scaling,
-        grid: &Grid,
-    ) -> Result<Self, VolumeError> {
-        let stored = Self::untyped(buffer, dtype, scaling);
-        stored.fits(grid)?;
-        // Foreign buffers (a slice of an IPC message, say) may start anywhere; typed views may not.
-        let buffer = if stored.buffer.as_ptr().align_offset(dtype.bytes()) == 0 {
-            stored.buffer
-        } else {
-            Buffer::from(stored.buffer.as_slice())
-        };
-        Ok(Self { buffer, ..stored })
-    }
-
-    /// **Errors** if the number of bytes is not that of `grid`'s voxels.
-    fn fits(&self, grid: &Grid) -> Result<(), VolumeError> {
-        let expected = grid.voxel_count() * self.dtype.bytes();
-        match self.buffer.len() == expected {
-            true => Ok(()),
-            false => Err(VolumeError::Size {
-                shape_zyx: grid.shape_zyx(),
-                dtype: self.dtype,
-                expected,
-                found: self.buffer.len(),
-            }),
-        }
-    }
-
-    /// Takes over a vector without copying; the type is the vector's.
-    pub(super) fn of<T: Voxel + ArrowNativeType>(voxels: Vec<T>, scaling: Scaling) -> Self {
-        Self::untyped(Buffer::from_vec(voxels), T::DTYPE, scaling)
-    }
-
-    /// Bytes that a kernel wrote as `dtype`, from an allocation aligned for every type.
-    pub(super) fn untyped(buffer: Buffer, dtype: Dtype, scaling: Scaling) -> Self {
-        Self {
-            buffer,
-            dtype,
-            scaling,
-            lowest: OnceLock::new(),
-        }
-    }
-
-    /// **Panics** if the number of bytes is not that of `grid`'s voxels.
-    fn assert_fits(&self, grid: &Grid) {
-        assert_eq!(
-            self.buffer.len(),
-            grid.voxel_count() * self.dtype.bytes(),
-            "bytes of a volume of shape {:?} (z, y, x) as {}",
-            grid.shape_zyx(),
-            self.dtype
-        );
-    }
-
-    /// The same voxels with the bytes of the smallest stored number known.
-    pub(super) fn with_lowest(self, lowest: [u8; 8]) -> Self {
-        Self {
-            lowest: OnceLock::from(lowest),
-            ..self
-        }
-    }
 }
 
 impl Volume {
@@ -172,7 +97,23 @@ impl Volume {
 
     /// Voxels as stored, native byte order, x fastest; a deferred volume makes them now.
     pub fn buffer(&self) -> &Buffer {
-        &self.materialise().buffer
+        self.materialise().buffer()
+    }
+
+    /// The voxels as [`Volume::buffer`], of which only those of a box are read: of voxels that lie in
+    /// a file the others may not be checked.
+    pub(super) fn buffer_in(&self, part: impl FnOnce() -> Part) -> &Buffer {
+        let shape_xyz = self.grid.shape_xyz();
+        self.materialise().buffer_in(shape_xyz, part)
+    }
+
+    /// Names the file whose bytes the voxels are; they are checked before they are first read.
+    ///
+    /// A volume that is deferred computes its voxels first, from memory, and has no file.
+    pub fn back_by(&mut self, file: Arc<dyn Backing>) {
+        if let Voxels::Stored(stored) = &self.voxels {
+            self.voxels = Voxels::Stored(Arc::new(stored.shared().backed_by(file)));
+        }
     }
 
     /// The voxels; a deferred volume computes them now.
@@ -277,7 +218,7 @@ impl Volume {
         let stored = self.materialise();
         *stored.lowest.get_or_init(|| {
             with_voxel_type!(stored.dtype, T => {
-                let voxels: &[T] = bytemuck::cast_slice(stored.buffer.as_slice());
+                let voxels: &[T] = bytemuck::cast_slice(stored.buffer().as_slice());
                 stored_bytes(lowest(voxels, stored.scaling.slope))
             })
         })
@@ -299,8 +240,8 @@ impl Volume {
     /// Takes the smallest stored number from where [`Volume::lowest_bits`] was kept.
     pub fn know_lowest(&mut self, bits: u64) {
         let stored = self.materialise();
-        let copy = Stored::untyped(stored.buffer.clone(), stored.dtype, stored.scaling);
-        self.voxels = Voxels::Stored(Arc::new(copy.with_lowest(bits.to_le_bytes())));
+        let stored = stored.shared().with_lowest(bits.to_le_bytes());
+        self.voxels = Voxels::Stored(Arc::new(stored));
     }
 
     /// The same values as half floats, rounded to the nearest; integers stay as they are, and so do
@@ -353,8 +294,9 @@ impl Volume {
     /// The values between voxels, read through an affine from output to source voxels.
     pub(super) fn sampled(&self, map: &DAffine3, shape_xyz: [usize; 3], fill: f32) -> Vec<f32> {
         let (from, scaling) = (self.grid.shape_xyz(), self.scaling());
+        let buffer = self.buffer_in(|| source_box(&[Step::Affine(*map)], from, shape_xyz));
         with_voxel_type!(self.dtype(), T => {
-            let stored: &[T] = bytemuck::cast_slice(self.buffer().as_slice());
+            let stored: &[T] = bytemuck::cast_slice(buffer.as_slice());
             match scaling == Scaling::NONE {
                 true => sample_linear_stored(stored, |v| v.to_f32(), from, map, shape_xyz, fill),
                 false => sample_linear_stored(stored, |v| value_of(v, scaling), from, map, shape_xyz, fill),

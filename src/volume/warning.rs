@@ -29,6 +29,8 @@ pub enum WarningKind {
     UntrainedClass,
     /// No subject that chooses the best checkpoint has a voxel of a foreground class.
     UnscoredValidation,
+    /// An entry of the cache was damaged; it was made again.
+    DamagedEntry,
 }
 
 impl WarningKind {
@@ -45,6 +47,7 @@ impl WarningKind {
             Self::ConstantForeground => "constant_foreground",
             Self::UntrainedClass => "untrained_class",
             Self::UnscoredValidation => "unscored_validation",
+            Self::DamagedEntry => "damaged_entry",
         }
     }
 }
@@ -56,7 +59,7 @@ impl WarningKind {
 /// it to the run's [`Warnings`](crate::run::warnings::Warnings).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// Stage path in the pipeline such as `stages[1].zscore`, or `source`, `train`, `score`.
+    /// Stage path in the pipeline such as `stages[1].zscore`, or `source`, `cache`, `train`, `score`.
     pub stage: String,
     /// Column it is about: a modality, `label` or `label.<modality>`; `None` for the whole subject.
     pub modality: Option<String>,
@@ -104,6 +107,7 @@ mod tests {
             WarningKind::ConstantForeground,
             WarningKind::UntrainedClass,
             WarningKind::UnscoredValidation,
+            WarningKind::DamagedEntry,
         ] {
             let text = serde_json::to_string(&kind).unwrap();
             assert_eq!(text, format!("\"{}\"", kind.name()));

@@ -98,12 +98,9 @@ impl Preparer {
     /// A 255 that was neither declared nor made by a step is a warning of every row.
     pub(super) fn check_classes(&self, index: usize, row: &mut Row) -> Result<(), Failure> {
         let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(classes) = self.classes else {
+        let Some(classes) = self.classes.filter(|_| self.needs_classes(row)) else {
             return Ok(());
         };
-        if row.split != Split::Train {
-            return Ok(());
-        }
         let known = checked().get(&index).copied();
         let marked = match known {
             Some(marked) => marked,
@@ -121,6 +118,11 @@ impl Preparer {
             row.attribute_warnings("train.classes");
         }
         Ok(())
+    }
+
+    /// Returns `true` if the labels of a row must name the classes of the training.
+    pub(super) fn needs_classes(&self, row: &Row) -> bool {
+        self.classes.is_some() && row.split == Split::Train
     }
 
     /// Returns `true` if a label map holds an unexplained 255.

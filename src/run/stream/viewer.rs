@@ -3,7 +3,7 @@
 use super::super::chain::{Chain, Failure, MixMode, Traced};
 use super::super::counters::Counters;
 use super::super::partner::{Making, Peers};
-use super::super::prepare::Preparer;
+use super::super::prepare::{Preparer, Reading};
 use crate::plan::{self, Plan, STRONG_FROM_WEAK};
 use crate::stage::SubjectFacts;
 use crate::volume::{Row, row::DrawRecord};
@@ -78,9 +78,22 @@ impl Viewer {
         turn: u32,
         peers: &Peers,
     ) -> Result<Vec<Sample>, Failure> {
-        let Some(mut row) = self.preparer.prepared(subject, epoch)? else {
-            return Ok(Vec::new());
-        };
+        let samples = self
+            .preparer
+            .with_prepared(subject, epoch, Reading::Parts, |row| {
+                self.samples_of(row, subject, turn, peers)
+            })?;
+        Ok(samples.unwrap_or_default())
+    }
+
+    /// Every sample of a prepared row; all voxels it takes of the row were read when it returns.
+    fn samples_of(
+        &self,
+        mut row: Row,
+        subject: usize,
+        turn: u32,
+        peers: &Peers,
+    ) -> Result<Vec<Sample>, Failure> {
         row.sample = turn;
         let making = |route| Making {
             preparer: &self.preparer,

@@ -2,7 +2,7 @@
 
 use super::super::deferred::{BLOCK, Change};
 use super::super::dtype::{Scaling, Voxel};
-use super::{Stored, Volume};
+use super::{Part, Stored, Volume};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use std::borrow::Cow;
@@ -17,6 +17,14 @@ impl Volume {
         let mut values = Vec::with_capacity(self.grid.voxel_count());
         self.append_f32(&mut values);
         Cow::Owned(values)
+    }
+
+    /// As [`Volume::to_f32`], for a caller that reads a box of the values alone.
+    pub(in crate::volume) fn to_f32_in(&self, part: impl FnOnce() -> Part) -> Cow<'_, [f32]> {
+        match self.is_plain_f32() {
+            true => Cow::Borrowed(bytemuck::cast_slice(self.buffer_in(part).as_slice())),
+            false => self.to_f32(),
+        }
     }
 
     /// Appends the values as f32, in the order `[z, y, x]`.
@@ -54,8 +62,8 @@ impl Volume {
         // Dropped before the buffer is asked whether anybody else holds it.
         drop(self);
         let buffer = match Arc::try_unwrap(stored) {
-            Ok(stored) => stored.buffer,
-            Err(shared) => return bytemuck::cast_slice(shared.buffer.as_slice()).to_vec(),
+            Ok(stored) => stored.into_buffer(),
+            Err(shared) => return bytemuck::cast_slice(shared.buffer().as_slice()).to_vec(),
         };
         buffer
             .into_vec()
