@@ -4,6 +4,7 @@ pub mod stage;
 
 pub use stage::stage_schema;
 
+use crate::plan::expectations::TestSection;
 use crate::plan::presets::{OPEN_STEP, PRESETS};
 use crate::plan::sections::{
     PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
@@ -38,6 +39,7 @@ pub fn pipeline_schema() -> Value {
     let pseudo_label = generator.subschema_for::<PseudoLabelSection>();
     let score = generator.subschema_for::<ScoreSection>();
     let sinks = generator.subschema_for::<SinksSection>();
+    let test = generator.subschema_for::<TestSection>();
     let chain = |doc: &str| json!({ "description": doc, "type": "array", "items": { "$ref": "#/$defs/Step" } });
     let mut definitions: serde_json::Map<String, Value> = generator.take_definitions(true);
     definitions.insert("Step".to_owned(), json!({ "description": "One step: a map whose only key is the stage's name.", "oneOf": steps }));
@@ -73,6 +75,8 @@ pub fn pipeline_schema() -> Value {
             "predict": predict,
             "score": score,
             "sinks": sinks,
+            "tests": { "description": "What `voxstream test` expects of this pipeline: subjects, and what each step makes of them.",
+                "type": "array", "items": test },
         },
         "$defs": definitions,
     })

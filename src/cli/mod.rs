@@ -14,6 +14,8 @@ mod landmarks;
 pub mod run;
 pub mod schema;
 pub mod stages;
+pub mod test;
+pub mod view;
 
 pub use args::{
     BenchArgs, DeviceArg, ExplainArgs, FindLrArgs, ForegroundArg, GpuCheckArgs, LandmarksArgs,
@@ -103,6 +105,12 @@ enum Command {
         #[arg(required = true)]
         volumes: Vec<PathBuf>,
     },
+    /// Draw what a pipeline does to a subject, step by step; or a run's predictions against the truth.
+    View(view::ViewArgs),
+    /// Hold pipelines to what their section `tests` promises.
+    ///
+    /// Exit codes: 0 all tests hold; 1 one does not; 2 a mistake in a file, or no test in any.
+    Test(test::TestArgs),
     /// Ask a run's tables in SQL.
     Query {
         /// Run folder.
@@ -187,6 +195,8 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             let failed = inspect::inspect(volumes, &mut out).map_err(stdout)?;
             Ok(if failed == 0 { 0 } else { 2 })
         }
+        Command::View(args) => view::view(args, &mut out),
+        Command::Test(args) => test::test(args, &mut out),
         Command::Query { run, sql, format } => {
             let format = match format {
                 FormatArg::Table => Format::Table,

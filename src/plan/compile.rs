@@ -3,6 +3,7 @@
 
 use super::checks::sections;
 use super::entry::StageEntry;
+use super::expectations;
 use super::pipeline::{Chain, Pipeline, Reader, Step};
 use super::rules::{Optimized, Pass};
 use crate::spec::diagnostic::diagnostics;
@@ -33,6 +34,16 @@ impl Edges {
     /// What reaches prediction and scoring.
     pub fn prepared(&self) -> &EdgeSchema {
         self.stages.last().unwrap_or(&self.source)
+    }
+
+    /// The schemas behind the steps of a chain.
+    pub fn of(&self, chain: Chain) -> &[EdgeSchema] {
+        match chain {
+            Chain::Stages => &self.stages,
+            Chain::Shared => &self.shared,
+            Chain::Weak => &self.weak,
+            Chain::Strong(i) => &self.strong[i],
+        }
     }
 
     /// What the shared steps of the views leave.
@@ -75,12 +86,7 @@ impl Plan {
 
     /// The schemas behind the steps of a chain.
     pub fn edges(&self, chain: Chain) -> &[EdgeSchema] {
-        match chain {
-            Chain::Stages => &self.edges.stages,
-            Chain::Shared => &self.edges.shared,
-            Chain::Weak => &self.edges.weak,
-            Chain::Strong(i) => &self.edges.strong[i],
-        }
+        self.edges.of(chain)
     }
 
     /// The preparation as JSON.
@@ -152,6 +158,7 @@ pub fn compile(
         ..edges
     };
     sections(&pipeline, &edges, document.root(), &mut errors);
+    expectations::check(&pipeline, &edges, document.root(), &mut errors);
     if errors.is_empty() {
         Ok(Plan {
             optimized: Optimized::new(&pipeline),

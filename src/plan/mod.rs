@@ -6,6 +6,7 @@
 mod checks;
 pub mod compile;
 pub mod entry;
+pub mod expectations;
 pub mod explain;
 pub mod optimizer;
 pub mod overrides;

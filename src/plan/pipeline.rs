@@ -1,6 +1,7 @@
 //! A pipeline as its author wrote it: sections as plain data, steps with their place in the file.
 
 use super::entry::StageEntry;
+use super::expectations::TestCase;
 use super::presets;
 use super::sections::{
     PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
@@ -62,6 +63,8 @@ pub struct Pipeline {
     pub score: Option<(ScoreSection, At)>,
     /// What is kept.
     pub sinks: SinksSection,
+    /// What the pipeline promises of its own steps.
+    pub tests: Vec<TestCase>,
 }
 
 impl Pipeline {
@@ -96,7 +99,7 @@ impl Pipeline {
 }
 
 /// Every top-level key, in the order of the documentation.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "name",
     "seed",
     "memory",
@@ -109,6 +112,7 @@ pub const SECTIONS: [&str; 12] = [
     "predict",
     "score",
     "sinks",
+    "tests",
 ];
 
 /// Reads a pipeline; collects every mistake.
@@ -292,6 +296,7 @@ impl Reader<'_> {
         let sinks = self
             .section(root, "sinks")
             .map_or_else(SinksSection::default, |(s, _)| s);
+        let tests = self.tests(root);
         let ((name, _), (source, source_at)) = (name?, source?);
         Some(Pipeline {
             name,
@@ -307,6 +312,7 @@ impl Reader<'_> {
             predict,
             score,
             sinks,
+            tests,
         })
     }
 }

@@ -27,6 +27,20 @@ struct Status {
     progress: Progress,
     version: String,
     started: String,
+    /// The file that the pipeline was read from, absolute; relative paths in it begin there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pipeline: Option<PathBuf>,
+}
+
+/// The pipeline file that a run was started with; `None` if the run did not note it.
+///
+/// **Errors** if the folder has no `status.json` or it is damaged.
+pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
+    let file = run.join(STATUS);
+    let text = std::fs::read_to_string(&file).map_err(io(&file, "reading the run's status"))?;
+    let status: Status = serde_json::from_str(&text)
+        .map_err(|e| Error::run(format!("{}: {e}; the file is damaged", file.display())))?;
+    Ok(status.pipeline)
 }
 
 /// One run's folder.
@@ -39,6 +53,7 @@ pub struct RunFolder {
     /// Whether it goes on from an earlier start.
     pub resumed: bool,
     started: String,
+    pipeline: Option<PathBuf>,
     /// Held while the run goes on: two processes never write one run.
     _lock: Arc<File>,
 }
@@ -93,6 +108,7 @@ impl RunFolder {
             progress: Progress::Started,
             resumed: false,
             started: chrono::Local::now().to_rfc3339(),
+            pipeline: std::path::absolute(plan.file.path()).ok(),
         };
         write_whole(
             &folder.path.join("pipeline.yaml"),
@@ -146,6 +162,7 @@ impl RunFolder {
             progress: status.progress,
             resumed: true,
             started: status.started,
+            pipeline: status.pipeline,
             _lock: lock,
         })
     }
@@ -158,6 +175,7 @@ impl RunFolder {
             progress,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started.clone(),
+            pipeline: self.pipeline.clone(),
         };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
         Ok(write_whole(

@@ -199,7 +199,11 @@ impl Preparer {
         Err(failure)
     }
 
-    fn load(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
+    /// A subject as it is read, before its first step.
+    ///
+    /// **Errors** the subject's failure: files, headers that do not fit each other, or more bytes than
+    /// the budget.
+    pub fn load(&self, index: usize, epoch: u64) -> Result<Row, Failure> {
         let record = self.subject(index);
         let needed = self.estimate(index).inspect_err(|_| self.source.failed())?;
         if needed > self.subject_limit {

@@ -16,10 +16,14 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
+    /// The file itself.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.name.strip_suffix(EDITED).unwrap_or(&self.name).into()
+    }
+
     /// The folder of the file, for paths relative to it.
     pub fn folder(&self) -> std::path::PathBuf {
-        let name = self.name.strip_suffix(EDITED).unwrap_or(&self.name);
-        std::path::Path::new(name)
+        self.path()
             .parent()
             .unwrap_or(std::path::Path::new("."))
             .to_owned()
