@@ -7,6 +7,7 @@ mod edge;
 mod floors;
 mod flow;
 mod panics;
+mod parts;
 mod pipelines;
 mod presets;
 mod resume;
