@@ -9,6 +9,7 @@ mod floors;
 mod flow;
 mod label_map;
 mod panics;
+mod parts;
 mod pipelines;
 mod presets;
 mod resume;

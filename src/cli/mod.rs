@@ -15,6 +15,7 @@ pub mod run;
 pub mod schema;
 pub mod stages;
 pub mod test;
+mod verify;
 pub mod view;
 
 pub use args::{
@@ -134,6 +135,21 @@ enum Command {
         #[arg(long)]
         key: Option<String>,
     },
+    /// Check the files of a run against its commit records: sizes, digests, schemas.
+    ///
+    /// Exit codes: 0 all is as it was committed; 1 a file is damaged or missing.
+    Verify {
+        /// Run folder.
+        run: PathBuf,
+        /// Take back the parts that are damaged, so that `run --resume` makes them again.
+        #[arg(long)]
+        drop: bool,
+    },
+    /// Remove what an interrupted run left behind: files that no commit record names.
+    Gc {
+        /// Run folder.
+        run: PathBuf,
+    },
     /// Write a run's `report.html` again.
     Report {
         /// Run folder.
@@ -212,6 +228,8 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
         Command::Convert { file, out: to, key } => {
             convert::convert(file, to, key.as_deref(), &mut out)
         }
+        Command::Verify { run, drop } => verify::verify(run, *drop, &mut out),
+        Command::Gc { run } => verify::gc(run, &mut out),
         Command::Report { run } => {
             let path = crate::report::write(run)?;
             say(&mut out, &format!("{}\n", path.display()))

@@ -204,6 +204,18 @@ impl Reader<'_> {
         }
     }
 
+    fn sinks(&mut self, root: Node<'_>) -> SinksSection {
+        let Some((sinks, at)) = self.section::<SinksSection>(root, "sinks") else {
+            return SinksSection::default();
+        };
+        if let Err(problem) = sinks.check() {
+            let size = root.get("sinks").and_then(|sinks| sinks.get("part_size"));
+            let at = size.map_or(at, Node::at);
+            self.errors.push(SpecError::new(at, problem));
+        }
+        sinks
+    }
+
     /// Refuses class names that are empty or equal: scores are told by them.
     fn classes(&mut self, train: Option<Node<'_>>) {
         let names = train.and_then(|train| train.get("classes"));
@@ -293,9 +305,7 @@ impl Reader<'_> {
         }
         let predict = self.section(root, "predict");
         let score = self.section(root, "score");
-        let sinks = self
-            .section(root, "sinks")
-            .map_or_else(SinksSection::default, |(s, _)| s);
+        let sinks = self.sinks(root);
         let tests = self.tests(root);
         let ((name, _), (source, source_at)) = (name?, source?);
         Some(Pipeline {

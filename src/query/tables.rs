@@ -1,9 +1,16 @@
 //! Which tables a run folder holds.
 
 use super::QueryError;
+use crate::sink::{Ledger, causes};
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
-use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +18,10 @@ use walkdir::WalkDir;
 
 /// Tables that are folders of Parquet files.
 const FOLDERS: [&str; 3] = ["predictions", "prepared", "pseudo_labels"];
+/// Tables whose files are named by the commit records of parts.
+const OF_PARTS: [&str; 6] = [
+    "failures", "parts", "prepared", "quality", "subjects", "warnings",
+];
 
 /// Registers the tables of a run and of its sub-runs; returns their names in order.
 pub(super) async fn register(
@@ -18,16 +29,17 @@ pub(super) async fn register(
     run_dir: &Path,
 ) -> Result<Vec<String>, QueryError> {
     let mut names = Vec::new();
-    for (name, path) in tables(run_dir)? {
-        open(context, TableReference::bare(name.as_str()), &path).await?;
+    for (name, paths) in tables(run_dir)? {
+        open(context, TableReference::bare(name.as_str()), &paths).await?;
         names.push(name);
     }
     for folder in folders(run_dir)? {
         let Some(schema) = folder.file_name().and_then(|n| n.to_str()) else {
             continue;
         };
-        let sub_tables = tables(&folder)?;
-        if FOLDERS.contains(&schema) || sub_tables.is_empty() {
+        let of_run = FOLDERS.contains(&schema) || OF_PARTS.contains(&schema);
+        let sub_tables = if of_run { Vec::new() } else { tables(&folder)? };
+        if sub_tables.is_empty() {
             continue;
         }
         let catalog = context.catalog("datafusion");
@@ -35,11 +47,11 @@ pub(super) async fn register(
         catalog
             .register_schema(schema, Arc::new(MemorySchemaProvider::new()))
             .map_err(|e| table_error(&folder, &e))?;
-        for (name, path) in sub_tables {
+        for (name, paths) in sub_tables {
             open(
                 context,
                 TableReference::partial(schema, name.as_str()),
-                &path,
+                &paths,
             )
             .await?;
             names.push(format!("{schema}.{name}"));
@@ -56,30 +68,61 @@ pub(super) async fn register(
 async fn open(
     context: &SessionContext,
     name: TableReference,
-    path: &Path,
+    paths: &[PathBuf],
 ) -> Result<(), QueryError> {
-    let mut location = path.to_string_lossy().into_owned();
-    if path.is_dir() {
-        location.push('/');
-    }
-    // Units and documentation stand in the metadata.
-    let options = ParquetReadOptions::default().skip_metadata(false);
-    context
-        .register_parquet(name, location, options)
-        .await
-        .map_err(|e| table_error(path, &e))
+    let Some(first) = paths.first() else {
+        return Ok(());
+    };
+    let opened = listed(context, paths).await;
+    let opened = opened.and_then(|table| context.register_table(name, Arc::new(table)));
+    opened.map(drop).map_err(|e| table_error(first, &e))
 }
 
-fn table_error(path: &Path, error: &datafusion::error::DataFusionError) -> QueryError {
+/// A table of files, or of the files of a folder; all have the schema of the first.
+async fn listed(
+    context: &SessionContext,
+    paths: &[PathBuf],
+) -> Result<ListingTable, DataFusionError> {
+    let location = |path: &PathBuf| {
+        let mut location = path.to_string_lossy().into_owned();
+        if path.is_dir() {
+            location.push('/');
+        }
+        ListingTableUrl::parse(location)
+    };
+    let locations: Vec<ListingTableUrl> = paths.iter().map(location).collect::<Result<_, _>>()?;
+    // Units and documentation stand in the metadata.
+    let format = ParquetFormat::default().with_skip_metadata(false);
+    let options = ListingOptions::new(Arc::new(format)).with_file_extension(".parquet");
+    let state = context.state();
+    let schema = options.infer_schema(&state, &locations[0]).await?;
+    let config = ListingTableConfig::new_with_multi_paths(locations)
+        .with_listing_options(options)
+        .with_schema(schema);
+    ListingTable::try_new(config)
+}
+
+fn table_error(path: &Path, error: &DataFusionError) -> QueryError {
     QueryError::Table {
         path: path.to_owned(),
         problem: error.strip_backtrace(),
     }
 }
 
-/// `*.parquet` files and non-empty table folders directly in a folder, in order.
-fn tables(run_dir: &Path) -> Result<Vec<(String, PathBuf)>, QueryError> {
-    let mut tables = Vec::new();
+/// The tables of a folder with their files, in order: `*.parquet` files, what the commit records of
+/// parts name, and non-empty table folders.
+fn tables(run_dir: &Path) -> Result<Vec<(String, Vec<PathBuf>)>, QueryError> {
+    let mut tables = BTreeMap::new();
+    let ledger = Ledger::open(run_dir).map_err(|e| QueryError::Table {
+        path: run_dir.to_owned(),
+        problem: causes(&e),
+    })?;
+    for table in OF_PARTS {
+        let files = ledger.files(table);
+        if !files.is_empty() {
+            tables.insert(table.to_owned(), files);
+        }
+    }
     for path in entries(run_dir)? {
         let Some(stem) = path.file_stem().and_then(|s| s.to_str()) else {
             continue;
@@ -90,11 +133,10 @@ fn tables(run_dir: &Path) -> Result<Vec<(String, PathBuf)>, QueryError> {
             is_parquet(&path)
         };
         if is_table {
-            tables.push((stem.to_owned(), path));
+            tables.entry(stem.to_owned()).or_insert_with(|| vec![path]);
         }
     }
-    tables.dedup_by(|a, b| a.0 == b.0);
-    Ok(tables)
+    Ok(tables.into_iter().collect())
 }
 
 fn folders(run_dir: &Path) -> Result<Vec<PathBuf>, QueryError> {

@@ -2,11 +2,11 @@
 
 use super::ReportError;
 use crate::sink::{
-    EdgeRow, FailureRow, MetricRow, ScoreRow, SubjectRow, TableRow, WarningRow, read_table,
+    EdgeRow, FailureRow, Ledger, MetricRow, ScoreRow, SubjectRow, TableRow, WarningRow,
 };
 use chrono::{DateTime, Local};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The tables of a run, empty where the run did not write them.
@@ -31,16 +31,17 @@ impl Run {
             tables += usize::from(found.is_some());
             newest = newest.max(found);
         };
+        let ledger = Ledger::open(run_dir)?;
         Ok(Self {
             name: name(run_dir),
             pipeline: fs::read_to_string(run_dir.join("pipeline.yaml")).ok(),
-            subjects: table(run_dir, &mut count)?,
-            metrics: table(run_dir, &mut count)?,
-            scores: table(run_dir, &mut count)?,
-            edges: table(run_dir, &mut count)?,
-            failures: table(run_dir, &mut count)?,
-            has_failures: run_dir.join(FailureRow::TABLE.file_name()).is_file(),
-            warnings: table(run_dir, &mut count)?,
+            subjects: table(&ledger, &mut count)?,
+            metrics: table(&ledger, &mut count)?,
+            scores: table(&ledger, &mut count)?,
+            edges: table(&ledger, &mut count)?,
+            failures: table(&ledger, &mut count)?,
+            has_failures: !ledger.files(FailureRow::TABLE.name).is_empty(),
+            warnings: table(&ledger, &mut count)?,
             tables,
             written: newest.map(|time| {
                 let local: DateTime<Local> = time.into();
@@ -55,17 +56,16 @@ impl Run {
 }
 
 fn table<R: TableRow>(
-    run_dir: &Path,
+    ledger: &Ledger,
     count: &mut impl FnMut(Option<SystemTime>),
 ) -> Result<Vec<R>, ReportError> {
-    let path = run_dir.join(R::TABLE.file_name());
-    if !path.is_file() {
-        count(None);
-        return Ok(Vec::new());
-    }
-    let modified = path.metadata().and_then(|m| m.modified());
-    count(Some(modified.unwrap_or(SystemTime::UNIX_EPOCH)));
-    Ok(read_table(&path)?)
+    let files = ledger.files(R::TABLE.name);
+    let modified = |path: &PathBuf| {
+        let found = path.metadata().and_then(|m| m.modified());
+        found.unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    count(files.iter().map(modified).max());
+    Ok(ledger.read()?)
 }
 
 /// `runs/<name>/<stamp>` is called `<name> / <stamp>`, any other folder by its own name.

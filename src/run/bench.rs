@@ -146,8 +146,8 @@ fn prepare_stream(
     (workers, memory): (usize, u64),
 ) -> Result<Cost, Error> {
     measured(|cost| {
-        let results = super::driver::prepared_rows(preparer, subjects, workers, memory);
-        for (_, _, rows) in results.map_err(no_thread)? {
+        let results = super::prepared::prepared_rows(preparer, subjects, workers, memory);
+        for rows in results.map_err(no_thread)? {
             for row in rows.into_iter().flatten() {
                 cost.items += 1;
                 cost.bytes += row.bytes() as u64;

@@ -3,6 +3,7 @@
 use super::counters::{Counters, Node};
 use super::guard::guarded;
 use crate::plan::{self, Plan, Step};
+pub use crate::sink::causes;
 use crate::stage::{ChannelSchema, EdgeSchema, StageError};
 use crate::volume::{Row, VolumeError};
 use std::ops::Range;
@@ -62,21 +63,6 @@ fn file_of(error: &(dyn std::error::Error + 'static)) -> Option<PathBuf> {
     None
 }
 
-/// An error with all its causes, joined by `: `.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// One chain of a plan with a counter for each step.
 pub struct Chain {
     plan: Arc<Plan>,
@@ -125,6 +111,16 @@ impl Chain {
             before = after;
         }
         most
+    }
+
+    /// Bytes of the rows that the chain makes of a row of this schema; `None` where a size is not
+    /// known before voxels are.
+    pub fn output_bytes(&self, mut schema: EdgeSchema) -> Option<u64> {
+        for step in self.steps() {
+            schema = step.stage.check(&schema).ok()?;
+        }
+        let rows = u64::from(schema.rows_per_subject?);
+        Some(schema.bytes()? as u64 * rows)
     }
 
     /// Runs every step on a row; a step may make several rows of one.

@@ -63,19 +63,28 @@ impl RunContext {
     ///
     /// **Errors** say which.
     pub fn check(&self) -> Result<(), Error> {
+        self.check_with(0)
+    }
+
+    /// As [`RunContext::check`], where so many subjects failed in an earlier start of the run.
+    ///
+    /// **Errors** say which.
+    pub fn check_with(&self, earlier: u64) -> Result<(), Error> {
         if CANCELLED.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
-        let failures = self.preparer.failures();
+        let failed = earlier + self.preparer.failure_count() as u64;
         match self.plan.pipeline.max_failures {
-            Some(limit) if failures.len() as u64 > limit => {
-                let last = &failures[failures.len() - 1];
+            Some(limit) if failed > limit => {
+                let last = self.preparer.failures().pop();
+                let last = last.map_or_else(String::new, |last| {
+                    format!(
+                        "; the last: {} in {}: {}",
+                        last.subject, last.stage, last.cause
+                    )
+                });
                 Err(Error::run(format!(
-                    "{} subjects failed, `max_failures` allows {limit}; the last: {} in {}: {}",
-                    failures.len(),
-                    last.subject,
-                    last.stage,
-                    last.cause
+                    "{failed} subjects failed, `max_failures` allows {limit}{last}"
                 )))
             }
             _ => Ok(()),

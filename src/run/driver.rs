@@ -5,26 +5,24 @@ use super::context::RunContext;
 use super::counters::Counters;
 use super::display::Display;
 use super::feed::TrainingSubjects;
-use super::folder::{Progress, RunFolder};
-use super::guard::{Panic, caught};
-use super::ordered::{Ordered, Work, ordered};
+use super::folder::{Progress, RunFolder, pipeline_alone};
+use super::guard::caught;
 use super::prediction::{predict, predictor};
+use super::preparation::prepare;
 use super::prepare::Preparer;
+use super::training::train;
 use super::watchdog::{PATIENCE, Watchdog};
-use super::{budget::Budget, training::train};
 use crate::error::Error;
 use crate::plan::sections::TrainSection;
 use crate::plan::{Plan, explain};
-use crate::sink::{FailureRow, PreparedWriter, ScoreRow, WarningRow, read_notes, read_table};
+use crate::sink::{FailureRow, Ledger, ScoreRow, WarningRow};
 use crate::source::Cohort;
 use crate::train::device::DeviceChoice;
 use crate::train::infer::Window;
 use crate::train::model::Model;
-use crate::volume::Row;
 use candle_core::Device;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 pub use super::options::RunOptions;
 
@@ -48,17 +46,19 @@ pub struct RunOutcome {
 pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<RunOutcome, Error> {
     let cohort: Arc<dyn Cohort> = Arc::from(cohort);
     let plan = Arc::new(plan);
-    let ledger = ledger(&plan, &*cohort, options);
     let memory = options.take_memory(&plan);
     let counters = Counters::default();
     let devices = devices(options)?;
     let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
     // What cannot start leaves no folder.
     let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
+    let inputs = (!matches!(job, Job::Prepare)).then(|| preparer.cohort());
+    let ledger = ledger(&plan, inputs.map(|cohort| &**cohort), options);
     let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
-    if folder.progress == Progress::Finished {
+    // A preparation looks at its inputs again: those that are new or changed are prepared.
+    if folder.progress == Progress::Finished && inputs.is_some() {
         tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
-        return finished(folder);
+        return finished(&folder);
     }
     let cx = RunContext {
         preparer,
@@ -86,37 +86,39 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             action: "starting the display",
             source,
         })?;
+    let in_parts = matches!(job, Job::Prepare);
     let done = caught(|| match job {
-        Job::Train(section, subjects) => train(&cx, section, subjects).map(|s| (s, Vec::new())),
-        Job::Predict(model, window) => predict(&cx, &model, window).map(|s| (s, Vec::new())),
-        Job::Prepare => prepare(&cx).map(|seconds| (Vec::new(), seconds)),
+        Job::Train(section, subjects) => train(&cx, section, subjects),
+        Job::Predict(model, window) => predict(&cx, &model, window),
+        Job::Prepare => {
+            cx.folder.note(Progress::Started)?;
+            let pipeline = pipeline_alone(&ledger).to_string();
+            let digest = blake3::hash(pipeline.as_bytes()).to_hex();
+            prepare(&cx, &digest).map(|()| Vec::new())
+        }
     });
     // A panic outside any subject's work ends the run; its tables are written all the same.
     let done = done.unwrap_or_else(|panic| Err(panic.into()));
     drop((watchdog, display));
-    let (scores, seconds) = match done {
-        Ok(done) => done,
-        Err(error) => {
-            // Which subjects failed until then is worth knowing all the more; but who stops a run does
-            // not wait for every header to be read.
-            if !matches!(error, Error::Cancelled)
-                && let Err(unwritten) = cx.close(&[])
-            {
-                tracing::warn!(reason = %unwritten, "the run's tables could not be written");
-            }
-            return Err(error);
+    if let Err(error) = done {
+        // Tables of the failures so far are written; but who stops a run does not wait for every
+        // header to be read, and parts are committed already.
+        if !matches!(error, Error::Cancelled)
+            && !in_parts
+            && let Err(unwritten) = cx.close()
+        {
+            tracing::warn!(reason = %unwritten, "the run's tables could not be written");
         }
-    };
-    let failures = cx.close(&seconds)?;
+        return Err(error);
+    }
+    match in_parts {
+        true => cx.write_edges()?,
+        false => cx.close().map(drop)?,
+    }
     crate::report::write(&cx.folder.path)?;
     // Last of all: a run whose report failed is resumed, not taken for finished.
     cx.folder.note(Progress::Finished)?;
-    Ok(RunOutcome {
-        folder: cx.folder.path.clone(),
-        failures,
-        scores,
-        warnings: cx.preparer.warnings().rows(),
-    })
+    finished(&cx.folder)
 }
 
 /// What a run does, with all that it needs at hand.
@@ -149,21 +151,14 @@ impl<'a> Job<'a> {
 }
 
 /// What a run that is finished came to, read from its tables.
-fn finished(folder: RunFolder) -> Result<RunOutcome, Error> {
-    let failures: Vec<FailureRow> = read_table(&folder.join("failures.parquet"))?;
-    let scores = folder.join("scores.parquet");
-    let warnings = folder.join("warnings.parquet");
+fn finished(folder: &RunFolder) -> Result<RunOutcome, Error> {
+    let tables = Ledger::open(&folder.path)?;
+    let failures = tables.read::<FailureRow>()?.into_iter();
     Ok(RunOutcome {
-        scores: match scores.exists() {
-            true => read_table(&scores)?,
-            false => Vec::new(),
-        },
-        warnings: match warnings.exists() {
-            true => read_table(&warnings)?,
-            false => Vec::new(),
-        },
-        failures: failures.into_iter().map(Failure::from).collect(),
-        folder: folder.path,
+        scores: tables.read()?,
+        warnings: tables.read()?,
+        failures: failures.map(Failure::from).collect(),
+        folder: folder.path.clone(),
     })
 }
 
@@ -182,9 +177,13 @@ fn devices(options: &RunOptions) -> Result<Vec<Device>, Error> {
     }
 }
 
-/// What must not change between a start and a resume.
-fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json::Value {
+/// What must not change between a start and a resume; the inputs of a run that prepares may.
+fn ledger(plan: &Plan, inputs: Option<&dyn Cohort>, options: &RunOptions) -> serde_json::Value {
     let mut ledger: serde_json::Value = explain::json(plan);
+    ledger["limit"] = options.limit.into();
+    let Some(cohort) = inputs else {
+        return ledger;
+    };
     let digests: serde_json::Map<_, _> = cohort
         .subjects()
         .iter()
@@ -201,107 +200,5 @@ fn ledger(plan: &Plan, cohort: &dyn Cohort, options: &RunOptions) -> serde_json:
         })
         .collect();
     ledger["subjects"] = digests.into();
-    ledger["limit"] = options.limit.into();
     ledger
-}
-
-struct PrepareSubject {
-    preparer: Arc<Preparer>,
-}
-
-type Prepared = (usize, f64, Result<Vec<Row>, Failure>);
-
-impl Work<usize, Prepared> for PrepareSubject {
-    fn estimate(&self, subject: &usize) -> u64 {
-        // A subject whose headers cannot be read fails when it is loaded, with its reason.
-        self.preparer.estimate(*subject).unwrap_or(0)
-    }
-    fn run(&self, subject: usize) -> Prepared {
-        let start = Instant::now();
-        let rows = self.preparer.rows(subject, 0);
-        (subject, start.elapsed().as_secs_f64(), rows)
-    }
-    fn bytes(&self, (_, _, rows): &Prepared) -> u64 {
-        rows.as_ref()
-            .map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
-    }
-    fn panicked(&self, subject: usize, panic: &Panic) -> Prepared {
-        let record = self.preparer.subject(subject);
-        let failure = Failure::new(&record.id, "stages", panic.to_string());
-        self.preparer.note(failure.clone());
-        (subject, 0.0, Err(failure))
-    }
-}
-
-/// Prepares subjects in parallel; results come in the order asked for.
-///
-/// **Errors** when the system starts no thread.
-pub(super) fn prepared_rows(
-    preparer: &Arc<Preparer>,
-    subjects: Vec<usize>,
-    workers: usize,
-    memory: u64,
-) -> std::io::Result<Ordered<Prepared>> {
-    let node = preparer.counters().node("prepare");
-    let work = PrepareSubject {
-        preparer: Arc::clone(preparer),
-    };
-    let budget = Budget::new(memory);
-    ordered("prepare", workers, budget, subjects.into_iter(), work, node)
-}
-
-/// Prepares every subject into the sinks; returns the seconds of each.
-fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
-    let formats = cx.plan.pipeline.sinks.prepared.clone();
-    let writer = match &formats {
-        Some(f) => Some(PreparedWriter::create(
-            &cx.folder.join("prepared"),
-            f.nifti,
-        )?),
-        None => None,
-    };
-    let done = |s: &str| cx.folder.resumed && writer.as_ref().is_some_and(|w| w.contains(s));
-    for index in cx.subjects(|s| done(&s.id)) {
-        if let Some(writer) = &writer {
-            restore_notes(cx, index, &writer.path(&cx.preparer.subject(index).id))?;
-        }
-    }
-    let subjects = cx.subjects(|s| !done(&s.id));
-    let bar = cx.bar(subjects.len() as u64, "prepare");
-    let node = cx.counters.node("prepare");
-    let results = prepared_rows(&cx.preparer, subjects, cx.workers, cx.memory);
-    let results = results.map_err(|source| Error::Io {
-        path: cx.folder.path.clone(),
-        action: "starting worker threads",
-        source,
-    })?;
-    let mut seconds = Vec::new();
-    for (subject, time, rows) in results {
-        cx.check()?;
-        if let (Ok(rows), Some(writer)) = (&rows, &writer) {
-            let id = &cx.preparer.subject(subject).id;
-            let write = || node.busy(|| writer.write(rows).map(drop).map_err(Error::from));
-            if cx.write_for(id, "prepare", write)? {
-                node.passed(rows.len(), rows.iter().map(Row::bytes).sum());
-            }
-        }
-        seconds.push((subject, time));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(seconds)
-}
-
-/// Takes figures and warnings of a subject that was prepared before a resume from its file.
-///
-/// **Errors** if the file is damaged.
-fn restore_notes(cx: &RunContext, index: usize, path: &Path) -> Result<(), Error> {
-    let mut measured = Vec::new();
-    for row in read_notes(path)? {
-        cx.preparer.note_warnings(index, &row.warnings);
-        let sample = row.sample;
-        measured.extend(row.quality.into_iter().map(|measure| (sample, measure)));
-    }
-    cx.preparer.restore_quality(index, measured);
-    Ok(())
 }

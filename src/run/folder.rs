@@ -30,6 +30,8 @@ struct Status {
     /// The file that the pipeline was read from, absolute; relative paths in it begin there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pipeline: Option<PathBuf>,
+    #[serde(default)]
+    starts: u32,
 }
 
 /// The pipeline file that a run was started with; `None` if the run did not note it.
@@ -52,6 +54,8 @@ pub struct RunFolder {
     pub progress: Progress,
     /// Whether it goes on from an earlier start.
     pub resumed: bool,
+    /// How often the run was started, this time included.
+    pub starts: u32,
     started: String,
     pipeline: Option<PathBuf>,
     /// Held while the run goes on: two processes never write one run.
@@ -107,6 +111,7 @@ impl RunFolder {
             path,
             progress: Progress::Started,
             resumed: false,
+            starts: 1,
             started: chrono::Local::now().to_rfc3339(),
             pipeline: std::path::absolute(plan.file.path()).ok(),
         };
@@ -138,7 +143,12 @@ impl RunFolder {
             serde_json::from_str(&read("status.json")?).map_err(|e| not_ours("status.json", e))?;
         let old: Value =
             serde_json::from_str(&read("plan.json")?).map_err(|e| not_ours("plan.json", e))?;
-        if let Some(place) = difference("", &old, ledger) {
+        let changed = match is_of_parts(ledger) {
+            // Parts know what they were made from: only the pipeline must be the same.
+            true => difference("", &pipeline_alone(&old), &pipeline_alone(ledger)),
+            false => difference("", &old, ledger),
+        };
+        if let Some(place) = changed {
             let what = match place.strip_prefix("subjects.") {
                 Some(subject) if subject.ends_with("[2]") => format!(
                     "files of subject `{}` have changed since (their content, time or place)",
@@ -161,6 +171,7 @@ impl RunFolder {
             path,
             progress: status.progress,
             resumed: true,
+            starts: status.starts + 1,
             started: status.started,
             pipeline: status.pipeline,
             _lock: lock,
@@ -176,6 +187,7 @@ impl RunFolder {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started.clone(),
             pipeline: self.pipeline.clone(),
+            starts: self.starts,
         };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
         Ok(write_whole(
@@ -193,7 +205,7 @@ impl RunFolder {
 /// Locks a run folder for the life of this process.
 ///
 /// **Errors** when another process holds it.
-fn lock(folder: &Path) -> Result<Arc<File>, Error> {
+pub fn lock(folder: &Path) -> Result<Arc<File>, Error> {
     let path = folder.join(".lock");
     let file = File::create(&path).map_err(io(&path, "creating the lock"))?;
     match file.try_lock() {
@@ -245,6 +257,30 @@ pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, 
             parent.display()
         ))
     })
+}
+
+/// Returns `true` if a run goes on with other inputs than it began with: its ledger names none.
+fn is_of_parts(ledger: &Value) -> bool {
+    ledger.get("subjects").is_none()
+}
+
+/// What a ledger says of the pipeline, apart from what follows from the cohort.
+pub(super) fn pipeline_alone(ledger: &Value) -> Value {
+    let mut alone = ledger.clone();
+    for key in ["limit", "optimized"] {
+        alone.as_object_mut().and_then(|all| all.remove(key));
+    }
+    if let Some(source) = alone["source"].as_object_mut() {
+        source.remove("output");
+    }
+    let chains = alone["chains"].as_object_mut();
+    let steps = chains.into_iter().flat_map(|chains| chains.values_mut());
+    let steps = steps.filter_map(Value::as_array_mut).flatten();
+    for step in steps.filter_map(Value::as_object_mut) {
+        step.remove("output");
+        step.remove("bytes_per_row");
+    }
+    alone
 }
 
 /// Where two JSON values first differ.

@@ -2,9 +2,9 @@
 
 use super::bench::{failed_all, no_thread, training_or_all};
 use super::counters::Counters;
-use super::driver::prepared_rows;
 use super::options::RunOptions;
 use super::prepare::Preparer;
+use super::prepared::prepared_rows;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::source::Cohort;
@@ -60,7 +60,7 @@ pub fn landmarks(
     let wanted = training_or_all(&plan, &preparer, options.limit)?;
     let mut means = BTreeMap::<String, (u64, Vec<f64>)>::new();
     let results = prepared_rows(&preparer, wanted, options.threads(), memory);
-    for (_, _, rows) in results.map_err(no_thread)? {
+    for rows in results.map_err(no_thread)? {
         // A subject that failed is told by the preparer.
         for row in rows.into_iter().flatten() {
             for image in &row.images {

@@ -30,7 +30,7 @@ pub struct Ordered<T> {
 }
 
 /// What a job costs and does.
-pub trait Work<J: Copy, T>: Send + Sync + 'static {
+pub trait Work<J, T>: Send + Sync + 'static {
     /// Bytes the job may hold, before it is started.
     fn estimate(&self, job: &J) -> u64;
     /// Does the job.
@@ -53,7 +53,7 @@ pub fn ordered<J, T, W>(
     node: Arc<Node>,
 ) -> std::io::Result<Ordered<T>>
 where
-    J: Copy + Send + 'static,
+    J: Clone + Send + 'static,
     T: Send + 'static,
     W: Work<J, T>,
 {
@@ -88,7 +88,7 @@ where
     })
 }
 
-fn worker<J: Copy, T, W: Work<J, T>>(
+fn worker<J: Clone, T, W: Work<J, T>>(
     jobs: &Mutex<impl Iterator<Item = J>>,
     turn: &AtomicU64,
     work: &W,
@@ -119,7 +119,7 @@ fn worker<J: Copy, T, W: Work<J, T>>(
         let listed = job.is_ok();
         let result = job.map(|job| {
             let done = caught(|| {
-                let result = work.run(job);
+                let result = work.run(job.clone());
                 let bytes = work.bytes(&result);
                 (result, bytes)
             });

@@ -121,16 +121,27 @@ impl Preparer {
     ///
     /// **Errors** are remembered: the same subject fails at once the next time.
     pub fn rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
-        let rows = self.first_rows(index, epoch, self.stages.steps().len())?;
-        self.note_rows(index, &rows);
-        self.note_warnings(index, rows.iter().flat_map(|row| &row.warnings));
-        Ok(rows)
+        self.first_rows(index, epoch, self.stages.steps().len())
+    }
+
+    /// Forgets what was found in the headers of a subject that is not needed again, so that the
+    /// memory of a preparation does not grow with the cohort.
+    pub fn forget(&self, index: usize) {
+        let estimates = self.estimates.lock();
+        estimates
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&index);
+        let warnings = self.header_warnings.lock();
+        warnings
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&index);
+        self.lock_left_out().remove(&index);
     }
 
     /// Adds the warnings of a subject's rows to those of the run.
     ///
-    /// [`Preparer::rows`] does so itself. Behind [`Preparer::prepared`] it is for whoever uses the
-    /// row: workers prepare more subjects than a training may reach, how many depends on timing.
+    /// Behind [`Preparer::prepared`] it is for whoever uses the row: workers prepare more subjects
+    /// than a training may reach, how many depends on timing.
     pub fn note_warnings<'a>(&self, index: usize, warnings: impl IntoIterator<Item = &'a Warning>) {
         let subject = &self.subject(index).id;
         for warning in warnings {
@@ -141,13 +152,6 @@ impl Preparer {
     /// The warnings of the run.
     pub fn warnings(&self) -> &Warnings {
         &self.warnings
-    }
-
-    /// Takes over what was measured of a subject before a resume: sample and figure.
-    pub fn restore_quality(&self, index: usize, measured: Vec<(u32, Measure)>) {
-        if !measured.is_empty() {
-            self.lock_quality().insert(index, measured);
-        }
     }
 
     /// Remembers what the run's tables say of prepared rows.
@@ -161,7 +165,9 @@ impl Preparer {
             figures.map(|measure| (row.sample, measure.clone()))
         });
         let measured: Vec<(u32, Measure)> = measured.collect();
-        self.restore_quality(index, measured);
+        if !measured.is_empty() {
+            self.lock_quality().insert(index, measured);
+        }
     }
 
     /// What was measured of subjects, by their position: sample and figure.
@@ -305,6 +311,14 @@ impl Preparer {
             .clone();
         all.extend(self.lock_failed().clone());
         all.into_values().collect()
+    }
+
+    /// How many subjects failed so far.
+    pub fn failure_count(&self) -> usize {
+        let failed = self.lock_failed();
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let only_noted = noted.keys().filter(|id| !failed.contains_key(*id));
+        failed.len() + only_noted.count()
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Failure>> {

@@ -7,7 +7,23 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Subject, stage, modality, kind: a run keeps one message for each.
-type Key = (Option<String>, String, Option<String>, String);
+pub(super) type Key = (Option<String>, String, Option<String>, String);
+
+/// The key of a warning about a subject, or about the run.
+pub(super) fn key(subject: Option<&str>, warning: &Warning) -> Key {
+    (
+        subject.map(str::to_owned),
+        warning.stage.clone(),
+        warning.modality.clone(),
+        warning.kind.name().to_owned(),
+    )
+}
+
+/// Reports a warning when it first arises.
+pub(super) fn report(subject: Option<&str>, warning: &Warning) {
+    let (modality, kind) = (warning.modality.as_deref(), warning.kind.name());
+    tracing::warn!(subject, stage = %warning.stage, modality, kind, "{}", warning.message);
+}
 
 /// Warnings of a run; each is reported when it first arises.
 ///
@@ -20,23 +36,11 @@ pub struct Warnings(Mutex<BTreeMap<Key, String>>);
 impl Warnings {
     /// Adds a warning about a subject, or about the run.
     pub fn add(&self, subject: Option<&str>, warning: &Warning) {
-        let Warning {
-            stage,
-            modality,
-            kind,
-            message,
-        } = warning;
-        let key = (
-            subject.map(str::to_owned),
-            stage.clone(),
-            modality.clone(),
-            kind.name().to_owned(),
-        );
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let std::collections::btree_map::Entry::Vacant(place) = all.entry(key) {
-            place.insert(message.clone());
-            let (modality, kind) = (modality.as_deref(), kind.name());
-            tracing::warn!(subject, %stage, modality, kind, "{message}");
+        if let std::collections::btree_map::Entry::Vacant(place) = all.entry(key(subject, warning))
+        {
+            place.insert(warning.message.clone());
+            report(subject, warning);
         }
     }
 

@@ -1,22 +1,25 @@
 //! Everything that lasts: output tables, prepared rows, volumes in Parquet.
 //!
-//! Whatever is written appears under its final name whole or not at all. Each table is defined
+//! Whatever is written appears under its final name whole or not at all; what belongs together is
+//! committed together, see [`parts`]. Each table is defined
 //! once, in [`rows`]: the Rust row, the Arrow schema with units and documentation, the committed
 //! JSON description and the reader used by a resumed run all come from that definition.
 
 mod cell;
 pub mod codec;
 pub mod parquet;
+pub mod parts;
 pub mod prepared;
 pub mod rows;
 pub mod stored;
 pub mod table;
 
-pub use parquet::{Receipt, TableWriter, append_table, read_table, write_table};
-pub use prepared::{Notes, PreparedWriter, file_stem, read_notes, read_prepared};
+pub use parquet::{Receipt, TableWriter, read_table, write_table};
+pub use parts::{Ledger, PartWriter, read_run_table};
+pub use prepared::{encode_prepared, file_stem, read_prepared, write_nifti};
 pub use rows::{
-    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PredictionRow, PseudoLabelRow, QualityRow, ScoreRow,
-    SubjectRow, TableRow, WarningRow,
+    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PartRow, PredictionRow,
+    PseudoLabelRow, QualityRow, ScoreRow, SubjectRow, TableRow, WarningRow,
 };
 pub use stored::{read_stored_volume, stored_volume_array};
 pub use table::{ColumnDef, ColumnType, TABLES, TableDef};
@@ -102,6 +105,21 @@ impl SinkError {
             }
         }
     }
+}
+
+/// An error with all its causes, joined by `: `.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }
 
 pub(crate) fn io_error<'a>(

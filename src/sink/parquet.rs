@@ -7,8 +7,8 @@ use super::rows::TableRow;
 use super::stored::is_stored_volume;
 use super::table::{NAME_KEY, VERSION_KEY};
 use super::{SinkError, io_error};
+use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -18,11 +18,16 @@ use arrow::datatypes::{Schema, SchemaRef};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tempfile::NamedTempFile;
 
-/// Rows of a row group that carries volumes: a reader holds a row group's column chunk at once.
+/// Most rows of a row group that carries volumes and is written in one piece, such as the answer of
+/// a query: a reader holds a row group's column chunk at once.
 const VOLUME_ROWS_A_GROUP: usize = 8;
+/// Bytes at which a table with volumes begins another row group: a large subject has one of its
+/// own, and ten thousand tiny ones do not have ten thousand.
+const VOLUME_BYTES_A_GROUP: usize = 1 << 20;
+/// Beginning and ending of the name of a file that is being written.
+const DRAFT: [&str; 2] = [".", ".part"];
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +64,7 @@ impl TableWriter {
         };
         fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
         let file = hidden_file(folder).map_err(io_error(path, "creating"))?;
-        let properties = properties(&schema);
+        let properties = properties(&schema, None);
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .map_err(parquet_error(path, "creating"))?;
         Ok(Self {
@@ -79,7 +84,13 @@ impl TableWriter {
             path: self.path.clone(),
         })?;
         let written = if batch.schema().fields() == self.schema.fields() {
-            let written = writer.write(batch);
+            let written = writer.write(batch).and_then(|()| {
+                let is_full = writer.in_progress_size() >= VOLUME_BYTES_A_GROUP;
+                match is_full && has_volumes(&self.schema) {
+                    true => writer.flush(),
+                    false => Ok(()),
+                }
+            });
             written.map_err(parquet_error(&self.path, "writing"))
         } else {
             Err(SinkError::Schema {
@@ -93,6 +104,20 @@ impl TableWriter {
             Err(_) => self.writer = None,
         }
         written
+    }
+
+    /// Whether a batch has the columns of the table.
+    ///
+    /// **Errors** say which it has, and which the table has; the table stays as it is.
+    pub fn check_columns(&self, batch: &RecordBatch) -> Result<(), String> {
+        if batch.schema().fields() == self.schema.fields() {
+            return Ok(());
+        }
+        let (found, expected) = (column_names(&batch.schema()), column_names(&self.schema));
+        Err(match found == expected {
+            true => format!("columns {found} with other types or descriptions"),
+            false => format!("columns {found}, expected {expected}"),
+        })
     }
 
     /// Finishes the file and gives it its name, replacing an older one.
@@ -131,24 +156,6 @@ pub fn write_table<R: TableRow>(path: &Path, rows: &[R]) -> Result<Receipt, Sink
     writer.close()
 }
 
-/// Adds rows to a table by writing it anew; a missing table is made.
-///
-/// **Errors** as [`read_table`] and [`TableWriter`]; the older table stays then.
-pub fn append_table<R: TableRow>(path: &Path, rows: &[R]) -> Result<Receipt, SinkError> {
-    let old = if path.exists() {
-        read_batches(path)?
-    } else {
-        Vec::new()
-    };
-    let mut writer = TableWriter::create(path, R::TABLE.arrow_schema())?;
-    for batch in &old {
-        check_schema::<R>(path, &batch.schema())?;
-        writer.write(&R::batch(&R::read(batch)?)?)?;
-    }
-    writer.write(&R::batch(rows)?)?;
-    writer.close()
-}
-
 /// Reads a table.
 ///
 /// **Errors** when the file is damaged, is another table or was written by a newer version.
@@ -165,29 +172,8 @@ pub fn read_table<R: TableRow>(path: &Path) -> Result<Vec<R>, SinkError> {
 ///
 /// **Errors** when the file is absent or damaged.
 pub fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
-    read(path, None)
-}
-
-/// Reads some columns of a Parquet file; the bytes of the others are not read.
-///
-/// **Errors** as [`read_batches`]; a column that the file lacks is left out.
-pub fn read_columns(path: &Path, names: &[&str]) -> Result<Vec<RecordBatch>, SinkError> {
-    read(path, Some(names))
-}
-
-fn read(path: &Path, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, SinkError> {
-    let file = File::open(path).map_err(io_error(path, "opening"))?;
-    let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(parquet_error(path, "reading the footer"))?;
-    let mut schema = builder.schema().clone();
-    if let Some(names) = names {
-        let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
-        builder = builder.with_projection(mask);
-        let fields = schema.fields().iter();
-        let kept = fields.filter(|f| names.contains(&f.name().as_str()));
-        let fields: Vec<_> = kept.cloned().collect();
-        schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
-    }
+    let builder = open(path)?;
+    let schema = builder.schema().clone();
     let rows_a_batch = if has_volumes(&schema) { 1 } else { 8192 };
     let reader = builder
         .with_batch_size(rows_a_batch)
@@ -205,6 +191,19 @@ fn read(path: &Path, names: Option<&[&str]>) -> Result<Vec<RecordBatch>, SinkErr
     Ok(batches)
 }
 
+/// Reads the schema of a Parquet file, and nothing else of it.
+///
+/// **Errors** when the file is absent or its footer damaged.
+pub fn schema_of(path: &Path) -> Result<SchemaRef, SinkError> {
+    Ok(open(path)?.schema().clone())
+}
+
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, SinkError> {
+    let file = File::open(path).map_err(io_error(path, "opening"))?;
+    ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(parquet_error(path, "reading the footer"))
+}
+
 /// Writes batches of one schema as Parquet into a stream that cannot be renamed, such as stdout.
 ///
 /// **Errors** are Parquet's and the stream's.
@@ -213,7 +212,7 @@ pub fn write_stream(
     schema: SchemaRef,
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
-    let properties = properties(&schema);
+    let properties = properties(&schema, Some(VOLUME_ROWS_A_GROUP));
     let mut writer = ArrowWriter::try_new(out, schema, Some(properties))?;
     for batch in batches {
         writer.write(batch)?;
@@ -229,15 +228,17 @@ pub fn has_volumes(schema: &Schema) -> bool {
         .any(|f| is_stored_volume(f.data_type()))
 }
 
-fn properties(schema: &Schema) -> WriterProperties {
+/// How a table is written; `volume_rows` bounds the row groups of one with volumes.
+fn properties(schema: &Schema, volume_rows: Option<usize>) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("voxstream ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()));
     if has_volumes(schema) {
         // The default buffers 1024 values before it looks at their size.
-        properties = properties
-            .set_max_row_group_row_count(Some(VOLUME_ROWS_A_GROUP))
-            .set_write_batch_size(1);
+        properties = properties.set_write_batch_size(1);
+        if volume_rows.is_some() {
+            properties = properties.set_max_row_group_row_count(volume_rows);
+        }
     }
     for field in schema.fields() {
         if is_stored_volume(field.data_type()) {
@@ -275,7 +276,7 @@ fn column_names(schema: &Schema) -> String {
 
 fn hidden_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
+    builder.prefix(DRAFT[0]).suffix(DRAFT[1]);
     #[cfg(unix)]
     {
         // Temporary files are private by default; tables are for everyone the umask lets in.
@@ -283,6 +284,24 @@ fn hidden_file(folder: &Path) -> std::io::Result<NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder)
+}
+
+/// Returns `true` if a path is that of a file in the making, which a killed run leaves behind.
+pub(super) fn is_draft(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+    name.starts_with(DRAFT[0]) && name.ends_with(DRAFT[1])
+}
+
+/// Makes names that were given to files in a folder survive a crash of the machine.
+///
+/// **Errors** if the folder cannot be opened or flushed.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), SinkError> {
+    // Windows opens no folder as a file; names are durable there with the file.
+    if cfg!(unix) {
+        let opened = File::open(folder).and_then(|f| f.sync_all());
+        opened.map_err(io_error(folder, "flushing"))?;
+    }
+    Ok(())
 }
 
 fn publish(file: NamedTempFile, path: &Path) -> Result<u64, SinkError> {

@@ -1,106 +1,69 @@
-//! Prepared rows: one Parquet file a subject, so that a resumed run skips what is there.
+//! Prepared rows: how they are encoded, and read back.
 
-use super::parquet::{TableWriter, read_batches, read_columns};
+use super::parquet::read_batches;
 use super::stored::{
     is_stored_volume, read_stored_volume, stored_volume_array, stored_volume_fields,
 };
 use super::table::{DOC_KEY, NAME_KEY};
-use super::{Receipt, SinkError, io_error};
-use crate::volume::columns::{quality_at, sample_at, volume_array, warnings_at};
-use crate::volume::row::{Measure, column_name};
-use crate::volume::{Role, Row, Warning, nifti};
+use super::{SinkError, io_error};
+use crate::volume::columns::volume_array;
+use crate::volume::row::column_name;
+use crate::volume::{Role, Row, nifti};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Writes prepared rows into `<folder>/<subject>.parquet` and, if wanted, each volume as
-/// `<folder>/nifti/<subject>/<column>.nii.gz`, with the row's number before the ending where there
-/// are several rows.
+/// Encodes the prepared rows of one subject as one batch of the table `prepared`.
 ///
-/// Every file appears whole or not at all, and a subject's Parquet file last: where it is, its
-/// NIfTI files are.
-#[derive(Debug, Clone)]
-pub struct PreparedWriter {
-    folder: PathBuf,
-    nifti: bool,
+/// **Errors** if there is no row, if rows are of several subjects or have different channels, or if
+/// bytes and type of a volume disagree.
+pub fn encode_prepared(rows: &[Row]) -> Result<RecordBatch, SinkError> {
+    let Some(first) = rows.first() else {
+        return Err(rows_error("no row to write"));
+    };
+    if let Some(other) = rows.iter().find(|r| r.subject != first.subject) {
+        return Err(rows_error(&format!(
+            "rows of `{}` and `{}` in one write, expected one subject",
+            first.subject, other.subject
+        )));
+    }
+    rows.iter().try_for_each(Row::verify)?;
+    let batches: Vec<RecordBatch> = rows.iter().map(stored_batch).collect::<Result<_, _>>()?;
+    concat_batches(&batches[0].schema(), &batches).map_err(|e| {
+        rows_error(&format!(
+            "rows of `{}` with different channels: {e}",
+            first.subject
+        ))
+    })
 }
 
-impl PreparedWriter {
-    /// A writer into a folder, which is made.
-    ///
-    /// **Errors** when the folder cannot be made.
-    pub fn create(folder: &Path, nifti: bool) -> Result<Self, SinkError> {
-        fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            nifti,
-        })
-    }
-
-    /// Where a subject's rows lie or will lie.
-    pub fn path(&self, subject: &str) -> PathBuf {
-        self.folder.join(format!("{}.parquet", file_stem(subject)))
-    }
-
-    /// Whether a subject's rows are there, whole.
-    pub fn contains(&self, subject: &str) -> bool {
-        self.path(subject).is_file()
-    }
-
-    /// Writes all rows of one subject, replacing older ones; subjects may be written from
-    /// several threads.
-    ///
-    /// **Errors** if there is no row, if rows are of several subjects or have different channels, if
-    /// bytes and type of a volume disagree (then nothing is written), or if the folder cannot be
-    /// written.
-    pub fn write(&self, rows: &[Row]) -> Result<Receipt, SinkError> {
-        let Some(first) = rows.first() else {
-            return Err(rows_error("no row to write"));
+/// Writes each volume of a row as `<folder>/<column>.nii.gz`, with the row's number before the
+/// ending where its subject has several rows. Returns the files.
+///
+/// **Errors** if bytes and type of a volume disagree, or the folder cannot be written.
+pub fn write_nifti(
+    folder: &Path,
+    row: &Row,
+    index: Option<usize>,
+) -> Result<Vec<PathBuf>, SinkError> {
+    fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
+    let mut files = Vec::new();
+    let images = row.images.iter().map(|c| (Role::Image, c));
+    for (role, channel) in images.chain(row.labels.iter().map(|c| (Role::Label, c))) {
+        let Some(volume) = &channel.volume else {
+            continue;
         };
-        if let Some(other) = rows.iter().find(|r| r.subject != first.subject) {
-            return Err(rows_error(&format!(
-                "rows of `{}` and `{}` in one write, expected one subject a file",
-                first.subject, other.subject
-            )));
-        }
-        rows.iter().try_for_each(Row::verify)?;
-        let mut writer: Option<TableWriter> = None;
-        let path = self.path(&first.subject);
-        for (index, row) in rows.iter().enumerate() {
-            if self.nifti {
-                self.write_nifti(row, (rows.len() > 1).then_some(index))?;
-            }
-            let batch = stored_batch(row)?;
-            let writer = match &mut writer {
-                Some(writer) => writer,
-                None => writer.insert(TableWriter::create(&path, batch.schema())?),
-            };
-            writer.write(&batch)?;
-        }
-        writer.ok_or_else(|| rows_error("no row to write"))?.close()
+        let column = file_stem(&column_name(role, &channel.name));
+        let suffix = index.map_or_else(String::new, |i| format!("_{i:04}"));
+        let path = folder.join(format!("{column}{suffix}.nii.gz"));
+        // The grid is the preparation's: a source's header would lend codes it has left.
+        nifti::write(&path, volume, None)?;
+        files.push(path);
     }
-
-    fn write_nifti(&self, row: &Row, index: Option<usize>) -> Result<(), SinkError> {
-        let folder = self.folder.join("nifti").join(file_stem(&row.subject));
-        fs::create_dir_all(&folder).map_err(io_error(&folder, "creating the folder"))?;
-        let images = row.images.iter().map(|c| (Role::Image, c));
-        for (role, channel) in images.chain(row.labels.iter().map(|c| (Role::Label, c))) {
-            let Some(volume) = &channel.volume else {
-                continue;
-            };
-            let column = file_stem(&column_name(role, &channel.name));
-            let suffix = index.map_or_else(String::new, |i| format!("_{i:04}"));
-            // The grid is the preparation's: a source's header would lend codes it has left.
-            nifti::write(
-                &folder.join(format!("{column}{suffix}.nii.gz")),
-                volume,
-                None,
-            )?;
-        }
-        Ok(())
-    }
+    Ok(files)
 }
 
 /// Reads the rows of a prepared file.
@@ -135,34 +98,6 @@ pub fn read_prepared(path: &Path) -> Result<Vec<Row>, SinkError> {
         }
     }
     Ok(rows)
-}
-
-/// What the stages noted of a prepared row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Notes {
-    /// Sample of the subject, from 0.
-    pub sample: u32,
-    /// What was measured.
-    pub quality: Vec<Measure>,
-    /// What was suspicious.
-    pub warnings: Vec<Warning>,
-}
-
-/// Reads figures and warnings of the rows of a prepared file; no volume is read.
-///
-/// **Errors** if the file is damaged or is no prepared file.
-pub fn read_notes(path: &Path) -> Result<Vec<Notes>, SinkError> {
-    let mut notes = Vec::new();
-    for batch in read_columns(path, &["sample", "quality", "warnings"])? {
-        for i in 0..batch.num_rows() {
-            notes.push(Notes {
-                sample: sample_at(&batch, i)?,
-                quality: quality_at(&batch, i)?,
-                warnings: warnings_at(&batch, i)?,
-            });
-        }
-    }
-    Ok(notes)
 }
 
 /// A row with its volumes encoded; the other columns are those of rows between stages.
@@ -226,9 +161,10 @@ fn rows_error(problem: &str) -> SinkError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TableWriter;
     use super::*;
-    use crate::volume::row::DrawRecord;
-    use crate::volume::{Channel, Grid, Split, Volume, WarningKind};
+    use crate::volume::row::{DrawRecord, Measure};
+    use crate::volume::{Channel, Grid, Split, Volume, Warning, WarningKind};
 
     fn row(subject: &str, sample: u32) -> Row {
         let grid = Grid::with_spacing([3, 4, 5], [1.0, 1.0, 2.5]).unwrap();
@@ -273,35 +209,33 @@ mod tests {
         }
     }
 
+    fn written(path: &Path, rows: &[Row]) {
+        let batch = encode_prepared(rows).unwrap();
+        let mut writer = TableWriter::create(path, batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        assert_eq!(writer.close().unwrap().rows, rows.len() as u64);
+    }
+
     #[test]
     fn rows_survive_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = PreparedWriter::create(&folder.path().join("prepared"), false).unwrap();
+        let path = folder.path().join("a.parquet");
         let rows = [row("site/1", 0), row("site/1", 1)];
-        assert!(!writer.contains("site/1"));
-        let receipt = writer.write(&rows).unwrap();
-        assert!(writer.contains("site/1"));
-        assert_eq!(receipt.rows, 2);
-        assert!(receipt.path.ends_with("prepared/site+2F1.parquet"));
-        let back = read_prepared(&receipt.path).unwrap();
+        written(&path, &rows);
+        let back = read_prepared(&path).unwrap();
         assert_eq!(back.len(), 2);
         for (a, b) in back.iter().zip(&rows) {
             assert_eq!(a.to_batch(), b.to_batch());
         }
-        let notes = read_notes(&receipt.path).unwrap();
-        assert_eq!((notes[0].sample, notes[1].sample), (0, 1));
-        assert_eq!(notes[1].warnings, rows[1].warnings);
-        assert_eq!(notes[1].quality, rows[1].quality);
     }
 
     #[test]
     fn nifti_files_hold_the_same_voxels() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = PreparedWriter::create(folder.path(), true).unwrap();
+        let files = folder.path().join("a+2F1");
         let rows = [row("a/1", 0), row("a/1", 1)];
-        writer.write(&rows).unwrap();
-        let files = folder.path().join("nifti/a+2F1");
         for (i, row) in rows.iter().enumerate() {
+            assert_eq!(write_nifti(&files, row, Some(i)).unwrap().len(), 2);
             let image = nifti::read(&files.join(format!("image.ct_{i:04}.nii.gz")), None).unwrap();
             let expected = row.images[0].volume.as_ref().unwrap();
             assert_eq!(image.buffer().as_slice(), expected.buffer().as_slice());
@@ -309,26 +243,24 @@ mod tests {
             assert!(files.join(format!("label_{i:04}.nii.gz")).is_file());
         }
         assert_eq!(fs::read_dir(&files).unwrap().count(), 4);
-        writer.write(&rows[..1]).unwrap();
+        write_nifti(&files, &rows[0], None).unwrap();
         assert!(files.join("image.ct.nii.gz").is_file());
     }
 
     #[test]
     fn bytes_that_disagree_with_the_type_reach_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = PreparedWriter::create(folder.path(), true).unwrap();
         let mut broken = row("a", 0);
         let grid = Grid::with_spacing([3, 4, 5], [1.0; 3]).unwrap();
         // Stored 16-bit integers under the name of 32-bit floats.
         let volume = Volume::broken(vec![0; 120], crate::volume::Dtype::F32, grid);
         broken.images[1].volume = Some(volume.clone());
-        let error = writer.write(&[row("a", 1), broken]).unwrap_err();
+        let error = encode_prepared(&[row("a", 1), broken]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "column `image.mr`: a volume of shape [5, 4, 3] (z, y, x) as f32 needs 240 bytes, found 120"
         );
         assert!(error.is_of_one_subject());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(nifti::write(&folder.path().join("a.nii"), &volume, None).is_err());
         assert!(stored_volume_array(&[Some(volume)]).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -345,14 +277,12 @@ mod tests {
 
     #[test]
     fn two_subjects_and_none_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let writer = PreparedWriter::create(folder.path(), false).unwrap();
-        assert!(writer.write(&[]).is_err());
-        let error = writer.write(&[row("a", 0), row("b", 0)]).unwrap_err();
+        assert!(encode_prepared(&[]).is_err());
+        let error = encode_prepared(&[row("a", 0), row("b", 0)]).unwrap_err();
         assert!(error.to_string().contains("`a` and `b`"));
         let mut other = row("a", 1);
         other.images.pop();
-        assert!(writer.write(&[row("a", 0), other]).is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let error = encode_prepared(&[row("a", 0), other]).unwrap_err();
+        assert!(error.is_of_one_subject(), "{error}");
     }
 }

@@ -21,13 +21,24 @@ pub trait TableRow: Sized {
     fn read(batch: &RecordBatch) -> Result<Vec<Self>, SinkError>;
 }
 
-/// Defines a table and its row: fields are `/// meaning`, `name: type => "unit"`.
+/// Whether the word `volatile` stands behind a column.
+macro_rules! volatile {
+    () => {
+        false
+    };
+    (volatile) => {
+        true
+    };
+}
+
+/// Defines a table and its row: fields are `/// meaning`, `name: type => "unit"`, and `volatile`
+/// behind the unit where a value depends on who did the work and when.
 macro_rules! tables {
     ($(
         $(#[doc = $table_doc:literal])+
         #[derive($($derive:ident),+)]
         $row:ident => $table:ident $name:literal version $version:literal {
-            $($(#[doc = $doc:literal])+ $column:ident: $type:ty => $unit:literal,)+
+            $($(#[doc = $doc:literal])+ $column:ident: $type:ty => $unit:literal $($volatile:ident)?,)+
         }
     )+) => {$(
         $(#[doc = $table_doc])+
@@ -46,6 +57,7 @@ macro_rules! tables {
                 dtype: <$type as Cell>::TYPE,
                 nullable: <$type as Cell>::NULLABLE,
                 unit: $unit,
+                volatile: volatile!($($volatile)?),
                 doc: concat!($($doc),+).trim_ascii(),
             }),+],
         };
@@ -71,9 +83,7 @@ macro_rules! tables {
 
 mod fingerprint;
 
-pub use fingerprint::{
-    FINGERPRINT, FINGERPRINT_CLASSES, FingerprintClassRow, FingerprintRow,
-};
+pub use fingerprint::{FINGERPRINT, FINGERPRINT_CLASSES, FingerprintClassRow, FingerprintRow};
 
 tables! {
     /// One row a subject of the cohort: what it is, and how its preparation went.
@@ -116,11 +126,44 @@ tables! {
         /// Voxels along z after preparation; null before it or where it failed.
         prepared_shape_z: Option<i32> => "voxels",
         /// Time to read and prepare the subject; null where it was not done or came from a cache.
-        seconds: Option<f64> => "s",
+        seconds: Option<f64> => "s" volatile,
         /// Bytes of all voxels as read.
         bytes: i64 => "bytes",
         /// ok; failed: then the table of failures holds the cause; left_out: a step dropped it.
         status: String => "",
+    }
+
+    /// One row a part: a stretch of subjects whose results were committed together.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+    PartRow => PARTS "parts" version 1 {
+        /// Name of the part; its file in the folder of a table is `<part>.parquet`.
+        part: String => "",
+        /// Id of its first subject.
+        first_subject: String => "",
+        /// Id of its last subject.
+        last_subject: String => "",
+        /// Subjects in it, those that failed or were left out among them.
+        subjects: i64 => "subjects",
+        /// Prepared rows in it.
+        rows: i64 => "rows",
+        /// Subjects that failed.
+        failures: i64 => "subjects",
+        /// Bytes of its files.
+        bytes: i64 => "bytes" volatile,
+        /// Time from its first subject to its commit.
+        seconds: f64 => "s" volatile,
+        /// Machine that made it.
+        host: String => "" volatile,
+        /// How often the run had been started when it was made, from 1.
+        attempt: i32 => "" volatile,
+        /// When it was committed, in UTC (RFC 3339).
+        committed: String => "" volatile,
+        /// BLAKE3 over the plan and the inputs it was made from.
+        digest: String => "",
+        /// Version of voxstream that made it.
+        version: String => "",
+        /// Its files: BLAKE3, bytes and path below the run folder of each.
+        files: Vec<String> => "" volatile,
     }
 
     /// One row a figure that a step measured of an image: noise, percentiles and so on.
@@ -234,11 +277,11 @@ tables! {
         /// Bytes of voxels sent on.
         bytes: i64 => "bytes",
         /// Time spent working, summed over workers.
-        busy_seconds: f64 => "s",
+        busy_seconds: f64 => "s" volatile,
         /// Time spent waiting for input, summed over workers.
-        starved_seconds: f64 => "s",
+        starved_seconds: f64 => "s" volatile,
         /// Time spent waiting for room downstream, summed over workers.
-        blocked_seconds: f64 => "s",
+        blocked_seconds: f64 => "s" volatile,
         /// Rows that failed here.
         failures: i64 => "rows",
     }

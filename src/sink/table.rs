@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// Every output table, in the order in which a reader would ask for them.
 pub const TABLES: &[&TableDef] = &[
     &rows::SUBJECTS,
+    &rows::PARTS,
     &rows::QUALITY,
     &rows::METRICS,
     &rows::SCORES,
@@ -30,6 +31,9 @@ pub const VERSION_KEY: &str = "voxstream.schema_version";
 pub const DOC_KEY: &str = "voxstream.doc";
 /// Field metadata key of a column's unit; absent where there is none.
 pub const UNIT_KEY: &str = "voxstream.unit";
+
+/// Field metadata key of a column whose values depend on who did the work and when; absent elsewhere.
+pub const VOLATILE_KEY: &str = "voxstream.volatile";
 
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,9 @@ pub struct ColumnDef {
     pub nullable: bool,
     /// Unit, such as `mm` or `s`; empty where there is none.
     pub unit: &'static str,
+    /// Whether values depend on who did the work and when, so that two runs of one pipeline on the
+    /// same inputs differ in them.
+    pub volatile: bool,
     /// Meaning.
     pub doc: &'static str,
 }
@@ -132,6 +139,9 @@ impl TableDef {
                 if !c.unit.is_empty() {
                     column["unit"] = c.unit.into();
                 }
+                if c.volatile {
+                    column["volatile"] = true.into();
+                }
                 column
             })
             .collect();
@@ -149,6 +159,9 @@ impl ColumnDef {
         let mut metadata = HashMap::from([(DOC_KEY.to_owned(), self.doc.to_owned())]);
         if !self.unit.is_empty() {
             metadata.insert(UNIT_KEY.to_owned(), self.unit.to_owned());
+        }
+        if self.volatile {
+            metadata.insert(VOLATILE_KEY.to_owned(), "true".to_owned());
         }
         Field::new(self.name, self.dtype.arrow(), self.nullable).with_metadata(metadata)
     }

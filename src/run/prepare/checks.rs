@@ -7,7 +7,7 @@ use crate::source::reading::Severity;
 use crate::source::{SubjectRecord, VolumeHeader};
 use crate::train::batch::check_classes;
 use crate::volume::nifti::{IGNORED, LabelValues};
-use crate::volume::{Row, Split, Volume, Warning, WarningKind};
+use crate::volume::{Role, Row, Split, Volume, Warning, WarningKind};
 use std::sync::PoisonError;
 
 impl Preparer {
@@ -39,6 +39,31 @@ impl Preparer {
         })?;
         estimates().insert(index, bytes);
         Ok(bytes)
+    }
+
+    /// Bytes of the rows that `stages` make of a subject, by its headers: as planned where sizes are
+    /// known before voxels are, else as read, images as f32. 0 if its headers cannot be read.
+    pub fn output_bytes(&self, index: usize) -> u64 {
+        let record = self.subject(index);
+        let headers = guarded(&record.id, "source", || {
+            let headers = self.cohort.headers(record);
+            headers.map_err(|e| Failure::from_error(&record.id, "source", &e))
+        });
+        let Ok(headers) = headers else { return 0 };
+        let planned = self
+            .stages
+            .output_bytes(self.cohort.subject_schema(&headers));
+        planned.unwrap_or_else(|| {
+            let volumes = headers.iter();
+            let bytes = volumes.map(|h| {
+                let voxel = match h.role {
+                    Role::Image => h.dtype.bytes().max(4),
+                    Role::Label => h.dtype.bytes(),
+                };
+                (h.grid.voxel_count() * voxel) as u64
+            });
+            bytes.sum()
+        })
     }
 
     /// Compares the headers of a subject; returns what is suspicious, one warning a column and kind.

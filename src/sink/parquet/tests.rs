@@ -43,11 +43,11 @@ fn pseudo_label(i: u8) -> PseudoLabelRow {
 }
 
 #[test]
-fn tables_are_replaced_and_appended_whole() {
+fn tables_are_replaced_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/failures.parquet");
     write_table(&path, &[failure("a")]).unwrap();
-    let receipt = append_table(&path, &[failure("b")]).unwrap();
+    let receipt = write_table(&path, &[failure("a"), failure("b")]).unwrap();
     assert_eq!(receipt.rows, 2);
     assert_eq!(receipt.bytes, path.metadata().unwrap().len());
     let rows: Vec<FailureRow> = read_table(&path).unwrap();

@@ -1,0 +1,76 @@
+//! `verify` and `gc`: whether a run folder holds what its commit records say, and nothing else.
+
+use super::{say, stdout};
+use crate::error::Error;
+use crate::run::folder::lock;
+use crate::sink::Ledger;
+use crate::sink::parts::{Fault, verify as check};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+
+/// Checks every file that the commit records of a run name; with `drop`, takes back the parts that
+/// are damaged, so that the run makes them again. Returns the exit code: 1 if a file is damaged.
+///
+/// **Errors** if the folder holds no run in parts, or with `drop` if another process runs it.
+pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, Error> {
+    let ledger = opened(run)?;
+    let parts = ledger.parts().len();
+    let (files, faults) = check(run)?;
+    for Fault {
+        part,
+        file,
+        problem,
+    } in &faults
+    {
+        writeln!(out, "{file} ({part}): {problem}").map_err(stdout)?;
+    }
+    if faults.is_empty() {
+        return say(out, &format!("ok: {files} files of {parts} parts\n"));
+    }
+    let damaged: BTreeSet<&str> = faults.iter().map(|fault| fault.part.as_str()).collect();
+    let what = match drop {
+        true => {
+            let _held = lock(run)?;
+            let mut ledger = opened(run)?;
+            let kept = ledger.parts().into_iter().map(|row| row.part.clone());
+            let kept = kept
+                .filter(|part| !damaged.contains(part.as_str()))
+                .collect();
+            ledger.retain(&kept)?;
+            "they are taken back; `run … --resume` makes them again".to_owned()
+        }
+        false => format!(
+            "take them back with `voxstream verify --drop {}`, then make them again with `run … --resume`",
+            run.display()
+        ),
+    };
+    let text = format!(
+        "{} of {files} files, in {} of {parts} parts, are damaged: {what}\n",
+        faults.len(),
+        damaged.len()
+    );
+    say(out, &text).map(|_| 1)
+}
+
+/// Removes what no commit record of a run names: drafts, and files of parts that were not committed.
+///
+/// **Errors** if the folder holds no run in parts, another process runs it, or a file cannot be
+/// removed.
+pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
+    let _held = lock(run)?;
+    let removed = opened(run)?.sweep()?;
+    say(out, &format!("{removed} files removed\n"))
+}
+
+/// The commit records of a run.
+fn opened(run: &Path) -> Result<Ledger, Error> {
+    let ledger = Ledger::open(run)?;
+    if ledger.parts().is_empty() && !run.join(crate::run::folder::STATUS).exists() {
+        return Err(Error::run(format!(
+            "{}: no run (no status.json, no parts); give the folder of a run, such as runs/<name>/<stamp>",
+            run.display()
+        )));
+    }
+    Ok(ledger)
+}

@@ -1,0 +1,188 @@
+//! Cuts a cohort into stretches of subjects, each of which becomes one part of a run's output.
+//!
+//! **Law** where a stretch ends depends on the ids and headers of its own subjects and on
+//! `sinks.part_size`, never on workers, kills or the rest of the cohort, so subjects that are added
+//! or removed change the stretches they fall into and leave the others: from a quarter of the size
+//! on, a stretch ends before a subject whose id has a small enough hash, and at the latest where
+//! the size would be passed. (Content-defined chunking, as in Muthitacharoen et al., SOSP 2001.)
+
+use super::prepare::Preparer;
+use crate::sink::parts::part_name;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes a subject counts for at least: its rows in tables, and the time it takes.
+const LEAST_BYTES: u64 = 16 << 10;
+
+/// Subjects that become one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// Their positions in the cohort.
+    pub subjects: Range<usize>,
+    /// Name of the part.
+    pub name: String,
+    /// BLAKE3 over the plan and over id, split, label state and files of each subject.
+    pub digest: String,
+}
+
+/// Lists the stretches of a cohort in order; headers are read as it goes.
+pub struct Cut {
+    preparer: Arc<Preparer>,
+    /// Most bytes of a stretch.
+    most: u64,
+    /// Whether prepared volumes are kept; else subjects weigh alike.
+    volumes: bool,
+    /// Digest of what makes rows of subjects.
+    plan: String,
+    next: usize,
+    end: usize,
+    /// Bytes of the subject at `next`, where it was looked at already.
+    known: Option<u64>,
+}
+
+impl Cut {
+    /// The first `count` subjects in stretches of at most `most` bytes.
+    pub fn new(
+        preparer: &Arc<Preparer>,
+        count: usize,
+        most: u64,
+        volumes: bool,
+        plan: String,
+    ) -> Self {
+        Self {
+            preparer: Arc::clone(preparer),
+            most,
+            volumes,
+            plan,
+            next: 0,
+            end: count,
+            known: None,
+        }
+    }
+
+    fn bytes(&self, index: usize) -> u64 {
+        let bytes = match self.volumes {
+            true => self.preparer.output_bytes(index),
+            false => 0,
+        };
+        bytes.max(LEAST_BYTES)
+    }
+
+    fn digest(&self, subjects: Range<usize>) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &str| {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        };
+        add(&self.plan);
+        let cohort = self.preparer.cohort();
+        for index in subjects {
+            let record = self.preparer.subject(index);
+            add(&record.id);
+            add(&record.cohort);
+            add(record.split.name());
+            add(if record.labelled {
+                "labelled"
+            } else {
+                "unlabelled"
+            });
+            // A file that is absent now and there later is another input.
+            add(&cohort.digest(record).unwrap_or_default());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// Whether a stretch of `held` bytes ends before a subject of `bytes`.
+fn ends_before(id: &str, bytes: u64, held: u64, most: u64) -> bool {
+    if held + bytes > most {
+        return true;
+    }
+    let least = most / 4;
+    if held < least {
+        return false;
+    }
+    // A further quarter in the mean, whatever the size of subjects.
+    let hash = blake3::hash(id.as_bytes());
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    let drawn = f64::from(u32::from_le_bytes([a, b, c, d])) / 2f64.powi(32);
+    drawn < bytes as f64 / least.max(1) as f64
+}
+
+impl Iterator for Cut {
+    type Item = Stretch;
+
+    fn next(&mut self) -> Option<Stretch> {
+        let start = self.next;
+        if start == self.end {
+            return None;
+        }
+        let mut held = match self.known.take() {
+            Some(bytes) => bytes,
+            None => self.bytes(start),
+        };
+        self.next += 1;
+        while self.next < self.end {
+            let bytes = self.bytes(self.next);
+            if ends_before(&self.preparer.subject(self.next).id, bytes, held, self.most) {
+                self.known = Some(bytes);
+                break;
+            }
+            held += bytes;
+            self.next += 1;
+        }
+        let subjects = start..self.next;
+        let digest = self.digest(subjects.clone());
+        Some(Stretch {
+            name: part_name(&self.preparer.subject(start).id, &digest),
+            subjects,
+            digest,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The stretches of ids whose subjects have 100 bytes each.
+    fn stretches(ids: &[String], most: u64) -> Vec<Vec<String>> {
+        let (mut all, mut held) = (vec![vec![ids[0].clone()]], 100);
+        for id in &ids[1..] {
+            if ends_before(id, 100, held, most) {
+                all.push(Vec::new());
+                held = 0;
+            }
+            held += 100;
+            all.last_mut().unwrap().push(id.clone());
+        }
+        all
+    }
+
+    #[test]
+    fn subjects_that_are_added_leave_the_other_stretches() {
+        let ids: Vec<String> = (0..1000).map(|i| format!("s{i:04}")).collect();
+        let before: BTreeSet<Vec<String>> = stretches(&ids, 4000).into_iter().collect();
+        let mean = 1000 / before.len();
+        assert!((15..=25).contains(&mean), "{mean} subjects a stretch");
+        assert!(before.iter().all(|s| s.len() <= 40));
+        let mut more = ids.clone();
+        more.extend((0..10).map(|i| format!("s{:04}x", i * 97)));
+        more.sort();
+        let after: BTreeSet<Vec<String>> = stretches(&more, 4000).into_iter().collect();
+        let changed = before.difference(&after).count();
+        assert!(
+            (1..=20).contains(&changed),
+            "{changed} of {} stretches",
+            before.len()
+        );
+    }
+
+    #[test]
+    fn a_subject_larger_than_the_size_is_a_stretch_of_its_own() {
+        assert!(ends_before("b", 500, 100, 400));
+        assert!(ends_before("c", 100, 500, 400));
+        assert!(!ends_before("b", 10, 20, 400));
+    }
+}

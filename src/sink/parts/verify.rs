@@ -1,0 +1,73 @@
+//! Checks the parts of a run against their commit records.
+
+use super::writer::digest_of;
+use super::{Ledger, PartFile, TABLES};
+use crate::sink::parquet::schema_of;
+use crate::sink::table::{NAME_KEY, TableDef};
+use crate::sink::{SinkError, causes};
+use std::path::Path;
+
+/// A file of a part that is not what its commit record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The part.
+    pub part: String,
+    /// The file, below the run folder.
+    pub file: String,
+    /// What was found, what was expected.
+    pub problem: String,
+}
+
+/// Checks every file that a commit record names: size, digest, and the name and version of its
+/// schema. Returns the number of files checked, and what is wrong.
+///
+/// **Errors** if the commit records cannot be read.
+pub fn verify(run: &Path) -> Result<(usize, Vec<Fault>), SinkError> {
+    let ledger = Ledger::open(run)?;
+    let (mut files, mut faults) = (0, Vec::new());
+    for row in ledger.parts() {
+        for text in &row.files {
+            files += 1;
+            let (file, problem) = match PartFile::parse(text) {
+                Some(file) => (file.path, problem(run, &file)),
+                None => (
+                    text.as_str(),
+                    Some("the commit record names it in no form that is known".to_owned()),
+                ),
+            };
+            faults.extend(problem.map(|problem| Fault {
+                part: row.part.clone(),
+                file: file.to_owned(),
+                problem,
+            }));
+        }
+    }
+    Ok((files, faults))
+}
+
+/// What is wrong with a file; `None` if it is what the record says.
+fn problem(run: &Path, file: &PartFile<'_>) -> Option<String> {
+    let path = run.join(file.path);
+    let (digest, bytes) = match digest_of(&path) {
+        Ok(found) => found,
+        Err(e) => return Some(causes(&e)),
+    };
+    if bytes != file.bytes {
+        return Some(format!("{bytes} bytes, {} were committed", file.bytes));
+    }
+    if digest != file.digest {
+        return Some(format!("digest {digest}, {} was committed", file.digest));
+    }
+    let table = file.path.split('/').next().filter(|t| TABLES.contains(t))?;
+    if !file.path.ends_with(".parquet") {
+        return None;
+    }
+    match schema_of(&path) {
+        Ok(schema) => {
+            let name = schema.metadata().get(NAME_KEY).map(String::as_str);
+            let known = TableDef::by_name(table).is_none() || name == Some(table);
+            (!known).then(|| format!("table `{}`, expected `{table}`", name.unwrap_or("none")))
+        }
+        Err(e) => Some(causes(&e)),
+    }
+}
