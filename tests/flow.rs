@@ -6,7 +6,7 @@ use voxstream::error::Error;
 use voxstream::plan::explain::{Form, explain};
 use voxstream::plan::ranges::Subjects;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{FailureRow, QualityRow, ScoreRow, SubjectRow, read_table};
+use voxstream::sink::{FailureRow, QualityRow, ScoreRow, SubjectRow, read_run_table, read_table};
 use voxstream::spec::SourceFile;
 
 fn pipeline(stages: &str, shared: &str, classes: &str) -> SourceFile {
@@ -74,7 +74,7 @@ fn a_stray_class_fails_its_subjects_and_is_told_in_the_tables() {
         told.contains("no labelled training subject can be used") && told.contains("label value 3"),
         "{told}"
     );
-    let failures: Vec<FailureRow> = read_table(&out.join("failures.parquet")).unwrap();
+    let failures: Vec<FailureRow> = read_run_table(&out).unwrap();
     assert_eq!(failures.len(), 3, "{failures:?}");
     assert!(failures.iter().all(|f| f.stage == "train.classes"));
 }
@@ -104,7 +104,7 @@ fn classes_are_merged_for_training_and_truth_alike_and_rows_are_filtered() {
     let out = folder.path().join("changed");
     let outcome = ran(&changed, &out);
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
-    let subjects: Vec<SubjectRow> = read_table(&out.join("subjects.parquet")).unwrap();
+    let subjects: Vec<SubjectRow> = read_run_table(&out).unwrap();
     let status = |id: &str| {
         &subjects
             .iter()
@@ -117,7 +117,7 @@ fn classes_are_merged_for_training_and_truth_alike_and_rows_are_filtered() {
         (&"left_out".into(), &"ok".into())
     );
 
-    let figures: Vec<QualityRow> = read_table(&out.join("quality.parquet")).unwrap();
+    let figures: Vec<QualityRow> = read_run_table(&out).unwrap();
     // Of those that were prepared, at least the 2 labelled ones left, 1 for validation, 2 for the test.
     let medians: Vec<_> = figures.iter().filter(|f| f.name == "p50").collect();
     assert!((5..=8).contains(&medians.len()), "{}", medians.len());

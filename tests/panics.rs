@@ -8,7 +8,7 @@ use voxstream::error::Error;
 use voxstream::plan::{compile, entry::StageEntry};
 use voxstream::registry::STAGES;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{FailureRow, SubjectRow, read_table};
+use voxstream::sink::{FailureRow, PartRow, SubjectRow, read_run_table};
 use voxstream::spec::SourceFile;
 use voxstream::stage::{EdgeSchema, Stage, StageError};
 use voxstream::volume::Row;
@@ -71,12 +71,12 @@ fn tried(text: &str, out: &Path, workers: usize) -> Result<RunOutcome, Error> {
 }
 
 fn statuses(out: &Path) -> Vec<(String, String)> {
-    let rows: Vec<SubjectRow> = read_table(&out.join("subjects.parquet")).unwrap();
+    let rows: Vec<SubjectRow> = read_run_table(out).unwrap();
     rows.into_iter().map(|r| (r.subject_id, r.status)).collect()
 }
 
 fn failures(out: &Path) -> Vec<FailureRow> {
-    read_table(&out.join("failures.parquet")).unwrap()
+    read_run_table(out).unwrap()
 }
 
 #[test]
@@ -115,8 +115,9 @@ fn preparation_continues_behind_a_panic() {
                 "{cause}"
             );
         }
-        let prepared = std::fs::read_dir(out.join("prepared")).unwrap().count();
-        assert_eq!(prepared, 3, "files of the subjects that did not fail");
+        let parts: Vec<PartRow> = read_run_table(&out).unwrap();
+        let told: Vec<_> = parts.iter().map(|p| (p.subjects, p.rows)).collect();
+        assert_eq!(told, [(5, 3)], "rows of the subjects that did not fail");
     }
 }
 
@@ -138,7 +139,7 @@ fn training_and_scoring_continue_behind_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
     tried(&training("", "", ""), &whole, 2).unwrap();
-    let rows: Vec<SubjectRow> = read_table(&whole.join("subjects.parquet")).unwrap();
+    let rows: Vec<SubjectRow> = read_run_table(&whole).unwrap();
     let first = |split: &str, labelled: bool| -> String {
         let mut rows = rows.iter();
         let found = rows.find(|r| r.split == split && r.labelled == labelled);

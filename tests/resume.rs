@@ -4,7 +4,7 @@ use crate::pipelines::TINY;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use voxstream::sink::{MetricRow, ScoreRow, read_table};
+use voxstream::sink::{MetricRow, ScoreRow, SubjectRow, WarningRow, read_table};
 
 fn command(out: &Path, extra: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
@@ -32,6 +32,14 @@ fn tables(out: &Path) -> (Vec<MetricRow>, Vec<ScoreRow>) {
     (
         read_table(&out.join("metrics.parquet")).unwrap(),
         read_table(&out.join("scores.parquet")).unwrap(),
+    )
+}
+
+/// What a run says of its subjects.
+fn subjects(out: &Path) -> (Vec<SubjectRow>, Vec<WarningRow>) {
+    (
+        read_table(&out.join("subjects.parquet")).unwrap(),
+        read_table(&out.join("warnings.parquet")).unwrap(),
     )
 }
 
@@ -94,6 +102,10 @@ fn a_killed_run_resumes_to_the_same_figures() {
     let (a, b) = (tables(&whole), tables(&killed));
     assert_eq!(a.0, b.0);
     assert_eq!(a.1, b.1);
+    let (whole, killed) = (subjects(&whole), subjects(&killed));
+    assert_eq!(whole, killed);
+    let prepared = whole.0.iter().filter(|row| row.prepared_shape_x.is_some());
+    assert!(prepared.count() > 3, "subjects were used");
     assert!(
         a.0.iter()
             .any(|m| m.name == "loss_pseudo_label" && m.value > 0.0),

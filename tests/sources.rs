@@ -4,7 +4,7 @@ use std::path::Path;
 use voxstream::cli::{open, planned};
 use voxstream::error::Error;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{FailureRow, read_table};
+use voxstream::sink::{FailureRow, PartRow, read_run_table};
 use voxstream::spec::SourceFile;
 use voxstream::volume::{Grid, Volume, nifti};
 
@@ -83,7 +83,7 @@ fn a_volume_that_does_not_fit_fails_its_subject_before_anything_is_written() {
     cohort(root);
     let outcome = ran(root, "strict", "");
     assert_eq!(failed(&outcome), ["apart", "label"]);
-    let rows: Vec<FailureRow> = read_table(&root.join("strict/failures.parquet")).unwrap();
+    let rows: Vec<FailureRow> = read_run_table(&root.join("strict")).unwrap();
     assert_eq!(rows[0].stage, "source");
     assert!(
         rows[0]
@@ -101,8 +101,8 @@ fn a_volume_that_does_not_fit_fails_its_subject_before_anything_is_written() {
         "{}",
         rows[1].cause
     );
-    let prepared = std::fs::read_dir(root.join("strict/prepared")).unwrap();
-    assert_eq!(prepared.count(), 2);
+    let parts: Vec<PartRow> = read_run_table(&root.join("strict")).unwrap();
+    assert_eq!(parts.iter().map(|part| part.rows).sum::<i64>(), 2);
     let check = |more: &str| {
         std::fs::write(root.join("p.yaml"), file(root, more).text).unwrap();
         let mut out = Vec::new();

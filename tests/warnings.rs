@@ -3,7 +3,7 @@
 use std::path::Path;
 use voxstream::cli::open;
 use voxstream::run::driver::{RunOptions, run};
-use voxstream::sink::{WarningRow, read_table};
+use voxstream::sink::{WarningRow, read_run_table};
 use voxstream::spec::SourceFile;
 use voxstream::volume::{Grid, Volume, nifti};
 
@@ -31,7 +31,7 @@ fn warned(folder: &Path, source: &str) -> Vec<[String; 4]> {
         ..RunOptions::default()
     };
     run(plan, cohort, &options).unwrap();
-    let rows: Vec<WarningRow> = read_table(&out.join("warnings.parquet")).unwrap();
+    let rows: Vec<WarningRow> = read_run_table(&out).unwrap();
     let text = |t: Option<String>| t.unwrap_or_default();
     rows.into_iter()
         .map(|r| [text(r.subject_id), r.stage, text(r.modality), r.kind])

@@ -19,8 +19,15 @@ use walkdir::WalkDir;
 /// Tables that are folders of Parquet files.
 const FOLDERS: [&str; 3] = ["predictions", "prepared", "pseudo_labels"];
 /// Tables whose files are named by the commit records of parts.
-const OF_PARTS: [&str; 6] = [
-    "failures", "parts", "prepared", "quality", "subjects", "warnings",
+const OF_PARTS: [&str; 8] = [
+    "failures",
+    "parts",
+    "predictions",
+    "prepared",
+    "quality",
+    "scores",
+    "subjects",
+    "warnings",
 ];
 
 /// Registers the tables of a run and of its sub-runs; returns their names in order.

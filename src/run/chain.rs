@@ -6,13 +6,14 @@ use crate::plan::{self, Plan, Step};
 pub use crate::sink::causes;
 use crate::stage::{ChannelSchema, EdgeSchema, StageError};
 use crate::volume::{Row, VolumeError};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A subject that could not be used, and where.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The subject's id.
     pub subject: String,

@@ -1,11 +1,11 @@
 //! What every part of a run shares.
 
-use super::chain::Failure;
 use super::counters::Counters;
 use super::display::screen;
 use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
 use super::folder::RunFolder;
-use super::guard::{caught, guarded};
+use super::guard::{guarded, written};
+use super::outcome::Used;
 use super::prepare::Preparer;
 use crate::error::Error;
 use crate::metric::Wanted;
@@ -15,7 +15,7 @@ use crate::sink::{PseudoLabelRow, ScoreRow, write_table};
 use crate::source::SubjectRecord;
 use crate::train::infer::Window;
 use crate::train::model::Model;
-use crate::volume::{Split, Volume};
+use crate::volume::Split;
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -73,10 +73,10 @@ impl RunContext {
         if CANCELLED.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
-        let failed = earlier + self.preparer.failure_count() as u64;
+        let (failed, last) = self.preparer.noted().failed();
+        let failed = earlier + failed as u64;
         match self.plan.pipeline.max_failures {
             Some(limit) if failed > limit => {
-                let last = self.preparer.failures().pop();
                 let last = last.map_or_else(String::new, |last| {
                     format!(
                         "; the last: {} in {}: {}",
@@ -123,9 +123,16 @@ impl RunContext {
         for &index in subjects {
             self.check()?;
             let record = self.preparer.subject(index);
+            let mut used = Used::default();
             let results = guarded(&record.id, what, || {
-                node.busy(|| subject(model, &self.preparer, index, window, wanted))
+                node.busy(|| subject(model, &self.preparer, index, window, wanted, &mut used))
             });
+            self.preparer.note_warnings(index, &used.warnings);
+            match &used.prepared {
+                Some(prepared) => self.preparer.noted().prepared(index, prepared),
+                None if results.is_ok() => self.preparer.noted().left_out(index),
+                None => {}
+            }
             match results {
                 Ok(results) => {
                     node.passed(results.len(), results.iter().map(|r| r.label.bytes()).sum());
@@ -142,8 +149,7 @@ impl RunContext {
         Ok(())
     }
 
-    /// Writes what belongs to one subject. A panic, and volumes that no file may hold, are that
-    /// subject's failure, which is noted; returns whether everything was written.
+    /// Writes what belongs to one subject; its failure is noted.
     ///
     /// **Errors** as `write`, if the disk or the run is at fault.
     pub fn write_for(
@@ -151,18 +157,29 @@ impl RunContext {
         subject: &str,
         stage: &str,
         write: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<bool, Error> {
-        let failure = match caught(write) {
-            Ok(Ok(())) => return Ok(true),
-            Ok(Err(Error::Sink(e))) if e.is_of_one_subject() => {
-                Failure::from_error(subject, stage, &e)
-            }
-            Ok(Err(e)) => return Err(e),
-            Err(panic) => Failure::new(subject, stage, panic.to_string()),
+    ) -> Result<(), Error> {
+        let Err(failure) = written(subject, stage, write)? else {
+            return Ok(());
         };
         self.counters.node(stage).failed();
         self.preparer.note(failure);
-        Ok(false)
+        Ok(())
+    }
+
+    /// Positions of the subjects that are scored, and what is measured of them.
+    pub(super) fn scored(&self) -> (Vec<usize>, Wanted) {
+        let section = self.plan.pipeline.score.clone();
+        let section = section.map(|(section, _)| section).unwrap_or_default();
+        let splits = &section.splits;
+        let subjects = self.subjects(|s| splits.contains(&s.split));
+        if subjects.is_empty() {
+            let splits: Vec<&str> = splits.iter().map(|s| s.name()).collect();
+            tracing::warn!(
+                "no subject is in the splits that are scored ({})",
+                splits.join(", ")
+            );
+        }
+        (subjects, section.wanted())
     }
 
     /// Predicts, scores and keeps the predictions of the splits that are scored.
@@ -175,17 +192,7 @@ impl RunContext {
         epoch: u64,
         checkpoint: &str,
     ) -> Result<Vec<ScoreRow>, Error> {
-        let section = self.plan.pipeline.score.clone();
-        let section = section.map(|(section, _)| section).unwrap_or_default();
-        let (splits, wanted) = (&section.splits, section.wanted());
-        let subjects = self.subjects(|s| splits.contains(&s.split));
-        if subjects.is_empty() {
-            let splits: Vec<&str> = splits.iter().map(|s| s.name()).collect();
-            tracing::warn!(
-                "no subject is in the splits that are scored ({})",
-                splits.join(", ")
-            );
-        }
+        let (subjects, wanted) = self.scored();
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
         self.evaluate(
             model,
@@ -213,12 +220,7 @@ impl RunContext {
                 if formats.parquet && !rows.is_empty() {
                     write_table(&place.with_added_extension("parquet"), &rows)?;
                 }
-                self.keep_nifti(
-                    formats,
-                    &place,
-                    record,
-                    results.iter().map(|r| (r.head.as_str(), &r.label)),
-                )
+                self.keep_nifti(formats, &place, record, results).map(drop)
             },
         )?;
         Ok(scores)
@@ -271,32 +273,28 @@ impl RunContext {
                 if formats.parquet && !rows.is_empty() {
                     write_table(&place.with_added_extension("parquet"), &rows)?;
                 }
-                self.keep_nifti(
-                    &formats,
-                    &place,
-                    record,
-                    results.iter().map(|r| (r.head.as_str(), &r.label)),
-                )
+                self.keep_nifti(&formats, &place, record, results).map(drop)
             },
         )
     }
 
-    fn join_volume(&self, table: &str, part: &str, subject: &str) -> PathBuf {
+    pub(super) fn join_volume(&self, table: &str, part: &str, subject: &str) -> PathBuf {
         self.folder
             .join(table)
             .join(part)
             .join(crate::sink::file_stem(subject))
     }
 
-    fn keep_nifti<'a>(
+    /// Writes the label maps of a subject as NIfTI, where they are wanted; returns the files.
+    pub(super) fn keep_nifti(
         &self,
         formats: &FileFormats,
         place: &Path,
         record: &SubjectRecord,
-        volumes: impl Iterator<Item = (&'a str, &'a Volume)>,
-    ) -> Result<(), Error> {
+        results: &[HeadResult],
+    ) -> Result<Vec<PathBuf>, Error> {
         if !formats.nifti {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let folder = place.parent().unwrap_or(place);
         std::fs::create_dir_all(folder).map_err(|source| Error::Io {
@@ -310,12 +308,14 @@ impl RunContext {
             .iter()
             .find_map(|r| r.file())
             .and_then(|path| crate::volume::nifti::read_header(path).ok());
-        for (head, volume) in volumes {
+        let mut files = Vec::new();
+        for HeadResult { head, label, .. } in results {
             let path = place.with_added_extension(format!("{head}.nii.gz"));
-            crate::volume::nifti::write(&path, volume, like.as_ref())
+            crate::volume::nifti::write(&path, label, like.as_ref())
                 .map_err(crate::sink::SinkError::from)?;
+            files.push(path);
         }
-        Ok(())
+        Ok(files)
     }
 }
 

@@ -8,7 +8,6 @@
 
 use super::prepare::Preparer;
 use crate::sink::parts::part_name;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes a subject counts for at least: its rows in tables, and the time it takes.
@@ -17,58 +16,59 @@ const LEAST_BYTES: u64 = 16 << 10;
 /// Subjects that become one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stretch {
-    /// Their positions in the cohort.
-    pub subjects: Range<usize>,
+    /// Their positions in the cohort, in order; at least one.
+    pub subjects: Vec<usize>,
     /// Name of the part.
     pub name: String,
     /// BLAKE3 over the plan and over id, split, label state and files of each subject.
     pub digest: String,
 }
 
+/// Bytes of output of the subject at a position.
+pub type Weigh = Box<dyn Fn(&Preparer, usize) -> u64 + Send>;
+
 /// Lists the stretches of a cohort in order; headers are read as it goes.
 pub struct Cut {
     preparer: Arc<Preparer>,
     /// Most bytes of a stretch.
     most: u64,
-    /// Whether prepared volumes are kept; else subjects weigh alike.
-    volumes: bool,
+    /// Bytes of output of a subject, as far as its headers tell.
+    weigh: Weigh,
     /// Digest of what makes rows of subjects.
     plan: String,
+    /// Positions of the subjects, in order.
+    subjects: Vec<usize>,
     next: usize,
-    end: usize,
     /// Bytes of the subject at `next`, where it was looked at already.
     known: Option<u64>,
 }
 
 impl Cut {
-    /// The first `count` subjects in stretches of at most `most` bytes.
+    /// The subjects at these positions, in order, in stretches of at most `most` bytes.
     pub fn new(
         preparer: &Arc<Preparer>,
-        count: usize,
+        subjects: Vec<usize>,
         most: u64,
-        volumes: bool,
-        plan: String,
+        weigh: Weigh,
+        plan: &str,
     ) -> Self {
         Self {
             preparer: Arc::clone(preparer),
             most,
-            volumes,
-            plan,
+            weigh,
+            plan: plan.to_owned(),
+            subjects,
             next: 0,
-            end: count,
             known: None,
         }
     }
 
-    fn bytes(&self, index: usize) -> u64 {
-        let bytes = match self.volumes {
-            true => self.preparer.output_bytes(index),
-            false => 0,
-        };
-        bytes.max(LEAST_BYTES)
+    /// Bytes of the subject in a place of the list.
+    fn bytes(&self, place: usize) -> u64 {
+        (self.weigh)(&self.preparer, self.subjects[place]).max(LEAST_BYTES)
     }
 
-    fn digest(&self, subjects: Range<usize>) -> String {
+    fn digest(&self, subjects: &[usize]) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut add = |part: &str| {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -76,7 +76,7 @@ impl Cut {
         };
         add(&self.plan);
         let cohort = self.preparer.cohort();
-        for index in subjects {
+        for &index in subjects {
             let record = self.preparer.subject(index);
             add(&record.id);
             add(&record.cohort);
@@ -114,7 +114,7 @@ impl Iterator for Cut {
 
     fn next(&mut self) -> Option<Stretch> {
         let start = self.next;
-        if start == self.end {
+        if start == self.subjects.len() {
             return None;
         }
         let mut held = match self.known.take() {
@@ -122,19 +122,24 @@ impl Iterator for Cut {
             None => self.bytes(start),
         };
         self.next += 1;
-        while self.next < self.end {
+        while self.next < self.subjects.len() {
             let bytes = self.bytes(self.next);
-            if ends_before(&self.preparer.subject(self.next).id, bytes, held, self.most) {
+            if ends_before(
+                &self.preparer.subject(self.subjects[self.next]).id,
+                bytes,
+                held,
+                self.most,
+            ) {
                 self.known = Some(bytes);
                 break;
             }
             held += bytes;
             self.next += 1;
         }
-        let subjects = start..self.next;
-        let digest = self.digest(subjects.clone());
+        let subjects = self.subjects[start..self.next].to_vec();
+        let digest = self.digest(&subjects);
         Some(Stretch {
-            name: part_name(&self.preparer.subject(start).id, &digest),
+            name: part_name(&self.preparer.subject(subjects[0]).id, &digest),
             subjects,
             digest,
         })

@@ -7,7 +7,7 @@ use super::display::Display;
 use super::feed::TrainingSubjects;
 use super::folder::{Progress, RunFolder, pipeline_alone};
 use super::guard::caught;
-use super::prediction::{predict, predictor};
+use super::prediction::{Predictor, predict, predictor};
 use super::preparation::prepare;
 use super::prepare::Preparer;
 use super::training::train;
@@ -18,8 +18,6 @@ use crate::plan::{Plan, explain};
 use crate::sink::{FailureRow, Ledger, ScoreRow, WarningRow};
 use crate::source::Cohort;
 use crate::train::device::DeviceChoice;
-use crate::train::infer::Window;
-use crate::train::model::Model;
 use candle_core::Device;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,11 +50,12 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
     // What cannot start leaves no folder.
     let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
-    let inputs = (!matches!(job, Job::Prepare)).then(|| preparer.cohort());
+    let in_parts = !matches!(job, Job::Train(..));
+    let inputs = (!in_parts).then(|| preparer.cohort());
     let ledger = ledger(&plan, inputs.map(|cohort| &**cohort), options);
     let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
-    // A preparation looks at its inputs again: those that are new or changed are prepared.
-    if folder.progress == Progress::Finished && inputs.is_some() {
+    // A run in parts looks at its inputs again: parts of those that are new or changed are made.
+    if folder.progress == Progress::Finished && !in_parts {
         tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
         return finished(&folder);
     }
@@ -86,15 +85,19 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             action: "starting the display",
             source,
         })?;
-    let in_parts = matches!(job, Job::Prepare);
-    let done = caught(|| match job {
-        Job::Train(section, subjects) => train(&cx, section, subjects),
-        Job::Predict(model, window) => predict(&cx, &model, window),
-        Job::Prepare => {
-            cx.folder.note(Progress::Started)?;
-            let pipeline = pipeline_alone(&ledger).to_string();
-            let digest = blake3::hash(pipeline.as_bytes()).to_hex();
-            prepare(&cx, &digest).map(|()| Vec::new())
+    let done = caught(|| {
+        cx.folder.note(Progress::Started)?;
+        let digest = |weights: &str| {
+            let pipeline = format!("{}{weights}", pipeline_alone(&ledger));
+            blake3::hash(pipeline.as_bytes()).to_hex()
+        };
+        match job {
+            Job::Train(section, subjects) => train(&cx, section, subjects),
+            Job::Predict(predictor) => {
+                let Predictor { model, window, .. } = &*predictor;
+                predict(&cx, model, *window, &digest(&predictor.digest))
+            }
+            Job::Prepare => prepare(&cx, &digest("")),
         }
     });
     // A panic outside any subject's work ends the run; its tables are written all the same.
@@ -113,7 +116,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     }
     match in_parts {
         true => cx.write_edges()?,
-        false => cx.close().map(drop)?,
+        false => cx.close()?,
     }
     crate::report::write(&cx.folder.path)?;
     // Last of all: a run whose report failed is resumed, not taken for finished.
@@ -124,7 +127,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
 /// What a run does, with all that it needs at hand.
 enum Job<'a> {
     Train(&'a TrainSection, TrainingSubjects),
-    Predict(Box<Model>, Window),
+    Predict(Box<Predictor>),
     Prepare,
 }
 
@@ -145,8 +148,8 @@ impl<'a> Job<'a> {
         let Some((section, _)) = &plan.pipeline.predict else {
             return Ok(Self::Prepare);
         };
-        let (model, window) = predictor(plan, section, preparer.cohort().modalities(), device)?;
-        Ok(Self::Predict(Box::new(model), window))
+        let predictor = predictor(plan, section, preparer.cohort().modalities(), device)?;
+        Ok(Self::Predict(Box::new(predictor)))
     }
 }
 

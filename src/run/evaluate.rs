@@ -1,6 +1,7 @@
 //! Predicts subjects on their own grid and scores them against their truth.
 
 use super::chain::Failure;
+use super::outcome::Used;
 use super::prepare::{Preparer, Reading};
 use crate::metric::volume::relative_difference;
 use crate::metric::{ClassFigures, ClassScore, Wanted, confusion, figures};
@@ -27,7 +28,7 @@ pub struct HeadResult {
     nsd_tolerance_mm: Vec<f32>,
 }
 
-/// Predicts one subject.
+/// Predicts one subject; `used` receives what is told of its prepared row.
 ///
 /// **Errors** the subject's failure, with the part that failed.
 pub fn subject(
@@ -36,13 +37,14 @@ pub fn subject(
     index: usize,
     window: Window,
     wanted: &Wanted,
+    used: &mut Used,
 ) -> Result<Vec<HeadResult>, Failure> {
     let record = preparer.subject(index);
     let failure = |stage: &'static str| {
         move |e: &(dyn std::error::Error + 'static)| Failure::from_error(&record.id, stage, e)
     };
     let heads = preparer.with_prepared(index, 0, Reading::Whole, |row| {
-        preparer.note_warnings(index, &row.warnings);
+        *used = Used::of(std::slice::from_ref(&row));
         predict(model, &row, window).map_err(|e| failure("predict")(&e))
     })?;
     let Some(heads) = heads else {

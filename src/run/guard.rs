@@ -117,6 +117,25 @@ pub fn guarded<T>(
     }
 }
 
+/// Calls `write`, which keeps what belongs to one subject. A panic, and volumes that no file may
+/// hold, are that subject's failure.
+///
+/// **Errors** as `write`, if the disk or the run is at fault.
+pub fn written<T>(
+    subject: &str,
+    stage: &str,
+    write: impl FnOnce() -> Result<T, Error>,
+) -> Result<Result<T, Failure>, Error> {
+    match caught(write) {
+        Ok(Ok(done)) => Ok(Ok(done)),
+        Ok(Err(Error::Sink(e))) if e.is_of_one_subject() => {
+            Ok(Err(Failure::from_error(subject, stage, &e)))
+        }
+        Ok(Err(e)) => Err(e),
+        Err(panic) => Ok(Err(Failure::new(subject, stage, panic.to_string()))),
+    }
+}
+
 impl Failure {
     /// Returns `true` if the failure is an error of this program and not of the subject's data.
     pub fn is_internal(&self) -> bool {

@@ -2,9 +2,11 @@
 
 use super::chain::Failure;
 use super::guard::guarded;
+use super::noted::Prepared;
 use super::warnings::{key, report};
-use crate::sink::{FailureRow, QualityRow, SubjectRow, WarningRow};
+use crate::sink::{FailureRow, PartWriter, QualityRow, SubjectRow, WarningRow};
 use crate::source::{Cohort, SubjectRecord};
+use crate::volume::row::Measure;
 use crate::volume::{Role, Row, Warning};
 use std::collections::BTreeMap;
 
@@ -30,6 +32,31 @@ impl Status {
     }
 }
 
+/// What is told of the rows of a subject that was prepared.
+#[derive(Debug, Default)]
+pub struct Used {
+    /// Shape and figures; `None` if there is no row.
+    pub prepared: Option<Prepared>,
+    /// What was suspicious.
+    pub warnings: Vec<Warning>,
+}
+
+impl Used {
+    /// What is told of rows.
+    pub fn of(rows: &[Row]) -> Self {
+        let mut prepared = rows.first().map(Prepared::of);
+        if let Some(prepared) = &mut prepared {
+            for row in &rows[1..] {
+                prepared.quality.extend(Prepared::of(row).quality);
+            }
+        }
+        Self {
+            prepared,
+            warnings: rows.iter().flat_map(|row| row.warnings.clone()).collect(),
+        }
+    }
+}
+
 /// Everything a run learnt of a subject, apart from its voxels.
 #[derive(Debug)]
 pub struct Outcome {
@@ -44,30 +71,36 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a subject whose preparation gave these rows; warnings are reported.
+    /// The outcome of a subject; warnings are reported.
     pub fn new(
         cohort: &dyn Cohort,
         record: &SubjectRecord,
-        rows: &Result<Vec<Row>, Failure>,
+        used: &Used,
+        failure: Option<Failure>,
         seconds: f64,
     ) -> Self {
-        let (rows, failure) = match rows {
-            Ok(rows) => (rows.as_slice(), None),
-            Err(failure) => (&[][..], Some(failure.clone())),
-        };
-        let status = match (&failure, rows.is_empty()) {
+        let status = match (&failure, &used.prepared) {
             (Some(_), _) => Status::Failed,
-            (None, true) => Status::LeftOut,
-            (None, false) => Status::Ok,
+            (None, None) => Status::LeftOut,
+            (None, Some(_)) => Status::Ok,
         };
-        let shape = rows.first().and_then(Row::first_image);
-        let shape = shape.map(|(_, volume)| volume.grid().shape_xyz());
+        let (id, prepared) = (&record.id, used.prepared.as_ref());
+        let shape = prepared.and_then(|prepared| prepared.shape_xyz);
+        let figures = prepared.into_iter().flat_map(|prepared| &prepared.quality);
         Self {
             subject: subject_row(cohort, record, shape, Some(seconds), status),
-            quality: rows.iter().flat_map(quality_rows).collect(),
-            warnings: warning_rows(&record.id, rows.iter().flat_map(|row| &row.warnings)),
+            quality: figures
+                .map(|(sample, measure)| quality_row(id, *sample, measure))
+                .collect(),
+            warnings: warning_rows(id, used.warnings.iter()),
             failure,
         }
+    }
+
+    /// Adds it to the part that its subject belongs to.
+    pub fn add_to(self, part: &mut PartWriter) {
+        let failure = self.failure.as_ref().map(FailureRow::from);
+        part.add(self.subject, self.quality, self.warnings, failure);
     }
 
     /// Makes the subject one that failed after its preparation.
@@ -77,15 +110,16 @@ impl Outcome {
     }
 }
 
-fn quality_rows(row: &Row) -> impl Iterator<Item = QualityRow> + '_ {
-    row.quality.iter().map(|measure| QualityRow {
-        subject_id: row.subject.clone(),
-        sample: row.sample as i32,
+/// The row of a figure.
+pub(super) fn quality_row(subject: &str, sample: u32, measure: &Measure) -> QualityRow {
+    QualityRow {
+        subject_id: subject.to_owned(),
+        sample: sample as i32,
         step: measure.step as i32,
         modality: measure.modality.clone(),
         name: measure.name.clone(),
         value: measure.value,
-    })
+    }
 }
 
 fn warning_rows<'a>(subject: &str, warnings: impl Iterator<Item = &'a Warning>) -> Vec<WarningRow> {

@@ -1,15 +1,40 @@
 //! A run that predicts: subjects of a cohort by the model of a checkpoint.
 
 use super::context::RunContext;
+use super::cut::{Cut, Weigh};
+use super::evaluate::{HeadResult, subject};
+use super::guard::{guarded, written};
+use super::outcome::{Outcome, Used};
+use super::parts::Parts;
+use super::prepare::Preparer;
 use crate::error::Error;
+use crate::metric::Wanted;
 use crate::plan::Plan;
 use crate::plan::compile::prepare_alike;
 use crate::plan::sections::PredictSection;
-use crate::sink::{ScoreRow, write_table};
+use crate::sink::{PartWriter, PredictionRow, TableRow as _};
+use crate::source::SubjectRecord;
 use crate::train::checkpoint;
 use crate::train::infer::Window;
 use crate::train::model::Model;
 use candle_core::Device;
+use std::path::Path;
+use std::time::Instant;
+
+/// The node of the run that predicts, and the stage of failures in it.
+const WHAT: &str = "score";
+/// Under which name predictions of a named checkpoint are told.
+const CHECKPOINT: &str = "best";
+
+/// What predicts.
+pub(super) struct Predictor {
+    /// The checkpoint's model.
+    pub(super) model: Model,
+    /// How a volume is covered.
+    pub(super) window: Window,
+    /// BLAKE3 over the files of the checkpoint.
+    pub(super) digest: String,
+}
 
 /// The checkpoint's model, and the window it predicts with.
 ///
@@ -20,7 +45,7 @@ pub(super) fn predictor(
     section: &PredictSection,
     modalities: &[String],
     device: &Device,
-) -> Result<(Model, Window), Error> {
+) -> Result<Predictor, Error> {
     let path = crate::source::resolve_path(&section.checkpoint, &plan.file.folder())?;
     let folder = checkpoint::find(&path)?;
     let (model, file) = checkpoint::open(&folder, device)?;
@@ -53,18 +78,128 @@ pub(super) fn predictor(
             window.size_xyz
         ));
     }
-    Ok((model, window))
+    Ok(Predictor {
+        model,
+        window,
+        digest: checkpoint::digest(&folder)?,
+    })
 }
 
-/// Predicts and scores the subjects, and writes their scores.
+/// Predicts and scores the subjects, part by part, as [`prepare`](super::preparation::prepare)
+/// prepares them.
 ///
-/// **Errors** when the run is stopped or an output cannot be written.
+/// **Errors** when the run is stopped or an output cannot be written; committed parts stay.
 pub(super) fn predict(
     cx: &RunContext,
     model: &Model,
     window: Window,
-) -> Result<Vec<ScoreRow>, Error> {
-    let scores = cx.score(model, window, 0, "best")?;
-    write_table(&cx.folder.join("scores.parquet"), &scores)?;
-    Ok(scores)
+    plan_digest: &str,
+) -> Result<(), Error> {
+    let mut parts = Parts::open(cx)?;
+    let done = make_parts(cx, (model, window), plan_digest, &mut parts);
+    parts.close(done)
+}
+
+fn make_parts(
+    cx: &RunContext,
+    predictor: (&Model, Window),
+    plan_digest: &str,
+    parts: &mut Parts,
+) -> Result<(), Error> {
+    let (subjects, wanted) = cx.scored();
+    let bar = cx.bar(subjects.len() as u64, WHAT);
+    let sinks = &cx.plan.pipeline.sinks;
+    let weigh: Weigh = match sinks.predictions {
+        Some(_) => Box::new(Preparer::label_bytes),
+        None => Box::new(|_, _| 0),
+    };
+    let (most, there) = (sinks.part_bytes(), parts.there());
+    let mut earlier = 0;
+    for stretch in Cut::new(&cx.preparer, subjects, most, weigh, plan_digest) {
+        if let Some(failures) = there.get(&stretch.name) {
+            earlier += failures;
+            bar.inc(stretch.subjects.len() as u64);
+            parts.keep([stretch.name]);
+            continue;
+        }
+        for &index in &stretch.subjects {
+            cx.check_with(earlier)?;
+            let part = parts.writer(cx, &stretch)?;
+            predict_into(cx, predictor, &wanted, index, part)?;
+            bar.inc(1);
+        }
+        parts.commit(&stretch)?;
+    }
+    bar.finish_and_clear();
+    cx.check_with(earlier)
+}
+
+/// Predicts and scores one subject into its part.
+fn predict_into(
+    cx: &RunContext,
+    (model, window): (&Model, Window),
+    wanted: &Wanted,
+    index: usize,
+    part: &mut PartWriter,
+) -> Result<(), Error> {
+    let (start, node) = (Instant::now(), cx.counters.node(WHAT));
+    let (preparer, record) = (&cx.preparer, cx.preparer.subject(index));
+    let mut used = Used::default();
+    let results = guarded(&record.id, WHAT, || {
+        node.busy(|| subject(model, preparer, index, window, wanted, &mut used))
+    });
+    let (results, failure) = match results {
+        Ok(results) => (results, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let cohort = preparer.cohort();
+    let mut outcome = Outcome::new(&**cohort, record, &used, failure, seconds);
+    if !results.is_empty() {
+        let keep = || keep(cx, model, record, &results, part);
+        if let Err(failure) = written(&record.id, WHAT, keep)? {
+            outcome.fail(failure);
+        }
+    }
+    match &outcome.failure {
+        Some(failure) => {
+            node.failed();
+            preparer.note(failure.clone());
+        }
+        None => node.passed(results.len(), results.iter().map(|r| r.label.bytes()).sum()),
+    }
+    outcome.add_to(part);
+    preparer.forget(index);
+    Ok(())
+}
+
+/// Keeps the predictions and scores of a subject.
+fn keep(
+    cx: &RunContext,
+    model: &Model,
+    record: &SubjectRecord,
+    results: &[HeadResult],
+    part: &mut PartWriter,
+) -> Result<(), Error> {
+    let (id, split) = (&record.id, record.split.name());
+    if let Some(formats) = &cx.plan.pipeline.sinks.predictions {
+        if formats.parquet {
+            let rows: Vec<PredictionRow> = (results.iter())
+                .map(|result| result.prediction_row(id, split, 0, CHECKPOINT))
+                .collect();
+            part.write_volumes(PredictionRow::TABLE.name, id, &PredictionRow::batch(&rows)?)?;
+        }
+        let place = cx.join_volume("predictions", CHECKPOINT, id);
+        for file in cx.keep_nifti(formats, &place, record, results)? {
+            let below = file.strip_prefix(&cx.folder.path).map(Path::to_owned);
+            part.add_file(below.unwrap_or(file));
+        }
+    }
+    let scores = results.iter();
+    part.add_scores(
+        scores
+            .flat_map(|r| r.score_rows(&model.spec.classes, id, split, CHECKPOINT))
+            .collect(),
+    );
+    Ok(())
 }

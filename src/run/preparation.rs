@@ -3,23 +3,20 @@
 use super::budget::Budget;
 use super::chain::Failure;
 use super::context::RunContext;
-use super::cut::{Cut, Stretch};
-use super::guard::{Panic, caught};
+use super::counters::Node;
+use super::cut::{Cut, Stretch, Weigh};
+use super::guard::{Panic, written};
 use super::ordered::{Work, ordered};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Used};
+use super::parts::Parts;
 use super::prepare::Preparer;
 use crate::error::Error;
 use crate::plan::sections::FileFormats;
-use crate::sink::parts::Attempt;
-use crate::sink::{
-    FailureRow, Ledger, PartWriter, SinkError, TableRow, WarningRow, encode_prepared, file_stem,
-    write_nifti, write_table,
-};
+use crate::sink::{SinkError, encode_prepared, file_stem, write_nifti};
 use crate::volume::Row;
 use arrow::array::RecordBatch;
 use indicatif::ProgressBar;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -39,7 +36,7 @@ struct Done {
     job: Job,
     outcome: Outcome,
     /// Encoded rows and NIfTI files; the error is one of the disk.
-    kept: Result<Kept, SinkError>,
+    kept: Result<Kept, Error>,
 }
 
 #[derive(Default)]
@@ -84,17 +81,20 @@ impl PrepareSubject {
 
     fn done(&self, job: Job, rows: Result<Vec<Row>, Failure>, start: Instant) -> Done {
         let record = self.preparer.subject(job.subject);
-        let seconds = start.elapsed().as_secs_f64();
-        let mut outcome = Outcome::new(&**self.preparer.cohort(), record, &rows, seconds);
-        let kept = caught(|| self.keep(rows.as_deref().unwrap_or_default()));
-        let failed = match kept {
-            Ok(Err(e)) if e.is_of_one_subject() => Failure::from_error(&record.id, "prepare", &e),
-            Err(panic) => Failure::new(&record.id, "prepare", panic.to_string()),
-            Ok(kept) => return Done { job, outcome, kept },
+        let (rows, failure) = match rows {
+            Ok(rows) => (rows, None),
+            Err(failure) => (Vec::new(), Some(failure)),
         };
-        self.preparer.note(failed.clone());
-        outcome.fail(failed);
-        let kept = Ok(Kept::default());
+        let (seconds, cohort) = (start.elapsed().as_secs_f64(), self.preparer.cohort());
+        let used = Used::of(&rows);
+        let mut outcome = Outcome::new(&**cohort, record, &used, failure, seconds);
+        let kept = written(&record.id, "prepare", || Ok(self.keep(&rows)?));
+        let kept = kept.map(|kept| {
+            kept.unwrap_or_else(|failure| {
+                outcome.fail(failure);
+                Kept::default()
+            })
+        });
         Done { job, outcome, kept }
     }
 }
@@ -121,15 +121,14 @@ impl Work<Job, Done> for PrepareSubject {
     fn panicked(&self, job: Job, panic: &Panic) -> Done {
         let record = self.preparer.subject(job.subject);
         let failure = Failure::new(&record.id, "stages", panic.to_string());
-        self.preparer.note(failure.clone());
         self.done(job, Err(failure), Instant::now())
     }
 }
 
-/// What the parts that an earlier start committed hold, as far as they were met.
+/// The parts of an earlier start that were met so far.
 #[derive(Debug, Default)]
 struct Earlier {
-    parts: BTreeSet<String>,
+    parts: Vec<String>,
     failures: u64,
 }
 
@@ -137,10 +136,10 @@ struct Earlier {
 struct Jobs {
     cut: Cut,
     /// Names of the parts that are there, with their failures.
-    there: BTreeMap<String, i64>,
+    there: BTreeMap<String, u64>,
     earlier: Arc<Mutex<Earlier>>,
     bar: ProgressBar,
-    current: Option<(Arc<Stretch>, Range<usize>)>,
+    current: Option<(Arc<Stretch>, usize)>,
 }
 
 impl Iterator for Jobs {
@@ -148,25 +147,22 @@ impl Iterator for Jobs {
 
     fn next(&mut self) -> Option<Job> {
         loop {
-            if let Some((stretch, left)) = &mut self.current
-                && let Some(subject) = left.next()
+            if let Some((stretch, place)) = &mut self.current
+                && let Some(&subject) = stretch.subjects.get(*place)
             {
+                *place += 1;
                 let stretch = Arc::clone(stretch);
                 return Some(Job { stretch, subject });
             }
             let stretch = self.cut.next()?;
-            match self.there.get(&stretch.name) {
-                Some(failures) => {
-                    let mut earlier = lock(&self.earlier);
-                    earlier.failures += u64::try_from(*failures).unwrap_or(0);
-                    earlier.parts.insert(stretch.name.clone());
-                    self.bar.inc(stretch.subjects.len() as u64);
-                }
-                None => {
-                    let subjects = stretch.subjects.clone();
-                    self.current = Some((Arc::new(stretch), subjects));
-                }
-            }
+            let Some(failures) = self.there.get(&stretch.name) else {
+                self.current = Some((Arc::new(stretch), 0));
+                continue;
+            };
+            self.bar.inc(stretch.subjects.len() as u64);
+            let mut earlier = lock(&self.earlier);
+            earlier.failures += failures;
+            earlier.parts.push(stretch.name);
         }
     }
 }
@@ -181,62 +177,30 @@ fn lock(earlier: &Mutex<Earlier>) -> std::sync::MutexGuard<'_, Earlier> {
 ///
 /// **Errors** when the run is stopped or an output cannot be written; committed parts stay.
 pub(super) fn prepare(cx: &RunContext, plan_digest: &str) -> Result<(), Error> {
-    let mut ledger = Ledger::open(&cx.folder.path)?;
-    let swept = ledger.sweep()?;
-    if swept > 0 {
-        tracing::info!(
-            files = swept,
-            "removed what an interrupted start had not committed"
-        );
-    }
-    write_table::<FailureRow>(&cx.folder.join(&FailureRow::TABLE.file_name()), &[])?;
-    let warnings = cx.preparer.warnings().rows();
-    write_table::<WarningRow>(&cx.folder.join(&WarningRow::TABLE.file_name()), &warnings)?;
-    let mut pending = None;
-    let done = make_parts(cx, plan_digest, &mut ledger, &mut pending);
-    if let (Err(_), Some(part)) = (&done, &pending) {
-        // The part is lost; why its subjects failed is not.
-        let part: &PartWriter = part;
-        write_table(
-            &cx.folder.join(&FailureRow::TABLE.file_name()),
-            part.failures(),
-        )?;
-    }
-    let parts = done?;
-    ledger.retain(&parts)?;
+    let mut parts = Parts::open(cx)?;
+    let done = make_parts(cx, plan_digest, &mut parts);
+    parts.close(done)?;
     remove_strangers(cx)
 }
 
-/// Makes the parts that are not there; returns the names of all parts of the run.
-fn make_parts(
-    cx: &RunContext,
-    plan_digest: &str,
-    ledger: &mut Ledger,
-    pending: &mut Option<PartWriter>,
-) -> Result<BTreeSet<String>, Error> {
+fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(), Error> {
     let sinks = &cx.plan.pipeline.sinks;
     let formats = sinks.prepared.clone().unwrap_or(FileFormats {
         parquet: false,
         nifti: false,
     });
-    let count = cx.subjects(|_| true).len();
-    let bar = cx.bar(count as u64, "prepare");
+    let subjects = cx.subjects(|_| true);
+    let bar = cx.bar(subjects.len() as u64, "prepare");
     let node = cx.counters.node("prepare");
-    let names: Vec<(String, i64)> = (ledger.parts().iter())
-        .filter(|row| ledger.whole(&row.part).is_some())
-        .map(|row| (row.part.clone(), row.failures))
-        .collect();
     let earlier = Arc::<Mutex<Earlier>>::default();
-    let keeps = formats.parquet || formats.nifti;
+    let weigh: Weigh = match formats.parquet || formats.nifti {
+        true => Box::new(Preparer::output_bytes),
+        false => Box::new(|_, _| 0),
+    };
+    let most = sinks.part_bytes();
     let jobs = Jobs {
-        cut: Cut::new(
-            &cx.preparer,
-            count,
-            sinks.part_bytes(),
-            keeps,
-            plan_digest.to_owned(),
-        ),
-        there: names.into_iter().collect(),
+        cut: Cut::new(&cx.preparer, subjects, most, weigh, plan_digest),
+        there: parts.there(),
         earlier: Arc::clone(&earlier),
         bar: bar.clone(),
         current: None,
@@ -253,67 +217,45 @@ fn make_parts(
         action: "starting worker threads",
         source,
     })?;
-    let attempt = Attempt {
-        host: sysinfo::System::host_name().unwrap_or_default(),
-        number: cx.folder.starts,
-    };
-    let mut made = BTreeSet::new();
     for done in results {
-        let Done {
-            job,
-            mut outcome,
-            kept,
-        } = done;
-        let (stretch, preparer) = (&job.stretch, &cx.preparer);
-        let kept = kept?;
-        let part = match pending {
-            Some(part) => part,
-            None => {
-                let last = &preparer.subject(stretch.subjects.end - 1).id;
-                ledger.retire(&preparer.subject(stretch.subjects.start).id, last)?;
-                pending.insert(PartWriter::new(
-                    &cx.folder.path,
-                    &stretch.name,
-                    &stretch.digest,
-                    &attempt,
-                ))
-            }
-        };
-        let id = &outcome.subject.subject_id;
-        if let Some(rows) = &kept.rows {
-            let written = node.busy(|| caught(|| part.write_prepared(id, rows)));
-            let failed = match written {
-                Ok(Ok(())) => None,
-                Ok(Err(e)) if e.is_of_one_subject() => Some(Failure::from_error(id, "prepare", &e)),
-                Ok(Err(e)) => return Err(e.into()),
-                Err(panic) => return Err(panic.into()),
-            };
-            if let Some(failure) = failed {
-                preparer.note(failure.clone());
-                outcome.fail(failure);
-            }
-        }
-        match &outcome.failure {
-            Some(_) => node.failed(),
-            None => node.passed(usize::from(kept.voxels > 0), kept.voxels),
-        }
-        kept.files.into_iter().for_each(|file| part.add_file(file));
-        let failure = outcome.failure.as_ref().map(FailureRow::from);
-        part.add(outcome.subject, outcome.quality, outcome.warnings, failure);
+        let job = done.job.clone();
+        add(cx, &node, parts, done)?;
         bar.inc(1);
-        let failures = lock(&earlier).failures;
-        cx.check_with(failures)?;
-        if job.subject + 1 == stretch.subjects.end
-            && let Some(part) = pending.take()
-        {
-            node.busy(|| part.commit(ledger))?;
-            made.insert(stretch.name.clone());
+        cx.check_with(lock(&earlier).failures)?;
+        if job.stretch.subjects.last() == Some(&job.subject) {
+            node.busy(|| parts.commit(&job.stretch))?;
         }
     }
     bar.finish_and_clear();
-    // A list that ended early is a panic in reading headers, which `ordered` passes on.
-    made.append(&mut lock(&earlier).parts);
-    Ok(made)
+    parts.keep(std::mem::take(&mut lock(&earlier).parts));
+    Ok(())
+}
+
+/// Adds what a job came to to its part.
+fn add(cx: &RunContext, node: &Node, parts: &mut Parts, done: Done) -> Result<(), Error> {
+    let Done {
+        job,
+        mut outcome,
+        kept,
+    } = done;
+    let (kept, part) = (kept?, parts.writer(cx, &job.stretch)?);
+    let id = &cx.preparer.subject(job.subject).id;
+    if let Some(rows) = &kept.rows {
+        let write = || Ok(part.write_volumes("prepared", id, rows)?);
+        if let Err(failure) = node.busy(|| written(id, "prepare", write))? {
+            outcome.fail(failure);
+        }
+    }
+    match &outcome.failure {
+        Some(failure) => {
+            node.failed();
+            cx.preparer.note(failure.clone());
+        }
+        None => node.passed(usize::from(kept.voxels > 0), kept.voxels),
+    }
+    kept.files.into_iter().for_each(|file| part.add_file(file));
+    outcome.add_to(part);
+    Ok(())
 }
 
 /// Removes the NIfTI files of subjects that the cohort does not have any more.

@@ -10,12 +10,12 @@ use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
 use super::guard::guarded;
 use super::kept::Kept;
+use super::noted::Noted;
 use super::warnings::Warnings;
 use crate::cache::CacheError;
 use crate::plan::Plan;
 use crate::source::{Cohort, RegistrationSpec, SubjectRecord};
 use crate::stage::SubjectFacts;
-use crate::volume::row::Measure;
 use crate::volume::{Channel, Row, Warning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +34,7 @@ pub struct Preparer {
     counters: Counters,
     /// Subjects that cannot be prepared; they fail at once the next time.
     failed: Mutex<BTreeMap<String, Failure>>,
-    /// What failed behind `stages`: told, but never asked, as when it is known depends on timing.
-    noted: Mutex<BTreeMap<String, Failure>>,
-    shapes: Mutex<BTreeMap<usize, [usize; 3]>>,
+    noted: Noted,
     /// Bytes that subjects take.
     estimates: Mutex<BTreeMap<usize, u64>>,
     /// Classes that training names.
@@ -48,12 +46,8 @@ pub struct Preparer {
     header_warnings: Mutex<BTreeMap<usize, Vec<Warning>>>,
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
-    quality: Mutex<Qualities>,
     warnings: Warnings,
 }
-
-/// Sample and figure of everything measured, by subject.
-pub type Qualities = BTreeMap<usize, Vec<(u32, Measure)>>;
 
 impl Preparer {
     /// A preparer whose kept rows and subjects share `memory` bytes.
@@ -79,14 +73,12 @@ impl Preparer {
             subject_limit: memory,
             registration: plan.pipeline.source.registration.clone(),
             failed: Mutex::default(),
-            noted: Mutex::default(),
-            shapes: Mutex::default(),
+            noted: Noted::default(),
             estimates: Mutex::default(),
             classes: (plan.pipeline.train.as_ref()).map(|(train, _)| train.classes.len()),
             checked: Mutex::default(),
             header_warnings: Mutex::default(),
             left_out: Mutex::default(),
-            quality: Mutex::default(),
             warnings,
         })
     }
@@ -154,29 +146,9 @@ impl Preparer {
         &self.warnings
     }
 
-    /// Remembers what the run's tables say of prepared rows.
-    fn note_rows(&self, index: usize, rows: &[Row]) {
-        if let Some((_, volume)) = rows.first().and_then(Row::first_image) {
-            let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-            shapes.insert(index, volume.grid().shape_xyz());
-        }
-        let measured = rows.iter().flat_map(|row| {
-            let figures = row.quality.iter();
-            figures.map(|measure| (row.sample, measure.clone()))
-        });
-        let measured: Vec<(u32, Measure)> = measured.collect();
-        if !measured.is_empty() {
-            self.lock_quality().insert(index, measured);
-        }
-    }
-
-    /// What was measured of subjects, by their position: sample and figure.
-    pub fn quality(&self) -> Qualities {
-        self.lock_quality().clone()
-    }
-
-    fn lock_quality(&self) -> std::sync::MutexGuard<'_, Qualities> {
-        self.quality.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the tables of the run say of its subjects.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     /// The rows the first `steps` of `stages` make of a subject; failures are remembered.
@@ -274,15 +246,6 @@ impl Preparer {
         }
     }
 
-    /// Voxels along x, y, z of a subject's prepared images, once it was prepared.
-    pub fn prepared_shape(&self, index: usize) -> Option<[usize; 3]> {
-        self.shapes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&index)
-            .copied()
-    }
-
     /// Whether a step of `stages` left a subject out.
     pub fn is_left_out(&self, index: usize) -> bool {
         self.lock_left_out().contains(&index)
@@ -292,33 +255,19 @@ impl Preparer {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a failure that arose behind `stages`, to be told at once and at the end.
+    /// Notes the failure of a subject that was to be used; reports it if nobody did yet.
     pub fn note(&self, failure: Failure) {
         let told = self.lock_failed().contains_key(&failure.subject);
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if !told && !noted.contains_key(&failure.subject) {
+        if self.noted.failure(failure.clone()) && !told {
             tell(&failure);
         }
-        noted.insert(failure.subject.clone(), failure);
     }
 
-    /// Every failure so far, one a subject: that of its preparation where there is one.
+    /// Every failure so far, one a subject, those of subjects that nobody asked for yet among them.
     pub fn failures(&self) -> Vec<Failure> {
-        let mut all = self
-            .noted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut all = self.noted.known().failures;
         all.extend(self.lock_failed().clone());
         all.into_values().collect()
-    }
-
-    /// How many subjects failed so far.
-    pub fn failure_count(&self) -> usize {
-        let failed = self.lock_failed();
-        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let only_noted = noted.keys().filter(|id| !failed.contains_key(*id));
-        failed.len() + only_noted.count()
     }
 
     fn lock_failed(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Failure>> {

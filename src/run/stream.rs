@@ -70,7 +70,7 @@ pub struct SampleStream {
     viewer: Arc<Viewer>,
     ready: VecDeque<Sample>,
     /// Subject of the samples that are ready.
-    taken: String,
+    taken: usize,
     position: Position,
     epoch: u64,
     subjects: usize,
@@ -130,7 +130,7 @@ impl SampleStream {
             results,
             viewer: Arc::clone(viewer),
             ready: VecDeque::new(),
-            taken: String::new(),
+            taken: 0,
             position,
             epoch: position.job / (count as u64).max(1),
             subjects: count,
@@ -145,7 +145,7 @@ impl SampleStream {
         while samples.len() < count {
             if let Some(sample) = self.ready.pop_front() {
                 self.position.row += 1;
-                self.note_warnings(&sample);
+                self.note(&sample);
                 samples.push(sample);
                 if self.ready.is_empty() {
                     self.position = Position {
@@ -157,17 +157,19 @@ impl SampleStream {
             }
             let (job, result) = self.results.next()?;
             self.epoch = job.epoch;
-            self.taken
-                .clone_from(&self.viewer.preparer.subject(job.subject).id);
+            self.taken = job.subject;
             match result {
                 Ok(made) if made.len() > self.position.row => {
                     (self.nothing, self.last_failure) = (0, None);
                     self.ready.extend(made.into_iter().skip(self.position.row));
                 }
                 other => {
+                    let preparer = &self.viewer.preparer;
                     if let Err(failure) = other {
-                        self.viewer.preparer.note(failure.clone());
+                        preparer.note(failure.clone());
                         self.last_failure = Some(failure);
+                    } else if preparer.is_left_out(job.subject) {
+                        preparer.noted().left_out(job.subject);
                     }
                     self.position = Position {
                         job: self.position.job + 1,
@@ -184,13 +186,15 @@ impl SampleStream {
         Some(samples)
     }
 
-    /// Adds the warnings of a sample's views to those of the run.
-    fn note_warnings(&self, sample: &Sample) {
+    /// Adds what is known of a sample's subject, and the warnings of its views, to those of the run.
+    fn note(&self, sample: &Sample) {
         let preparer = &self.viewer.preparer;
+        preparer.noted().prepared(self.taken, &sample.prepared);
+        let subject = &preparer.subject(self.taken).id;
         for view in sample.views() {
             // Views are made from rows, so their warnings can be read.
             for warning in warnings_at(view, 0).unwrap_or_default() {
-                preparer.warnings().add(Some(&self.taken), &warning);
+                preparer.warnings().add(Some(subject), &warning);
             }
         }
     }

@@ -1,39 +1,37 @@
 //! The tables every run has: subjects, edges, failures, warnings.
 
-use super::chain::Failure;
 use super::context::RunContext;
-use super::outcome::{Status, subject_row};
+use super::noted::Known;
+use super::outcome::{Status, quality_row, subject_row};
 use crate::error::Error;
 use crate::sink::{EdgeRow, FailureRow, QualityRow, SubjectRow, write_table};
-use std::collections::BTreeSet;
 
 impl RunContext {
-    /// Writes the tables every run has: subjects, edges, failures, warnings. Returns the failures.
+    /// Writes the tables every run has: subjects, edges, failures, warnings.
     ///
     /// **Errors** when a table cannot be written.
-    pub fn close(&self) -> Result<Vec<Failure>, Error> {
-        let failures = self.preparer.failures();
-        let failed: BTreeSet<&str> = failures.iter().map(|f| f.subject.as_str()).collect();
+    pub fn close(&self) -> Result<(), Error> {
+        let known = self.preparer.noted().known();
         let cohort = self.preparer.cohort();
         let subjects = cohort.subjects().iter().enumerate();
         let subjects = subjects.map(|(index, record)| {
-            let status = match failed.contains(record.id.as_str()) {
+            let status = match known.failures.contains_key(&record.id) {
                 true => Status::Failed,
-                false if self.preparer.is_left_out(index) => Status::LeftOut,
+                false if known.left_out.contains(&index) => Status::LeftOut,
                 false => Status::Ok,
             };
-            let shape = self.preparer.prepared_shape(index);
+            let shape = known.prepared.get(&index).and_then(|p| p.shape_xyz);
             subject_row(&**cohort, record, shape, None, status)
         });
         let subjects: Vec<SubjectRow> = subjects.collect();
         write_table(&self.folder.join("subjects.parquet"), &subjects)?;
-        self.write_quality()?;
+        self.write_quality(&known)?;
         self.write_edges()?;
-        let rows: Vec<FailureRow> = failures.iter().map(FailureRow::from).collect();
+        let rows: Vec<FailureRow> = known.failures.values().map(FailureRow::from).collect();
         write_table(&self.folder.join("failures.parquet"), &rows)?;
         let warnings = self.preparer.warnings().rows();
         write_table(&self.folder.join("warnings.parquet"), &warnings)?;
-        Ok(failures)
+        Ok(())
     }
 
     /// Writes what flowed through the nodes of the run.
@@ -59,27 +57,17 @@ impl RunContext {
     }
 
     /// Writes what steps measured of images; no table where none did.
-    fn write_quality(&self) -> Result<(), Error> {
+    fn write_quality(&self, known: &Known) -> Result<(), Error> {
         let path = self.folder.join("quality.parquet");
-        let measured = self.preparer.quality();
-        if measured.is_empty() {
-            return Ok(());
+        let rows = known.prepared.iter().flat_map(|(index, prepared)| {
+            let subject = &self.preparer.subject(*index).id;
+            let figures = prepared.quality.iter();
+            figures.map(|(sample, measure)| quality_row(subject, *sample, measure))
+        });
+        let rows: Vec<QualityRow> = rows.collect();
+        if !rows.is_empty() {
+            write_table(&path, &rows)?;
         }
-        let rows: Vec<QualityRow> = measured
-            .into_iter()
-            .flat_map(|(index, figures)| {
-                let subject = &self.preparer.subject(index).id;
-                figures.into_iter().map(|(sample, measure)| QualityRow {
-                    subject_id: subject.clone(),
-                    sample: sample as i32,
-                    step: measure.step as i32,
-                    modality: measure.modality,
-                    name: measure.name,
-                    value: measure.value,
-                })
-            })
-            .collect();
-        write_table(&path, &rows)?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::context::{RunContext, training_window};
 use super::evaluate::{summary, validates_nothing};
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
 use super::initial::Initial;
+use super::noted::Known;
 use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
@@ -35,7 +36,7 @@ pub fn train(
     cx: &RunContext,
     section: &TrainSection,
     subjects: TrainingSubjects,
-) -> Result<Vec<ScoreRow>, Error> {
+) -> Result<(), Error> {
     let unlabelled = subjects.unlabelled.clone();
     let mut training = Training::new(cx, section)?;
     let positions = training.resume()?;
@@ -89,6 +90,7 @@ impl<'a> Training<'a> {
         if warnings.exists() {
             self.cx.preparer.warnings().restore(read_table(&warnings)?);
         }
+        self.cx.preparer.noted().restore(Known::read(&folder)?);
         self.best = state.best;
         tracing::info!(step = state.step, "resumed");
         Ok(state.positions)
@@ -248,9 +250,10 @@ impl<'a> Training<'a> {
             &file,
             |folder| {
                 let warnings = self.cx.preparer.warnings().rows();
+                let known = self.cx.preparer.noted().known();
                 write_table(&folder.join("metrics.parquet"), &self.metrics)
                     .and_then(|_| write_table(&folder.join("warnings.parquet"), &warnings))
-                    .map(|_| ())
+                    .and_then(|_| known.write(folder))
                     .map_err(|e| TrainError::Checkpoint {
                         path: folder.to_owned(),
                         problem: e.to_string(),
@@ -262,7 +265,7 @@ impl<'a> Training<'a> {
     }
 
     /// Scores the last and the best checkpoint, and draws the final pseudo-labels.
-    fn finish(&mut self, unlabelled: &[usize]) -> Result<Vec<ScoreRow>, Error> {
+    fn finish(&mut self, unlabelled: &[usize]) -> Result<(), Error> {
         let epoch = self.metrics.last().map_or(0, |m| m.epoch as u64);
         let step = self.crew.first.step;
         if let (Some(teacher), Some(thresholds)) =
@@ -307,6 +310,6 @@ impl<'a> Training<'a> {
         }
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
-        Ok(scores)
+        Ok(())
     }
 }

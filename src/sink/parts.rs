@@ -26,7 +26,15 @@ use std::path::{Path, PathBuf};
 /// The folder of commit records, and the name of their table.
 const RECORDS: &str = "parts";
 /// Tables that parts may have a file of.
-const TABLES: [&str; 5] = ["prepared", "subjects", "quality", "failures", "warnings"];
+const TABLES: [&str; 7] = [
+    "prepared",
+    "predictions",
+    "subjects",
+    "quality",
+    "scores",
+    "failures",
+    "warnings",
+];
 /// Bytes of a subject's id that a part's name shows.
 const SHOWN_ID: usize = 80;
 

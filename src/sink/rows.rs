@@ -82,8 +82,10 @@ macro_rules! tables {
 }
 
 mod fingerprint;
+mod part;
 
 pub use fingerprint::{FINGERPRINT, FINGERPRINT_CLASSES, FingerprintClassRow, FingerprintRow};
+pub use part::{PARTS, PartRow};
 
 tables! {
     /// One row a subject of the cohort: what it is, and how its preparation went.
@@ -131,39 +133,6 @@ tables! {
         bytes: i64 => "bytes",
         /// ok; failed: then the table of failures holds the cause; left_out: a step dropped it.
         status: String => "",
-    }
-
-    /// One row a part: a stretch of subjects whose results were committed together.
-    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-    PartRow => PARTS "parts" version 1 {
-        /// Name of the part; its file in the folder of a table is `<part>.parquet`.
-        part: String => "",
-        /// Id of its first subject.
-        first_subject: String => "",
-        /// Id of its last subject.
-        last_subject: String => "",
-        /// Subjects in it, those that failed or were left out among them.
-        subjects: i64 => "subjects",
-        /// Prepared rows in it.
-        rows: i64 => "rows",
-        /// Subjects that failed.
-        failures: i64 => "subjects",
-        /// Bytes of its files.
-        bytes: i64 => "bytes" volatile,
-        /// Time from its first subject to its commit.
-        seconds: f64 => "s" volatile,
-        /// Machine that made it.
-        host: String => "" volatile,
-        /// How often the run had been started when it was made, from 1.
-        attempt: i32 => "" volatile,
-        /// When it was committed, in UTC (RFC 3339).
-        committed: String => "" volatile,
-        /// BLAKE3 over the plan and the inputs it was made from.
-        digest: String => "",
-        /// Version of voxstream that made it.
-        version: String => "",
-        /// Its files: BLAKE3, bytes and path below the run folder of each.
-        files: Vec<String> => "" volatile,
     }
 
     /// One row a figure that a step measured of an image: noise, percentiles and so on.

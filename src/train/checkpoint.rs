@@ -264,6 +264,23 @@ pub fn weights(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
     Ok(read_tensors(&file, &Device::Cpu)?.0)
 }
 
+/// BLAKE3 over what a checkpoint predicts with: the same digest, the same predictions.
+///
+/// **Errors** when files are missing or cannot be read.
+pub fn digest(folder: &Path) -> Result<String, TrainError> {
+    let description = folder.join("model.json");
+    let file: ModelFile = read_json(&description)?;
+    let mut hasher = blake3::Hasher::new();
+    for path in [
+        description,
+        folder.join(format!("{}.safetensors", file.predictor)),
+    ] {
+        let read = std::fs::File::open(&path).and_then(|f| hasher.update_reader(f).map(drop));
+        read.map_err(|e| refuse(&path, &format!("cannot be read: {e}")))?;
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// Opens a checkpoint for prediction.
 ///
 /// **Errors** when files are missing or do not fit each other.

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples" / "python"))
 import read_volume  # noqa: E402
 
-FOLDERS = ("predictions", "prepared", "pseudo_labels")
+FOLDERS = ("predictions", "pseudo_labels")
 failures = []
 
 
@@ -39,6 +39,13 @@ def files_of(run: pathlib.Path) -> dict[str, list[pathlib.Path]]:
         found = sorted(p for p in (run / name).rglob("*.parquet") if not p.name.startswith("."))
         if found:
             tables[name] = found
+    # Files of parts count if a commit record names them.
+    for record in sorted(p for p in (run / "parts").glob("*.parquet") if not p.name.startswith(".")):
+        tables.setdefault("parts", []).append(record)
+        for named in pq.read_table(record, columns=["files"]).to_pylist()[0]["files"]:
+            path = named.split(" ", 2)[2]
+            if path.endswith(".parquet"):
+                tables.setdefault(path.split("/")[0], []).append(run / path)
     return tables
 
 

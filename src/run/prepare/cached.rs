@@ -70,7 +70,6 @@ impl Preparer {
             if let Some(row) = &mut row {
                 self.check_classes(index, row)?;
             }
-            self.note_rows(index, row.as_slice());
             let done = row.map(&mut work).transpose();
             match damage() {
                 None => return done,

@@ -66,6 +66,18 @@ impl Preparer {
         })
     }
 
+    /// Bytes of a predicted label map a modality of a subject, by its headers; 0 if they cannot be
+    /// read.
+    pub fn label_bytes(&self, index: usize) -> u64 {
+        let record = self.subject(index);
+        let headers = guarded(&record.id, "source", || {
+            Ok(self.cohort.headers(record).unwrap_or_default())
+        });
+        let headers = headers.unwrap_or_default();
+        let images = headers.iter().filter(|h| h.role == Role::Image);
+        images.map(|h| h.grid.voxel_count() as u64).sum()
+    }
+
     /// Compares the headers of a subject; returns what is suspicious, one warning a column and kind.
     ///
     /// **Errors** if the volumes do not fit each other.

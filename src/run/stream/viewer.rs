@@ -2,6 +2,7 @@
 
 use super::super::chain::{Chain, Failure, MixMode, Traced};
 use super::super::counters::Counters;
+use super::super::noted::Prepared;
 use super::super::partner::{Making, Peers};
 use super::super::prepare::{Preparer, Reading};
 use crate::plan::{self, Plan, STRONG_FROM_WEAK};
@@ -18,6 +19,8 @@ pub struct Sample {
     pub weak: RecordBatch,
     /// The strong views, in the order of the file; at least one.
     pub strong: Vec<RecordBatch>,
+    /// What the run's tables say of the subject.
+    pub prepared: Arc<Prepared>,
 }
 
 impl Sample {
@@ -94,6 +97,7 @@ impl Viewer {
         turn: u32,
         peers: &Peers,
     ) -> Result<Vec<Sample>, Failure> {
+        let prepared = Arc::new(Prepared::of(&row));
         row.sample = turn;
         let making = |route| Making {
             preparer: &self.preparer,
@@ -142,6 +146,7 @@ impl Viewer {
             samples.extend(weak.iter().enumerate().map(|(i, weak)| Sample {
                 weak: weak.to_batch(),
                 strong: views.iter().map(|rows| rows[i].to_batch()).collect(),
+                prepared: Arc::clone(&prepared),
             }));
         }
         Ok(samples)

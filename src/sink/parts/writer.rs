@@ -3,7 +3,8 @@
 use super::{Ledger, PartFile, RECORDS};
 use crate::sink::parquet::{TableWriter, sync_folder, write_table};
 use crate::sink::{
-    FailureRow, PartRow, QualityRow, SinkError, SubjectRow, TableRow, WarningRow, io_error,
+    FailureRow, PartRow, QualityRow, ScoreRow, SinkError, SubjectRow, TableRow, WarningRow,
+    io_error,
 };
 use arrow::array::RecordBatch;
 use std::fs::File;
@@ -25,11 +26,13 @@ pub struct Attempt {
 pub struct PartWriter {
     folder: PathBuf,
     row: PartRow,
-    prepared: Option<TableWriter>,
+    /// The table with volumes: its name, and its file in the making.
+    volumes: Option<(&'static str, TableWriter)>,
     subjects: Vec<SubjectRow>,
     quality: Vec<QualityRow>,
     failures: Vec<FailureRow>,
     warnings: Vec<WarningRow>,
+    scores: Vec<ScoreRow>,
     /// Files written already, below the run folder.
     files: Vec<PathBuf>,
     started: Instant,
@@ -48,27 +51,33 @@ impl PartWriter {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 ..PartRow::default()
             },
-            prepared: None,
+            volumes: None,
             subjects: Vec::new(),
             quality: Vec::new(),
             failures: Vec::new(),
             warnings: Vec::new(),
+            scores: Vec::new(),
             files: Vec::new(),
             started: Instant::now(),
         }
     }
 
-    /// Appends prepared rows of one subject.
+    /// Appends rows of one subject to the table with volumes; a part has one such table.
     ///
     /// **Errors** if they have other columns than those before ([`SinkError::Rows`]; the part goes
     /// on without them), or the file cannot be written: then the part is lost.
-    pub fn write_prepared(&mut self, subject: &str, rows: &RecordBatch) -> Result<(), SinkError> {
-        let path = self.folder.join(self.table_file("prepared"));
-        let writer = match &mut self.prepared {
-            Some(writer) => writer,
+    pub fn write_volumes(
+        &mut self,
+        table: &'static str,
+        subject: &str,
+        rows: &RecordBatch,
+    ) -> Result<(), SinkError> {
+        let path = self.folder.join(self.table_file(table));
+        let (_, writer) = match &mut self.volumes {
+            Some(volumes) => volumes,
             None => self
-                .prepared
-                .insert(TableWriter::create(&path, rows.schema())?),
+                .volumes
+                .insert((table, TableWriter::create(&path, rows.schema())?)),
         };
         writer
             .check_columns(rows)
@@ -100,6 +109,11 @@ impl PartWriter {
         self.failures.extend(failure);
     }
 
+    /// Adds scores of a subject.
+    pub fn add_scores(&mut self, scores: Vec<ScoreRow>) {
+        self.scores.extend(scores);
+    }
+
     /// Adds a file that was written for a subject of the part, by its path below the run folder.
     pub fn add_file(&mut self, path: PathBuf) {
         self.files.push(path);
@@ -114,19 +128,21 @@ impl PartWriter {
     ///
     /// **Errors** if a file cannot be written or read back; the part does not exist then.
     pub fn commit(mut self, ledger: &mut Ledger) -> Result<(), SinkError> {
-        if let Some(writer) = self.prepared.take() {
+        if let Some((table, writer)) = self.volumes.take() {
             writer.close()?;
-            self.files.push(self.table_file("prepared"));
+            self.files.push(self.table_file(table));
         }
         self.publish(&self.subjects)?;
         self.publish(&self.quality)?;
         self.publish(&self.failures)?;
         self.publish(&self.warnings)?;
+        self.publish(&self.scores)?;
         for (table, rows) in [
             (SubjectRow::TABLE, self.subjects.len()),
             (QualityRow::TABLE, self.quality.len()),
             (FailureRow::TABLE, self.failures.len()),
             (WarningRow::TABLE, self.warnings.len()),
+            (ScoreRow::TABLE, self.scores.len()),
         ] {
             if rows > 0 {
                 self.files.push(self.table_file(table.name));

@@ -1,0 +1,170 @@
+//! What a training, or a scoring, learnt of its subjects for the tables of the run.
+//!
+//! It is noted by whoever *uses* a subject, not by the workers that prepare subjects ahead: how far
+//! they work ahead depends on timing, and the tables must not. A checkpoint keeps it
+//! ([`Noted::known`]), so that a killed run and its resume write the tables of an unbroken one.
+
+use super::chain::Failure;
+use crate::error::Error;
+use crate::sink::SinkError;
+use crate::sink::parquet::write_whole;
+use crate::volume::Row;
+use crate::volume::row::Measure;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is told of a prepared row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Voxels along x, y, z of the first image present.
+    pub shape_xyz: Option<[usize; 3]>,
+    /// Sample and figure of everything measured.
+    pub quality: Vec<(u32, Measure)>,
+}
+
+impl Prepared {
+    /// What is told of a row.
+    pub fn of(row: &Row) -> Self {
+        let figures = row.quality.iter();
+        Self {
+            shape_xyz: row.first_image().map(|(_, v)| v.grid().shape_xyz()),
+            quality: figures.map(|m| (row.sample, m.clone())).collect(),
+        }
+    }
+}
+
+/// Everything that was noted, by the positions of subjects; failures by their ids.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Subjects that were used.
+    pub prepared: BTreeMap<usize, Prepared>,
+    /// Subjects that a step of `stages` left out.
+    pub left_out: BTreeSet<usize>,
+    /// Why subjects failed: the first failure of each.
+    pub failures: BTreeMap<String, Failure>,
+}
+
+/// The file of a checkpoint that keeps what was noted.
+const FILE: &str = "subjects.json";
+
+impl Known {
+    /// Keeps it in the folder of a checkpoint.
+    ///
+    /// **Errors** if the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), SinkError> {
+        let bytes = serde_json::to_vec(self).expect("what is noted is plain data");
+        write_whole(&folder.join(FILE), &bytes)
+    }
+
+    /// Reads what a checkpoint keeps; nothing where an earlier version kept nothing.
+    ///
+    /// **Errors** if the file cannot be read, or is damaged.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => {
+                return Err(Error::Io {
+                    path,
+                    action: "reading what the checkpoint noted of subjects",
+                    source,
+                });
+            }
+        };
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::run(format!(
+                "{}: {e}; the checkpoint is damaged, remove it to go on from the one before",
+                path.display()
+            ))
+        })
+    }
+}
+
+/// What was noted so far; shared by the threads of a run.
+#[derive(Debug, Default)]
+pub struct Noted(Mutex<Known>);
+
+impl Noted {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a subject that is used.
+    pub fn prepared(&self, index: usize, prepared: &Prepared) {
+        let mut known = self.lock();
+        if known.prepared.get(&index) != Some(prepared) {
+            known.prepared.insert(index, prepared.clone());
+        }
+    }
+
+    /// Notes a subject that was left out.
+    pub fn left_out(&self, index: usize) {
+        self.lock().left_out.insert(index);
+    }
+
+    /// Notes a failure; returns `true` if it is the first of its subject.
+    pub fn failure(&self, failure: Failure) -> bool {
+        let mut known = self.lock();
+        let is_first = !known.failures.contains_key(&failure.subject);
+        let subject = failure.subject.clone();
+        known.failures.entry(subject).or_insert(failure);
+        is_first
+    }
+
+    /// How many subjects failed, and one of them.
+    pub fn failed(&self) -> (usize, Option<Failure>) {
+        let known = self.lock();
+        let last = known.failures.values().next_back().cloned();
+        (known.failures.len(), last)
+    }
+
+    /// Everything noted so far.
+    pub fn known(&self) -> Known {
+        self.lock().clone()
+    }
+
+    /// Takes over what an interrupted run had noted.
+    pub fn restore(&self, known: Known) {
+        *self.lock() = known;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_survives_a_checkpoint() {
+        let noted = Noted::default();
+        let prepared = Prepared {
+            shape_xyz: Some([3, 4, 5]),
+            quality: vec![(
+                1,
+                Measure {
+                    step: 2,
+                    modality: "ct".into(),
+                    name: "sd".into(),
+                    value: 0.1,
+                },
+            )],
+        };
+        noted.prepared(7, &prepared);
+        noted.left_out(3);
+        assert!(noted.failure(Failure::new("b", "source", "no file")));
+        assert!(!noted.failure(Failure::new("b", "views", "later")));
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Known::read(folder.path()).unwrap(), Known::default());
+        noted.known().write(folder.path()).unwrap();
+        let again = Noted::default();
+        again.restore(Known::read(folder.path()).unwrap());
+        assert_eq!(again.known(), noted.known());
+        let (count, last) = again.failed();
+        assert_eq!((count, last.unwrap().cause.as_str()), (1, "no file"));
+        std::fs::write(folder.path().join(FILE), b"{").unwrap();
+        let damaged = Known::read(folder.path()).unwrap_err().to_string();
+        assert!(damaged.contains("the checkpoint is damaged"), "{damaged}");
+    }
+}

@@ -1,0 +1,115 @@
+//! The parts of one run: which are there, which is being made, which are taken back.
+
+use super::context::RunContext;
+use super::cut::Stretch;
+use crate::error::Error;
+use crate::sink::parts::Attempt;
+use crate::sink::{FailureRow, Ledger, PartWriter, TableRow, WarningRow, write_table};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// The parts of a run under way.
+pub(super) struct Parts {
+    run: PathBuf,
+    ledger: Ledger,
+    attempt: Attempt,
+    pending: Option<PartWriter>,
+    /// Parts that belong to the run: made, or found again.
+    names: BTreeSet<String>,
+}
+
+impl Parts {
+    /// Opens the ledger of a run, removes what an interrupted start had not committed, and writes
+    /// the tables of what concerns the run as a whole.
+    ///
+    /// **Errors** if the folder cannot be read or written.
+    pub(super) fn open(cx: &RunContext) -> Result<Self, Error> {
+        let run = cx.folder.path.clone();
+        let ledger = Ledger::open(&run)?;
+        let swept = ledger.sweep()?;
+        if swept > 0 {
+            tracing::info!(
+                files = swept,
+                "removed what an interrupted start had not committed"
+            );
+        }
+        write_table::<FailureRow>(&run.join(FailureRow::TABLE.file_name()), &[])?;
+        let warnings = cx.preparer.warnings().rows();
+        write_table(&run.join(WarningRow::TABLE.file_name()), &warnings)?;
+        let attempt = Attempt {
+            host: sysinfo::System::host_name().unwrap_or_default(),
+            number: cx.folder.starts,
+        };
+        Ok(Self {
+            run,
+            ledger,
+            attempt,
+            pending: None,
+            names: BTreeSet::new(),
+        })
+    }
+
+    /// Names of the parts that an earlier start committed and whose files are there, each with the
+    /// subjects that failed in it.
+    pub(super) fn there(&self) -> BTreeMap<String, u64> {
+        let parts = self.ledger.parts().into_iter();
+        let whole = parts.filter(|row| self.ledger.whole(&row.part).is_some());
+        let failures = |n: i64| u64::try_from(n).unwrap_or(0);
+        whole
+            .map(|row| (row.part.clone(), failures(row.failures)))
+            .collect()
+    }
+
+    /// Keeps parts of an earlier start.
+    pub(super) fn keep(&mut self, names: impl IntoIterator<Item = String>) {
+        self.names.extend(names);
+    }
+
+    /// The part of a stretch; parts of other inputs in its place are taken back when it begins.
+    ///
+    /// **Errors** if one of their files cannot be removed.
+    pub(super) fn writer(
+        &mut self,
+        cx: &RunContext,
+        stretch: &Stretch,
+    ) -> Result<&mut PartWriter, Error> {
+        let part = match self.pending.take() {
+            Some(part) => part,
+            None => {
+                let id = |index: Option<&usize>| index.map(|i| cx.preparer.subject(*i).id.as_str());
+                let (first, last) = (id(stretch.subjects.first()), id(stretch.subjects.last()));
+                if let (Some(first), Some(last)) = (first, last) {
+                    self.ledger.retire(first, last)?;
+                }
+                PartWriter::new(&self.run, &stretch.name, &stretch.digest, &self.attempt)
+            }
+        };
+        Ok(self.pending.insert(part))
+    }
+
+    /// Commits the part of a stretch, all subjects of which are in it.
+    ///
+    /// **Errors** if a file cannot be written.
+    pub(super) fn commit(&mut self, stretch: &Stretch) -> Result<(), Error> {
+        if let Some(part) = self.pending.take() {
+            part.commit(&mut self.ledger)?;
+            self.names.insert(stretch.name.clone());
+        }
+        Ok(())
+    }
+
+    /// Ends the run: parts that it does not have any more are taken back. If it failed, the part in
+    /// the making is lost, and why its subjects failed is written to the run's `failures`.
+    ///
+    /// **Errors** those of the run, or if a file cannot be removed.
+    pub(super) fn close(mut self, done: Result<(), Error>) -> Result<(), Error> {
+        if let (Err(_), Some(part)) = (&done, &self.pending) {
+            let path = self.run.join(FailureRow::TABLE.file_name());
+            if let Err(unwritten) = write_table(&path, part.failures()) {
+                tracing::warn!(reason = %unwritten, "the failures of the last part could not be written");
+            }
+        }
+        done?;
+        Ok(self.ledger.retain(&self.names)?)
+    }
+}
