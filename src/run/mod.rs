@@ -1,4 +1,24 @@
 //! Runs a plan: workers, budgets, counters, the run folder and the driver.
+//!
+//! [`driver::run`] opens the run folder, chooses one of three jobs, and closes the folder:
+//!
+//! ```text
+//! prepare   cut ─► parts ─► ordered workers: rows ─► encode ─► part ─► commit record
+//! predict   cut ─► parts ─► rows ─► network ─► scores, label maps ─► part ─► commit record
+//! train     feed ─► streams of views (ordered workers) ─► trainer ─► checkpoints ─► scores
+//! ```
+//!
+//! Three types carry it. [`prepare::Preparer`] makes prepared rows of a subject, from the cache where it
+//! can. [`ordered::Ordered`] is the parallel map all jobs use: results in the order of their jobs,
+//! within a budget in bytes, a panic as the result of its job. [`context::RunContext`] is what the parts
+//! of a run share: plan, counters, folder, device.
+//!
+//! What a run learns of a subject becomes rows of tables in one place: [`outcome::Outcome`] for jobs in
+//! parts, [`noted::Noted`] for training. Workers prepare subjects ahead of their use, so nothing that
+//! they alone know may reach a table.
+//!
+//! **Not to be touched without its tests:** the cut of a cohort ([`cut`]) decides the names of parts, and
+//! with them what an older run need not do again; the order of samples decides every figure.
 
 pub mod bench;
 pub mod budget;

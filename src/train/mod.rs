@@ -1,7 +1,23 @@
 //! Training on candle: batches, the step, validation windows, checkpoints.
 //!
+//! ```text
+//! rows of weak and strong views ─► batch ─► teacher: pseudo-labels, thresholds
+//!                                       └─► student: heads ─► objective terms ─► gradient ─► optimiser
+//! checkpoint ◄─ student, teacher (EMA), optimiser, positions      volume ─► infer: windows ─► label map
+//! ```
+//!
+//! **Three types to know.** [`trainer::Trainer`] carries out one optimiser step at a time.
+//! [`objective::ObjectiveSpec`] is the weighted sum of terms that the file names; each term states its
+//! paper and equation. [`model::Model`] is a network with its weights, classes and modalities; training,
+//! prediction and conversion share it.
+//!
+//! **Laws.** Initial weights and every draw depend on seed, step and name alone, so that a
+//! resumed training goes on bit for bit on the CPU ([`checkpoint`]). Marked voxels (`ignore`) reach no
+//! loss, no statistic and no score. Sums over threads and devices are cut by shape, not by timing.
+//!
 //! Rows come in, numbers and label maps go out; where rows come from is not known here. Every
-//! device is touched by one thread alone: the calling one, and with several devices one each.
+//! device is touched by one thread alone: the calling one, and with several devices one each
+//! ([`data_parallel`]).
 
 pub mod batch;
 pub mod checkpoint;
