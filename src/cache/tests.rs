@@ -110,10 +110,7 @@ fn the_oldest_make_room_but_not_those_of_this_run() {
     one.put("a", &row(0.1)).unwrap().unwrap();
     let size = one.bytes().unwrap();
     let old = SystemTime::now() - Duration::from_secs(100);
-    let file = File::options()
-        .append(true)
-        .open(one.path("a"))
-        .unwrap();
+    let file = File::options().append(true).open(one.path("a")).unwrap();
     file.set_modified(old).unwrap();
     let next = store(folder.path(), 2 * size, Precision::Exact);
     next.put("b", &row(0.2)).unwrap().unwrap();

@@ -251,10 +251,7 @@ fn a_file_that_is_cut_while_it_is_mapped_is_damaged() {
             entry.row.check_bytes();
         }
         assert_eq!(entry.file.damage_or_cut(), None);
-        let file = File::options()
-            .write(true)
-            .open(store.path("a"))
-            .unwrap();
+        let file = File::options().write(true).open(store.path("a")).unwrap();
         file.set_len(GROUP as u64 + 5000).unwrap();
         let text = entry.file.damage_or_cut().unwrap().to_string();
         assert!(text.contains("has 70536 bytes, expected "), "{text}");
