@@ -15,6 +15,8 @@ use voxstream::volume::{Channel, Grid, Row, Volume};
 
 /// Voxels along x, y, z of an entry's image, f32.
 const SHAPE: [usize; 3] = [256, 256, 256];
+/// Bytes that are copied at a time.
+const BLOCK: usize = 1 << 20;
 
 fn row(subject: usize) -> Row {
     let grid = Grid::with_spacing(SHAPE, [1.0; 3]).expect("a grid");
@@ -31,13 +33,14 @@ fn row(subject: usize) -> Row {
     }
 }
 
-/// Reads every byte.
+/// Reads every byte, as a copy does.
 fn read(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks_exact(8).map(|word| {
-        let word: [u8; 8] = word.try_into().expect("chunks of eight bytes");
-        u64::from_le_bytes(word)
+    let mut copy = vec![0; BLOCK];
+    let blocks = bytes.chunks(BLOCK).map(|block| {
+        copy[..block.len()].copy_from_slice(block);
+        u64::from(copy[block.len() / 2])
     });
-    words.fold(0, u64::wrapping_add)
+    blocks.sum()
 }
 
 /// Seconds of this thread on a core, so that other work on the machine does not count.

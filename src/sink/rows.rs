@@ -279,7 +279,7 @@ tables! {
         /// The modality, `label` or `label.<modality>`; null for the whole subject.
         modality: Option<String> => "",
         /// Kind of the warning: header, geometry, source, label, constant_image, not_finite,
-        /// no_foreground, constant_foreground, untrained_class or unscored_validation.
+        /// no_foreground, constant_foreground, untrained_class, unscored_validation or damaged_entry.
         kind: String => "",
         /// What was found, and what it means.
         message: String => "",

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// One Arrow IPC file a subject, named by a digest of the source's bytes, the steps before this
 /// one and voxstream's version: a changed file, step or version is prepared anew. A patch reads
-/// only its own pages. Two runs may share a folder; a file appears whole or not at all. In a
+/// only its own pages. Two runs may share a folder; a file appears whole or not at all. Every page
+/// is checked when it is first read; a damaged file is made again and reported in `warnings`. In a
 /// training pipeline without this step, one with its defaults stands at the end of `stages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
