@@ -35,6 +35,7 @@ pub mod cache;
 pub mod cli;
 pub mod draw;
 pub mod error;
+pub mod init;
 pub mod kernel;
 pub mod memory;
 pub mod metric;

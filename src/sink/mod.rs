@@ -15,8 +15,8 @@ pub mod table;
 pub use parquet::{Receipt, TableWriter, append_table, read_table, write_table};
 pub use prepared::{Notes, PreparedWriter, file_stem, read_notes, read_prepared};
 pub use rows::{
-    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PredictionRow, PseudoLabelRow, QualityRow, ScoreRow,
-    SubjectRow, TableRow, WarningRow,
+    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PredictionRow,
+    PseudoLabelRow, QualityRow, ScoreRow, SubjectRow, TableRow, WarningRow,
 };
 pub use stored::{read_stored_volume, stored_volume_array};
 pub use table::{ColumnDef, ColumnType, TABLES, TableDef};

@@ -71,9 +71,7 @@ macro_rules! tables {
 
 mod fingerprint;
 
-pub use fingerprint::{
-    FINGERPRINT, FINGERPRINT_CLASSES, FingerprintClassRow, FingerprintRow,
-};
+pub use fingerprint::{FINGERPRINT, FINGERPRINT_CLASSES, FingerprintClassRow, FingerprintRow};
 
 tables! {
     /// One row a subject of the cohort: what it is, and how its preparation went.

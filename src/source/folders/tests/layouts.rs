@@ -1,5 +1,5 @@
-use crate::source::tests::{ids, open, refusal, spec, write_nifti};
 use crate::source::SubjectRecord;
+use crate::source::tests::{ids, open, refusal, spec, write_nifti};
 use crate::volume::Split;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -30,18 +30,28 @@ fn a_column_of_patients_keeps_their_subjects_together() {
     }
     let columns = ", columns: { subject: id, images: { ct: CT }, label: mask, patient: persn }";
     let message = refusal(&yaml(folder.path(), "s.csv", columns));
-    assert!(message.contains("there is no column `persn`; did you mean `person`?"), "{message}");
+    assert!(
+        message.contains("there is no column `persn`; did you mean `person`?"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_table_that_tears_a_patient_apart_is_refused() {
-    let text = TABLE.replace("007,\n", "007,train\n").replacen("007,train", "007,test", 1);
-    let text = text.replace("7,\n", "7,train\n").replace(",,\n", ",,train\n");
+    let text = TABLE
+        .replace("007,\n", "007,train\n")
+        .replacen("007,train", "007,test", 1);
+    let text = text
+        .replace("7,\n", "7,train\n")
+        .replace(",,\n", ",,train\n");
     let folder = folder_with("s.csv", &text);
-    let columns = ", columns: { subject: id, images: { ct: CT }, label: mask, patient: person, split: part }";
+    let columns =
+        ", columns: { subject: id, images: { ct: CT }, label: mask, patient: person, split: part }";
     let message = refusal(&yaml(folder.path(), "s.csv", columns));
     assert!(
-        message.starts_with("patient `007` is in two parts: subject `1` in test, subject `2` in train"),
+        message.starts_with(
+            "patient `007` is in two parts: subject `1` in test, subject `2` in train"
+        ),
         "{message}"
     );
 }
