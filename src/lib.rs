@@ -18,7 +18,7 @@
 //!
 //! **Floors**, from the ground up; a module imports from its own floor or below, and a test reads
 //! the imports: `draw kernel spec` · `volume` · `metric nn` · `sink` · `stage query` · `source train
-//! report` · `plan` · `registry schema error` · `run cli`.
+//! report` · `init` · `plan` · `registry schema error` · `run cli`.
 //!
 //! **A new stage** is one file and one line: see [`stage`].
 //!

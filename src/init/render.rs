@@ -59,7 +59,7 @@ impl Lines {
 /// A text as YAML: quoted where it would be read as anything else.
 pub(super) fn text(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '/' || c == '.';
-    let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
     let word = ["true", "false", "null", "yes", "no", "on", "off"];
     match begins && value.chars().all(plain) && !word.contains(&&*value.to_lowercase()) {
         true => value.to_owned(),
@@ -160,7 +160,10 @@ fn head(
         if missing > 0 {
             lines.comment(
                 "",
-                &format!("{modality} is missing for {missing} subjects."),
+                &format!(
+                    "{modality} is missing for {missing} of {} subjects.",
+                    print.subjects.len()
+                ),
             );
         }
     }
@@ -242,6 +245,9 @@ fn manifest(lines: &mut Lines, spec: &ManifestSpec, layout: &Layout, base: Optio
             lines.line(format!("      split: {}", text(split)));
         }
     }
+    if let Some(modalities) = &spec.modalities {
+        lines.line(format!("    modalities: {}", list(modalities)));
+    }
     if let Some(condition) = &spec.condition {
         lines.line(format!("    where: {}", text(condition)));
     }
@@ -308,7 +314,10 @@ fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template:
     lines.line("stages:");
     lines.because(
         "  - orient: { to: RAS }",
-        format!("one order of axes for all; stored as: {}", found.join(", ")),
+        format!(
+            "one order of axes for all volumes; stored: {}",
+            found.join(", ")
+        ),
     );
     if let Some(reason) = &proposal.crop {
         lines.because("  - crop_foreground: { above: 0 }", reason);

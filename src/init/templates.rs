@@ -175,7 +175,7 @@ fn training(
     lines.because(
         network,
         format!(
-            "{} levels leave at least four voxels along each axis of the deepest",
+            "{} levels leave four voxels or more along the axes of the deepest, two along the shortest",
             plan.depth
         ),
     );

@@ -2,7 +2,7 @@
 
 use super::{Fingerprint, Intensity, VolumePrint, moments};
 use crate::init::layout::Layout;
-use crate::init::proposal::short;
+use crate::init::proposal::{median, short};
 use crate::kernel::percentile::percentiles;
 use crate::volume::Role;
 use crate::volume::row::column_name;
@@ -125,7 +125,7 @@ fn spread(mut values: Vec<f64>) -> String {
         true => short(low),
         false => format!(
             "{} ({} to {})",
-            short(values[values.len() / 2]),
+            short(median(&mut values)),
             short(low),
             short(high)
         ),

@@ -120,11 +120,16 @@ fn raw(
 }
 
 fn decathlon(path: &Path, json: &Map<String, Value>) -> Layout {
+    let told: Vec<String> = channel_names(json).into_values().collect();
+    let names = match told.is_empty() {
+        true => vec!["image".to_owned()],
+        false => named(&told).into_iter().map(|(name, _)| name).collect(),
+    };
     let spec = ManifestSpec {
         path: source_path(path),
         delimiter: None,
         columns: None,
-        modalities: None,
+        modalities: Some(names),
         condition: Some("section = 'training'".to_owned()),
         unpaired: false,
         split: None,

@@ -4,8 +4,8 @@ use super::{median, short};
 use crate::init::fingerprint::{Fingerprint, Intensity, moments};
 use crate::kernel::percentile::percentiles;
 
-/// Images with a larger share of exact zeros are masked: air was set to 0.
-const MASKED: f64 = 0.25;
+/// Images with a larger share of exact zeros, in %, are masked: air was set to 0.
+const MASKED: f64 = 25.0;
 
 /// No other modality than CT has values this low: air is -1000 HU.
 const AIR_HU: f64 = -500.0;
@@ -42,11 +42,21 @@ pub enum NormalisationStep {
 /// foreground, minus its mean, divided by its standard deviation. Anything else has a scale of its own in
 /// each image: z-score, over voxels that are not 0 where images are masked.
 pub(super) fn normalisation(print: &Fingerprint) -> Vec<Normalisation> {
-    print
-        .modalities
-        .iter()
-        .map(|modality| of_modality(print, modality))
-        .collect()
+    let of_modality = |modality: &String| of_modality(print, modality);
+    print.modalities.iter().map(of_modality).collect()
+}
+
+/// Median share of exact zeros, in %, of images without negative values: a mask is that of a subject,
+/// whatever the modality. NaN if no voxel was sampled.
+fn zero_percent(print: &Fingerprint) -> f64 {
+    let figures = print.volumes.iter().filter_map(|v| v.intensity.as_ref());
+    let mut shares: Vec<f64> = figures
+        .map(|f| match f.range[0] < 0.0 {
+            true => 0.0,
+            false => 100.0 * f.zero_share,
+        })
+        .collect();
+    median(&mut shares)
 }
 
 fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
@@ -93,14 +103,13 @@ fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
             };
         }
     }
-    let mut zeros: Vec<f64> = figures.iter().map(|f| f.zero_share).collect();
-    let share = median(&mut zeros);
+    let share = zero_percent(print);
     let nonzero = share >= MASKED;
     let reason = match (figures.is_empty(), nonzero) {
         (true, _) => "no voxel was sampled; each image has a scale of its own".to_owned(),
         (_, true) => format!(
             "no common scale; {} % of the voxels are exactly 0, so those are left out",
-            short(100.0 * share)
+            short(share)
         ),
         (_, false) => "no common scale: mean 0 and standard deviation 1 of each image".to_owned(),
     };
@@ -119,15 +128,11 @@ fn is_ct_name(modality: &str) -> bool {
 
 /// Why the air around the body is cut away: volumes are smaller, and no patch is of air alone.
 pub(super) fn crop(print: &Fingerprint) -> Option<String> {
-    let figures = print.volumes.iter().filter_map(|v| v.intensity.as_ref());
-    let mut shares: Vec<f64> = figures
-        .map(|f| if f.range[0] < 0.0 { 0.0 } else { f.zero_share })
-        .collect();
-    let share = median(&mut shares);
+    let share = zero_percent(print);
     (share >= MASKED).then(|| {
         format!(
             "{} % of the voxels are exactly 0; none of it is body",
-            short(100.0 * share)
+            short(share)
         )
     })
 }

@@ -53,7 +53,7 @@ impl Proposal {
 }
 
 /// The middle of values in order, halfway between two; NaN for none.
-fn median(values: &mut [f64]) -> f64 {
+pub(in crate::init) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 50.0)
 }
 

@@ -9,6 +9,9 @@ const MOST_VOXELS: f64 = 256.0 * 256.0 * 256.0;
 /// Voxels of the bottleneck along each axis, at least.
 const LEAST_FEATURES: usize = 4;
 
+/// The same along the shortest axis: a stack of few slices would leave no depth at all.
+const LEAST_SLICES: usize = 2;
+
 /// Levels of a network, at most.
 const MOST_LEVELS: usize = 6;
 
@@ -45,7 +48,8 @@ impl NetworkPlan {
     /// **Law** the patch begins as a cube in mm of 256³ voxels, cut to the median shape; it is halved
     /// while four voxels stay along each axis, which gives the depth, and its edges are rounded up to a
     /// multiple. While a batch of two does not fit the memory, the edge that is longest beside the
-    /// median shape is shortened. The batch takes what is left, up to 5 % of all voxels.
+    /// median shape is shortened. The batch takes what is left, up to 5 % of all voxels. Along the shortest
+    /// axis two voxels are enough.
     /// **Source** nnU-Net v2, `ExperimentPlanner.get_plans_for_configuration`; unlike there, every axis
     /// is halved as often as the shortest allows, as this network's levels are cubes.
     pub(super) fn new(spacing: &Spacing, classes: usize, print: &Fingerprint, memory: u64) -> Self {
@@ -88,9 +92,15 @@ impl NetworkPlan {
 
 /// Levels, and the edges rounded up to what those can be divided by.
 fn divided(edges: [usize; 3]) -> (usize, [usize; 3]) {
+    let shortest = edges.into_iter().min().unwrap_or_default();
     let halvings = |mut edge: usize| {
+        let least = if edge == shortest {
+            LEAST_SLICES
+        } else {
+            LEAST_FEATURES
+        };
         let mut count = 0;
-        while edge >= 2 * LEAST_FEATURES && count + 1 < MOST_LEVELS {
+        while edge >= 2 * least && count + 1 < MOST_LEVELS {
             edge = edge.div_ceil(2);
             count += 1;
         }

@@ -59,7 +59,7 @@ fn a_patch_fits_the_memory_that_is_stated() {
         assert!(
             plan.patch_xyz
                 .iter()
-                .all(|edge| edge % step == 0 && *edge >= 4 * step),
+                .all(|edge| edge % step == 0 && *edge >= 2 * step),
             "{plan:?}"
         );
         let voxels = plan.width * plan.batch * plan.patch_xyz.iter().product::<usize>();
@@ -117,4 +117,15 @@ fn numbers_have_the_digits_they_need() {
         (2.5, 1.3)
     );
     assert!(median(&mut []).is_nan());
+}
+
+#[test]
+fn a_stack_of_few_slices_keeps_some_depth() {
+    let print = print(&[([320, 320, 14], [0.8, 0.8, 5.0]); 10]);
+    let plan = NetworkPlan::new(&Spacing::new(&print), 3, &print, 8 * GIB);
+    assert_eq!((plan.depth, plan.patch_xyz[2]), (4, 16));
+    assert!(
+        plan.patch_xyz[0] >= 64 && plan.patch_xyz[0] % 8 == 0,
+        "{plan:?}"
+    );
 }
