@@ -15,6 +15,9 @@ pub enum Error {
         /// Every mistake found.
         diagnostics: Vec<Diagnostic>,
     },
+    /// No pipeline can be proposed for a data set.
+    #[error(transparent)]
+    Init(#[from] crate::init::InitError),
     /// The cohort could not be opened.
     #[error(transparent)]
     Source(#[from] SourceError),

@@ -18,7 +18,7 @@
 //!
 //! **Floors**, from the ground up; a module imports from its own floor or below, and a test reads
 //! the imports: `draw kernel spec` · `volume` · `metric nn` · `sink` · `stage query` · `source train
-//! report view` · `plan` · `registry schema error` · `run cli`.
+//! report view` · `init` · `plan` · `registry schema error` · `run cli`.
 //!
 //! **A new stage** is one file and one line: see [`stage`].
 //!
@@ -35,6 +35,7 @@ pub mod cache;
 pub mod cli;
 pub mod draw;
 pub mod error;
+pub mod init;
 pub mod kernel;
 pub mod memory;
 pub mod metric;

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// From the ground up; modules of one line may use each other.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["draw", "kernel", "memory", "spec"],
     &["volume"],
     &["metric", "nn"],
     &["sink"],
     &["stage", "query"],
     &["source", "train", "report", "cache", "view"],
+    &["init"],
     &["plan"],
     &["registry", "schema", "error"],
     &["run", "cli"],

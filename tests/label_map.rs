@@ -70,7 +70,7 @@ fn mapped_values_are_classes_in_every_output() {
     assert!(ran(root, "trained", labels, TRAIN).failures.is_empty());
     let scores: Vec<ScoreRow> = read_table(&root.join("trained/scores.parquet")).unwrap();
     let truth: Vec<(&str, f64)> = (scores.iter())
-        .filter(|s| s.subject_id == "b")
+        .filter(|s| s.subject_id == "b" && s.checkpoint == scores[0].checkpoint)
         .map(|s| (s.class.as_str(), s.truth_ml))
         .collect();
     // A quarter of 4096 mm3 each.
@@ -106,8 +106,16 @@ fn what_no_map_names_stays_and_negative_values_are_refused() {
         row,
         [0, 0, 0, 0, 1, 1, 1, 1, 420, 420, 420, 420, 0, 0, 0, 0]
     );
-    let outcome = ran(root, "stray", "{ map: { 205: 1, -1: 0 } }", TRAIN);
-    assert!(outcome.failures[0].cause.contains("420"), "{outcome:?}");
+    let (plan, cohort) = open(&file(root, labels, TRAIN)).unwrap();
+    let options = RunOptions {
+        out: Some(root.join("stray")),
+        ..RunOptions::default()
+    };
+    let error = run(plan, cohort, &options).unwrap_err().to_string();
+    assert!(
+        error.contains("label value 420, but `train.classes` names 3 classes"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use voxstream::cli::{open, planned};
 use voxstream::error::Error;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{FailureRow, PartRow, read_run_table};
+use voxstream::sink::{FailureRow, PartRow, SubjectRow, read_run_table};
 use voxstream::spec::SourceFile;
 use voxstream::volume::{Grid, Volume, nifti};
 
@@ -208,4 +208,53 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
     std::fs::create_dir(folder.path().join("src")).unwrap();
     let code = voxstream::cli::check::check(&[path], false, &mut Vec::new()).unwrap();
     assert_eq!(code, 0);
+}
+
+#[test]
+fn what_paths_say_is_kept_in_the_table_of_subjects_and_found_by_sql() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let grid = Grid::with_spacing([8, 8, 8], [1.0; 3]).unwrap();
+    for study in ["p1_before", "p1_after", "p2_before"] {
+        let path = root.join(format!("{study}.nii.gz"));
+        nifti::write(&path, &image(grid), None).unwrap();
+    }
+    let text = "name: c\nsource: { folders: { path: '.', images: '{subject}_{visit}.nii.gz', id: '{visit}-{subject}', patient: '{subject}', modalities: [ct] } }\n\
+         stages: [zscore: {}]\nsinks: { prepared: { parquet: true } }\n";
+    let name = root.join("p.yaml").display().to_string();
+    let (plan, cohort) = open(&SourceFile {
+        name,
+        text: text.to_owned(),
+    })
+    .unwrap();
+    let out = root.join("out");
+    let options = RunOptions {
+        out: Some(out.clone()),
+        ..RunOptions::default()
+    };
+    run(plan, cohort, &options).unwrap();
+    let rows: Vec<SubjectRow> = read_table(&out.join("subjects.parquet")).unwrap();
+    let found: Vec<[&str; 3]> = (rows.iter())
+        .map(|r| {
+            [
+                r.subject_id.as_str(),
+                r.patient.as_str(),
+                r.entities["visit"].as_str(),
+            ]
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ["after-p1", "p1", "after"],
+            ["before-p1", "p1", "before"],
+            ["before-p2", "p2", "before"]
+        ]
+    );
+    let session = voxstream::query::Session::open(&out).unwrap();
+    let query = "select patient from subjects where entities['visit'] = 'before' order by patient";
+    let batches = session.sql(query).unwrap();
+    let mut printed = Vec::new();
+    voxstream::query::print(&batches, voxstream::query::Format::Csv, &mut printed).unwrap();
+    assert_eq!(String::from_utf8(printed).unwrap(), "patient\np1\np2\n");
 }

@@ -9,6 +9,7 @@ mod explain;
 mod file;
 mod find_lr;
 pub mod gpu_check;
+pub mod init;
 pub mod inspect;
 mod landmarks;
 pub mod run;
@@ -23,6 +24,7 @@ pub use args::{
     RunArgs,
 };
 pub use file::{open, planned, read};
+pub use init::InitArgs;
 
 use crate::error::Error;
 use crate::query::Format;
@@ -63,6 +65,11 @@ enum Command {
         #[arg(long)]
         resume: bool,
     },
+    /// Look at a data set and write a commented pipeline for it, which passes `check --data`.
+    ///
+    /// BIDS (sessions and derivatives too), nnU-Net raw, Medical Segmentation Decathlon, folders of images
+    /// and labels, a folder a subject, all files in one folder, and tables of paths are recognised.
+    Init(InitArgs),
     /// Check pipeline files; every mistake is shown at once, with its place.
     Check {
         /// Pipeline files.
@@ -100,11 +107,18 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
-    /// Show headers, grid, orientation, value range and histogram of volumes.
+    /// Show headers, grid, orientation, value range and histogram of volumes, or the fingerprint of a
+    /// data set: subjects, grids, intensities, classes, what does not fit.
     Inspect {
-        /// NIfTI files.
+        /// NIfTI files, folders of data sets, tables of paths.
         #[arg(required = true)]
         volumes: Vec<PathBuf>,
+        /// Subjects of a data set whose voxels are looked at; headers are read of all.
+        #[arg(long, default_value_t = 24)]
+        sample: usize,
+        /// Keep the fingerprint of a data set in this folder, as Parquet.
+        #[arg(long, value_name = "FOLDER")]
+        fingerprint: Option<PathBuf>,
     },
     /// Draw what a pipeline does to a subject, step by step; or a run's predictions against the truth.
     View(view::ViewArgs),
@@ -195,6 +209,7 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             workers,
             resume,
         } => demo::demo(folder.as_deref(), *workers, *resume, &mut out),
+        Command::Init(args) => init::init(args, &mut out),
         Command::Check { files, data } => check::check(files, *data, &mut out),
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Run(args) => run::run(args, &mut out),
@@ -207,8 +222,17 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             Ok(if found { 0 } else { 2 })
         }
         Command::Schema { name, write } => schema::schema(name.as_deref(), *write, &mut out),
-        Command::Inspect { volumes } => {
-            let failed = inspect::inspect(volumes, &mut out).map_err(stdout)?;
+        Command::Inspect {
+            volumes,
+            sample,
+            fingerprint,
+        } => {
+            let (sets, volumes): (Vec<PathBuf>, Vec<PathBuf>) = volumes
+                .iter()
+                .cloned()
+                .partition(|p| inspect::is_data_set(p));
+            let mut failed = inspect::inspect(&volumes, &mut out).map_err(stdout)?;
+            failed += inspect::data_sets(&sets, *sample, fingerprint.as_deref(), &mut out)?;
             Ok(if failed == 0 { 0 } else { 2 })
         }
         Command::View(args) => view::view(args, &mut out),

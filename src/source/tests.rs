@@ -90,7 +90,7 @@ fn contradicting_options_are_told_together_before_a_file_is_touched() {
         "`b c` cannot name a modality",
         "modality `a` is named twice",
         "`images: {modality}.nii` has no {subject}",
-        "`labels: l/{name}.nii` has a placeholder",
+        "`labels: l/{name}.nii` has no {subject}",
     ] {
         assert!(
             problems.iter().any(|p| p.contains(part)),

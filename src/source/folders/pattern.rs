@@ -122,12 +122,17 @@ impl Pattern {
         let (mut expressions, mut groups) = (Vec::new(), Vec::new());
         for part in &parts {
             let (mut expression, mut names) = (String::new(), Vec::new());
+            let group = if part.contains('*') {
+                "([^/]+?)"
+            } else {
+                "([^/]+)"
+            };
             for piece in pieces(part)? {
                 match piece {
                     Piece::Literal(text) => expression += &regex::escape(&text),
                     Piece::Placeholder(name) => {
                         names.push(name);
-                        expression += "([^/]+)";
+                        expression += group;
                     }
                     Piece::Any => expression += "[^/]*",
                     Piece::Folders => expression += "(?:[^/]+/)*",

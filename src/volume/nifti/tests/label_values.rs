@@ -27,7 +27,7 @@ fn voxels_that_nobody_annotated_are_255() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("is 255,") && error.contains("add 255 to it"),
+        error.contains("is 255,") && error.contains("add 255 to `ignore`"),
         "{error}"
     );
     let map = read_labels(&path, None, &ignoring(&[-1, 255])).unwrap();

@@ -1,0 +1,198 @@
+//! A folder a subject, or one a session, or all files in one folder with the modality in their names.
+
+use super::listing::{Listing, VolumeFile, usual_ending};
+use super::paired::MOST_MODALITIES;
+use super::{Layout, is_label, named};
+use crate::source::{FoldersSpec, ModalityNames, SourceKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn find(listing: &Listing) -> Option<Layout> {
+    let deepest = most_frequent(listing.volumes.iter().map(|f| f.folders.len()))?;
+    let files: Vec<&VolumeFile> = (listing.volumes.iter())
+        .filter(|f| f.folders.len() == deepest)
+        .collect();
+    let mut layout = match deepest {
+        0 => flat(listing, "", &files)?,
+        _ => {
+            let folders: BTreeSet<&[String]> = files.iter().map(|f| f.folders.as_slice()).collect();
+            match folders.len() {
+                1 => flat(listing, &files[0].folder(), &files)?,
+                _ => by_subject(listing, &files)?,
+            }
+        }
+    };
+    let others = listing.volumes.len() - files.len();
+    if others > 0 {
+        layout.notes.push(format!(
+            "{others} NIfTI files in folders of another depth are left out"
+        ));
+    }
+    Some(layout)
+}
+
+fn most_frequent(numbers: impl Iterator<Item = usize>) -> Option<usize> {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    numbers.for_each(|number| *counts.entry(number).or_default() += 1);
+    counts
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .map(|(number, _)| number)
+}
+
+/// Names of files by how many subjects have one; `head` is what stands before the name.
+struct Names {
+    head: String,
+    ending: &'static str,
+    subjects: usize,
+    counts: BTreeMap<String, usize>,
+}
+
+impl Names {
+    /// The source with these names: those that a tenth of the subjects has, label maps apart.
+    fn layout(self, listing: &Listing, kind: &str) -> Option<Layout> {
+        let is_used = |count: usize| 10 * count >= self.subjects;
+        let (labels, images): (Vec<_>, Vec<_>) =
+            self.counts.iter().partition(|(name, _)| is_label(name));
+        let (images, rare): (Vec<_>, Vec<_>) =
+            images.into_iter().partition(|(_, count)| is_used(**count));
+        if images.is_empty() || images.len() > MOST_MODALITIES {
+            return None;
+        }
+        let label = labels
+            .iter()
+            .max_by_key(|(_, count)| **count)
+            .map(|(name, _)| *name);
+        let texts: Vec<String> = images.into_iter().map(|(name, _)| name.clone()).collect();
+        let (head, ending) = (&self.head, self.ending);
+        let session = head.contains("{session}");
+        let spec = FoldersSpec {
+            path: listing.source_path(),
+            images: match texts.as_slice() {
+                [one] => format!("{head}{one}{ending}"),
+                _ => format!("{head}{{modality}}{ending}"),
+            },
+            labels: label.map(|label| format!("{head}{label}{ending}")),
+            id: session.then(|| "{subject}_{session}".to_owned()),
+            patient: session.then(|| "{subject}".to_owned()),
+            modalities: ModalityNames(named(&texts)),
+            split: None,
+        };
+        let mut layout = Layout::new(kind, SourceKind::Folders(spec));
+        let left_out = rare.into_iter().map(|(name, count)| (name, *count));
+        let others = labels.into_iter().filter(|(name, _)| Some(*name) != label);
+        for (name, count) in left_out.chain(others.map(|(name, count)| (name, *count))) {
+            layout
+                .notes
+                .push(format!("`{name}` of {count} subjects is left out"));
+        }
+        Some(layout)
+    }
+}
+
+/// `{subject}/{modality}.nii.gz`, `{subject}/{subject}_{modality}.nii.gz`, each with or without a
+/// folder of a session between.
+fn by_subject(listing: &Listing, files: &[&VolumeFile]) -> Option<Layout> {
+    let depth = files[0].folders.len();
+    // Folders above the subjects that all files share.
+    let shared = (0..depth)
+        .take_while(|&i| files.iter().all(|f| f.folders[i] == files[0].folders[i]))
+        .count();
+    let levels = depth - shared;
+    if levels > 2 {
+        return None;
+    }
+    let above: String = files[0].folders[..shared]
+        .iter()
+        .map(|f| format!("{f}/"))
+        .collect();
+    let head = above + ["{subject}/", "{subject}/{session}/"][levels - 1];
+    let subjects: BTreeSet<&[String]> = files.iter().map(|f| &f.folders[shared..]).collect();
+
+    // What a name repeats of its folders: nothing, the subject, or subject and session.
+    let repeated = |file: &VolumeFile, separator: char| -> Option<String> {
+        let names = file.folders[shared..].join(&separator.to_string());
+        let rest = file.stem.strip_prefix(&names)?.strip_prefix(separator)?;
+        Some(rest.to_owned())
+    };
+    for separator in ['_', '-'] {
+        let rests: Vec<String> = files
+            .iter()
+            .filter_map(|f| repeated(f, separator))
+            .collect();
+        if 2 * rests.len() >= files.len() {
+            let names = ["{subject}", "{subject}{separator}{session}"][levels - 1];
+            let names = names.replace("{separator}", &separator.to_string());
+            let names = names_of(
+                head + &names + &separator.to_string(),
+                &subjects,
+                rests,
+                files,
+            );
+            return names.layout(listing, "a folder a subject, whose name the files repeat");
+        }
+    }
+    let stems = files.iter().map(|f| f.stem.clone()).collect();
+    names_of(head, &subjects, stems, files).layout(listing, "a folder a subject")
+}
+
+fn names_of(
+    head: String,
+    subjects: &BTreeSet<&[String]>,
+    names: Vec<String>,
+    files: &[&VolumeFile],
+) -> Names {
+    let mut counts = BTreeMap::new();
+    names
+        .into_iter()
+        .for_each(|name| *counts.entry(name).or_default() += 1);
+    Names {
+        head,
+        ending: usual_ending(files.iter().copied()),
+        subjects: subjects.len(),
+        counts,
+    }
+}
+
+/// `{subject}_{modality}.nii.gz` in one folder, or `{subject}.nii.gz`.
+fn flat(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<Layout> {
+    for separator in ['_', '-', '.'] {
+        let split: Option<Vec<(&str, &str)>> = (files.iter())
+            .map(|f| f.stem.rsplit_once(separator))
+            .collect();
+        let Some(split) = split else { continue };
+        let subjects: BTreeSet<&str> = split.iter().map(|(subject, _)| *subject).collect();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, tail) in &split {
+            *counts.entry((*tail).to_owned()).or_default() += 1;
+        }
+        // A modality is shared by subjects; a number that differs from file to file is an id.
+        let is_modality = counts.len() <= MOST_MODALITIES
+            && (subjects.len() < files.len() || counts.len() == 1)
+            && counts
+                .values()
+                .max()
+                .is_some_and(|most| 2 * most >= subjects.len());
+        if is_modality {
+            let names = Names {
+                head: format!("{folder}{{subject}}{separator}"),
+                ending: usual_ending(files.iter().copied()),
+                subjects: subjects.len(),
+                counts,
+            };
+            return names.layout(listing, "all files in one folder");
+        }
+    }
+    let spec = FoldersSpec {
+        path: listing.source_path(),
+        images: format!("{folder}{{subject}}{}", usual_ending(files.iter().copied())),
+        labels: None,
+        id: None,
+        patient: None,
+        modalities: ModalityNames(vec![("image".to_owned(), "image".to_owned())]),
+        split: None,
+    };
+    Some(Layout::new(
+        "one image a subject",
+        SourceKind::Folders(spec),
+    ))
+}

@@ -1,0 +1,203 @@
+//! A table of paths, recognised by the columns whose cells name NIfTI files.
+
+use super::listing::{Listing, source_path};
+use super::{Layout, is_label, named, tidy};
+use crate::init::InitError;
+use crate::source::manifest::{ColumnRef, ManifestColumns};
+use crate::source::{ManifestSpec, Named, SourceKind};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Endings of tables that a header line begins.
+const TABLES: [&str; 2] = [".csv", ".tsv"];
+
+/// Names of the column of ids.
+const IDS: [&str; 9] = [
+    "subject_id",
+    "subject",
+    "id",
+    "case_id",
+    "case",
+    "study_id",
+    "study",
+    "participant_id",
+    "name",
+];
+
+/// Names of the column of patients.
+const PATIENTS: [&str; 6] = [
+    "patient_id",
+    "patient",
+    "person",
+    "person_id",
+    "participant_id",
+    "participant",
+];
+
+/// A table directly in the folder, if one names volumes.
+pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
+    let tables = listing.others.iter().filter(|path| !path.contains('/'));
+    for table in tables.filter(|path| TABLES.iter().any(|e| path.ends_with(e))) {
+        if let Some(layout) = layout(&listing.root.join(table))? {
+            return Ok(Some(layout));
+        }
+    }
+    Ok(None)
+}
+
+/// **Errors** if no column of the table names volumes.
+pub(super) fn of_file(path: &Path) -> Result<Layout, InitError> {
+    let name = path.to_string_lossy().to_lowercase();
+    if !TABLES.iter().any(|ending| name.ends_with(ending)) {
+        return Err(InitError::Description {
+            path: path.to_path_buf(),
+            problem: "expected a folder, or a table of paths as .csv or .tsv".to_owned(),
+        });
+    }
+    layout(path)?.ok_or_else(|| InitError::Description {
+        path: path.to_path_buf(),
+        problem: "no column holds paths of NIfTI files (`.nii`, `.nii.gz`) that exist; paths are relative to the table's folder".to_owned(),
+    })
+}
+
+struct Column {
+    name: String,
+    cells: Vec<String>,
+}
+
+impl Column {
+    fn is_of_volumes(&self, folder: &Path) -> bool {
+        let is_path = |cell: &&String| cell.ends_with(".nii") || cell.ends_with(".nii.gz");
+        let filled = || {
+            self.cells
+                .iter()
+                .filter(|cell| !cell.is_empty() && *cell != "n/a")
+        };
+        filled().next().is_some()
+            && filled().all(|cell| is_path(&cell))
+            && filled().any(|cell| folder.join(cell.trim_start_matches("./")).exists())
+    }
+
+    fn is_unique(&self) -> bool {
+        let values: BTreeSet<&String> = self.cells.iter().collect();
+        values.len() == self.cells.len() && self.cells.iter().all(|cell| !cell.is_empty())
+    }
+}
+
+fn layout(path: &Path) -> Result<Option<Layout>, InitError> {
+    let text = std::fs::read_to_string(path).map_err(|source| InitError::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let columns = columns(text.trim_start_matches('\u{feff}'));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (volumes, plain): (Vec<&Column>, Vec<&Column>) =
+        columns.iter().partition(|c| c.is_of_volumes(folder));
+    let (labels, images): (Vec<&Column>, Vec<&Column>) =
+        volumes.into_iter().partition(|c| is_label(&c.name));
+    let called = |names: &[&str]| {
+        let of = |name: &&str| plain.iter().find(|c| c.name.to_lowercase() == **name);
+        names.iter().find_map(|name| of(name))
+    };
+    let by_name = called(&IDS).filter(|c| c.is_unique());
+    let subject = by_name.or_else(|| plain.iter().find(|c| c.is_unique()));
+    let (Some(subject), false) = (subject, images.is_empty()) else {
+        return Ok(None);
+    };
+    let patient = called(&PATIENTS).filter(|c| c.name != subject.name);
+    let split = plain.iter().find(|c| {
+        let parts = [
+            "train",
+            "training",
+            "validation",
+            "valid",
+            "val",
+            "test",
+            "testing",
+        ];
+        let named = |cell: &String| parts.contains(&&*cell.trim().to_lowercase());
+        !c.cells.is_empty() && c.cells.iter().all(named)
+    });
+    let texts: Vec<String> = images.iter().map(|c| c.name.clone()).collect();
+    let modalities: Vec<(String, String)> = (named(&texts).into_iter())
+        .map(|(name, text)| (without_word(&name, "image"), text))
+        .collect();
+    let column = |c: &&Column| ColumnRef::Column(c.name.clone());
+    // `label_ct` belongs to the modality `ct`.
+    let of_modality = |c: &&Column| {
+        let name = tidy(&c.name);
+        let found = modalities
+            .iter()
+            .find(|(m, _)| name.ends_with(&format!("_{m}")));
+        found.map(|(m, _)| (m.clone(), ColumnRef::Column(c.name.clone())))
+    };
+    let each: Option<Vec<_>> = labels.iter().map(of_modality).collect();
+    let each = each.filter(|each| each.len() > 1);
+    let spec = ManifestSpec {
+        path: source_path(path),
+        delimiter: None,
+        columns: Some(ManifestColumns {
+            subject: subject.name.clone(),
+            label: labels.first().filter(|_| each.is_none()).map(column),
+            labels: Named(each.clone().unwrap_or_default()),
+            images: Named(
+                (modalities.iter())
+                    .map(|(name, text)| (name.clone(), ColumnRef::Column(text.clone())))
+                    .collect(),
+            ),
+            patient: patient.map(|c| c.name.clone()),
+            split: split.map(|c| c.name.clone()),
+            labelled: None,
+        }),
+        modalities: None,
+        condition: None,
+        unpaired: false,
+        split: None,
+    };
+    let mut layout = Layout::new("a table of paths", SourceKind::Manifest(spec));
+    if each.is_none() {
+        for other in labels.iter().skip(1) {
+            layout.notes.push(format!(
+                "the label maps of column `{}` are left out",
+                other.name
+            ));
+        }
+    }
+    Ok(Some(layout))
+}
+
+/// A name without a word that says nothing, such as `image_ct`.
+fn without_word(name: &str, word: &str) -> String {
+    let rest = name.strip_prefix(word).map(|rest| rest.trim_matches('_'));
+    rest.filter(|rest| !rest.is_empty())
+        .unwrap_or(name)
+        .to_owned()
+}
+
+/// The columns of a table; of the usual delimiters the one that splits the header into most.
+fn columns(text: &str) -> Vec<Column> {
+    let header = text.lines().next().unwrap_or_default();
+    let delimiters = [b',', b';', b'\t', b'|'];
+    let count = |d: &u8| header.bytes().filter(|b| b == d).count();
+    let delimiter = delimiters.into_iter().max_by_key(count).unwrap_or(b',');
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let names = reader.headers().cloned().unwrap_or_default();
+    let rows: Vec<csv::StringRecord> = reader.records().filter_map(Result::ok).collect();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter(|r| r.iter().any(|c| !c.is_empty()))
+        .collect();
+    (names.iter().enumerate())
+        .map(|(i, name)| Column {
+            name: name.to_owned(),
+            cells: rows
+                .iter()
+                .map(|r| r.get(i).unwrap_or_default().to_owned())
+                .collect(),
+        })
+        .collect()
+}

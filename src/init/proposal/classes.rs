@@ -1,0 +1,103 @@
+//! The classes of the label maps, and the values that stand for them.
+
+use crate::init::fingerprint::Fingerprint;
+use crate::init::layout::Layout;
+use crate::volume::nifti::IGNORED;
+use std::collections::BTreeMap;
+
+/// The classes of the label maps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classes {
+    /// Names by class number; the first is the background.
+    pub names: Vec<String>,
+    /// Class number of each stored value that is not its own.
+    pub map: BTreeMap<i64, i64>,
+    /// Values of voxels that nobody annotated.
+    pub ignore: Vec<i64>,
+    /// Where they were found.
+    pub reason: String,
+    /// In how many sampled subjects each class is, and its median volume in mL.
+    pub found: Vec<(usize, f64)>,
+}
+
+impl Classes {
+    /// The classes that the data set names, and every other value of its label maps, in the order of the
+    /// values; `None` if there are no label maps.
+    pub(super) fn new(layout: &Layout, print: &Fingerprint) -> Option<Self> {
+        if print.label_names.is_empty() {
+            return None;
+        }
+        let mut ignore = layout.ignore.clone();
+        let is_named = |value: i64| layout.classes.contains_key(&value);
+        let mut found = print.values(&ignore);
+        // Voxels that nobody annotated are -1 or 255 by custom, unless a class is called so.
+        for (value, _) in &found {
+            if *value < 0 || (*value == i64::from(IGNORED) && !is_named(*value)) {
+                ignore.push(*value);
+            }
+        }
+        found.retain(|(value, _)| !ignore.contains(value));
+        let counts: BTreeMap<i64, usize> = found.iter().copied().collect();
+        let mut values: Vec<i64> = layout
+            .classes
+            .keys()
+            .chain(counts.keys())
+            .copied()
+            .collect();
+        values.retain(|value| *value > 0 && !ignore.contains(value));
+        values.sort_unstable();
+        values.dedup();
+        let mut names = vec![
+            layout
+                .classes
+                .get(&0)
+                .cloned()
+                .unwrap_or("background".to_owned()),
+        ];
+        let mut map = BTreeMap::new();
+        for (i, value) in values.iter().enumerate() {
+            let class = i as i64 + 1;
+            let name = layout.classes.get(value).cloned();
+            let name = name.unwrap_or_else(|| format!("label_{value}"));
+            names.push(match names.contains(&name) {
+                true => format!("{name}_{value}"),
+                false => name,
+            });
+            if class != *value {
+                map.insert(*value, class);
+            }
+        }
+        let labelled = print
+            .sampled
+            .iter()
+            .filter(|i| print.classes.iter().any(|c| c.subject == **i));
+        let named = match layout.classes.is_empty() {
+            true => "numbers",
+            false => "names of the data set, numbers",
+        };
+        Some(Self {
+            reason: format!("{named} found in {} label maps", labelled.count()),
+            found: (values.iter())
+                .map(|value| {
+                    let of = print.classes.iter().filter(|c| c.value == *value);
+                    let mut volumes: Vec<f64> = of.map(|c| c.volume_ml).collect();
+                    let count = counts.get(value).copied().unwrap_or_default();
+                    (count, super::median(&mut volumes))
+                })
+                .collect(),
+            names,
+            map,
+            ignore,
+        })
+    }
+
+    /// Returns `true` if a class is a left or a right: a mirrored patch would name it wrong.
+    pub fn has_sides(&self) -> bool {
+        let side = |name: &String| {
+            let lower = name.to_lowercase();
+            let mut words = lower.split(|c: char| !c.is_alphanumeric());
+            words.any(|word| ["left", "right", "l", "r", "lh", "rh"].contains(&word))
+        };
+        self.names.iter().any(side)
+    }
+}

@@ -1,0 +1,138 @@
+//! How intensities are normalised, by modality.
+
+use super::{median, short};
+use crate::init::fingerprint::{Fingerprint, Intensity, moments};
+use crate::kernel::percentile::percentiles;
+
+/// Images with a larger share of exact zeros, in %, are masked: air was set to 0.
+const MASKED: f64 = 25.0;
+
+/// No other modality than CT has values this low: air is -1000 HU.
+const AIR_HU: f64 = -500.0;
+
+/// How a modality is normalised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalisation {
+    /// The modality.
+    pub modality: String,
+    /// The step.
+    pub step: NormalisationStep,
+    /// Why.
+    pub reason: String,
+}
+
+/// A step that normalises.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NormalisationStep {
+    /// Clips to `range`, whose ends become `to`.
+    Window {
+        /// Lower and upper end, in the image's units.
+        range: [f64; 2],
+        /// What they become, in standard deviations of the foreground.
+        to: [f64; 2],
+    },
+    /// Mean 0 and standard deviation 1 of each image.
+    Zscore {
+        /// Whether only voxels that are not 0 count.
+        nonzero: bool,
+    },
+}
+
+/// **Law** CT has one scale for all subjects: clipped to the 0.5th and 99.5th percentile of the pooled
+/// foreground, minus its mean, divided by its standard deviation. Anything else has a scale of its own in
+/// each image: z-score, over voxels that are not 0 where images are masked.
+pub(super) fn normalisation(print: &Fingerprint) -> Vec<Normalisation> {
+    let of_modality = |modality: &String| of_modality(print, modality);
+    print.modalities.iter().map(of_modality).collect()
+}
+
+/// Median share of exact zeros, in %, of images without negative values: a mask is that of a subject,
+/// whatever the modality. NaN if no voxel was sampled.
+fn zero_percent(print: &Fingerprint) -> f64 {
+    let figures = print.volumes.iter().filter_map(|v| v.intensity.as_ref());
+    let mut shares: Vec<f64> = figures
+        .map(|f| match f.range[0] < 0.0 {
+            true => 0.0,
+            false => 100.0 * f.zero_share,
+        })
+        .collect();
+    median(&mut shares)
+}
+
+fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
+    let figures: Vec<&Intensity> = print
+        .images(modality)
+        .filter_map(|v| v.intensity.as_ref())
+        .collect();
+    let named = is_ct_name(modality);
+    let mut lows: Vec<f64> = figures
+        .iter()
+        .map(|f| f.range[0])
+        .filter(|v| v.is_finite())
+        .collect();
+    let low = median(&mut lows);
+    let pooled: Vec<f32> = figures
+        .iter()
+        .flat_map(|f| f.foreground.iter().copied())
+        .collect();
+    let window = percentiles(&pooled, f32::is_finite, &[0.5, 99.5]).zip(moments(&pooled));
+    if let (true, Some((ends, [mean, sd]))) = (named || low <= AIR_HU, window)
+        && ends[0] < ends[1]
+        && sd > 0.0
+    {
+        let range = [ends[0].round(), ends[1].round()];
+        let to = range.map(|end| ((end - mean) / sd * 100.0).round() / 100.0);
+        if range[0] < range[1] && to[0] < to[1] {
+            let why = match named {
+                true => "CT, by its name".to_owned(),
+                false => format!("values from {} on, as Hounsfield units have", short(low)),
+            };
+            let place = match figures.iter().all(|f| f.inside_labels) {
+                true => "inside the labels",
+                false => "of the foreground",
+            };
+            return Normalisation {
+                modality: modality.to_owned(),
+                step: NormalisationStep::Window { range, to },
+                reason: format!(
+                    "{why}: 0.5th and 99.5th percentile {place} of {} subjects; mean {} becomes 0, standard deviation {} becomes 1",
+                    figures.len(),
+                    short(mean),
+                    short(sd)
+                ),
+            };
+        }
+    }
+    let share = zero_percent(print);
+    let nonzero = share >= MASKED;
+    let reason = match (figures.is_empty(), nonzero) {
+        (true, _) => "no voxel was sampled; each image has a scale of its own".to_owned(),
+        (_, true) => format!(
+            "no common scale; {} % of the voxels are exactly 0, so those are left out",
+            short(share)
+        ),
+        (_, false) => "no common scale: mean 0 and standard deviation 1 of each image".to_owned(),
+    };
+    Normalisation {
+        modality: modality.to_owned(),
+        step: NormalisationStep::Zscore { nonzero },
+        reason,
+    }
+}
+
+fn is_ct_name(modality: &str) -> bool {
+    let lower = modality.to_lowercase();
+    let mut words = lower.split(['_', '-']);
+    words.any(|word| ["ct", "cta", "cect", "ncct", "cbct", "ldct"].contains(&word))
+}
+
+/// Why the air around the body is cut away: volumes are smaller, and no patch is of air alone.
+pub(super) fn crop(print: &Fingerprint) -> Option<String> {
+    let share = zero_percent(print);
+    (share >= MASKED).then(|| {
+        format!(
+            "{} % of the voxels are exactly 0; none of it is body",
+            short(share)
+        )
+    })
+}

@@ -1,0 +1,392 @@
+//! The text of a pipeline: source and stages, each value with its reason behind it.
+
+use super::fingerprint::Fingerprint;
+use super::layout::Layout;
+use super::proposal::classes::Classes;
+use super::proposal::intensity::NormalisationStep;
+use super::proposal::{Proposal, by_axis, short};
+use super::{Template, templates};
+use crate::source::manifest::ColumnRef;
+use crate::source::{FoldersSpec, ManifestSpec, SourceKind};
+use std::fmt::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+/// Where comments begin, so that values stay readable.
+const COMMENT_COLUMN: usize = 56;
+
+/// Lines of a file.
+#[derive(Default)]
+pub(super) struct Lines(String);
+
+impl Lines {
+    /// A line of YAML.
+    pub(super) fn line(&mut self, text: impl AsRef<str>) {
+        self.0 += text.as_ref();
+        self.0.push('\n');
+    }
+
+    /// A line of YAML with its reason behind it, or above it if it is long.
+    pub(super) fn because(&mut self, text: impl AsRef<str>, reason: impl AsRef<str>) {
+        let (text, reason) = (text.as_ref(), reason.as_ref());
+        let width = text.chars().count();
+        if width < COMMENT_COLUMN && reason.chars().count() <= 90 {
+            self.line(format!("{text:<COMMENT_COLUMN$}# {reason}"));
+            return;
+        }
+        let indent = &text[..text.len() - text.trim_start().len()];
+        self.comment(indent, reason);
+        self.line(text);
+    }
+
+    /// A comment, broken into lines of at most 110 characters.
+    pub(super) fn comment(&mut self, indent: &str, text: &str) {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && indent.len() + line.chars().count() + word.chars().count() > 106
+            {
+                self.line(format!("{indent}# {line}"));
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line += word;
+        }
+        self.line(format!("{indent}# {line}"));
+    }
+}
+
+/// A text as YAML: quoted where it would be read as anything else.
+pub(super) fn text(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '/' || c == '.';
+    let begins = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
+    let word = ["true", "false", "null", "yes", "no", "on", "off"];
+    match begins && value.chars().all(plain) && !word.contains(&&*value.to_lowercase()) {
+        true => value.to_owned(),
+        false => {
+            let escaped: String = value.chars().flat_map(escaped).collect();
+            format!("\"{escaped}\"")
+        }
+    }
+}
+
+fn escaped(c: char) -> Vec<char> {
+    match c {
+        '"' | '\\' => vec!['\\', c],
+        '\n' => vec!['\\', 'n'],
+        '\t' => vec!['\\', 't'],
+        c if c.is_control() => format!("\\x{:02x}", u32::from(c) & 0xff).chars().collect(),
+        c => vec![c],
+    }
+}
+
+/// A list of texts.
+pub(super) fn list(values: &[String]) -> String {
+    let texts: Vec<String> = values.iter().map(|value| text(value)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// The path of a source as the pipeline file says it.
+fn place(path: &str, base: Option<&Path>) -> String {
+    let base = base.and_then(|base| std::path::absolute(base).ok());
+    let base = base.map(|base| base.canonicalize().unwrap_or(base));
+    let Some(base) = base else {
+        return path.to_owned();
+    };
+    let target = Path::new(path);
+    let shared = (target.components().zip(base.components()))
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = base.components().count() - shared;
+    // Far apart, an absolute path is the more readable one.
+    if shared < 2 || up > 3 {
+        return path.to_owned();
+    }
+    let steps = (0..up).map(|_| Component::ParentDir);
+    let relative: PathBuf = steps.chain(target.components().skip(shared)).collect();
+    match relative.as_os_str().is_empty() {
+        true => ".".to_owned(),
+        false => relative.display().to_string(),
+    }
+}
+
+pub(super) fn pipeline(
+    layout: &Layout,
+    print: &Fingerprint,
+    proposal: &Proposal,
+    template: Template,
+    name: &str,
+    base: Option<&Path>,
+) -> String {
+    let mut lines = Lines::default();
+    head(&mut lines, layout, print, proposal, template);
+    lines.line(format!("name: {}", text(name)));
+    lines.line("seed: 20");
+    lines.line("source:");
+    match &layout.source {
+        SourceKind::Folders(spec) => folders(&mut lines, spec, layout, base),
+        SourceKind::Manifest(spec) => manifest(&mut lines, spec, layout, base),
+        // Nothing recognises a phantom: it has no files.
+        SourceKind::Phantom(_) => {}
+    }
+    templates::split(&mut lines, proposal, template);
+    if let Some(classes) = &proposal.classes {
+        labels(&mut lines, classes);
+    }
+    registration(&mut lines, print);
+    stages(&mut lines, print, proposal, template);
+    templates::sections(&mut lines, print, proposal, template, name);
+    lines.0
+}
+
+fn head(
+    lines: &mut Lines,
+    layout: &Layout,
+    print: &Fingerprint,
+    proposal: &Proposal,
+    template: Template,
+) {
+    lines.comment("", &templates::purpose(template, print));
+    let labelled = print.subjects.len() - proposal.parts.unlabelled;
+    lines.comment("", &format!(
+        "Found: {}; {} subjects, {labelled} with labels; median at the proposed voxel size: {}. Voxels of {} subjects were looked at.",
+        layout.kind,
+        print.subjects.len(),
+        proposal.spacing.median_subject(),
+        print.sampled.len()
+    ));
+    for modality in &print.modalities {
+        let missing = print.subjects.len() - print.images(modality).count();
+        if missing > 0 {
+            lines.comment(
+                "",
+                &format!(
+                    "{modality} is missing for {missing} of {} subjects.",
+                    print.subjects.len()
+                ),
+            );
+        }
+    }
+    for note in &layout.notes {
+        lines.comment("", &format!("Note: {note}."));
+    }
+    for (subject, problem) in print.unreadable.iter().take(3) {
+        lines.comment("", &format!("Unusable: {subject}: {problem}."));
+    }
+    if print.unreadable.len() > 3 {
+        lines.comment(
+            "",
+            &format!("{} subjects are unusable in all.", print.unreadable.len()),
+        );
+    }
+}
+
+fn folders(lines: &mut Lines, spec: &FoldersSpec, layout: &Layout, base: Option<&Path>) {
+    lines.line("  folders:");
+    lines.because(
+        format!("    path: {}", text(&place(&spec.path, base))),
+        &layout.kind,
+    );
+    lines.line(format!("    images: {}", text(&spec.images)));
+    if let Some(labels) = &spec.labels {
+        lines.line(format!("    labels: {}", text(labels)));
+    }
+    if let Some(id) = &spec.id {
+        lines.because(format!("    id: {}", text(id)), "one subject a session");
+    }
+    if let Some(patient) = &spec.patient {
+        lines.because(
+            format!("    patient: {}", text(patient)),
+            "all sessions of a patient are in one part of the split",
+        );
+    }
+    let modalities: Vec<String> = (spec.modalities.0.iter())
+        .map(|(name, in_path)| format!("{}: {}", text(name), text(in_path)))
+        .collect();
+    lines.line(format!("    modalities: {{ {} }}", modalities.join(", ")));
+}
+
+fn manifest(lines: &mut Lines, spec: &ManifestSpec, layout: &Layout, base: Option<&Path>) {
+    lines.line("  manifest:");
+    lines.because(
+        format!("    path: {}", text(&place(&spec.path, base))),
+        &layout.kind,
+    );
+    if let Some(columns) = &spec.columns {
+        lines.line("    columns:");
+        lines.line(format!("      subject: {}", text(&columns.subject)));
+        let named = |entries: &[(String, ColumnRef)]| {
+            let of = |(name, column): &(String, ColumnRef)| match column {
+                ColumnRef::Column(column) => format!("{}: {}", text(name), text(column)),
+                ColumnRef::Indexed { column, index } => {
+                    format!(
+                        "{}: {{ column: {}, index: {index} }}",
+                        text(name),
+                        text(column)
+                    )
+                }
+            };
+            entries.iter().map(of).collect::<Vec<_>>().join(", ")
+        };
+        lines.line(format!("      images: {{ {} }}", named(&columns.images.0)));
+        if !columns.labels.0.is_empty() {
+            lines.line(format!("      labels: {{ {} }}", named(&columns.labels.0)));
+        }
+        if let Some(ColumnRef::Column(label)) = &columns.label {
+            lines.line(format!("      label: {}", text(label)));
+        }
+        if let Some(patient) = &columns.patient {
+            lines.because(
+                format!("      patient: {}", text(patient)),
+                "all subjects of a patient are in one part of the split",
+            );
+        }
+        if let Some(split) = &columns.split {
+            lines.line(format!("      split: {}", text(split)));
+        }
+    }
+    if let Some(modalities) = &spec.modalities {
+        lines.line(format!("    modalities: {}", list(modalities)));
+    }
+    if let Some(condition) = &spec.condition {
+        lines.line(format!("    where: {}", text(condition)));
+    }
+}
+
+fn labels(lines: &mut Lines, classes: &Classes) {
+    if classes.map.is_empty() && classes.ignore.is_empty() {
+        return;
+    }
+    lines.line("  labels:");
+    if !classes.map.is_empty() {
+        let entries: Vec<String> = classes
+            .map
+            .iter()
+            .map(|(from, to)| format!("{from}: {to}"))
+            .collect();
+        lines.because(
+            format!("    map: {{ {} }}", entries.join(", ")),
+            "stored value: class; classes are numbered without gaps",
+        );
+    }
+    if !classes.ignore.is_empty() {
+        let values: Vec<String> = classes.ignore.iter().map(i64::to_string).collect();
+        lines.because(
+            format!("    ignore: [{}]", values.join(", ")),
+            "nobody annotated these voxels; no loss and no score counts them",
+        );
+    }
+}
+
+fn registration(lines: &mut Lines, print: &Fingerprint) {
+    use crate::source::reading::Severity;
+    let failures: Vec<_> = (print.mismatches.iter())
+        .filter(|(_, finding)| finding.severity == Severity::Failure)
+        .collect();
+    let Some((subject, finding)) = failures.first() else {
+        return;
+    };
+    lines.comment("  ", &format!(
+        "{} volumes do not fit their subject's first image, such as {subject}: {} {}. They are used with a warning; correct the headers and remove the next line to have such subjects refused.",
+        failures.len(),
+        finding.column,
+        finding.problem
+    ));
+    lines.line("  registration: { on_mismatch: warn }");
+}
+
+fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template: Template) {
+    let mut orders: Vec<(&str, usize)> = Vec::new();
+    for volume in &print.volumes {
+        match orders
+            .iter_mut()
+            .find(|(order, _)| *order == volume.orientation)
+        {
+            Some((_, count)) => *count += 1,
+            None => orders.push((&volume.orientation, 1)),
+        }
+    }
+    orders.sort_by_key(|(_, count)| usize::MAX - count);
+    let found: Vec<String> = orders
+        .iter()
+        .map(|(order, count)| format!("{count} {order}"))
+        .collect();
+    lines.line("stages:");
+    lines.because(
+        "  - orient: { to: RAS }",
+        format!(
+            "one order of axes for all volumes; stored: {}",
+            found.join(", ")
+        ),
+    );
+    if let Some(reason) = &proposal.crop {
+        lines.because("  - crop_foreground: { above: 0 }", reason);
+    }
+    let spacing = &proposal.spacing;
+    let mm = spacing.spacing_mm.map(number).join(", ");
+    let separate = if spacing.is_anisotropic {
+        ", separate_z: auto"
+    } else {
+        ""
+    };
+    lines.because(
+        format!("  - resample: {{ spacing_mm: [{mm}]{separate} }}"),
+        &spacing.reason,
+    );
+    if print.other_grids > 0 {
+        lines.comment("  ", &format!(
+            "{} volumes are on another grid than their subject's first image: `resample` brings them on one.",
+            print.other_grids
+        ));
+    }
+    for normalisation in &proposal.normalisation {
+        let of = match print.modalities.len() {
+            1 => String::new(),
+            _ => format!("modalities: [{}]", text(&normalisation.modality)),
+        };
+        let step = match &normalisation.step {
+            NormalisationStep::Window { range, to } => {
+                let [range, to] = [range, to].map(|ends| ends.map(number).join(", "));
+                let of = if of.is_empty() { of } else { format!(", {of}") };
+                format!("  - window: {{ range: [{range}], to: [{to}]{of} }}")
+            }
+            NormalisationStep::Zscore { nonzero } => {
+                let foreground = if *nonzero { "nonzero" } else { "all" };
+                let of = if of.is_empty() { of } else { format!(", {of}") };
+                format!("  - zscore: {{ foreground: {foreground}{of} }}")
+            }
+        };
+        lines.because(step, &normalisation.reason);
+    }
+    if template != Template::Prepare {
+        lines.because("  - shuffle: {}", "a new order in every epoch");
+    }
+}
+
+/// A number as YAML reads it back.
+pub(super) fn number(value: f64) -> String {
+    match value.fract() == 0.0 {
+        true => format!("{value:.1}"),
+        false => format!("{value}"),
+    }
+}
+
+/// What was found of each class, in words.
+pub(super) fn class_figures(classes: &Classes) -> String {
+    let mut text = String::new();
+    for (name, (count, ml)) in classes.names.iter().skip(1).zip(&classes.found) {
+        let ml = if ml.is_nan() {
+            "none".to_owned()
+        } else {
+            format!("{} mL", short(*ml))
+        };
+        let separator = if text.is_empty() { "" } else { "; " };
+        write!(text, "{separator}{name}: in {count} subjects, median {ml}").unwrap_or_default();
+    }
+    text
+}
+
+/// A shape in words.
+pub(super) fn shape(voxels: [usize; 3]) -> String {
+    by_axis(voxels.map(|n| n as f64))
+}
