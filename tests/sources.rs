@@ -233,7 +233,7 @@ fn what_paths_say_is_kept_in_the_table_of_subjects_and_found_by_sql() {
         ..RunOptions::default()
     };
     run(plan, cohort, &options).unwrap();
-    let rows: Vec<SubjectRow> = read_table(&out.join("subjects.parquet")).unwrap();
+    let rows: Vec<SubjectRow> = read_run_table(&out).unwrap();
     let found: Vec<[&str; 3]> = (rows.iter())
         .map(|r| {
             [
