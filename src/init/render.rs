@@ -14,6 +14,9 @@ use std::path::{Component, Path, PathBuf};
 /// Where comments begin, so that values stay readable.
 const COMMENT_COLUMN: usize = 56;
 
+/// Characters of a line, at most, where a comment stands behind a value.
+const WIDTH: usize = 120;
+
 /// Lines of a file.
 #[derive(Default)]
 pub(super) struct Lines(String);
@@ -29,7 +32,7 @@ impl Lines {
     pub(super) fn because(&mut self, text: impl AsRef<str>, reason: impl AsRef<str>) {
         let (text, reason) = (text.as_ref(), reason.as_ref());
         let width = text.chars().count();
-        if width < COMMENT_COLUMN && reason.chars().count() <= 90 {
+        if width < COMMENT_COLUMN && COMMENT_COLUMN + 2 + reason.chars().count() <= WIDTH {
             self.line(format!("{text:<COMMENT_COLUMN$}# {reason}"));
             return;
         }

@@ -279,5 +279,9 @@ fn views(lines: &mut Lines, proposal: &Proposal, template: Template, classes: &C
 }
 
 fn bytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1u32 << 30))
+    let mib = bytes as f64 / f64::from(1u32 << 20);
+    match mib < 100.0 {
+        true => format!("{mib:.0} MiB"),
+        false => format!("{:.1} GiB", mib / 1024.0),
+    }
 }

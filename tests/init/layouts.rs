@@ -84,7 +84,7 @@ fn bids_with_sessions_keeps_patients_together() {
             "patient: \"{subject}\"",
             "t1w: T1w",
             "t2w: acq-tse_T2w",
-            "t2w is missing for 2 subjects",
+            "t2w is missing for 2 of 12 subjects",
             "classes: [background, core, edema]",
             "a fifth of 6 labelled patients each",
         ],

@@ -48,7 +48,7 @@ impl NetworkPlan {
     /// **Law** the patch begins as a cube in mm of 256³ voxels, cut to the median shape; it is halved
     /// while four voxels stay along each axis, which gives the depth, and its edges are rounded up to a
     /// multiple. While a batch of two does not fit the memory, the edge that is longest beside the
-    /// median shape is shortened. The batch takes what is left, up to 5 % of all voxels. Along the shortest
+    /// median shape is shortened, if it can be without loss of depth. The batch takes what is left, up to 5 % of all voxels. Along the shortest
     /// axis two voxels are enough.
     /// **Source** nnU-Net v2, `ExperimentPlanner.get_plans_for_configuration`; unlike there, every axis
     /// is halved as often as the shortest allows, as this network's levels are cubes.
@@ -58,16 +58,26 @@ impl NetworkPlan {
         let per_mm = spacing.spacing_mm.map(|mm| 1.0 / mm);
         let factor = (MOST_VOXELS / per_mm.iter().product::<f64>()).cbrt();
         let mut edges = [0, 1, 2].map(|i| ((per_mm[i] * factor).round() as usize).min(median[i]));
+        let mut most = MOST_LEVELS;
         loop {
-            let (depth, patch) = divided(edges);
+            let (depth, patch) = divided(edges, most);
             let row = bytes_of_row(patch, width, depth, classes, print.modalities.len());
             let fixed = bytes_of_weights(width, depth);
             let fits = fixed + LEAST_BATCH as u64 * row <= memory;
-            let ratio = |i: &usize| patch[*i] as f64 / median[*i] as f64;
             let step = 1 << (depth - 1);
+            let shortened = |axis: usize| {
+                let mut edges = patch;
+                edges[axis] -= step;
+                edges
+            };
+            let order = |axis: &usize| {
+                let share = (patch[*axis] as f64 / median[*axis] as f64).min(1.0);
+                let keeps_depth = divided(shortened(*axis), depth).0 == depth;
+                (keeps_depth, (share * 1e6) as u64, patch[*axis])
+            };
             let longest = (0..3)
-                .filter(|&i| patch[i] > step.max(2 * LEAST_FEATURES))
-                .max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+                .filter(|&axis| patch[axis] > step.max(2 * LEAST_FEATURES))
+                .max_by_key(order);
             let (false, Some(axis)) = (fits, longest) else {
                 let voxels: f64 = print.first_images().len() as f64
                     * median.iter().map(|n| *n as f64).product::<f64>();
@@ -84,14 +94,15 @@ impl NetworkPlan {
                     memory,
                 };
             };
-            edges = patch;
-            edges[axis] -= step;
+            edges = shortened(axis);
+            // Fewer levels need smaller multiples, so that no edge is rounded up again.
+            most = depth;
         }
     }
 }
 
-/// Levels, and the edges rounded up to what those can be divided by.
-fn divided(edges: [usize; 3]) -> (usize, [usize; 3]) {
+/// Levels, at most so many, and the edges rounded up to what those can be divided by.
+fn divided(edges: [usize; 3], most: usize) -> (usize, [usize; 3]) {
     let shortest = edges.into_iter().min().unwrap_or_default();
     let halvings = |mut edge: usize| {
         let least = if edge == shortest {
@@ -100,7 +111,7 @@ fn divided(edges: [usize; 3]) -> (usize, [usize; 3]) {
             LEAST_FEATURES
         };
         let mut count = 0;
-        while edge >= 2 * least && count + 1 < MOST_LEVELS {
+        while edge >= 2 * least && count + 1 < most {
             edge = edge.div_ceil(2);
             count += 1;
         }

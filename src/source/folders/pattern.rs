@@ -121,23 +121,7 @@ impl Pattern {
         let parts: Vec<String> = pattern.split('/').map(str::to_owned).collect();
         let (mut expressions, mut groups) = (Vec::new(), Vec::new());
         for part in &parts {
-            let (mut expression, mut names) = (String::new(), Vec::new());
-            let group = if part.contains('*') {
-                "([^/]+?)"
-            } else {
-                "([^/]+)"
-            };
-            for piece in pieces(part)? {
-                match piece {
-                    Piece::Literal(text) => expression += &regex::escape(&text),
-                    Piece::Placeholder(name) => {
-                        names.push(name);
-                        expression += group;
-                    }
-                    Piece::Any => expression += "[^/]*",
-                    Piece::Folders => expression += "(?:[^/]+/)*",
-                }
-            }
+            let (expression, names) = expression(part, &mut |_| None)?;
             expressions.push(expression);
             groups.push(names);
         }
@@ -175,20 +159,87 @@ impl Pattern {
     pub(super) fn agreed(&self, path: &str) -> Option<Result<Entities, [String; 3]>> {
         let captures = self.regex.captures(path)?;
         let names = self.groups.iter().flatten();
-        let mut entities = Entities::new();
+        let (mut entities, mut conflict) = (Entities::new(), None);
         // The regex language has no back-references.
         for (name, group) in names.zip(captures.iter().skip(1).flatten()) {
             let value = group.as_str();
-            match entities.get(name) {
-                Some(first) if first != value => {
-                    return Some(Err([name.clone(), first.clone(), value.to_owned()]));
-                }
-                Some(_) => {}
-                None => drop(entities.insert(name.clone(), value.to_owned())),
+            let first = entities.entry(name.clone()).or_insert(value.to_owned());
+            if first != value && conflict.is_none() {
+                conflict = Some([name.clone(), first.clone(), value.to_owned()]);
             }
         }
-        Some(Ok(entities))
+        match conflict {
+            None => Some(Ok(entities)),
+            Some(conflict) => Some(self.repeated(path, &entities).ok_or(conflict)),
+        }
     }
+
+    /// Values of the placeholders if each stands for what it stood for first: `{subject}/{subject}_{run}`
+    /// fits `p/p_1_2`, although `p_1` is as good a subject for the name alone.
+    fn repeated(&self, path: &str, first: &Entities) -> Option<Entities> {
+        let mut seen: Vec<String> = Vec::new();
+        let mut known = |name: &str| {
+            let is_known = seen.iter().any(|n| n == name);
+            if !is_known {
+                seen.push(name.to_owned());
+            }
+            first.get(name).filter(|_| is_known).map(String::as_str)
+        };
+        let (mut expressions, mut names) = (Vec::new(), Vec::new());
+        for part in &self.parts {
+            let (text, of_part) = expression(part, &mut known).ok()?;
+            expressions.push(text);
+            names.extend(of_part);
+        }
+        let regex = compiled(&self.parts, &expressions).ok()?;
+        let captures = regex.captures(path)?;
+        let values = captures
+            .iter()
+            .skip(1)
+            .flatten()
+            .map(|group| group.as_str());
+        let entities: Entities = names.into_iter().zip(values.map(str::to_owned)).collect();
+        let same = |name: &String| entities.get(name) == first.get(name);
+        seen.iter()
+            .filter(|name| self.is_repeated(name))
+            .all(same)
+            .then_some(entities)
+    }
+
+    fn is_repeated(&self, name: &str) -> bool {
+        let places = self.groups.iter().flatten().filter(|n| *n == name);
+        places.count() > 1
+    }
+}
+
+/// The regex of one part, without anchors, and the names of its groups; a placeholder with a `known`
+/// value is that text and no group.
+///
+/// Beside a `*` a placeholder takes as little as fits, else as much.
+fn expression<'a>(
+    part: &str,
+    known: &mut dyn FnMut(&str) -> Option<&'a str>,
+) -> Result<(String, Vec<String>), String> {
+    let (mut expression, mut names) = (String::new(), Vec::new());
+    let group = match part.contains('*') {
+        true => "([^/]+?)",
+        false => "([^/]+)",
+    };
+    for piece in pieces(part)? {
+        match piece {
+            Piece::Literal(text) => expression += &regex::escape(&text),
+            Piece::Placeholder(name) => match known(&name) {
+                Some(value) => expression += &regex::escape(value),
+                None => {
+                    names.push(name);
+                    expression += group;
+                }
+            },
+            Piece::Any => expression += "[^/]*",
+            Piece::Folders => expression += "(?:[^/]+/)*",
+        }
+    }
+    Ok((expression, names))
 }
 
 /// A regex of whole parts; `**` holds the `/` behind it.

@@ -144,6 +144,16 @@ fn stars_stand_for_names_and_folders() {
     assert_eq!(found("*/{subject}_*.nii"), ["s2", "s3"]);
     assert_eq!(found("a/**/y/{subject}_ct.nii"), ["s1"]);
     assert_eq!(found("./{subject}_ct.nii"), ["s4"]);
+    // A repeated placeholder is what it was first, wherever else the name could be divided.
+    touch(root, &["r/p_1/p_1_run_2_ct.nii", "r/p_1/q_ct.nii"]);
+    assert_eq!(found("r/{subject}/{subject}_*_ct.nii"), ["p_1"]);
+    let runs =
+        "images: 'r/{subject}/{subject}_{run}_ct.nii', id: '{subject}-{run}', modalities: [ct]";
+    assert_eq!(
+        ids(open(&yaml(root, runs)).unwrap().as_ref()),
+        ["p_1-run_2"]
+    );
+    std::fs::remove_dir_all(root.join("r")).unwrap();
     let message = refusal(&yaml(
         root,
         "images: '**/{subject}_*.nii', modalities: [ct], id: '{subject}', labels: '*/{subject}*.nii', split: { test: 9 }",
