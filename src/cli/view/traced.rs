@@ -74,7 +74,7 @@ impl Look {
     fn band(&mut self, stop: &Stop, before: &Row) -> Band {
         let mut lines = lines(stop);
         let changed = changes(before, &stop.row);
-        if !changed && stop.drawn.is_some() | !stop.random {
+        if !changed && (stop.drawn.is_some() || !stop.random) {
             lines.push("leaves every volume as it is".to_owned());
         }
         Band {
