@@ -1,6 +1,7 @@
 //! The gallery: every file plans, is valid for editors, and what needs no data runs.
 
 use std::path::{Path, PathBuf};
+use voxstream::cli::test::{TestArgs, test};
 use voxstream::cli::{open, planned, read};
 use voxstream::plan::explain::{Form, explain};
 use voxstream::plan::ranges::Subjects;
@@ -66,6 +67,33 @@ fn every_file_plans_to_its_snapshot() {
         let json: serde_json::Value =
             serde_json::from_str(&explain(&plan, Form::Json, &Subjects::default())).unwrap();
         assert_eq!(json["name"], name[3..]);
+    }
+}
+
+#[test]
+fn every_promise_of_the_gallery_holds() {
+    let args = TestArgs {
+        files: gallery(),
+        update: false,
+    };
+    let mut out = Vec::new();
+    let code = test(&args, &mut out).unwrap();
+    let printed = String::from_utf8(out).unwrap();
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.ends_with("1 test holds\n"), "{printed}");
+}
+
+#[test]
+fn readers_of_yaml_1_1_find_the_same_numbers() {
+    // There `3e-5` is text: a number with an exponent has a point, and its exponent a sign.
+    let exponent =
+        regex::Regex::new(r"(?m)(?:^|[\s\[{,:])([0-9]+(?:e[-+]?[0-9]+)|[0-9.]+e[0-9]+)").unwrap();
+    assert!(exponent.is_match("lr: 3e-5") && exponent.is_match("[1.0e5]"));
+    assert!(!exponent.is_match("lr: 3.0e-5") && !exponent.is_match("name: case1e5x"));
+    for path in gallery() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let found = exponent.find(&text).map(|m| m.as_str());
+        assert_eq!(found, None, "{}", path.display());
     }
 }
 

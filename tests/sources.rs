@@ -1,6 +1,7 @@
 //! What a source says of its files, from the pipeline file to the tables of a run.
 
 use std::path::Path;
+use voxstream::cli::check::CheckFormat;
 use voxstream::cli::{open, planned};
 use voxstream::error::Error;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
@@ -106,7 +107,9 @@ fn a_volume_that_does_not_fit_fails_its_subject_before_anything_is_written() {
     let check = |more: &str| {
         std::fs::write(root.join("p.yaml"), file(root, more).text).unwrap();
         let mut out = Vec::new();
-        let code = voxstream::cli::check::check(&[root.join("p.yaml")], true, &mut out).unwrap();
+        let code =
+            voxstream::cli::check::check(&[root.join("p.yaml")], true, CheckFormat::Text, &mut out)
+                .unwrap();
         (code, String::from_utf8(out).unwrap())
     };
     let (code, text) = check("");
@@ -191,7 +194,8 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
     let path = folder.path().join("p.yaml");
     std::fs::write(&path, text).unwrap();
     let mut out = Vec::new();
-    let code = voxstream::cli::check::check(&[path.clone()], false, &mut out).unwrap();
+    let code =
+        voxstream::cli::check::check(&[path.clone()], false, CheckFormat::Text, &mut out).unwrap();
     assert_eq!((code, out.is_empty()), (2, true));
     let plan = planned(&SourceFile {
         name: path.display().to_string(),
@@ -206,7 +210,8 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
         "{error}"
     );
     std::fs::create_dir(folder.path().join("src")).unwrap();
-    let code = voxstream::cli::check::check(&[path], false, &mut Vec::new()).unwrap();
+    let code =
+        voxstream::cli::check::check(&[path], false, CheckFormat::Text, &mut Vec::new()).unwrap();
     assert_eq!(code, 0);
 }
 

@@ -1,5 +1,9 @@
 //! `check`: pipeline files, and with `--data` every header of their cohorts.
 
+mod format;
+
+pub use format::CheckFormat;
+
 use super::{open, planned, read, show_error, stdout};
 use crate::error::Error;
 use crate::plan::Plan;
@@ -7,40 +11,61 @@ use crate::run::chain::causes;
 use crate::source::reading::Severity;
 use crate::source::{Cohort, RegistrationSpec, check_place};
 use crate::volume::Role;
+use format::{Level, Remark};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Checks files; 0 when all are right, else 2.
 ///
+/// As text, mistakes go to stderr as a compiler shows them; in the other formats everything goes
+/// to `out`, for machines.
+///
 /// **Errors** when `out` does; a file's mistakes are shown and the next file is checked.
-pub fn check(files: &[PathBuf], data: bool, out: &mut dyn Write) -> Result<u8, Error> {
+pub fn check(
+    files: &[PathBuf],
+    data: bool,
+    format: CheckFormat,
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
     let mut wrong = 0;
+    let mut remarks: Vec<Remark> = Vec::new();
     for path in files {
-        let checked = read(path, &[]).and_then(|file| {
-            let plan = planned(&file)?;
-            places(&plan)?;
-            if data {
-                open(&file).map(|(plan, cohort)| Some((plan, cohort)))
-            } else {
-                Ok(None)
+        let found = look(path, data);
+        wrong += usize::from(!is_usable(&found));
+        match (&found, format) {
+            (Ok(None), CheckFormat::Text) => {
+                writeln!(out, "{}: right", path.display()).map_err(stdout)?;
             }
-        });
-        match checked {
-            Ok(None) => writeln!(out, "{}: right", path.display()).map_err(stdout)?,
-            Ok(Some((plan, cohort))) => {
+            (Ok(Some(headers)), CheckFormat::Text) => {
                 writeln!(out, "{}:", path.display()).map_err(stdout)?;
-                wrong += usize::from(
-                    headers(&*cohort, &plan.pipeline.source.registration, out).map_err(stdout)? > 0,
-                );
+                headers.write(out).map_err(stdout)?;
             }
-            Err(error) => {
-                show_error(&error);
-                wrong += 1;
-            }
+            (Err(error), CheckFormat::Text) => show_error(error),
+            (Ok(None), _) => {}
+            (Ok(Some(headers)), _) => remarks.extend(headers.remarks(path)),
+            (Err(error), _) => remarks.extend(format::of_error(path, error)),
         }
     }
+    format::write(&remarks, format, out).map_err(stdout)?;
     Ok(if wrong == 0 { 0 } else { 2 })
+}
+
+fn is_usable(found: &Result<Option<Headers>, Error>) -> bool {
+    let unusable = |headers: &Headers| headers.unusable > 0;
+    matches!(found, Ok(headers) if !headers.as_ref().is_some_and(unusable))
+}
+
+/// Checks one file, and with `data` the headers of its cohort.
+fn look(path: &std::path::Path, data: bool) -> Result<Option<Headers>, Error> {
+    let file = read(path, &[])?;
+    places(&planned(&file)?)?;
+    if !data {
+        return Ok(None);
+    }
+    let (plan, cohort) = open(&file)?;
+    let registration = &plan.pipeline.source.registration;
+    Ok(Some(headers(&*cohort, registration)))
 }
 
 /// Checks every path that a plan reads, without a look at its data.
@@ -58,14 +83,35 @@ fn places(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Looks at every subject's headers; returns how many subjects cannot be used.
-fn headers(
-    cohort: &dyn Cohort,
-    registration: &RegistrationSpec,
-    out: &mut dyn Write,
-) -> std::io::Result<usize> {
+/// What the headers of a cohort tell.
+struct Headers {
+    /// Subject and what was found, in the order of subjects.
+    found: Vec<(Level, String)>,
+    /// Counts of the whole cohort.
+    summary: String,
+    /// Subjects that cannot be used.
+    unusable: usize,
+}
+
+impl Headers {
+    fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let lines = self.found.iter().map(|(_, text)| text);
+        for line in lines.chain([&self.summary]) {
+            writeln!(out, "  {line}")?;
+        }
+        Ok(())
+    }
+
+    fn remarks(&self, path: &std::path::Path) -> impl Iterator<Item = Remark> {
+        let found = self.found.iter();
+        found.map(|(level, text)| Remark::of_file(path, *level, text.clone()))
+    }
+}
+
+/// Looks at every subject's headers.
+fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
     let (mut missing, mut other_grid) = (0, 0);
-    let mut unusable = BTreeSet::new();
+    let (mut unusable, mut found) = (BTreeSet::new(), Vec::new());
     for subject in cohort.subjects() {
         missing += subject
             .images
@@ -76,24 +122,22 @@ fn headers(
             Ok(headers) => headers,
             Err(error) => {
                 unusable.insert(&subject.id);
-                writeln!(out, "  {}: {}", subject.id, causes(&error))?;
+                let text = format!("{}: {}", subject.id, causes(&error));
+                found.push((Level::Error, text));
                 continue;
             }
         };
         for finding in registration.findings(&headers) {
-            let kind = match finding.severity {
+            let (level, kind) = match finding.severity {
                 Severity::Failure => {
                     unusable.insert(&subject.id);
-                    "error: "
+                    (Level::Error, "error: ")
                 }
-                Severity::Warning => "warning: ",
-                Severity::Note => "",
+                Severity::Warning => (Level::Warning, "warning: "),
+                Severity::Note => (Level::Note, ""),
             };
-            writeln!(
-                out,
-                "  {}: {kind}{} {}",
-                subject.id, finding.column, finding.problem
-            )?;
+            let (column, problem) = (finding.column, finding.problem);
+            found.push((level, format!("{}: {kind}{column} {problem}", subject.id)));
         }
         let first = headers.iter().find(|h| h.role == Role::Image);
         let others = headers
@@ -102,26 +146,22 @@ fn headers(
         other_grid += others.count();
     }
     let count = |split| {
-        cohort
-            .subjects()
-            .iter()
-            .filter(|s| s.split == split)
-            .count()
+        let subjects = cohort.subjects().iter();
+        subjects.filter(|s| s.split == split).count()
     };
     use crate::volume::Split::{Test, Train, Validation};
-    writeln!(
-        out,
-        "  {} subjects: {} train ({} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {} subjects unusable",
-        cohort.subjects().len(),
-        count(Train),
-        cohort
-            .subjects()
-            .iter()
-            .filter(|s| s.split == Train && s.labelled)
-            .count(),
-        count(Validation),
-        count(Test),
-        unusable.len(),
-    )?;
-    Ok(unusable.len())
+    let labelled = cohort.subjects().iter();
+    let labelled = labelled.filter(|s| s.split == Train && s.labelled).count();
+    Headers {
+        summary: format!(
+            "{} subjects: {} train ({labelled} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {} subjects unusable",
+            cohort.subjects().len(),
+            count(Train),
+            count(Validation),
+            count(Test),
+            unusable.len(),
+        ),
+        unusable: unusable.len(),
+        found,
+    }
 }

@@ -78,6 +78,9 @@ enum Command {
         /// Also open the cohort and look at every header: files, grids, whether modalities are registered.
         #[arg(long)]
         data: bool,
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t = check::CheckFormat::Text)]
+        format: check::CheckFormat,
     },
     /// Show a pipeline's plan: steps, schemas, sizes. Reads headers only, where there is data.
     Explain(ExplainArgs),
@@ -164,6 +167,13 @@ enum Command {
         /// Run folder.
         run: PathBuf,
     },
+    /// Print a completion script for a shell.
+    ///
+    /// For example `voxstream completions bash > ~/.local/share/bash-completion/completions/voxstream`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Write a run's `report.html` again.
     Report {
         /// Run folder.
@@ -210,7 +220,11 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             resume,
         } => demo::demo(folder.as_deref(), *workers, *resume, &mut out),
         Command::Init(args) => init::init(args, &mut out),
-        Command::Check { files, data } => check::check(files, *data, &mut out),
+        Command::Check {
+            files,
+            data,
+            format,
+        } => check::check(files, *data, *format, &mut out),
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Run(args) => run::run(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
@@ -254,6 +268,14 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
         }
         Command::Verify { run, drop } => verify::verify(run, *drop, &mut out),
         Command::Gc { run } => verify::gc(run, &mut out),
+        Command::Completions { shell } => {
+            // Collected first: the generator panics where its writer fails.
+            let mut script = Vec::new();
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(*shell, &mut command, "voxstream", &mut script);
+            out.write_all(&script).map_err(stdout)?;
+            Ok(0)
+        }
         Command::Report { run } => {
             let path = crate::report::write(run)?;
             say(&mut out, &format!("{}\n", path.display()))

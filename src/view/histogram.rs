@@ -27,6 +27,15 @@ pub(super) fn range(window: &Window, summary: &Summary) -> [f32; 2] {
     [low, high]
 }
 
+/// The highest bar: that of the fullest bin, but for those of the smallest and the largest value, where
+/// background and clipped values pile up, and which are cut off.
+fn most(counts: &[usize], ends: [usize; 2]) -> usize {
+    let inner = counts.iter().enumerate().filter(|(i, _)| !ends.contains(i));
+    let inner = inner.map(|(_, n)| *n).max().unwrap_or(0);
+    let all = counts.iter().copied().max().unwrap_or(0);
+    if inner > 0 { inner } else { all.max(1) }
+}
+
 /// Draws a histogram; heights grow with the root of the counts, so that a large background leaves
 /// the rest visible. What the window shows is brighter, and marked.
 pub(super) fn draw(
@@ -42,14 +51,15 @@ pub(super) fn draw(
         return;
     }
     let counts = counts(values, [low, high], width);
-    let most = counts.iter().copied().max().unwrap_or(0).max(1) as f64;
     let column = |value: f32| {
         let share = (f64::from(value) - f64::from(low)) / (f64::from(high) - f64::from(low));
         ((share * width as f64) as usize).min(width - 1)
     };
     let (black, white) = (column(window.low), column(window.high));
+    let most = most(&counts, [summary.low, summary.high].map(column)) as f64;
     for (i, count) in counts.into_iter().enumerate() {
-        let bar = ((count as f64 / most).sqrt() * (height - 1) as f64).ceil() as usize;
+        let share = (count as f64 / most).min(1.0);
+        let bar = (share.sqrt() * (height - 1) as f64).ceil() as usize;
         let colour = if (black..=white).contains(&i) {
             INSIDE
         } else {
@@ -70,6 +80,13 @@ mod tests {
     fn values_fall_into_their_bins() {
         let values = [0.0, 0.5, 1.0, 2.9, 4.0, 4.1, f32::NAN, -0.1];
         assert_eq!(counts(&values, [0.0, 4.0], 4), [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn background_does_not_flatten_the_rest() {
+        assert_eq!(most(&[900, 3, 7, 2, 40], [0, 4]), 7);
+        assert_eq!(most(&[900, 0, 0, 0, 40], [0, 4]), 900);
+        assert_eq!(most(&[0, 0], [0, 1]), 1);
     }
 
     #[test]

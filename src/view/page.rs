@@ -1,14 +1,19 @@
-//! A page: a heading, bands of panels below each other, and the colours of the classes.
+//! A page: a heading, the colours of the classes, and bands of panels.
 
 use super::canvas::{ALARM, Canvas, INK, PALE, PAPER, Rgb};
 use super::text::{Style, fit, wrap, write};
 
 const MARGIN: usize = 14;
 const GAP: usize = 8;
-/// Narrowest page, so that its heading fits.
-const NARROWEST: usize = 460;
+/// Space between bands beside each other.
+const BETWEEN: usize = 18;
+/// Narrowest band, so that its texts fit.
+const NARROWEST: usize = 380;
+/// Width up to which bands stand beside each other.
+const WIDEST: usize = 1660;
 /// Most lines of one text.
 const LINES: usize = 3;
+const RULE: Rgb = [70, 73, 80];
 
 /// Pictures beside each other under a title.
 pub struct Band {
@@ -30,49 +35,88 @@ pub struct Page {
     pub lines: Vec<String>,
     /// Names and colours of the classes.
     pub legend: Vec<(String, Rgb)>,
-    /// The bands, from top to bottom.
+    /// The bands, as many beside each other as fit, row by row.
     pub bands: Vec<Band>,
 }
 
-impl Page {
-    /// Draws the page: as wide as its widest band, as high as all of them.
-    pub fn draw(&self) -> Canvas {
-        let widths = self.bands.iter().map(|band| {
-            let pictures = band.pictures.iter().map(Canvas::width);
-            pictures.sum::<usize>() + GAP * band.pictures.len().saturating_sub(1)
-        });
-        let inner = widths.max().unwrap_or(0).max(NARROWEST);
-        let texts = |lines: &[String]| -> Vec<String> {
+impl Band {
+    fn width(&self) -> usize {
+        let pictures = self.pictures.iter().map(Canvas::width);
+        let gaps = GAP * self.pictures.len().saturating_sub(1);
+        (pictures.sum::<usize>() + gaps).max(NARROWEST)
+    }
+
+    /// The band as a picture of its own.
+    fn draw(&self) -> Canvas {
+        let width = self.width();
+        let texts = |lines: &[String], colour: Rgb| -> Vec<(String, Rgb)> {
             let lines = lines.iter();
-            lines
-                .flat_map(|l| wrap(l, Style::Body, inner, LINES))
-                .collect()
+            let lines = lines.flat_map(|l| wrap(l, Style::Body, width, LINES));
+            lines.map(|line| (line, colour)).collect()
         };
-        let head = texts(&self.lines);
-        let legend = self.legend_rows(inner);
-        let bands: Vec<(&Band, Vec<String>, Vec<String>)> = (self.bands.iter())
-            .map(|band| (band, texts(&band.lines), texts(&band.warnings)))
-            .collect();
+        let mut lines = texts(&self.lines, PALE);
+        lines.extend(texts(&self.warnings, ALARM));
         let line = Style::Body.line();
-        let tall = |band: &Band| band.pictures.iter().map(Canvas::height).max().unwrap_or(0);
-        let height: usize = bands
+        let tall = self.pictures.iter().map(Canvas::height).max();
+        let head = 4 + (1 + lines.len()) * line + 4;
+        let mut canvas = Canvas::new(width, head + tall.unwrap_or(0), PAPER);
+        canvas.fill([0, 0], [width, 1], RULE);
+        let title = fit(&self.title, Style::Title, width);
+        write(&mut canvas, [0, 4], &title, Style::Title, INK);
+        for (i, (text, colour)) in lines.iter().enumerate() {
+            write(
+                &mut canvas,
+                [0, 4 + (1 + i) * line],
+                text,
+                Style::Body,
+                *colour,
+            );
+        }
+        let mut x = 0;
+        for picture in &self.pictures {
+            canvas.paste(picture, [x, head]);
+            x += picture.width() + GAP;
+        }
+        canvas
+    }
+}
+
+impl Page {
+    /// Draws the page: as wide as its widest row of bands, as high as all of them.
+    pub fn draw(&self) -> Canvas {
+        let mut rows: Vec<(usize, Vec<Canvas>)> = Vec::new();
+        for band in self.bands.iter().map(Band::draw) {
+            match rows.last_mut() {
+                Some((width, row)) if *width + BETWEEN + band.width() <= WIDEST => {
+                    *width += BETWEEN + band.width();
+                    row.push(band);
+                }
+                _ => rows.push((band.width(), vec![band])),
+            }
+        }
+        let inner = rows
             .iter()
-            .map(|(band, lines, warnings)| {
-                (1 + lines.len() + warnings.len()) * line + 4 + tall(band) + 2 * GAP
-            })
-            .sum();
+            .map(|(width, _)| *width)
+            .max()
+            .unwrap_or(NARROWEST);
+        let lines = self.lines.iter();
+        let head: Vec<String> = lines
+            .flat_map(|l| wrap(l, Style::Body, inner, LINES))
+            .collect();
+        let legend = self.legend_rows(inner);
+        let line = Style::Body.line();
+        let tall = |row: &[Canvas]| row.iter().map(Canvas::height).max().unwrap_or(0);
+        let below: usize = rows.iter().map(|(_, row)| tall(row) + 2 * GAP).sum();
         let top = MARGIN + (1 + head.len() + legend.len()) * line + 2 * GAP;
-        let mut canvas = Canvas::new(inner + 2 * MARGIN, top + height + MARGIN - GAP, PAPER);
+        let mut canvas = Canvas::new(inner + 2 * MARGIN, top + below, PAPER);
 
         let mut y = MARGIN;
-        let put = |canvas: &mut Canvas, y: &mut usize, text: &str, style, colour| {
-            write(canvas, [MARGIN, *y], text, style, colour);
-            *y += line;
-        };
         let title = fit(&self.title, Style::Title, inner);
-        put(&mut canvas, &mut y, &title, Style::Title, INK);
+        write(&mut canvas, [MARGIN, y], &title, Style::Title, INK);
+        y += line;
         for text in &head {
-            put(&mut canvas, &mut y, text, Style::Body, PALE);
+            write(&mut canvas, [MARGIN, y], text, Style::Body, PALE);
+            y += line;
         }
         for row in legend {
             let mut x = MARGIN;
@@ -83,24 +127,14 @@ impl Page {
             }
             y += line;
         }
-        y += 2 * GAP;
-        for (band, lines, warnings) in bands {
-            canvas.fill([MARGIN, y - GAP / 2 - 1], [inner, 1], [70, 73, 80]);
-            let title = fit(&band.title, Style::Title, inner);
-            put(&mut canvas, &mut y, &title, Style::Title, INK);
-            for text in &lines {
-                put(&mut canvas, &mut y, text, Style::Body, PALE);
-            }
-            for text in &warnings {
-                put(&mut canvas, &mut y, text, Style::Body, ALARM);
-            }
-            y += 4;
+        y = top;
+        for (_, row) in &rows {
             let mut x = MARGIN;
-            for picture in &band.pictures {
-                canvas.paste(picture, [x, y]);
-                x += picture.width() + GAP;
+            for band in row {
+                canvas.paste(band, [x, y]);
+                x += band.width() + BETWEEN;
             }
-            y += tall(band) + 2 * GAP;
+            y += tall(row) + 2 * GAP;
         }
         canvas
     }
@@ -131,34 +165,45 @@ fn entry_width(name: &str) -> usize {
 mod tests {
     use super::*;
 
-    #[test]
-    fn bands_lie_below_each_other_and_nothing_is_cut_off() {
-        let picture = |width, height, red| Canvas::new(width, height, [red, 0, 0]);
-        let band = |pictures| Band {
+    fn band(pictures: Vec<Canvas>) -> Band {
+        Band {
             title: "stages[0].window".to_owned(),
             lines: vec!["range: [0, 1]".to_owned()],
             warnings: Vec::new(),
             pictures,
-        };
+        }
+    }
+
+    #[test]
+    fn bands_lie_beside_and_below_each_other_and_nothing_is_cut_off() {
+        let picture = |width, height, red| Canvas::new(width, height, [red, 0, 0]);
         let page = Page {
             title: "a page".to_owned(),
             lines: Vec::new(),
             legend: vec![("organ".to_owned(), [0, 200, 0])],
             bands: vec![
-                band(vec![picture(300, 50, 201), picture(300, 80, 202)]),
-                band(vec![picture(100, 20, 203)]),
+                band(vec![picture(400, 50, 201), picture(400, 80, 202)]),
+                band(vec![picture(834, 20, 203)]),
+                band(vec![picture(100, 30, 204)]),
             ],
         };
         let canvas = page.draw();
-        assert_eq!(canvas.width(), 608 + 28);
         let count = |colour| {
             let all = canvas.bytes().chunks_exact(3);
             all.filter(|p| *p == colour).count()
         };
-        let areas = [201, 202, 203].map(|red| count([red, 0, 0]));
-        assert_eq!(areas, [300 * 50, 300 * 80, 100 * 20]);
+        let areas = [201, 202, 203, 204].map(|red| count([red, 0, 0]));
+        assert_eq!(areas, [400 * 50, 400 * 80, 834 * 20, 100 * 30]);
         assert_eq!(count([0, 200, 0]), 81);
-        // 14 + 30 + 16 above, two bands of 50 + 80 and 50 + 20, 6 below.
-        assert_eq!(canvas.height(), 60 + 130 + 70 + 6);
+        // 808 + 18 + 834 pixels are the most that stand in one row.
+        assert_eq!(canvas.width(), WIDEST + 28);
+        // 14 + 2 lines + 16 above; 38 of text over 80, and over 30; 16 below each.
+        assert_eq!(canvas.height(), 60 + (38 + 80 + 16) + (38 + 30 + 16));
+    }
+
+    #[test]
+    fn a_band_of_text_has_a_width_of_its_own() {
+        let canvas = band(Vec::new()).draw();
+        assert_eq!((canvas.width(), canvas.height()), (NARROWEST, 38));
     }
 }

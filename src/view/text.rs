@@ -143,7 +143,8 @@ fn nested(value: &Value) -> String {
             format!("[{}]", items.join(", "))
         }
         Value::String(text) => text.clone(),
-        Value::Number(n) => n.as_f64().map_or_else(|| n.to_string(), number),
+        // Whole numbers, such as seeds, are told to the last digit.
+        Value::Number(n) if n.is_f64() => n.as_f64().map_or_else(|| n.to_string(), number),
         other => other.to_string(),
     }
 }
@@ -167,10 +168,10 @@ mod tests {
         let shown = [0.0, -1024.0, 0.123_456, 1.5, 2_345.678, 1e-9, 123_456.0].map(number);
         let expected = ["0", "-1024", "0.1235", "1.5", "2346", "1.00e-9", "123456"];
         assert_eq!(shown, expected);
-        let draw = json!({ "axes": ["x"], "factor": 1.312_34, "at": null, "moves": [[1, 2, 3], [4, 5, 6], [7, 8, 9]] });
+        let draw = json!({ "axes": ["x"], "factor": 1.312_34, "at": null, "seed": 12_345_678_901_u64, "moves": [[1, 2, 3], [4, 5, 6], [7, 8, 9]] });
         assert_eq!(
             options(&draw),
-            "axes: [x], factor: 1.312, moves: [3 lists, 9 numbers]"
+            "axes: [x], factor: 1.312, moves: [3 lists, 9 numbers], seed: 12345678901"
         );
     }
 

@@ -70,7 +70,7 @@ pub struct Window {
 pub enum Reason {
     /// The values look like Hounsfield units.
     SoftTissue,
-    /// From the 1st to the 99.5th percentile of the voxels above the smallest value.
+    /// From the 1st to the 98th percentile of the voxels above the smallest value.
     Percentiles,
     /// The whole range, as percentiles tell nothing.
     Everything,
@@ -82,8 +82,9 @@ impl Window {
     /// The range to show of values.
     ///
     /// **Law** values from -900 or less at the darkest percent to at most 4000 are taken for Hounsfield
-    /// units and shown as -160 to 240. Others are shown from the 1st to the 99.5th percentile of
-    /// what is above the smallest value, which is background more often than not.
+    /// units and shown as -160 to 240. Others are shown from the 1st to the 98th percentile of
+    /// what is above the smallest value: that is background more often than not, and the brightest
+    /// voxels are fat and vessels.
     pub fn of(values: &[f32]) -> Self {
         let step = values.len().div_ceil(SAMPLED).max(1);
         let sampled = values.iter().copied().step_by(step);
@@ -104,7 +105,7 @@ impl Window {
         if above.is_empty() {
             return Self::everything(least - 0.5, least + 0.5);
         }
-        let (low, high) = (rank(above, 0.01), rank(above, 0.995));
+        let (low, high) = (rank(above, 0.01), rank(above, 0.98));
         // Few different values, such as 0 and 1.
         if low >= high {
             return Self::everything(least, most);
@@ -138,7 +139,7 @@ impl Window {
     pub fn line(&self) -> String {
         let why = match self.reason {
             Reason::SoftTissue => "soft tissue, if these are HU",
-            Reason::Percentiles => "percentiles 1 to 99.5",
+            Reason::Percentiles => "percentiles 1 to 98",
             Reason::Everything => "all values",
             Reason::AsBefore => "as before",
         };
@@ -159,9 +160,9 @@ mod tests {
         values.push(1e6);
         let window = Window::of(&values);
         assert_eq!(window.reason, Reason::Percentiles);
-        assert_eq!((window.low, window.high), (11.0, 996.0));
+        assert_eq!((window.low, window.high), (11.0, 981.0));
         assert_eq!(
-            [0.0, 11.0, 503.5, 1e9].map(|v| window.grey(v)),
+            [0.0, 11.0, 496.0, 1e9].map(|v| window.grey(v)),
             [0, 0, 128, 255].map(Some)
         );
         assert_eq!(window.grey(f32::NAN), None);

@@ -43,10 +43,10 @@ fn every_step_and_both_views_are_on_the_page() {
     let mut printed = Vec::new();
     assert_eq!(view(&args, &mut printed).unwrap(), 0);
     let (width, height) = size(args.out.as_ref().unwrap());
-    // Two panels of 560 pixels, a gap and two margins.
-    assert_eq!(width, 2 * 560 + 8 + 28);
-    // The source, six steps and two modalities side by side.
-    assert!(height > 9 * 250, "{height}");
+    // Two bands of two panels of 400 pixels with their gaps, and two margins.
+    assert_eq!(width, 2 * 808 + 18 + 28);
+    // The source, five or six steps that change something, two modalities side by side: two in a row.
+    assert!((4 * 250..6 * 300).contains(&height), "{height}");
     let printed = String::from_utf8(printed).unwrap();
     assert!(
         printed.ends_with(&format!("out.png ({width}x{height})\n")),
@@ -69,8 +69,9 @@ fn one_step_is_shown_before_and_after() {
     };
     assert_eq!(view(&one, &mut Vec::new()).unwrap(), 0);
     let (width, height) = size(one.out.as_ref().unwrap());
-    assert_eq!(width, whole.0);
-    assert!(height < whole.1 / 3, "{height} of {}", whole.1);
+    // Before and after are too wide to stand beside each other.
+    assert_eq!(width, 2 * 560 + 8 + 28);
+    assert!(height < whole.1, "{height} of {}", whole.1);
 }
 
 #[test]
@@ -154,16 +155,20 @@ fn steps_are_found_by_path_or_by_a_name_of_their_own() {
 
 #[test]
 fn a_subject_that_fails_is_shown_as_far_as_it_came() {
-    // The second step refuses images smaller than its patch.
-    let text = TEXT.replace(
-        "window: { range: [-175, 250], modalities: [ct] }",
-        "crop: { size: [400, 4, 4] }",
-    );
-    let (_folder, args) = in_folder(&text);
-    match view(&args, &mut Vec::new()) {
-        Ok(code) => assert_eq!((code, args.out.as_ref().unwrap().is_file()), (1, true)),
-        Err(error) => assert!(matches!(error, Error::Pipeline { .. }), "{error}"),
-    }
+    let (folder, args) = in_folder(TEXT);
+    view(&args, &mut Vec::new()).unwrap();
+    let whole = size(args.out.as_ref().unwrap());
+    // The phantom's second class is in no map.
+    let remap = "remap: { map: { 0: 0, 1: 1 }, others: fail }";
+    let text = TEXT.replace("window: { range: [-175, 250], modalities: [ct] }", remap);
+    std::fs::write(&args.target, text).unwrap();
+    let failed = ViewArgs {
+        out: Some(folder.path().join("failed.png")),
+        ..args
+    };
+    assert_eq!(view(&failed, &mut Vec::new()).unwrap(), 1);
+    let (_, height) = size(failed.out.as_ref().unwrap());
+    assert!(height < whole.1 / 2, "{height} of {}", whole.1);
 }
 
 #[test]

@@ -10,12 +10,12 @@ use crate::view::plane::Orientation;
 use crate::view::text::options;
 use crate::view::window::Window;
 use crate::view::{Band, Canvas, Page, Panel};
-use crate::volume::{Row, Split};
+use crate::volume::{Channel, Row, Split};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Pixels of all panels of a row of the page together, and of one at least and at most.
-const WIDTH: usize = 1200;
-const PANEL: [usize; 2] = [380, 560];
+/// Pixels of a panel where many steps are shown, and where one is.
+const SMALL: usize = 400;
+const LARGE: usize = 560;
 
 /// How rows are looked at: what changes from one step to the next only for a reason.
 #[derive(Clone, Default)]
@@ -70,14 +70,39 @@ impl Look {
             .collect()
     }
 
-    fn band(&mut self, stop: &Stop) -> Band {
+    /// A step; without pictures where it leaves every volume as it is.
+    fn band(&mut self, stop: &Stop, before: &Row) -> Band {
+        let mut lines = lines(stop);
+        let changed = changes(before, &stop.row);
+        if !changed && (stop.drawn.is_some() || !stop.random) {
+            lines.push("leaves every volume as it is".to_owned());
+        }
         Band {
             title: stop.path.clone(),
-            lines: lines(stop),
+            lines,
             warnings: warnings(stop),
-            pictures: self.at(&stop.row, stop.random),
+            pictures: match changed {
+                true => self.at(&stop.row, stop.random),
+                false => Vec::new(),
+            },
         }
     }
+}
+
+/// Returns `true` if a volume of the second row differs from that of the first one.
+fn changes(before: &Row, after: &Row) -> bool {
+    let differs = |a: &Channel, b: &Channel| match (&a.volume, &b.volume) {
+        (Some(a), Some(b)) => {
+            a.grid() != b.grid()
+                || (a.dtype(), a.scaling()) != (b.dtype(), b.scaling())
+                || a.buffer() != b.buffer()
+        }
+        (a, b) => a.is_some() != b.is_some(),
+    };
+    let images = before.images.iter().zip(&after.images);
+    images
+        .chain(before.labels.iter().zip(&after.labels))
+        .any(|(a, b)| differs(a, b))
 }
 
 /// What a step was told and what it drew.
@@ -127,11 +152,6 @@ fn head(plan: &Plan, subject: &SubjectRecord, trace: &Trace) -> Page {
     }
 }
 
-/// Pixels of a panel of so many beside each other.
-fn width(panels: usize) -> usize {
-    (WIDTH / panels.max(1)).clamp(PANEL[0], PANEL[1])
-}
-
 fn note(title: &str, warning: String) -> Band {
     Band {
         title: title.to_owned(),
@@ -145,7 +165,7 @@ fn note(title: &str, warning: String) -> Band {
 pub(super) fn page(plan: &Plan, subject: &SubjectRecord, trace: &Trace) -> Page {
     let mut page = head(plan, subject, trace);
     let mut look = Look {
-        width: width(trace.source.images.len()),
+        width: SMALL,
         ..Look::default()
     };
     page.bands.push(Band {
@@ -154,8 +174,10 @@ pub(super) fn page(plan: &Plan, subject: &SubjectRecord, trace: &Trace) -> Page 
         warnings: Vec::new(),
         pictures: look.at(&trace.source, false),
     });
+    let mut before = &trace.source;
     for stop in trace.stages.iter().chain(&trace.shared) {
-        page.bands.push(look.band(stop));
+        page.bands.push(look.band(stop, before));
+        before = &stop.row;
     }
     // Both views leave from the shared chain.
     let patch = look.clone();
@@ -165,8 +187,10 @@ pub(super) fn page(plan: &Plan, subject: &SubjectRecord, trace: &Trace) -> Page 
             classes: BTreeSet::new(),
             ..patch.clone()
         };
+        let mut before = trace.patch();
         for stop in &view.stops {
-            page.bands.push(own.band(stop));
+            page.bands.push(own.band(stop, before));
+            before = &stop.row;
         }
         look.classes.extend(&own.classes);
         ends.push((view.name.as_str(), trace.view(view), own));
@@ -203,7 +227,7 @@ fn side_by_side(ends: &[(&str, &Row, Look)]) -> Vec<Band> {
                     orientation: *look.orientations.get(name)?,
                     focus: first.focus?,
                     window: first.windows.get(name).copied(),
-                    width: width(ends.len()),
+                    width: SMALL,
                 };
                 Some(panel.draw().canvas)
             });
@@ -238,7 +262,7 @@ pub(super) fn stage_page(
         return Err(Error::run(problem));
     };
     let mut look = Look {
-        width: width(trace.source.images.len().min(2)),
+        width: LARGE,
         // Views are looked at as their prepared volume lies.
         drew: path.starts_with("views."),
         ..Look::default()
@@ -253,7 +277,7 @@ pub(super) fn stage_page(
         warnings: Vec::new(),
         pictures: look.at(before, false),
     });
-    let after = look.band(stop);
+    let after = look.band(stop, before);
     page.bands.push(Band {
         title: format!("after {path}"),
         ..after
