@@ -9,7 +9,9 @@ use crate::run::counters::Counters;
 use crate::run::folder;
 use crate::run::prepare::Preparer;
 use crate::sink::prepared::file_stem;
-use crate::sink::{PredictionRow, ScoreRow, TableRow as _, read_table};
+use crate::sink::{
+    Ledger, PredictionRow, ScoreRow, SubjectRow, TableRow as _, read_run_table, read_table,
+};
 use crate::spec::SourceFile;
 use crate::view::errors::{CONFUSED, Case, INVENTED, MISSED};
 use crate::view::{Band, Page};
@@ -35,7 +37,7 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
     let kept = kept(run)?;
     let file = pipeline_of(run, &args.set)?;
     let (plan, cohort) = open(&file)?;
-    let scores = scores(run)?;
+    let scores: Vec<ScoreRow> = read_run_table(run)?;
     let mut ids: Vec<(f64, &str)> = (cohort.subjects().iter())
         .filter(|s| kept.contains_key(&file_stem(&s.id)))
         .map(|s| (dice(&scores, &s.id).unwrap_or(f64::INFINITY), &*s.id))
@@ -132,13 +134,26 @@ fn refuse_options(args: &ViewArgs) -> Result<(), Error> {
     }
 }
 
-/// Files with predictions by their name without ending; those of the best checkpoint where there
-/// are several.
+/// Files with predictions by the file stem of their subject; those of the best checkpoint where
+/// there are several. The file of a part holds several subjects.
 fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let folder = run.join(PredictionRow::TABLE.name);
-    let mut kept = BTreeMap::new();
-    let files = walkdir::WalkDir::new(&folder).sort_by_file_name();
-    // `best` is read before `last`, and stays.
+    let (table, mut kept) = (PredictionRow::TABLE.name, BTreeMap::new());
+    for part in Ledger::open(run)?.parts() {
+        let file = |table: &str| run.join(table).join(format!("{}.parquet", part.part));
+        if !file(table).is_file() {
+            continue;
+        }
+        for row in read_table::<SubjectRow>(&file(SubjectRow::TABLE.name))? {
+            if row.status == "ok" {
+                kept.insert(file_stem(&row.subject_id), file(table));
+            }
+        }
+    }
+    let folder = run.join(table);
+    // In the folders of checkpoints; `best` is read before `last`, and stays.
+    let files = walkdir::WalkDir::new(&folder)
+        .min_depth(2)
+        .sort_by_file_name();
     for path in files
         .into_iter()
         .flatten()
@@ -172,14 +187,6 @@ fn pipeline_of(run: &Path, set: &[String]) -> Result<SourceFile, Error> {
     })
 }
 
-fn scores(run: &Path) -> Result<Vec<ScoreRow>, Error> {
-    let path: PathBuf = run.join(ScoreRow::TABLE.file_name());
-    match path.is_file() {
-        true => Ok(read_table(&path)?),
-        false => Ok(Vec::new()),
-    }
-}
-
 /// Mean Dice of a subject over heads and classes.
 fn dice(scores: &[ScoreRow], subject: &str) -> Option<f64> {
     let own = scores
@@ -207,6 +214,7 @@ fn subject(
         .map_err(|f| Error::run(format!("{id}: {}: {}", f.stage, f.cause)))?;
     let mut bands = Vec::new();
     let mut predictions: Vec<PredictionRow> = read_table(predictions)?;
+    predictions.retain(|row| row.subject_id == id);
     // The worst head first, as of subjects.
     let own = |head: &str| {
         let rows = scores.iter().filter(|s| s.modality == head).cloned();
