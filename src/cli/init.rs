@@ -76,7 +76,7 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
 /// Recognises a data set and looks into it.
 ///
 /// **Errors** if there are no volumes, no layout fits, or none can be read.
-pub(super) fn measured(data: &Path, sample: usize) -> Result<(Layout, Fingerprint), Error> {
+pub(in crate::cli) fn measured(data: &Path, sample: usize) -> Result<(Layout, Fingerprint), Error> {
     let layout = recognise(data)?;
     let print = Fingerprint::measure(&layout, sample)?;
     Ok((layout, print))

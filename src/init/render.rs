@@ -6,10 +6,11 @@ use super::proposal::classes::Classes;
 use super::proposal::intensity::NormalisationStep;
 use super::proposal::{Proposal, by_axis, short};
 use super::{Template, templates};
-use crate::source::manifest::ColumnRef;
-use crate::source::{FoldersSpec, ManifestSpec, SourceKind};
+use crate::source::SourceKind;
 use std::fmt::Write as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
+
+mod source;
 
 /// Where comments begin, so that values stay readable.
 const COMMENT_COLUMN: usize = 56;
@@ -89,30 +90,6 @@ pub(super) fn list(values: &[String]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// The path of a source as the pipeline file says it.
-fn place(path: &str, base: Option<&Path>) -> String {
-    let base = base.and_then(|base| std::path::absolute(base).ok());
-    let base = base.map(|base| base.canonicalize().unwrap_or(base));
-    let Some(base) = base else {
-        return path.to_owned();
-    };
-    let target = Path::new(path);
-    let shared = (target.components().zip(base.components()))
-        .take_while(|(a, b)| a == b)
-        .count();
-    let up = base.components().count() - shared;
-    // Far apart, an absolute path is the more readable one.
-    if shared < 2 || up > 3 {
-        return path.to_owned();
-    }
-    let steps = (0..up).map(|_| Component::ParentDir);
-    let relative: PathBuf = steps.chain(target.components().skip(shared)).collect();
-    match relative.as_os_str().is_empty() {
-        true => ".".to_owned(),
-        false => relative.display().to_string(),
-    }
-}
-
 pub(super) fn pipeline(
     layout: &Layout,
     print: &Fingerprint,
@@ -127,16 +104,16 @@ pub(super) fn pipeline(
     lines.line("seed: 20");
     lines.line("source:");
     match &layout.source {
-        SourceKind::Folders(spec) => folders(&mut lines, spec, layout, base),
-        SourceKind::Manifest(spec) => manifest(&mut lines, spec, layout, base),
+        SourceKind::Folders(spec) => source::folders(&mut lines, spec, layout, base),
+        SourceKind::Manifest(spec) => source::manifest(&mut lines, spec, layout, base),
         // Nothing recognises a phantom: it has no files.
         SourceKind::Phantom(_) => {}
     }
     templates::split(&mut lines, proposal, template);
     if let Some(classes) = &proposal.classes {
-        labels(&mut lines, classes);
+        source::labels(&mut lines, classes);
     }
-    registration(&mut lines, print);
+    source::registration(&mut lines, print);
     stages(&mut lines, print, proposal, template);
     templates::sections(&mut lines, print, proposal, template, name);
     lines.0
@@ -182,120 +159,6 @@ fn head(
             &format!("{} subjects are unusable in all.", print.unreadable.len()),
         );
     }
-}
-
-fn folders(lines: &mut Lines, spec: &FoldersSpec, layout: &Layout, base: Option<&Path>) {
-    lines.line("  folders:");
-    lines.because(
-        format!("    path: {}", text(&place(&spec.path, base))),
-        &layout.kind,
-    );
-    lines.line(format!("    images: {}", text(&spec.images)));
-    if let Some(labels) = &spec.labels {
-        lines.line(format!("    labels: {}", text(labels)));
-    }
-    if let Some(id) = &spec.id {
-        lines.because(format!("    id: {}", text(id)), "one subject a session");
-    }
-    if let Some(patient) = &spec.patient {
-        lines.because(
-            format!("    patient: {}", text(patient)),
-            "all sessions of a patient are in one part of the split",
-        );
-    }
-    let modalities: Vec<String> = (spec.modalities.0.iter())
-        .map(|(name, in_path)| format!("{}: {}", text(name), text(in_path)))
-        .collect();
-    lines.line(format!("    modalities: {{ {} }}", modalities.join(", ")));
-}
-
-fn manifest(lines: &mut Lines, spec: &ManifestSpec, layout: &Layout, base: Option<&Path>) {
-    lines.line("  manifest:");
-    lines.because(
-        format!("    path: {}", text(&place(&spec.path, base))),
-        &layout.kind,
-    );
-    if let Some(columns) = &spec.columns {
-        lines.line("    columns:");
-        lines.line(format!("      subject: {}", text(&columns.subject)));
-        let named = |entries: &[(String, ColumnRef)]| {
-            let of = |(name, column): &(String, ColumnRef)| match column {
-                ColumnRef::Column(column) => format!("{}: {}", text(name), text(column)),
-                ColumnRef::Indexed { column, index } => {
-                    format!(
-                        "{}: {{ column: {}, index: {index} }}",
-                        text(name),
-                        text(column)
-                    )
-                }
-            };
-            entries.iter().map(of).collect::<Vec<_>>().join(", ")
-        };
-        lines.line(format!("      images: {{ {} }}", named(&columns.images.0)));
-        if !columns.labels.0.is_empty() {
-            lines.line(format!("      labels: {{ {} }}", named(&columns.labels.0)));
-        }
-        if let Some(ColumnRef::Column(label)) = &columns.label {
-            lines.line(format!("      label: {}", text(label)));
-        }
-        if let Some(patient) = &columns.patient {
-            lines.because(
-                format!("      patient: {}", text(patient)),
-                "all subjects of a patient are in one part of the split",
-            );
-        }
-        if let Some(split) = &columns.split {
-            lines.line(format!("      split: {}", text(split)));
-        }
-    }
-    if let Some(modalities) = &spec.modalities {
-        lines.line(format!("    modalities: {}", list(modalities)));
-    }
-    if let Some(condition) = &spec.condition {
-        lines.line(format!("    where: {}", text(condition)));
-    }
-}
-
-fn labels(lines: &mut Lines, classes: &Classes) {
-    if classes.map.is_empty() && classes.ignore.is_empty() {
-        return;
-    }
-    lines.line("  labels:");
-    if !classes.map.is_empty() {
-        let entries: Vec<String> = classes
-            .map
-            .iter()
-            .map(|(from, to)| format!("{from}: {to}"))
-            .collect();
-        lines.because(
-            format!("    map: {{ {} }}", entries.join(", ")),
-            "stored value: class; classes are numbered without gaps",
-        );
-    }
-    if !classes.ignore.is_empty() {
-        let values: Vec<String> = classes.ignore.iter().map(i64::to_string).collect();
-        lines.because(
-            format!("    ignore: [{}]", values.join(", ")),
-            "nobody annotated these voxels; no loss and no score counts them",
-        );
-    }
-}
-
-fn registration(lines: &mut Lines, print: &Fingerprint) {
-    use crate::source::reading::Severity;
-    let failures: Vec<_> = (print.mismatches.iter())
-        .filter(|(_, finding)| finding.severity == Severity::Failure)
-        .collect();
-    let Some((subject, finding)) = failures.first() else {
-        return;
-    };
-    lines.comment("  ", &format!(
-        "{} volumes do not fit their subject's first image, such as {subject}: {} {}. They are used with a warning; correct the headers and remove the next line to have such subjects refused.",
-        failures.len(),
-        finding.column,
-        finding.problem
-    ));
-    lines.line("  registration: { on_mismatch: warn }");
 }
 
 fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template: Template) {

@@ -184,7 +184,9 @@ fn training(
         Template::Cmc => "  objective: { supervised: {}, csc: { weight: 0.05 }, cac: { weight: 0.1, start: 0.2 } }",
         _ => "  objective: { supervised: {} }",
     });
-    let seen = parts.train_subjects.max(1);
+    // Without labels, patches teach as well.
+    let others = if learns_without { parts.unlabelled } else { 0 };
+    let seen = (parts.train_subjects + others).max(1);
     let steps = (200 * seen)
         .div_ceil(rows)
         .clamp(1000, 50_000)
@@ -193,7 +195,7 @@ fn training(
     lines.because(
         format!("  steps: {steps}"),
         format!(
-            "{} patches of each of {seen} labelled subjects; more if the curves still rise",
+            "{} patches of each of {seen} subjects; more if the curves still rise",
             (steps * rows).div_ceil(seen)
         ),
     );

@@ -2,6 +2,7 @@
 
 mod layouts;
 mod proposals;
+mod refusals;
 
 use std::path::{Path, PathBuf};
 use voxstream::cli::InitArgs;

@@ -106,7 +106,7 @@ fn named(texts: &[String]) -> Vec<(String, String)> {
 }
 
 /// Words by which people name label maps.
-const LABEL_WORDS: [&str; 19] = [
+const LABEL_WORDS: [&str; 22] = [
     "label",
     "labels",
     "labelstr",
@@ -126,6 +126,9 @@ const LABEL_WORDS: [&str; 19] = [
     "dseg",
     "roi",
     "consensus",
+    "parcellation",
+    "parc",
+    "aseg",
 ];
 
 /// Returns `true` if a file or folder of that name holds label maps, by the words in it.

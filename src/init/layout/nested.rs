@@ -58,10 +58,16 @@ impl Names {
         if images.is_empty() || images.len() > MOST_MODALITIES {
             return None;
         }
+        // A mask of the whole brain or body is rarely what is to be learnt.
+        let order = |(name, count): &(&String, &usize)| {
+            let lower = name.to_lowercase();
+            (!(lower.contains("brain") || lower == "mask"), **count)
+        };
         let label = labels
             .iter()
-            .max_by_key(|(_, count)| **count)
-            .map(|(name, _)| *name);
+            .copied()
+            .max_by_key(order)
+            .map(|(name, _)| name);
         let texts: Vec<String> = images.into_iter().map(|(name, _)| name.clone()).collect();
         let (head, ending) = (&self.head, self.ending);
         let session = head.contains("{session}");

@@ -97,7 +97,7 @@ fn layout(path: &Path) -> Result<Option<Layout>, InitError> {
         volumes.into_iter().partition(|c| is_label(&c.name));
     let called = |names: &[&str]| {
         let of = |name: &&str| plain.iter().find(|c| c.name.to_lowercase() == **name);
-        names.iter().find_map(|name| of(name))
+        names.iter().find_map(of)
     };
     let by_name = called(&IDS).filter(|c| c.is_unique());
     let subject = by_name.or_else(|| plain.iter().find(|c| c.is_unique()));

@@ -59,7 +59,7 @@ fn a_patch_fits_the_memory_that_is_stated() {
         assert!(
             plan.patch_xyz
                 .iter()
-                .all(|edge| edge % step == 0 && *edge >= 2 * step),
+                .all(|edge| edge.is_multiple_of(step) && *edge >= 2 * step),
             "{plan:?}"
         );
         let voxels = plan.width * plan.batch * plan.patch_xyz.iter().product::<usize>();
@@ -125,7 +125,7 @@ fn a_stack_of_few_slices_keeps_some_depth() {
     let plan = NetworkPlan::new(&Spacing::new(&print), 3, &print, 8 * GIB);
     assert_eq!((plan.depth, plan.patch_xyz[2]), (4, 16));
     assert!(
-        plan.patch_xyz[0] >= 64 && plan.patch_xyz[0] % 8 == 0,
+        plan.patch_xyz[0] >= 64 && plan.patch_xyz[0].is_multiple_of(8),
         "{plan:?}"
     );
 }
