@@ -10,9 +10,9 @@ use crate::volume::{Grid, Volume};
 use std::collections::BTreeSet;
 
 /// Colour of voxels of the truth that the prediction has as background.
-pub const MISSED: Rgb = [230, 159, 0];
+pub const MISSED: Rgb = [213, 94, 0];
 /// Colour of voxels of the prediction that the truth has as background.
-pub const INVENTED: Rgb = [86, 180, 233];
+pub const INVENTED: Rgb = [0, 114, 178];
 /// Colour of voxels with another class than in the truth.
 pub const CONFUSED: Rgb = [204, 121, 167];
 

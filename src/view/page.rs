@@ -8,7 +8,7 @@ const GAP: usize = 8;
 /// Space between bands beside each other.
 const BETWEEN: usize = 18;
 /// Narrowest band, so that its texts fit.
-const NARROWEST: usize = 380;
+const NARROWEST: usize = 400;
 /// Width up to which bands stand beside each other.
 const WIDEST: usize = 1660;
 /// Most lines of one text.

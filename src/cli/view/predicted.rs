@@ -25,7 +25,7 @@ const SUBJECTS: usize = 6;
 /// Slices shown of a subject that is named.
 const SLICES: usize = 8;
 /// Pixels of one picture.
-const WIDTH: usize = 280;
+const WIDTH: usize = 260;
 
 /// The page of a run folder, and a name for its file.
 ///
@@ -73,9 +73,9 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
         },
         lines: vec![run.display().to_string()],
         legend: vec![
-            ("missed".to_owned(), MISSED),
-            ("invented".to_owned(), INVENTED),
-            ("another class".to_owned(), CONFUSED),
+            ("error: missed".to_owned(), MISSED),
+            ("error: invented".to_owned(), INVENTED),
+            ("error: another class".to_owned(), CONFUSED),
         ],
         bands: Vec::new(),
     };
