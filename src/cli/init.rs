@@ -70,7 +70,12 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
         out,
         &format!("{}: template {}\n", path.display(), template.name()),
     )?;
-    check::check(std::slice::from_ref(path), true, out)
+    check::check(
+        std::slice::from_ref(path),
+        true,
+        check::CheckFormat::Text,
+        out,
+    )
 }
 
 /// Recognises a data set and looks into it.
