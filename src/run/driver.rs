@@ -222,8 +222,9 @@ impl Work<usize, Prepared> for PrepareSubject {
         (subject, start.elapsed().as_secs_f64(), rows)
     }
     fn bytes(&self, (_, _, rows): &Prepared) -> u64 {
-        rows.as_ref()
-            .map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
+        let rows = rows.iter().flatten();
+        let bytes: u64 = rows.map(|row| row.bytes() as u64).sum();
+        bytes + PreparedWriter::bytes_beside(bytes)
     }
     fn panicked(&self, subject: usize, panic: &Panic) -> Prepared {
         let record = self.preparer.subject(subject);
@@ -278,11 +279,12 @@ fn prepare(cx: &RunContext) -> Result<Vec<(usize, f64)>, Error> {
     let mut seconds = Vec::new();
     for (subject, time, rows) in results {
         cx.check()?;
-        if let (Ok(rows), Some(writer)) = (&rows, &writer) {
+        if let (Ok(rows), Some(writer)) = (rows, &writer) {
             let id = &cx.preparer.subject(subject).id;
+            let (count, bytes) = (rows.len(), rows.iter().map(Row::bytes).sum());
             let write = || node.busy(|| writer.write(rows).map(drop).map_err(Error::from));
             if cx.write_for(id, "prepare", write)? {
-                node.passed(rows.len(), rows.iter().map(Row::bytes).sum());
+                node.passed(count, bytes);
             }
         }
         seconds.push((subject, time));
