@@ -61,7 +61,7 @@ impl Budget {
     pub fn acquire(self: &Arc<Self>, number: u64, bytes: u64) -> Option<Permit> {
         let mut state = self.lock();
         let fits = |state: &State| state.used == 0 || state.used + bytes <= self.limit;
-        while !state.closed && !(number == state.turn && fits(&state)) {
+        while !(state.closed || number == state.turn && fits(&state)) {
             state = self
                 .changed
                 .wait(state)
