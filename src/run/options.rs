@@ -26,12 +26,14 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Budget in bytes for volumes in flight and kept; freed volumes lie ready within an eighth of it.
+    /// Bytes for volumes in flight and kept: the budget without the eighth of it in which freed volumes
+    /// lie ready, and without what the process holds already.
     pub(super) fn take_memory(&self, plan: &Plan) -> u64 {
         let memory = self.memory.or(plan.pipeline.memory);
         let memory = memory.unwrap_or_else(default_memory);
-        keep_blocks(memory);
-        memory
+        let ready = keep_blocks(memory);
+        // A budget below what a process takes by itself bounds the volumes alone.
+        (memory - ready).saturating_sub(resident()).max(memory / 2)
     }
 
     /// Worker threads.
@@ -41,10 +43,19 @@ impl RunOptions {
     }
 }
 
-/// Lets freed volumes lie ready for the next, within an eighth of the budget.
-fn keep_blocks(memory: u64) {
+/// Lets freed volumes lie ready for the next, within an eighth of the budget; returns its bytes.
+fn keep_blocks(memory: u64) -> u64 {
     let most = (memory / 8).min(1 << 30);
     crate::memory::keep_at_most(usize::try_from(most).unwrap_or(usize::MAX));
+    most
+}
+
+/// Bytes the process has resident now, its code included; 0 where the system does not tell.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }
 
 /// Half of the machine's memory; 4 GiB where the machine does not tell.

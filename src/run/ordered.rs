@@ -1,8 +1,8 @@
 //! A parallel map whose results arrive in order, bounded in bytes.
 //!
 //! Named workers take jobs in order and finish in any; results wait for their turn. A worker
-//! starts a job only when its bytes fit the budget, except the job everything waits for. The
-//! channel itself is bounded by the number of workers, so memory is bounded by the budget.
+//! starts a job only when its bytes fit the budget. A result holds its bytes until the next one is
+//! asked for, so that whoever takes it works within the budget, too.
 //!
 //! A panic of a job becomes that job's result through [`Work::panicked`]; the other jobs continue.
 
@@ -24,6 +24,8 @@ pub struct Ordered<T> {
     results: Option<Receiver<Done<T>>>,
     waiting: BTreeMap<u64, (Result<T, Panic>, Permit)>,
     next: u64,
+    /// Bytes of the result that was returned last.
+    held: Option<Permit>,
     budget: Arc<Budget>,
     workers: Vec<JoinHandle<()>>,
     node: Arc<Node>,
@@ -35,7 +37,7 @@ pub trait Work<J, T>: Send + Sync + 'static {
     fn estimate(&self, job: &J) -> u64;
     /// Does the job.
     fn run(&self, job: J) -> T;
-    /// Bytes its result holds.
+    /// Bytes its result holds, with what whoever takes it needs beside it.
     fn bytes(&self, result: &T) -> u64;
     /// The result of a job that panicked.
     fn panicked(&self, job: J, panic: &Panic) -> T;
@@ -82,6 +84,7 @@ where
         results: Some(results),
         waiting: BTreeMap::new(),
         next: 0,
+        held: None,
         budget,
         workers: threads,
         node,
@@ -146,6 +149,8 @@ impl<T> Iterator for Ordered<T> {
     /// **Panics** if the iterator that lists the jobs panicked, in the turn of the job that it did
     /// not return.
     fn next(&mut self) -> Option<T> {
+        // Its taker is done with the last one.
+        self.held = None;
         let starved = Instant::now();
         while !self.waiting.contains_key(&self.next) {
             let Ok((number, result, permit)) = self.results.as_ref()?.recv() else {
@@ -154,9 +159,9 @@ impl<T> Iterator for Ordered<T> {
             self.waiting.insert(number, (result, permit));
         }
         self.node.starved(starved.elapsed());
-        let (result, _permit) = self.waiting.remove(&self.next)?;
+        let (result, permit) = self.waiting.remove(&self.next)?;
+        self.held = Some(permit);
         self.next += 1;
-        self.budget.delivered(self.next);
         Some(result.unwrap_or_else(|panic| panic!("listing the jobs failed: {panic}")))
     }
 }

@@ -114,8 +114,9 @@ impl Work<Job, Done> for PrepareSubject {
     }
 
     fn bytes(&self, done: &Done) -> u64 {
+        // Beside the batch the writer holds the column's page, and the page in the order of the file.
         let rows = done.kept.as_ref().ok().and_then(|kept| kept.rows.as_ref());
-        rows.map_or(0, |rows| rows.get_array_memory_size() as u64)
+        rows.map_or(0, |rows| 3 * rows.get_array_memory_size() as u64)
     }
 
     fn panicked(&self, job: Job, panic: &Panic) -> Done {

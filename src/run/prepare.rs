@@ -6,6 +6,7 @@ mod voxels;
 
 pub use cached::Reading;
 
+use super::budget::Budget;
 use super::chain::{Chain, Failure};
 use super::counters::{Counters, Node};
 use super::guard::guarded;
@@ -29,6 +30,8 @@ pub struct Preparer {
     cut: usize,
     /// Bytes one subject may take while it is decoded and prepared.
     subject_limit: u64,
+    /// Bytes of the subjects that streams prepare for the cache at a time.
+    preparing: Arc<Budget>,
     registration: RegistrationSpec,
     source: Arc<Node>,
     counters: Counters,
@@ -71,6 +74,7 @@ impl Preparer {
             counters: counters.clone(),
             stages: Chain::new(plan, crate::plan::Chain::Stages, counters),
             subject_limit: memory,
+            preparing: Budget::new(memory / 2),
             registration: plan.pipeline.source.registration.clone(),
             failed: Mutex::default(),
             noted: Noted::default(),
@@ -188,7 +192,7 @@ impl Preparer {
             self.source.failed();
             let show = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
             let cause = format!(
-                "needs {} to be decoded and prepared, the budget is {}; raise `memory` or `--memory`",
+                "needs {} to be decoded and prepared, the budget leaves {} for it; raise `memory` or `--memory`",
                 show(needed),
                 show(self.subject_limit)
             );

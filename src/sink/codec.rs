@@ -5,8 +5,12 @@
 //! level 1: higher levels gain little on shuffled voxels and cost an order of magnitude.
 
 use super::SinkError;
+use std::io::Write as _;
 
 const LEVEL: i32 = 1;
+
+/// Voxels shuffled at a time.
+const BLOCK: usize = 1 << 16;
 
 /// Name of the codec for voxels of `itemsize` bytes: `zstd1`, or `shuffle2+zstd1` and so on.
 pub fn name(itemsize: usize) -> String {
@@ -22,12 +26,29 @@ pub fn name(itemsize: usize) -> String {
 /// **Errors** when the bytes are no whole number of voxels or zstd fails.
 pub fn encode(bytes: &[u8], itemsize: usize) -> Result<Vec<u8>, SinkError> {
     check_size(bytes.len(), itemsize)?;
-    let compressed = if itemsize > 1 {
-        zstd::bulk::compress(&shuffle(bytes, itemsize), LEVEL)
-    } else {
-        zstd::bulk::compress(bytes, LEVEL)
-    };
-    compressed.map_err(|e| stored(format!("zstd could not compress: {e}")))
+    compress(bytes, itemsize).map_err(|e| stored(format!("zstd could not compress: {e}")))
+}
+
+/// Compresses plane after plane, a block at a time: planes of a whole volume would double its memory.
+fn compress(bytes: &[u8], itemsize: usize) -> std::io::Result<Vec<u8>> {
+    // Room for the worst case: pages that stay untouched take no memory.
+    let most = zstd::zstd_safe::compress_bound(bytes.len());
+    let mut encoder = zstd::Encoder::new(Vec::with_capacity(most), LEVEL)?;
+    encoder.set_pledged_src_size(Some(bytes.len() as u64))?;
+    encoder.include_contentsize(true)?;
+    if itemsize == 1 {
+        encoder.write_all(bytes)?;
+        return encoder.finish();
+    }
+    let mut plane = Vec::with_capacity(BLOCK);
+    for byte in 0..itemsize {
+        for block in bytes.chunks(BLOCK * itemsize) {
+            plane.clear();
+            plane.extend(block.chunks_exact(itemsize).map(|voxel| voxel[byte]));
+            encoder.write_all(&plane)?;
+        }
+    }
+    encoder.finish()
 }
 
 /// Decodes a blob into `length` bytes of voxels of `itemsize` bytes each.
@@ -70,14 +91,6 @@ fn check_size(length: usize, itemsize: usize) -> Result<(), SinkError> {
         )));
     }
     Ok(())
-}
-
-fn shuffle(bytes: &[u8], itemsize: usize) -> Vec<u8> {
-    let mut planes = Vec::with_capacity(bytes.len());
-    for byte in 0..itemsize {
-        planes.extend(bytes.chunks_exact(itemsize).map(|voxel| voxel[byte]));
-    }
-    planes
 }
 
 // The way back is a zip over planes of one length: no bounds checks, so the compiler vectorises.
@@ -127,7 +140,8 @@ mod tests {
 
     #[test]
     fn planes_hold_bytes_of_one_rank() {
-        assert_eq!(shuffle(&[1, 2, 3, 4, 5, 6], 2), [1, 3, 5, 2, 4, 6]);
+        let planes = zstd::bulk::decompress(&encode(&[1, 2, 3, 4, 5, 6], 2).unwrap(), 6);
+        assert_eq!(planes.unwrap(), [1, 3, 5, 2, 4, 6]);
         assert_eq!(name(1), "zstd1");
         assert_eq!(name(4), "shuffle4+zstd1");
     }

@@ -8,9 +8,7 @@ use super::table::DOC_KEY;
 use super::{SinkError, codec};
 use crate::volume::columns::{volume_array, volume_at, volume_fields};
 use crate::volume::{Dtype, Volume};
-use arrow::array::{
-    Array, ArrayRef, AsArray, LargeBinaryArray, LargeBinaryBuilder, StringArray, StructArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, LargeBinaryArray, StringArray, StructArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
@@ -76,7 +74,7 @@ pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, Si
         let empty = arrow::array::new_empty_array(&DataType::Struct(stored_volume_fields()));
         return Ok(empty.as_struct().clone());
     }
-    let mut voxels = LargeBinaryBuilder::new();
+    let mut blobs = Vec::with_capacity(volumes.len());
     let (mut codecs, mut sums, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for volume in volumes {
         match volume {
@@ -86,12 +84,12 @@ pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, Si
                 if blob.len() > LARGEST_VALUE_BYTES {
                     return Err(SinkError::TooLarge { bytes: blob.len() });
                 }
-                voxels.append_value(blob);
+                blobs.push(blob);
                 codecs.push(codec::name(volume.dtype().bytes()));
                 sums.push(blake3::hash(volume.buffer()).to_hex().to_string());
             }
             None => {
-                voxels.append_value([]);
+                blobs.push(Vec::new());
                 codecs.push(String::new());
                 sums.push(String::new());
             }
@@ -102,7 +100,7 @@ pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, Si
     let plain = concat(&parts).expect("all parts have the type of a volume column");
     let plain = plain.as_struct();
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(voxels.finish()),
+        Arc::new(binary_array(blobs)),
         Arc::new(StringArray::from(codecs)),
         Arc::new(StringArray::from(sums)),
     ];
@@ -117,6 +115,17 @@ pub fn stored_volume_array(volumes: &[Option<Volume>]) -> Result<StructArray, Si
         columns,
         plain.nulls().cloned(),
     ))
+}
+
+/// Blobs as an array; a single one is not copied.
+fn binary_array(mut blobs: Vec<Vec<u8>>) -> LargeBinaryArray {
+    match (blobs.pop(), blobs.is_empty()) {
+        (Some(blob), true) => {
+            let offsets = OffsetBuffer::from_lengths([blob.len()]);
+            LargeBinaryArray::new(offsets, Buffer::from_vec(blob), None)
+        }
+        (last, _) => LargeBinaryArray::from_iter_values(blobs.into_iter().chain(last)),
+    }
 }
 
 /// Reads and checks one volume of a stored volume column; `None` where it is null.

@@ -80,6 +80,8 @@ impl Preparer {
 
     /// Prepares a subject up to the cut and keeps its row; `None` where a step left it out.
     fn prepare_and_keep(&self, index: usize, epoch: u64) -> Result<Option<KeptRow>, Failure> {
+        // Two streams have a budget each; nothing is waited for while this is held.
+        let _held = self.preparing.reserve(self.estimate(index)?);
         let rows = self.first_rows(index, epoch, self.cut)?;
         let Some(row) = self.one(index, rows)? else {
             return Ok(None);
