@@ -24,7 +24,7 @@ pub fn data_sets(
     sample: usize,
     keep: Option<&Path>,
     out: &mut dyn Write,
-) -> std::result::Result<usize, Error> {
+) -> Result<usize, Error> {
     if keep.is_some() && sets.len() != 1 {
         return Err(Error::run(format!(
             "`--fingerprint` keeps one data set, found {}; name one folder or table",
