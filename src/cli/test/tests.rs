@@ -76,7 +76,7 @@ fn a_broken_promise_says_what_was_found() {
     );
     assert!(
         lines[5].starts_with(
-            "    line 15: stages[1].window image.ct: range: expected 0.5 to 1, found 0 to 1; "
+            "    line 15: stages[1].window image.ct: range: expected 0.5 to 1, found 0 to 0.9"
         ),
         "{printed}"
     );
