@@ -164,13 +164,12 @@ mod tests {
     #[test]
     fn kitty_gets_the_png_in_chunks() {
         let mut canvas = Canvas::new(80, 80, [0, 0, 0]);
-        for i in 0..6400 {
-            let noise = (i * i % 251) as u8;
-            canvas.set(
-                i % 80,
-                i / 80,
-                [noise, noise.wrapping_mul(7), (i % 256) as u8],
-            );
+        for i in 0..6400usize {
+            // Noise, which compresses badly: products alone are ramps to a PNG's filters.
+            let product = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let mixed = (product ^ (product >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let [red, green, blue, ..] = mixed.to_be_bytes();
+            canvas.set(i % 80, i / 80, [red, green, blue]);
         }
         let mut out = Vec::new();
         show(&canvas, Protocol::Kitty, &mut out).unwrap();

@@ -3,6 +3,7 @@ use super::*;
 const HEAD: &str = "name: promise\nseed: 3\nsource: { folders: { path: nowhere, images: \"{subject}/{modality}.nii.gz\", labels: \"{subject}/label.nii.gz\", modalities: { ct: CT } } }\n\
 stages:\n  - orient: { to: RAS }\n  - window: { range: [-175, 250] }\n\
 views: { shared: [flip: { axes: [x], p: 1.0 }], strong: [gamma: { p: 0.0 }] }\n\
+train: { classes: [b, x, y], network: { unet3d: { width: 4, depth: 2 } }, steps: 1, batch: { labelled: 1 }, window: { size: [16, 16, 16] } }\n\
 tests:\n";
 
 /// A test of a phantom; the pipeline's own data is not there.
@@ -41,7 +42,7 @@ fn mistakes(expect: &str) -> Vec<String> {
 fn promises_that_hold() {
     let text = test_of(
         "      - { at: source, column: label, classes: [2, 0, 1] }\n      \
-         - { at: \"stages[0].orient\", column: image.ct, shape: [20, 18, 16], orientation: RAS, spacing_mm: [2, 2, 2] }\n      \
+         - { at: \"stages[0].orient\", column: image.ct, shape: [20, 18, 16], orientation: RAS, spacing_mm: [1.5, 1.5, 1.5] }\n      \
          - { at: \"stages[1].window\", column: image.ct, range: [0, 1], mean: [0, 1], dtype: f32 }\n      \
          - { at: \"views.shared[0].flip\", column: label, orientation: LAS, drawn: { axes: [x] }, rows: 1 }\n      \
          - { at: \"views.strong[0].gamma\", drawn: nothing }\n",
@@ -68,14 +69,14 @@ fn a_broken_promise_says_what_was_found() {
         lines[1..5],
         [
             "  FAILED  a phantom on its way",
-            "    line 12: source label: classes: expected {0, 1}, found {0, 1, 2}",
-            "    line 13: stages[0].orient image.ct: shape: expected [20, 18, 17], found [20, 18, 16]",
-            "    line 13: stages[0].orient image.ct: orientation: expected LPS, found RAS",
+            "    line 13: source label: classes: expected {0, 1}, found {0, 1, 2}",
+            "    line 14: stages[0].orient image.ct: shape: expected [20, 18, 17], found [20, 18, 16]",
+            "    line 14: stages[0].orient image.ct: orientation: expected LPS, found RAS",
         ]
     );
     assert!(
         lines[5].starts_with(
-            "    line 14: stages[1].window image.ct: range: expected 0.5 to 1, found 0 to 1; "
+            "    line 15: stages[1].window image.ct: range: expected 0.5 to 1, found 0 to 0.9"
         ),
         "{printed}"
     );
@@ -86,10 +87,10 @@ fn a_broken_promise_says_what_was_found() {
     assert_eq!(
         lines[6..],
         [
-            "    line 15: views.shared[0].flip: drawn.angle: expected 3, found only axes",
-            "    line 15: views.shared[0].flip: drawn.axes[0]: expected \"y\", found \"x\"",
-            "    line 16: views.strong[0].gamma: fails: expected `empty`, found no failure",
-            "    line 16: views.strong[0].gamma: drawn: expected {\"gamma\":1.0}, found nothing",
+            "    line 16: views.shared[0].flip: drawn.angle: expected 3, found only axes",
+            "    line 16: views.shared[0].flip: drawn.axes[0]: expected \"y\", found \"x\"",
+            "    line 17: views.strong[0].gamma: fails: expected `empty`, found no failure",
+            "    line 17: views.strong[0].gamma: drawn: expected {\"gamma\":1.0}, found nothing",
             "1 of 1 tests failed",
         ]
     );
@@ -99,7 +100,7 @@ fn a_broken_promise_says_what_was_found() {
 fn digests_are_written_into_the_file_and_nothing_else_changes() {
     let text = test_of(
         "      # kept\n      - { at: source, column: label, digest: \"\" }   # so\n      \
-         - at: stages[1].window\n        column: image.ct\n        digest: 00000000000000000000000000000000\n        range: [0, 1]\n",
+         - at: stages[1].window\n        column: image.ct\n        digest: \"00000000000000000000000000000000\"\n        range: [0, 1]\n",
     );
     let (code, printed, _) = run(&text, false);
     assert_eq!(code, 1);
@@ -175,7 +176,7 @@ fn mistakes_are_shown_at_their_place() {
     assert_eq!(step.len(), 1);
     assert!(
         step[0].contains("unknown step `stages[1].windw`")
-            && step[0].contains("promise.yaml:12:15"),
+            && step[0].contains("promise.yaml:13:15"),
         "{}",
         step[0]
     );

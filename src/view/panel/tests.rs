@@ -50,7 +50,7 @@ fn a_panel_is_as_wide_as_asked_and_names_its_classes() {
     let drawn = panel(Some(&image), Some(&label), 320);
     assert_eq!(drawn.canvas.width(), 320);
     // 99 pixels of planes, two lines and a histogram below.
-    assert_eq!(drawn.canvas.height(), 215);
+    assert_eq!(drawn.canvas.height(), 217);
     assert_eq!(drawn.classes, BTreeSet::from([3]));
     assert!(drawn.window.is_some());
     let missing = panel(None, None, 320);
