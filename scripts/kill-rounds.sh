@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Kills a run at random moments and resumes it, until it ends; its tables must be those of a run that
-# was left alone, volatile columns aside.
+# Kills a run three times at random moments and resumes it each time; its tables must be those of a run
+# that was left alone, volatile columns aside.
 #
-#   scripts/kill-rounds.sh target/release/voxstream pipeline.yaml 25 [seconds until the last kill]
+#   scripts/kill-rounds.sh target/release/voxstream pipeline.yaml ROUNDS SECONDS [options of `run`]
 #
+# A start is killed within SECONDS, or ends before.
 # Prints one line a round: kills, and whether anything differs. Exit code 1 if something does.
 set -euo pipefail
 
-program=$(realpath "$1") pipeline=$2 rounds=$3 latest=${4:-2.0}
+program=$(realpath "$1") pipeline=$2 rounds=$3 latest=$4
+shift 4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -24,18 +26,22 @@ said() {
             cat "$work/rows"
         fi
     done
-    (cd "$run" && find prepared predictions -type f ! -name '.*' 2>/dev/null | LC_ALL=C sort | xargs -r sha256sum)
+    (cd "$run" && find . -type f \( -path './prepared/*' -o -path './predictions/*' \) ! -name '.*' | LC_ALL=C sort | xargs -r sha256sum)
 }
 
-"$program" --log error run "$pipeline" --out "$work/whole" >/dev/null
+"$program" --log error run "$pipeline" --out "$work/whole" "$@" >/dev/null
 said "$work/whole" >"$work/expected"
 wrong=0
 for round in $(seq "$rounds"); do
     run=$work/run kills=0 resume=()
     rm -rf "$run"
     while true; do
-        "$program" --log error run "$pipeline" --out "$run" --workers $((1 + RANDOM % 3)) "${resume[@]}" >/dev/null 2>&1 &
+        "$program" --log error run "$pipeline" --out "$run" --workers $((1 + RANDOM % 3)) "$@" "${resume[@]}" >/dev/null 2>&1 &
         child=$!
+        if [ "$kills" = 3 ]; then
+            wait "$child"
+            break
+        fi
         sleep "$(awk -v r=$RANDOM -v most="$latest" 'BEGIN { print 0.05 + r / 32768 * most }')"
         if kill -KILL "$child" 2>/dev/null; then
             kills=$((kills + 1))
