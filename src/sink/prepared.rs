@@ -32,12 +32,21 @@ pub fn encode_prepared(rows: &[Row]) -> Result<RecordBatch, SinkError> {
     }
     rows.iter().try_for_each(Row::verify)?;
     let batches: Vec<RecordBatch> = rows.iter().map(stored_batch).collect::<Result<_, _>>()?;
-    concat_batches(&batches[0].schema(), &batches).map_err(|e| {
+    let schema = batches[0].schema();
+    let different = |problem: &str| {
         rows_error(&format!(
-            "rows of `{}` with different channels: {e}",
+            "rows of `{}` with different channels{problem}",
             first.subject
         ))
-    })
+    };
+    // Arrow counts on it.
+    if batches
+        .iter()
+        .any(|b| b.schema().fields() != schema.fields())
+    {
+        return Err(different(""));
+    }
+    concat_batches(&schema, &batches).map_err(|e| different(&format!(": {e}")))
 }
 
 /// Writes each volume of a row as `<folder>/<column>.nii.gz`, with the row's number before the

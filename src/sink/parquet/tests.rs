@@ -91,7 +91,7 @@ fn a_failed_write_publishes_nothing() {
 }
 
 #[test]
-fn volumes_survive_a_file_in_small_row_groups() {
+fn volumes_survive_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pseudo_labels.parquet");
     let rows: Vec<PseudoLabelRow> = (0..19).map(pseudo_label).collect();
@@ -113,7 +113,7 @@ fn volumes_survive_a_file_in_small_row_groups() {
     }
     let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
     let groups = reader.metadata().row_groups();
-    assert_eq!(groups.len(), 3);
+    assert_eq!(groups.len(), 1, "tiny rows share a group");
     let voxels = groups[0]
         .columns()
         .iter()
@@ -122,6 +122,27 @@ fn volumes_survive_a_file_in_small_row_groups() {
     assert_eq!(voxels.compression(), Compression::UNCOMPRESSED);
     assert!(voxels.statistics().is_none());
     assert!(voxels.dictionary_page_offset().is_none());
+}
+
+#[test]
+fn a_large_volume_has_a_row_group_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pseudo_labels.parquet");
+    let grid = Grid::with_spacing([128; 3], [1.0; 3]).unwrap();
+    // What no codec makes smaller.
+    let mut noise = vec![0u8; 128 * 128 * 128];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    let row = PseudoLabelRow {
+        label: Volume::from_vec(noise, grid).unwrap(),
+        ..pseudo_label(1)
+    };
+    let batch = PseudoLabelRow::batch(std::slice::from_ref(&row)).unwrap();
+    let mut writer = TableWriter::create(&path, batch.schema()).unwrap();
+    (0..3).for_each(|_| writer.write(&batch).unwrap());
+    writer.close().unwrap();
+    let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+    assert_eq!(reader.metadata().row_groups().len(), 3);
+    assert_eq!(read_table::<PseudoLabelRow>(&path).unwrap().len(), 3);
 }
 
 #[test]
