@@ -11,6 +11,7 @@ use crate::sink::parquet::write_whole;
 use crate::volume::Row;
 use crate::volume::row::Measure;
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -105,13 +106,12 @@ impl Noted {
         self.lock().left_out.insert(index);
     }
 
-    /// Notes a failure; returns `true` if it is the first of its subject.
-    pub fn failure(&self, failure: Failure) -> bool {
+    /// Notes a failure, and hands it to `report` if it is the first of its subject.
+    pub fn failure(&self, failure: Failure, report: impl FnOnce(&Failure)) {
         let mut known = self.lock();
-        let is_first = !known.failures.contains_key(&failure.subject);
-        let subject = failure.subject.clone();
-        known.failures.entry(subject).or_insert(failure);
-        is_first
+        if let Entry::Vacant(place) = known.failures.entry(failure.subject.clone()) {
+            report(place.insert(failure));
+        }
     }
 
     /// How many subjects failed, and one of them.
@@ -153,8 +153,12 @@ mod tests {
         };
         noted.prepared(7, &prepared);
         noted.left_out(3);
-        assert!(noted.failure(Failure::new("b", "source", "no file")));
-        assert!(!noted.failure(Failure::new("b", "views", "later")));
+        let mut reported = Vec::new();
+        for (stage, cause) in [("source", "no file"), ("views", "later")] {
+            let failure = Failure::new("b", stage, cause);
+            noted.failure(failure, |first| reported.push(first.stage.clone()));
+        }
+        assert_eq!(reported, ["source"]);
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Known::read(folder.path()).unwrap(), Known::default());
         noted.known().write(folder.path()).unwrap();

@@ -262,9 +262,11 @@ impl Preparer {
     /// Notes the failure of a subject that was to be used; reports it if nobody did yet.
     pub fn note(&self, failure: Failure) {
         let told = self.lock_failed().contains_key(&failure.subject);
-        if self.noted.failure(failure.clone()) && !told {
-            tell(&failure);
-        }
+        self.noted.failure(failure, |first| {
+            if !told {
+                tell(first);
+            }
+        });
     }
 
     /// Every failure so far, one a subject, those of subjects that nobody asked for yet among them.

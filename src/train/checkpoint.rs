@@ -276,7 +276,7 @@ pub fn digest(folder: &Path) -> Result<String, TrainError> {
         folder.join(format!("{}.safetensors", file.predictor)),
     ] {
         let read = std::fs::File::open(&path).and_then(|f| hasher.update_reader(f).map(drop));
-        read.map_err(|e| refuse(&path, &format!("cannot be read: {e}")))?;
+        read.map_err(|e| refuse(&path, format!("cannot be read: {e}")))?;
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
