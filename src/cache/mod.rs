@@ -6,10 +6,10 @@
 //!
 //! # What is checked
 //! Each 64 KiB of a file have a checksum (xxh3-64) in a block that Arrow readers do not see
-//! ([`sums`]); block and footer have their own, and the block repeats the entry's key and length. To
+//! (`sums.rs`); block and footer have their own, and the block repeats the entry's key and length. To
 //! open an entry is to check its structure: everything that is not voxels. Voxels are checked where
 //! they are first read, for the pages of a patch alone, and never again as long as the entry is
-//! mapped; every row taken out of it shares what is known ([`mapped`]). A damaged entry is found
+//! mapped; every row taken out of it shares what is known (`mapped.rs`). A damaged entry is found
 //! before a result that used it leaves the subject's work: it is removed, the subject is prepared
 //! again, and a row of the table `warnings` (kind `damaged_entry`) says what was found.
 //!
@@ -22,7 +22,7 @@
 //!
 //! # A file that is cut while it is mapped
 //! Reading lost pages raises SIGBUS. A handler for faults inside mapped entries, and for no others,
-//! puts zeros in their place and marks the entry ([`fault`]), which is then damaged like any other:
+//! puts zeros in their place and marks the entry (`fault.rs`), which is then damaged like any other:
 //! no read of a file's length beforehand could promise that, as the file may be cut right after.
 //! The length is compared as well, whenever a row is taken out. What stays possible: bytes that
 //! somebody overwrites in place with others *after* they were checked are used as they are.

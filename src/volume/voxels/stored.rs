@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 /// A file behind voxels that checks its bytes when they are first read.
 ///
-/// **Law** no voxel is read before `check` was called for its bytes; [`Stored`] sees to it.
+/// **Law** no voxel is read before `check` was called for its bytes; `Stored` sees to it.
 pub trait Backing: std::fmt::Debug + Send + Sync {
     /// Checks a part of the file's bytes, unless it was checked before.
     ///
