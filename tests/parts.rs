@@ -19,7 +19,7 @@ impl Cohort {
 name: parts
 source: { folders: { path: data, images: '{subject}/{modality}.nii', modalities: [ct] } }
 stages: [zscore: {}, quality: {}]
-sinks: { prepared: { nifti: true }, part_size: 128KiB }
+sinks: { prepared: { nifti: true }, part_size: 2MiB }
 ";
         std::fs::write(cohort.pipeline(), text).unwrap();
         cohort

@@ -16,7 +16,7 @@
 //! Cost, measured by `benches/cache.rs` on 2 GiB of entries in the system's page cache, on one core of
 //! an `AMD EPYC` (so `lscpu` calls it; family 25, model 1) that had other work: the first epoch took
 //! 0.42 to 0.47 s of CPU time, checked, page faults and one copy of every voxel included, where plain
-//! mapped files took 0.13 to 0.18 s; later epochs took 0.12 s. So a run pays 0.15 s a GiB, once.
+//! mapped files took 0.13 to 0.18 s (`dev` profile); later epochs took 0.12 s. So a run pays 0.15 s a GiB, once.
 //! Of subjects beyond the bound on mapped ones ([`crate::run::kept`]) the checks are repeated, as
 //! their files are mapped anew.
 //!

@@ -10,8 +10,9 @@ use super::prepare::Preparer;
 use crate::sink::parts::part_name;
 use std::sync::Arc;
 
-/// Bytes a subject counts for at least: its rows in tables, and the time it takes.
-const LEAST_BYTES: u64 = 16 << 10;
+/// Bytes a subject counts for at least, so that a part of tiny subjects holds a thousand at most: less
+/// is lost by a kill, and a change concerns fewer.
+const LEAST_BYTES: u64 = 256 << 10;
 
 /// Subjects that become one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
