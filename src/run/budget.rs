@@ -11,13 +11,14 @@
 //! on its width and patch and not on the cohort.
 //!
 //! Peak resident size (`/usr/bin/time -v`, code included) of preparing four CTs of 512x512x200 int16
-//! (54 MB of gzip each) with `orient`, `zscore` and the sink `prepared: { parquet: true }`, two workers
-//! on an `AMD EPYC` (family 25, model 1), `voxstream run ct.yaml --limit 4 --memory BUDGET`:
+//! (66 MB of gzip each) with `orient`, `zscore` and the sink `prepared: { parquet: true }`, two workers
+//! on an `AMD EPYC` (family 25, model 1), `voxstream run ct.yaml --memory BUDGET`, `dev` profile:
 //!
-//! | budget | 512 MiB | 1 GiB | 2 GiB |
-//! | --- | --- | --- | --- |
-//! | peak | 493 MiB | 745 MiB | 1244 MiB |
-//! | before items were admitted in order, eight CTs | | 1544 MiB | 1647 MiB |
+//! | budget | 512 MiB | 1 GiB | 2 GiB | 4 GiB |
+//! | --- | --- | --- | --- | --- |
+//! | peak | 540 MiB | 847 MiB | 995 MiB | 1330 MiB |
+//!
+//! Before items were admitted in order, eight such CTs took 1544 MiB at 1 GiB and 1647 MiB at 2 GiB.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
