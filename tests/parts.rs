@@ -107,11 +107,11 @@ fn commits(run: &Path) -> BTreeSet<(String, String)> {
 
 #[test]
 fn a_killed_preparation_loses_one_part_and_resumes_to_the_same_tables() {
-    let cohort = Cohort::new(60);
+    let cohort = Cohort::new(150);
     std::fs::write(cohort.out("data").join("s007/ct.nii"), b"broken").unwrap();
     cohort.run("whole", &["--workers", "1"], 1);
     let whole = said(&cohort.out("whole"));
-    assert_eq!((whole.subjects.len(), whole.failures.len()), (60, 1));
+    assert_eq!((whole.subjects.len(), whole.failures.len()), (150, 1));
     assert!(
         whole.parts.len() > 5 && whole.quality.len() > 200,
         "{}",

@@ -7,6 +7,7 @@ use super::rows::TableRow;
 use super::stored::is_stored_volume;
 use super::table::{NAME_KEY, VERSION_KEY};
 use super::{SinkError, io_error};
+use crate::volume::nifti;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::{Compression, ZstdLevel};
@@ -286,10 +287,11 @@ fn hidden_file(folder: &Path) -> std::io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Returns `true` if a path is that of a file in the making, which a killed run leaves behind.
+/// Returns `true` if a path is that of a file in the making, a table or a NIfTI file, which a killed
+/// run leaves behind.
 pub(super) fn is_draft(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-    name.starts_with(DRAFT[0]) && name.ends_with(DRAFT[1])
+    name.starts_with(DRAFT[0]) && (name.ends_with(DRAFT[1]) || name.ends_with(nifti::DRAFT))
 }
 
 /// Makes names that were given to files in a folder survive a crash of the machine.

@@ -181,6 +181,16 @@ impl Ledger {
                 }
             }
         }
+        // NIfTI files are in folders of their subjects.
+        for table in ["prepared", "predictions"] {
+            let below = walkdir::WalkDir::new(self.folder.join(table)).min_depth(2);
+            for entry in below.into_iter().filter_map(Result::ok) {
+                if entry.file_type().is_file() && is_draft(entry.path()) {
+                    remove(entry.path())?;
+                    removed += 1;
+                }
+            }
+        }
         Ok(removed)
     }
 

@@ -93,10 +93,15 @@ fn a_part_without_its_record_does_not_exist_and_is_swept() {
     fs::remove_file(ledger.record(&name)).unwrap();
     fs::write(folder.path().join("subjects/.x.part"), b"draft").unwrap();
     fs::write(folder.path().join("subjects/notes.txt"), b"mine").unwrap();
+    let images = folder.path().join("prepared/nifti/a");
+    fs::create_dir_all(&images).unwrap();
+    fs::write(images.join(".x.partial"), b"draft").unwrap();
+    fs::write(images.join("image.ct.nii.gz"), b"whole").unwrap();
     let ledger = Ledger::open(folder.path()).unwrap();
     assert_eq!(ids(&ledger), ["b"]);
     assert!(ledger.whole(&name).is_none());
-    assert_eq!(ledger.sweep().unwrap(), 3);
+    assert_eq!(ledger.sweep().unwrap(), 4);
+    assert!(images.join("image.ct.nii.gz").is_file());
     assert_eq!(ledger.sweep().unwrap(), 0);
     let left = entries(&folder.path().join("subjects")).unwrap();
     let left: Vec<_> = left.iter().map(|p| p.file_name().unwrap()).collect();

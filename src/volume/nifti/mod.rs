@@ -38,7 +38,7 @@ mod tests;
 
 pub use header::{ByteOrder, Header, Layout, Version};
 pub use labels::{IGNORED, LabelValues};
-pub use write::write;
+pub use write::{DRAFT, write};
 
 #[cfg(doc)]
 use super::Scaling;

@@ -20,6 +20,9 @@ const ALIGNED: i32 = 2;
 /// smaller and take a fifth longer. Most of what is written are label maps.
 const LEVEL: i32 = 6;
 
+/// How the hidden name of a file in the making ends; it begins with a dot.
+pub const DRAFT: &str = ".partial";
+
 /// Writes a volume as NIfTI-1, or NIfTI-2 when an axis is longer than 32767 voxels.
 ///
 /// The type stays as stored, scaling in `scl_slope`/`scl_inter`; f16, which the format does not
@@ -59,7 +62,7 @@ pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), 
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".partial");
+    builder.prefix(".").suffix(DRAFT);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
