@@ -1,6 +1,8 @@
 //! A preparation in parts: killed, resumed, changed and damaged, its tables are those of a run that
 //! was never disturbed.
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -141,6 +143,8 @@ fn a_killed_preparation_loses_one_part_and_resumes_to_the_same_tables() {
         .sql("select count(*) from subjects where status = 'ok'")
         .unwrap();
     assert_eq!(counted[0].num_rows(), 1);
+    let counted = counted[0].column(0).as_primitive::<Int64Type>().value(0);
+    assert!(counted > 1, "{counted} subjects of two parts at least");
     cohort.run("killed", &["--workers", "3", "--resume"], 1);
     assert!(before.is_subset(&commits(&killed)), "committed parts stay");
     assert_eq!(said(&killed), whole);
@@ -233,4 +237,24 @@ fn failures_of_a_stopped_run_are_told_and_its_size_is_checked() {
     let told = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(told.contains("`part_size` is `many`"), "{told}");
     assert!(!cohort.out("bad").exists());
+}
+
+#[test]
+fn what_failed_for_want_of_memory_is_tried_again() {
+    let cohort = Cohort::new(6);
+    cohort.run("out", &["--memory", "1KiB"], 1);
+    let out = cohort.out("out");
+    let failures = || -> Vec<FailureRow> { Ledger::open(&out).unwrap().read().unwrap() };
+    assert!(
+        failures()
+            .iter()
+            .all(|f| f.cause.contains("raise `memory`"))
+    );
+    assert_eq!(failures().len(), 6);
+    cohort.run("out", &["--memory", "1GiB", "--resume"], 0);
+    assert_eq!(failures(), []);
+    // Another limit would remove the parts beyond it.
+    let limited = cohort.run("out", &["--limit", "2", "--resume"], 2);
+    let told = String::from_utf8_lossy(&limited.stderr).into_owned();
+    assert!(told.contains("they differ at `limit`"), "{told}");
 }

@@ -158,7 +158,7 @@ enum Command {
     Verify {
         /// Run folder.
         run: PathBuf,
-        /// Take back the parts that are damaged, so that `run --resume` makes them again.
+        /// Remove the parts that are damaged, so that `run --resume` writes them again.
         #[arg(long)]
         drop: bool,
     },

@@ -4,7 +4,7 @@ use super::{planned, read, show_error, stdout};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::expectations::TestCase;
-use crate::run::expect::{Difference, Outcome, expect};
+use crate::run::expect::{Difference, TestOutcome, expect};
 use crate::sink::parquet::write_whole;
 use crate::source::{SourceKind, SourceSpec};
 use crate::spec::{At, SourceFile};
@@ -116,7 +116,7 @@ fn file(path: &Path, update: bool, out: &mut dyn Write) -> Result<[usize; 2], Er
 }
 
 /// Sends the subject of a test through the pipeline.
-fn outcome(file: &SourceFile, case: &TestCase) -> Result<Outcome, Error> {
+fn outcome(file: &SourceFile, case: &TestCase) -> Result<TestOutcome, Error> {
     let section = &case.section;
     let mut plan: Plan = planned(file)?.unoptimized();
     let pipeline = &mut plan.pipeline;
@@ -144,7 +144,7 @@ fn outcome(file: &SourceFile, case: &TestCase) -> Result<Outcome, Error> {
 fn print(
     file: &SourceFile,
     name: &str,
-    outcome: &Outcome,
+    outcome: &TestOutcome,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     let n = outcome.expected;

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-/// Checks every file that the commit records of a run name; with `drop`, takes back the parts that
-/// are damaged, so that the run makes them again. Returns the exit code: 1 if a file is damaged.
+/// Checks every file that the commit records of a run name; with `drop`, removes the parts that
+/// are damaged, so that a resumed run writes them again. Returns the exit code: 1 if a file is damaged.
 ///
 /// **Errors** if the folder holds no run in parts, or with `drop` if another process runs it.
 pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, Error> {
@@ -38,10 +38,10 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
                 .filter(|part| !damaged.contains(part.as_str()))
                 .collect();
             ledger.retain(&kept)?;
-            "they are taken back; `run … --resume` makes them again".to_owned()
+            "they were removed; `run … --resume` writes them again".to_owned()
         }
         false => format!(
-            "take them back with `voxstream verify --drop {}`, then make them again with `run … --resume`",
+            "remove them with `voxstream verify --drop {}`, then write them again with `run … --resume`",
             run.display()
         ),
     };

@@ -146,7 +146,7 @@ fn prepare_stream(
     (workers, memory): (usize, u64),
 ) -> Result<Cost, Error> {
     measured(|cost| {
-        let results = super::prepared::prepared_rows(preparer, subjects, workers, memory);
+        let results = super::prepared_rows::prepared_rows(preparer, subjects, workers, memory);
         for rows in results.map_err(no_thread)? {
             for row in rows.into_iter().flatten() {
                 cost.items += 1;

@@ -7,6 +7,7 @@ pub use crate::sink::causes;
 use crate::stage::{ChannelSchema, EdgeSchema, StageError};
 use crate::volume::{Row, VolumeError};
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub struct Failure {
     pub cause: String,
     /// The file that is at fault, where one is.
     pub file: Option<PathBuf>,
+    /// Whether the same files may succeed another time: the memory budget was too small, or the system
+    /// refused to read.
+    #[serde(default)]
+    pub may_pass: bool,
 }
 
 impl Failure {
@@ -37,6 +42,7 @@ impl Failure {
             stage: stage.to_owned(),
             cause: causes(error),
             file: file_of(error),
+            may_pass: is_refusal(error),
         }
     }
 
@@ -47,8 +53,27 @@ impl Failure {
             stage: stage.to_owned(),
             cause: cause.into(),
             file: None,
+            may_pass: false,
         }
     }
+}
+
+/// Returns `true` if the system refused something for a reason that is not in the file itself.
+fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
+    let of_the_file = [
+        ErrorKind::NotFound,
+        ErrorKind::UnexpectedEof,
+        ErrorKind::InvalidData,
+        ErrorKind::InvalidInput,
+    ];
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return !of_the_file.contains(&io.kind());
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The file that an error, or one of its causes, is about.

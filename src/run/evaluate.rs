@@ -28,7 +28,7 @@ pub struct HeadResult {
     nsd_tolerance_mm: Vec<f32>,
 }
 
-/// Predicts one subject; `used` receives what is told of its prepared row.
+/// Predicts one subject; `used` receives what the tables say of its prepared row.
 ///
 /// **Errors** the subject's failure, with the part that failed.
 pub fn subject(

@@ -33,7 +33,7 @@ pub struct Difference {
 
 /// What a test found; it holds where there is no difference.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct TestOutcome {
     /// Things that were expected.
     pub expected: usize,
     /// What is not as expected.
@@ -52,10 +52,10 @@ pub fn expect(
     subject: usize,
     case: &TestCase,
     memory: u64,
-) -> Result<Outcome, CacheError> {
+) -> Result<TestOutcome, CacheError> {
     let preparer = Preparer::new(plan, cohort, memory, &Counters::default())?;
     let traced = trace(plan, &Arc::new(preparer), subject, case.section.epoch);
-    let mut outcome = Outcome {
+    let mut outcome = TestOutcome {
         expected: 0,
         differences: Vec::new(),
     };

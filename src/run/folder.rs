@@ -264,12 +264,13 @@ fn is_of_parts(ledger: &Value) -> bool {
     ledger.get("subjects").is_none()
 }
 
-/// What a ledger says of the pipeline, apart from what follows from the cohort.
+/// What a ledger says of the pipeline, apart from what depends on the cohort. The limit of subjects
+/// stays: with another one, a resume would remove the parts of the subjects beyond it.
 pub(super) fn pipeline_alone(ledger: &Value) -> Value {
     let mut alone = ledger.clone();
-    for key in ["limit", "optimized"] {
-        alone.as_object_mut().and_then(|all| all.remove(key));
-    }
+    alone
+        .as_object_mut()
+        .and_then(|all| all.remove("optimized"));
     if let Some(source) = alone["source"].as_object_mut() {
         source.remove("output");
     }

@@ -4,7 +4,7 @@ use super::bench::{failed_all, no_thread, training_or_all};
 use super::counters::Counters;
 use super::options::RunOptions;
 use super::prepare::Preparer;
-use super::prepared::prepared_rows;
+use super::prepared_rows::prepared_rows;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::source::Cohort;

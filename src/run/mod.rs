@@ -46,7 +46,7 @@ mod parts;
 mod prediction;
 mod preparation;
 pub mod prepare;
-mod prepared;
+mod prepared_rows;
 pub mod stream;
 mod tables;
 pub mod trace;

@@ -1,8 +1,8 @@
 //! What a training, or a scoring, learnt of its subjects for the tables of the run.
 //!
-//! It is noted by whoever *uses* a subject, not by the workers that prepare subjects ahead: how far
-//! they work ahead depends on timing, and the tables must not. A checkpoint keeps it
-//! ([`Noted::known`]), so that a killed run and its resume write the tables of an unbroken one.
+//! It is noted when a subject is *used*, not when a worker prepares it: how many subjects workers prepare
+//! ahead depends on timing, and the tables must not. A checkpoint contains it ([`Noted::known`]), so that
+//! a run that was killed and resumed writes the same tables as an uninterrupted one.
 
 use super::chain::Failure;
 use crate::error::Error;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is told of a prepared row.
+/// What the tables say of a prepared row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prepared {
     /// Voxels along x, y, z of the first image present.
@@ -26,7 +26,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// What is told of a row.
+    /// Collects it from a row.
     pub fn of(row: &Row) -> Self {
         let figures = row.quality.iter();
         Self {

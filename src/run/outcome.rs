@@ -32,7 +32,7 @@ impl Status {
     }
 }
 
-/// What is told of the rows of a subject that was prepared.
+/// What the tables say of the prepared rows of a subject.
 #[derive(Debug, Default)]
 pub struct Used {
     /// Shape and figures; `None` if there is no row.
@@ -42,7 +42,7 @@ pub struct Used {
 }
 
 impl Used {
-    /// What is told of rows.
+    /// Collects it from rows.
     pub fn of(rows: &[Row]) -> Self {
         let mut prepared = rows.first().map(Prepared::of);
         if let Some(prepared) = &mut prepared {
@@ -99,6 +99,9 @@ impl Outcome {
 
     /// Adds it to the part that its subject belongs to.
     pub fn add_to(self, part: &mut PartWriter) {
+        if self.failure.as_ref().is_some_and(|f| f.may_pass) {
+            part.retry_later();
+        }
         let failure = self.failure.as_ref().map(FailureRow::from);
         part.add(self.subject, self.quality, self.warnings, failure);
     }
@@ -153,6 +156,7 @@ impl From<FailureRow> for Failure {
             stage: row.stage,
             cause: row.cause,
             file: row.file.map(Into::into),
+            may_pass: false,
         }
     }
 }
@@ -168,7 +172,7 @@ impl From<&Failure> for FailureRow {
     }
 }
 
-/// A subject's row; headers that cannot be read leave zeros, and the reason stands in `failures`.
+/// A subject's row; zeros if its headers cannot be read; the table `failures` has the reason.
 pub fn subject_row(
     cohort: &dyn Cohort,
     record: &SubjectRecord,

@@ -1,4 +1,4 @@
-//! The parts of one run: which are there, which is being made, which are taken back.
+//! The parts of one run: which are committed, which is being written, which are removed.
 
 use super::context::RunContext;
 use super::cut::Stretch;
@@ -49,11 +49,11 @@ impl Parts {
         })
     }
 
-    /// Names of the parts that an earlier start committed and whose files are there, each with the
-    /// subjects that failed in it.
-    pub(super) fn there(&self) -> BTreeMap<String, u64> {
+    /// Names of the parts that an earlier start committed, whose files are there and in which no subject
+    /// is to be tried again; each with the number of subjects that failed in it.
+    pub(super) fn committed(&self) -> BTreeMap<String, u64> {
         let parts = self.ledger.parts().into_iter();
-        let whole = parts.filter(|row| self.ledger.whole(&row.part).is_some());
+        let whole = parts.filter(|row| row.retry == 0 && self.ledger.whole(&row.part).is_some());
         let failures = |n: i64| u64::try_from(n).unwrap_or(0);
         whole
             .map(|row| (row.part.clone(), failures(row.failures)))
@@ -65,7 +65,7 @@ impl Parts {
         self.names.extend(names);
     }
 
-    /// The part of a stretch; parts of other inputs in its place are taken back when it begins.
+    /// The part of a stretch; parts of other inputs in its place are removed when it begins.
     ///
     /// **Errors** if one of their files cannot be removed.
     pub(super) fn writer(
@@ -98,8 +98,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Ends the run: parts that it does not have any more are taken back. If it failed, the part in
-    /// the making is lost, and why its subjects failed is written to the run's `failures`.
+    /// Ends the run: removes parts that it does not contain any more. If the run failed, the part that
+    /// was being written is lost, but the failures of its subjects are written to the run's `failures`.
     ///
     /// **Errors** those of the run, or if a file cannot be removed.
     pub(super) fn close(mut self, done: Result<(), Error>) -> Result<(), Error> {
@@ -110,6 +110,15 @@ impl Parts {
             }
         }
         done?;
-        Ok(self.ledger.retain(&self.names)?)
+        let before = self.ledger.parts().len();
+        self.ledger.retain(&self.names)?;
+        let removed = before - self.ledger.parts().len();
+        if removed > 0 {
+            tracing::warn!(
+                parts = removed,
+                "removed parts of subjects that the cohort does not have any more"
+            );
+        }
+        Ok(())
     }
 }

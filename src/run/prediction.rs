@@ -23,7 +23,7 @@ use std::time::Instant;
 
 /// The node of the run that predicts, and the stage of failures in it.
 const WHAT: &str = "score";
-/// Under which name predictions of a named checkpoint are told.
+/// The name of the checkpoint in the tables.
 const CHECKPOINT: &str = "best";
 
 /// What predicts.
@@ -113,10 +113,10 @@ fn make_parts(
         Some(_) => Box::new(Preparer::label_bytes),
         None => Box::new(|_, _| 0),
     };
-    let (most, there) = (sinks.part_bytes(), parts.there());
+    let (most, committed) = (sinks.part_bytes(), parts.committed());
     let mut earlier = 0;
     for stretch in Cut::new(&cx.preparer, subjects, most, weigh, plan_digest) {
-        if let Some(failures) = there.get(&stretch.name) {
+        if let Some(failures) = committed.get(&stretch.name) {
             earlier += failures;
             bar.inc(stretch.subjects.len() as u64);
             parts.keep([stretch.name]);

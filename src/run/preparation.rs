@@ -31,7 +31,7 @@ struct Job {
     subject: usize,
 }
 
-/// What a job came to.
+/// The result of a job.
 struct Done {
     job: Job,
     outcome: Outcome,
@@ -126,18 +126,18 @@ impl Work<Job, Done> for PrepareSubject {
     }
 }
 
-/// The parts of an earlier start that were met so far.
+/// The parts of an earlier start that the list has passed so far.
 #[derive(Debug, Default)]
 struct Earlier {
     parts: Vec<String>,
     failures: u64,
 }
 
-/// Lists the subjects of the parts that are not there yet.
+/// Lists the subjects of the parts that are not committed yet.
 struct Jobs {
     cut: Cut,
-    /// Names of the parts that are there, with their failures.
-    there: BTreeMap<String, u64>,
+    /// Names of the committed parts that are kept, with the number of failures in each.
+    committed: BTreeMap<String, u64>,
     earlier: Arc<Mutex<Earlier>>,
     bar: ProgressBar,
     current: Option<(Arc<Stretch>, usize)>,
@@ -156,7 +156,7 @@ impl Iterator for Jobs {
                 return Some(Job { stretch, subject });
             }
             let stretch = self.cut.next()?;
-            let Some(failures) = self.there.get(&stretch.name) else {
+            let Some(failures) = self.committed.get(&stretch.name) else {
                 self.current = Some((Arc::new(stretch), 0));
                 continue;
             };
@@ -181,7 +181,7 @@ pub(super) fn prepare(cx: &RunContext, plan_digest: &str) -> Result<(), Error> {
     let mut parts = Parts::open(cx)?;
     let done = make_parts(cx, plan_digest, &mut parts);
     parts.close(done)?;
-    remove_strangers(cx)
+    remove_absent_subjects(cx)
 }
 
 fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(), Error> {
@@ -201,7 +201,7 @@ fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(
     let most = sinks.part_bytes();
     let jobs = Jobs {
         cut: Cut::new(&cx.preparer, subjects, most, weigh, plan_digest),
-        there: parts.there(),
+        committed: parts.committed(),
         earlier: Arc::clone(&earlier),
         bar: bar.clone(),
         current: None,
@@ -232,7 +232,7 @@ fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(
     Ok(())
 }
 
-/// Adds what a job came to to its part.
+/// Adds the result of a job to its part.
 fn add(cx: &RunContext, node: &Node, parts: &mut Parts, done: Done) -> Result<(), Error> {
     let Done {
         job,
@@ -259,23 +259,31 @@ fn add(cx: &RunContext, node: &Node, parts: &mut Parts, done: Done) -> Result<()
     Ok(())
 }
 
-/// Removes the NIfTI files of subjects that the cohort does not have any more.
-fn remove_strangers(cx: &RunContext) -> Result<(), Error> {
+/// Removes the NIfTI files of subjects that are not in the cohort any more.
+fn remove_absent_subjects(cx: &RunContext) -> Result<(), Error> {
     let folder = cx.folder.join(NIFTI);
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        return Ok(());
+    let io = |path: &Path, action: &'static str| {
+        let path = path.to_owned();
+        move |source| Error::Io {
+            path,
+            action,
+            source,
+        }
+    };
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(io(&folder, "listing the folder")(e)),
     };
     let known: BTreeSet<String> = (cx.subjects(|_| true).into_iter())
         .map(|index| file_stem(&cx.preparer.subject(index).id))
         .collect();
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = entry.map_err(io(&folder, "listing the folder"))?;
         if !known.contains(&*entry.file_name().to_string_lossy()) {
             let path = entry.path();
-            std::fs::remove_dir_all(&path).map_err(|source| Error::Io {
-                path,
-                action: "removing the files of a subject that is gone",
-                source,
-            })?;
+            std::fs::remove_dir_all(&path)
+                .map_err(io(&path, "removing the files of a subject that is gone"))?;
         }
     }
     Ok(())

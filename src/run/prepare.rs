@@ -196,7 +196,10 @@ impl Preparer {
                 show(needed),
                 show(self.subject_limit)
             );
-            return Err(Failure::new(&record.id, "source", cause));
+            return Err(Failure {
+                may_pass: true,
+                ..Failure::new(&record.id, "source", cause)
+            });
         }
         let mut row = guarded(&record.id, "source", || {
             let row = self.source.busy(|| self.cohort.load(record));

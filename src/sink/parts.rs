@@ -3,13 +3,12 @@
 //! A part holds everything a run learnt of a stretch of its subjects: one file a table,
 //! `<table>/<part>.parquet`, and a **commit record**, `parts/<part>.parquet`, which is written last
 //! and names every other file with its size and digest. A file without a commit record does not
-//! exist for readers, and is removed when the run goes on. So a killed run loses the part it was
-//! making and no other, and its tables can be read while it runs: each is the union of the files of
+//! exist for readers, and is removed when the run is resumed. So a killed run loses the part it was
+//! writing and no other, and its tables can be read while it runs: each is the union of the files of
 //! its committed parts, and of `<table>.parquet` where the run has something to say as a whole.
 //!
-//! The name of a part ends in the digest of what it was made from ([`part_name`]): the same inputs
-//! and the same plan give the same name, which is how a run that goes on knows what it need not do
-//! again.
+//! The name of a part ends in the digest of its inputs and plan ([`part_name`]): a resumed run skips
+//! the parts whose names it would write again.
 
 mod verify;
 mod writer;
@@ -125,7 +124,7 @@ impl Ledger {
         Ok(rows)
     }
 
-    /// Takes back the parts that hold a subject between `first` and `last`, both included: other
+    /// Removes the parts that contain a subject between `first` and `last`, both included: other
     /// parts take their place. The records go first.
     ///
     /// **Errors** if a file cannot be removed.
@@ -135,7 +134,7 @@ impl Ledger {
         })
     }
 
-    /// Takes back every part whose name is not among `names`.
+    /// Removes every part whose name is not among `names`.
     ///
     /// **Errors** if a file cannot be removed.
     pub fn retain(&mut self, names: &std::collections::BTreeSet<String>) -> Result<(), SinkError> {

@@ -4,6 +4,7 @@
 
 use super::listing::{Listing, VolumeFile, usual_ending};
 use super::{Layout, is_label, named};
+use crate::source::manifest::texts;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,7 +158,7 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
         "BIDS"
     };
     let mut layout = Layout::new(kind, SourceKind::Folders(spec));
-    layout.classes = class_names(listing);
+    layout.classes = class_names(listing, &mut notes);
     layout.notes = notes;
     Some(layout)
 }
@@ -206,23 +207,29 @@ fn most_frequent<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
         .map(|(text, _)| text)
 }
 
-/// Names of classes from a `dseg.tsv` with the columns `index` and `name`, if there is one.
-fn class_names(listing: &Listing) -> BTreeMap<i64, String> {
+/// Names of classes from a `dseg.tsv` with the columns `index` and `name`, if there is one; tables that
+/// cannot be read are noted.
+fn class_names(listing: &Listing, notes: &mut Vec<String>) -> BTreeMap<i64, String> {
     let tables = listing.others.iter().filter(|p| p.ends_with("dseg.tsv"));
-    let read = |path: &String| {
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(b'\t')
-            .flexible(true)
-            .from_path(listing.root.join(path))
-            .ok()?;
-        let header = reader.headers().ok()?.clone();
+    for path in tables {
+        let bytes = std::fs::read(listing.root.join(path)).map_err(|e| e.to_string());
+        let (header, rows) = match bytes.and_then(|bytes| texts(&bytes, true)) {
+            Ok(read) => read,
+            Err(problem) => {
+                notes.push(format!("{path} names no classes: {problem}"));
+                continue;
+            }
+        };
         let at = |name: &str| header.iter().position(|h| h == name);
-        let (index, name) = (at("index")?, at("name")?);
-        let rows = reader.records().filter_map(Result::ok);
-        let classes: BTreeMap<i64, String> = rows
-            .filter_map(|row| Some((row.get(index)?.parse().ok()?, row.get(name)?.to_owned())))
+        let (Some(index), Some(name)) = (at("index"), at("name")) else {
+            continue;
+        };
+        let classes: BTreeMap<i64, String> = (rows.iter())
+            .filter_map(|row| Some((row[index].parse().ok()?, row[name].to_owned())))
             .collect();
-        (!classes.is_empty()).then_some(classes)
-    };
-    tables.into_iter().find_map(read).unwrap_or_default()
+        if !classes.is_empty() {
+            return classes;
+        }
+    }
+    BTreeMap::new()
 }

@@ -3,7 +3,7 @@
 use super::listing::{Listing, source_path};
 use super::{Layout, is_label, named, tidy};
 use crate::init::InitError;
-use crate::source::manifest::{ColumnRef, ManifestColumns};
+use crate::source::manifest::{ColumnRef, ManifestColumns, texts};
 use crate::source::{ManifestSpec, Named, SourceKind};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -38,8 +38,11 @@ const PATIENTS: [&str; 6] = [
 pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
     let tables = listing.others.iter().filter(|path| !path.contains('/'));
     for table in tables.filter(|path| TABLES.iter().any(|e| path.ends_with(e))) {
-        if let Some(layout) = layout(&listing.root.join(table))? {
-            return Ok(Some(layout));
+        match layout(&listing.root.join(table)) {
+            Ok(Some(layout)) => return Ok(Some(layout)),
+            // Notes that are no table name no volumes either.
+            Ok(None) | Err(InitError::Description { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(None)
@@ -85,11 +88,11 @@ impl Column {
 }
 
 fn layout(path: &Path) -> Result<Option<Layout>, InitError> {
-    let text = std::fs::read_to_string(path).map_err(|source| InitError::Io {
+    let bytes = std::fs::read(path).map_err(|source| InitError::Io {
         path: path.to_path_buf(),
         source,
     })?;
-    let columns = columns(text.trim_start_matches('\u{feff}'));
+    let columns = columns(path, &bytes)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let (volumes, plain): (Vec<&Column>, Vec<&Column>) =
         columns.iter().partition(|c| c.is_of_volumes(folder));
@@ -174,30 +177,19 @@ fn without_word(name: &str, word: &str) -> String {
         .to_owned()
 }
 
-/// The columns of a table; of the usual delimiters the one that splits the header into most.
-fn columns(text: &str) -> Vec<Column> {
-    let header = text.lines().next().unwrap_or_default();
-    let delimiters = [b',', b';', b'\t', b'|'];
-    let count = |d: &u8| header.bytes().filter(|b| b == d).count();
-    let delimiter = delimiters.into_iter().max_by_key(count).unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let names = reader.headers().cloned().unwrap_or_default();
-    let rows: Vec<csv::StringRecord> = reader.records().filter_map(Result::ok).collect();
-    let rows: Vec<_> = rows
-        .into_iter()
-        .filter(|r| r.iter().any(|c| !c.is_empty()))
-        .collect();
-    (names.iter().enumerate())
-        .map(|(i, name)| Column {
-            name: name.to_owned(),
-            cells: rows
-                .iter()
-                .map(|r| r.get(i).unwrap_or_default().to_owned())
-                .collect(),
-        })
-        .collect()
+/// The columns of a table, read as a manifest is.
+fn columns(path: &Path, bytes: &[u8]) -> Result<Vec<Column>, InitError> {
+    let is_tsv = path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
+    let (names, rows) = texts(bytes, is_tsv).map_err(|problem| InitError::Description {
+        path: path.to_path_buf(),
+        problem,
+    })?;
+    let columns = names.into_iter().enumerate();
+    let columns = columns.map(|(i, name)| Column {
+        name,
+        cells: rows.iter().map(|row| row[i].to_owned()).collect(),
+    });
+    Ok(columns.collect())
 }

@@ -109,6 +109,11 @@ impl PartWriter {
         self.failures.extend(failure);
     }
 
+    /// Notes that a subject failed for a reason that may pass.
+    pub fn retry_later(&mut self) {
+        self.row.retry += 1;
+    }
+
     /// Adds scores of a subject.
     pub fn add_scores(&mut self, scores: Vec<ScoreRow>) {
         self.scores.extend(scores);

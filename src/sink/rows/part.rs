@@ -18,6 +18,9 @@ tables! {
         rows: i64 => "rows",
         /// Subjects that failed.
         failures: i64 => "subjects",
+        /// Subjects among them that failed for a reason that may pass, such as the memory budget: the part
+        /// is made again when the run is resumed.
+        retry: i64 => "subjects",
         /// Bytes of its files.
         bytes: i64 => "bytes" volatile,
         /// Time from its first subject to its commit.

@@ -63,6 +63,28 @@ pub(super) struct Delimited {
     pub(super) empty_lines: Vec<usize>,
 }
 
+/// The cells of a table as text.
+struct Cells {
+    names: Vec<String>,
+    rows: Vec<csv::StringRecord>,
+    /// Line of each row, from 1.
+    lines: Vec<usize>,
+    delimiter: Delimiter,
+    empty_lines: Vec<usize>,
+}
+
+/// Column names and rows of a table as text, the delimiter recognised; for looking at a table before
+/// its columns are named.
+///
+/// **Errors** what was found, at which line, and what was expected.
+pub(crate) fn texts(
+    bytes: &[u8],
+    is_tsv: bool,
+) -> Result<(Vec<String>, Vec<csv::StringRecord>), String> {
+    let cells = cells(bytes, &[], None, is_tsv)?;
+    Ok((cells.names, cells.rows))
+}
+
 /// Reads a table; `text_columns` stay text whatever they look like, and so do columns with leading
 /// zeros. Cells lose the spaces around them; `n/a` is an empty cell in a `.tsv` file, as BIDS says.
 ///
@@ -77,6 +99,22 @@ pub(super) fn read(
     given: Option<Delimiter>,
     is_tsv: bool,
 ) -> Result<Delimited, String> {
+    let cells = cells(bytes, text_columns, given, is_tsv)?;
+    let batch = typed(&cells.names, &cells.rows, text_columns, is_tsv);
+    Ok(Delimited {
+        batch: batch.map_err(|e| e.to_string())?,
+        lines: cells.lines,
+        delimiter: cells.delimiter,
+        empty_lines: cells.empty_lines,
+    })
+}
+
+fn cells(
+    bytes: &[u8],
+    text_columns: &[&str],
+    given: Option<Delimiter>,
+    is_tsv: bool,
+) -> Result<Cells, String> {
     let text = text_of(bytes)?;
     let given = given.or(is_tsv.then_some(Delimiter::Tab));
     let delimiter = given.unwrap_or_else(|| recognised(text, text_columns));
@@ -133,9 +171,9 @@ pub(super) fn read(
             "the table ends behind its header (line {line}); list at least one subject"
         ));
     }
-    let batch = typed(&names, &cells, text_columns, is_tsv).map_err(|e| e.to_string())?;
-    Ok(Delimited {
-        batch,
+    Ok(Cells {
+        names,
+        rows: cells,
         lines,
         delimiter,
         empty_lines: empty,

@@ -7,6 +7,7 @@ mod table;
 
 pub use columns::{ColumnRef, ManifestColumns};
 pub use delimited::Delimiter;
+pub(crate) use delimited::texts;
 
 use super::files::{FileCohort, Listed};
 use super::{Location, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path};

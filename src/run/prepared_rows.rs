@@ -13,24 +13,24 @@ struct PrepareSubject {
 }
 
 /// The rows of one subject, or why there are none.
-pub(super) type Prepared = Result<Vec<Row>, Failure>;
+pub(super) type Rows = Result<Vec<Row>, Failure>;
 
-impl Work<usize, Prepared> for PrepareSubject {
+impl Work<usize, Rows> for PrepareSubject {
     fn estimate(&self, subject: &usize) -> u64 {
         // A subject whose headers cannot be read fails when it is loaded, with its reason.
         self.preparer.estimate(*subject).unwrap_or(0)
     }
 
-    fn run(&self, subject: usize) -> Prepared {
+    fn run(&self, subject: usize) -> Rows {
         self.preparer.rows(subject, 0)
     }
 
-    fn bytes(&self, rows: &Prepared) -> u64 {
+    fn bytes(&self, rows: &Rows) -> u64 {
         rows.as_ref()
             .map_or(0, |rows| rows.iter().map(|r| r.bytes() as u64).sum())
     }
 
-    fn panicked(&self, subject: usize, panic: &Panic) -> Prepared {
+    fn panicked(&self, subject: usize, panic: &Panic) -> Rows {
         let record = self.preparer.subject(subject);
         let failure = Failure::new(&record.id, "stages", panic.to_string());
         self.preparer.note(failure.clone());
@@ -46,7 +46,7 @@ pub(super) fn prepared_rows(
     subjects: Vec<usize>,
     workers: usize,
     memory: u64,
-) -> std::io::Result<Ordered<Prepared>> {
+) -> std::io::Result<Ordered<Rows>> {
     let node = preparer.counters().node("prepare");
     let work = PrepareSubject {
         preparer: Arc::clone(preparer),
