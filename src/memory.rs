@@ -44,7 +44,7 @@ pub fn keep_at_most(bytes: usize) {
 /// Has every large block mapped for itself, and the heap keep what small blocks leave free at its top.
 ///
 /// By itself glibc stops mapping once a large block was freed, and takes them from a heap that has
-/// holes and never shrinks: a training step of 1.5 GiB left 0.5 GiB. And it gives the top of the
+/// holes and never shrinks: a training step of 1.5 GiB left 0.5 GiB. And it returns the top of the
 /// heap back as soon as 128 KiB are free: a training of small patches took 26,000 fresh pages a
 /// step, and an eighth of its time, only to have them back.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

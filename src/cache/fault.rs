@@ -122,7 +122,7 @@ mod handler {
         context: *mut libc::c_void,
     ) {
         // SAFETY: the system passes a valid description of the fault, whose address is one of ours if
-        // it lies in a listed mapping; such a mapping exists as long as it is listed.
+        // it is in a listed mapping; such a mapping exists as long as it is listed.
         unsafe {
             let is_read = matches!((*info).si_code, BUS_ADRERR | BUS_OBJERR);
             if !(is_read && replaced((*info).si_addr() as usize)) {

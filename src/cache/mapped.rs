@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Which file a name stood for; `None` where the system does not tell.
 pub(super) type FileId = Option<(u64, u64)>;
 
-/// The identity of an open file or of what a name stands for now.
+/// The identity of an open file, or of the file that a path names now.
 #[cfg(unix)]
 pub(super) fn id_of(metadata: &Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt as _;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// The identity of an open file or of what a name stands for now.
+/// The identity of an open file, or of the file that a path names now.
 #[cfg(not(unix))]
 pub(super) fn id_of(_: &Metadata) -> FileId {
     None

@@ -2,7 +2,7 @@
 //!
 //! One Arrow IPC file a subject, named by a digest of everything its voxels depend on. A file
 //! appears by rename, whole or not at all; two runs may share a folder. Reading maps the file: a
-//! patch touches the pages it lies in, and the system takes pages back when memory is short.
+//! patch touches the pages it is in, and the system takes pages back when memory is short.
 //!
 //! # What is checked
 //! Each 64 KiB of a file have a checksum (xxh3-64) in a block that Arrow readers do not see

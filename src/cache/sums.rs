@@ -1,7 +1,7 @@
 //! Checksums of an entry, in a block between its Arrow record batch and its Arrow footer.
 //!
 //! An Arrow reader finds the footer from the end of the file and the record batch from the footer,
-//! so it never looks at what lies between them: the file stays a valid Arrow IPC file.
+//! so it never looks at what is between them: the file stays a valid Arrow IPC file.
 //!
 //! | bytes | content, little endian |
 //! | --- | --- |

@@ -34,16 +34,21 @@ pub fn check(
         let found = look(path, data);
         wrong += usize::from(!is_usable(&found));
         match (&found, format) {
-            (Ok(None), CheckFormat::Text) => {
-                writeln!(out, "{}: right", path.display()).map_err(stdout)?;
-            }
-            (Ok(Some(headers)), CheckFormat::Text) => {
-                writeln!(out, "{}:", path.display()).map_err(stdout)?;
-                headers.write(out).map_err(stdout)?;
-            }
+            (Ok(Checked { headers, steps }), CheckFormat::Text) => match headers {
+                Some(headers) => {
+                    writeln!(out, "{}:", path.display()).map_err(stdout)?;
+                    headers.write(out).map_err(stdout)?;
+                }
+                None => {
+                    let plural = if *steps == 1 { "" } else { "s" };
+                    let name = path.display();
+                    writeln!(out, "{name}: ok ({steps} step{plural}, 1 source)").map_err(stdout)?;
+                }
+            },
             (Err(error), CheckFormat::Text) => show_error(error),
-            (Ok(None), _) => {}
-            (Ok(Some(headers)), _) => remarks.extend(headers.remarks(path)),
+            (Ok(Checked { headers, .. }), _) => {
+                remarks.extend(headers.iter().flat_map(|headers| headers.remarks(path)));
+            }
             (Err(error), _) => remarks.extend(format::of_error(path, error)),
         }
     }
@@ -51,21 +56,33 @@ pub fn check(
     Ok(if wrong == 0 { 0 } else { 2 })
 }
 
-fn is_usable(found: &Result<Option<Headers>, Error>) -> bool {
+/// A pipeline without mistakes.
+struct Checked {
+    /// Steps of all chains, as presets spell them out.
+    steps: usize,
+    /// What the headers of its cohort say, where they were read.
+    headers: Option<Headers>,
+}
+
+fn is_usable(found: &Result<Checked, Error>) -> bool {
     let unusable = |headers: &Headers| headers.unusable > 0;
-    matches!(found, Ok(headers) if !headers.as_ref().is_some_and(unusable))
+    matches!(found, Ok(checked) if !checked.headers.as_ref().is_some_and(unusable))
 }
 
 /// Checks one file, and with `data` the headers of its cohort.
-fn look(path: &std::path::Path, data: bool) -> Result<Option<Headers>, Error> {
+fn look(path: &std::path::Path, data: bool) -> Result<Checked, Error> {
     let file = read(path, &[])?;
-    places(&planned(&file)?)?;
-    if !data {
-        return Ok(None);
-    }
-    let (plan, cohort) = open(&file)?;
-    let registration = &plan.pipeline.source.registration;
-    Ok(Some(headers(&*cohort, registration)))
+    let plan = planned(&file)?;
+    places(&plan)?;
+    let pipeline = &plan.pipeline;
+    let steps = pipeline.stages.len() + pipeline.views.steps().count();
+    let headers = if data {
+        let (plan, cohort) = open(&file)?;
+        Some(headers(&*cohort, &plan.pipeline.source.registration))
+    } else {
+        None
+    };
+    Ok(Checked { steps, headers })
 }
 
 /// Checks every path that a plan reads, without a look at its data.
@@ -83,7 +100,7 @@ fn places(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the headers of a cohort tell.
+/// What the headers of a cohort say.
 struct Headers {
     /// Subject and what was found, in the order of subjects.
     found: Vec<(Level, String)>,

@@ -15,7 +15,7 @@ mod source;
 /// Where comments begin, so that values stay readable.
 const COMMENT_COLUMN: usize = 56;
 
-/// Characters of a line, at most, where a comment stands behind a value.
+/// Characters of a line, at most, where a comment is behind a value.
 const WIDTH: usize = 120;
 
 /// Lines of a file.

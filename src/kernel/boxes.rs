@@ -17,7 +17,7 @@ impl VoxelBox {
     ///
     /// **Law** axis by axis, in the order of `shape`: `m = clamp(round(e n), 1, n)` voxels with `e`
     /// uniform between the two ends of `edge`, then the first voxel uniform over the `n - m + 1`
-    /// places there are. An axis without voxels gives none.
+    /// places there are. An axis without voxels has none.
     pub fn draw(rng: &mut SampleRng, edge: [f64; 2], shape: [usize; 3]) -> Self {
         let mut drawn = Self {
             first: [0; 3],
@@ -43,7 +43,7 @@ impl VoxelBox {
         }
     }
 
-    /// Whether the box lies inside a volume of `shape`.
+    /// Whether the box is inside a volume of `shape`.
     pub fn fits(&self, shape: [usize; 3]) -> bool {
         (0..3).all(|a| {
             let end = self.first[a].checked_add(self.size[a]);

@@ -1,7 +1,7 @@
 //! Connected components of label maps, by runs: voxels are looked at once, the rest costs per run.
 //!
 //! **Law** two voxels belong together when they hold the same value and a path of neighbours of
-//! that value joins them. A label map's classes are therefore told apart in one pass.
+//! that value joins them. A label map's classes are therefore distinguished in one pass.
 //! **Source** run-based two-pass labelling with union-find (He, Chao and Suzuki, IEEE Trans. Image
 //! Process. 17, 2008), in three dimensions.
 

@@ -39,7 +39,7 @@ pub fn distances(features: &[u8], shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -
 /// Distances as [`distances`], at the voxels with these buffer indices alone.
 ///
 /// Costs one of the three passes, and for each query as many voxels as its nearest feature is rows
-/// and slices away. Where that comes to more than a second pass would, the pass is made.
+/// and slices away. Where that is more than a second pass would be, the pass is made.
 pub fn distances_at(
     features: &[u8],
     shape_xyz: [usize; 3],
@@ -51,7 +51,7 @@ pub fn distances_at(
     for at in queries {
         if near.left == 0 {
             slice_pass(&mut near.squares, shape_xyz, spacing_mm);
-            // The nearest feature of the slice stands in the row itself now.
+            // The nearest feature of the slice is in the row itself now.
             near.rows = 1;
             near.left = u64::MAX;
         }
@@ -202,9 +202,9 @@ struct Envelope {
 /// A parabola of the envelope.
 #[derive(Clone, Copy)]
 struct Part {
-    /// Position it stands on.
+    /// Position of its vertex.
     at: usize,
-    /// Value it stands on.
+    /// Value at its vertex.
     value: f32,
     /// Value plus the square of the position.
     height: f64,

@@ -264,7 +264,7 @@ impl Plan {
     }
 }
 
-/// Which numbers one butterfly takes and gives.
+/// Which numbers one butterfly takes and produces.
 #[derive(Clone, Copy)]
 struct Place {
     from: usize,
@@ -315,7 +315,7 @@ pub fn add_wave(
 /// Sine and cosine of an angle in steps of 2^-32 turns.
 #[inline(always)]
 fn sin_cos(step: u32) -> (f32, f32) {
-    // Step 0 of `sin_cos_of_turn` stands at -45 degrees.
+    // Step 0 of `sin_cos_of_turn` is at -45 degrees.
     sin_cos_of_turn(step.wrapping_add(1 << 29))
 }
 

@@ -49,7 +49,7 @@ pub fn smooth_finite(values: &mut [f32], shape_xyz: [usize; 3], sigma_xyz: [f64;
 pub(super) fn weights(sigma: f64, cut: f64) -> Vec<f32> {
     let radius = (cut * sigma + 0.5).max(0.0) as usize;
     let raw = (0..=radius).map(|k| exp_minus(0.5 * (k as f64 / sigma).powi(2)));
-    // A sigma of 0 gives 0 / 0 at the middle, which alone is left then.
+    // A sigma of 0 would make the middle 0 / 0; it is the only weight then.
     let raw: Vec<f64> = std::iter::once(1.0).chain(raw.skip(1)).collect();
     let sum = raw[0] + 2.0 * raw[1..].iter().sum::<f64>();
     raw.iter().map(|w| (w / sum) as f32).collect()

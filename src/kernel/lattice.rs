@@ -161,9 +161,9 @@ pub fn copy_lattice<T: Pod>(
     }
 }
 
-/// Asks the memory for a line that is read soon, wherever `first` lies.
+/// Prefetches a line that is read soon, wherever `first` is.
 ///
-/// A line of a patch is too short for the processor to guess the next, which lies on another page.
+/// A line of a patch is too short for the processor to guess the next, which is on another page.
 fn prefetch_line<T>(source: &[T], first: i64, count: usize) {
     for voxel in (0..count).step_by((CACHE_LINE / size_of::<T>()).max(1)) {
         prefetch(source, (first as usize).wrapping_add(voxel));

@@ -62,7 +62,7 @@ pub fn unit_pow(t: f32, exponent: f32) -> f32 {
 
 /// Sine and cosine of a whole turn cut into 2^32 steps.
 ///
-/// **Law** step 0 stands at -45 degrees; the two highest bits choose the quarter, the rest an angle
+/// **Law** step 0 is at -45 degrees; the two highest bits choose the quarter, the rest an angle
 /// within 45 degrees of its middle. Taylor series to the ninth and eighth power leave 3e-8.
 #[inline(always)]
 pub fn sin_cos_of_turn(step: u32) -> (f32, f32) {

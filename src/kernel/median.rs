@@ -37,7 +37,7 @@ struct Networks {
     column: Network,
     /// Sorts equal ranks of neighbouring columns, then what can still be the median.
     window: Network,
-    /// Where the median lies after that.
+    /// Position of the median after that.
     middle: usize,
 }
 

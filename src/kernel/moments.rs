@@ -48,7 +48,7 @@ pub fn above_minimum(low: f32) -> f32 {
 ///
 /// **Law** one pass over distances `d` from the first voxel that counts, in f64: the mean is that
 /// voxel plus `mean(d)`, the variance `mean(d²) - mean(d)²`. The shift keeps the difference of the
-/// two from losing digits: of f64's sixteen, twice as many as that voxel lies powers of ten of
+/// two from losing digits: of f64's sixteen, twice as many as that voxel is away in powers of ten of
 /// standard deviations from the mean.
 pub fn moments(values: &[f32], keep: impl Fn(f32) -> bool + Copy) -> Moments {
     let Some(shift) = values.iter().copied().find(|v| keep(*v)) else {

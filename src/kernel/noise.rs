@@ -12,8 +12,8 @@ const HALF: usize = BLOCK / 2;
 /// Adds `std` times a standard normal number to every voxel.
 ///
 /// **Law** voxel `i` depends on `seed` and `i` alone: block `i / 2048` of ChaCha8's key stream holds
-/// 1024 radii, then 1024 angles; pair `j` gives voxels `j` and `j + 1024` of the block by Box and
-/// Muller (1958): `sqrt(-2 ln u) * (cos a, sin a)`. `u` has 31 bits, so no voxel lies beyond 6.6 sd.
+/// 1024 radii, then 1024 angles; pair `j` becomes voxels `j` and `j + 1024` of the block by Box and
+/// Muller (1958): `sqrt(-2 ln u) * (cos a, sin a)`. `u` has 31 bits, so no voxel is beyond 6.6 sd.
 ///
 /// `first` is the number of `values[0]`, a multiple of [`BLOCK`].
 pub fn add_normal(values: &mut [f32], std: f32, seed: u64, first: usize) {

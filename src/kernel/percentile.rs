@@ -5,7 +5,7 @@ const BINS: usize = 1 << 16;
 
 /// Percentiles of the voxels for which `keep` holds; `None` where it holds for none.
 ///
-/// **Law** with the `n` voxels in rising order, percentile `p` lies at position `p / 100 * (n - 1)`;
+/// **Law** with the `n` voxels in rising order, percentile `p` is at position `p / 100 * (n - 1)`;
 /// between two voxels the values are mixed linearly in f64. **Source** NumPy `percentile` with its
 /// default method. The error is that of one f64 mix: order statistics are found exactly, by a
 /// histogram of the upper 16 bits and then one of the lower 16 bits in every bin that is asked for.

@@ -1,4 +1,4 @@
-//! What can be told of an image from its voxels alone: how noisy it is, how much it says.
+//! What can be measured of an image from its voxels alone: how noisy it is, how much it says.
 
 use super::math::ln;
 use super::percentile::percentiles;
@@ -63,7 +63,7 @@ mod tests {
             .collect();
         add_normal(&mut values, 2.5, 4, 0);
         let found = noise_sd(&values, nx, |v| v.is_finite()).unwrap();
-        // One pair in 20 lies over an edge, which moves the median by 0.04 of its rank.
+        // One pair in 20 is over an edge, which moves the median by 0.04 of its rank.
         assert!((found / 2.5 - 1.0).abs() < 0.08, "{found}");
         assert_eq!(noise_sd(&values[..1], 1, |_| true), None);
         assert_eq!(noise_sd(&[], 0, |_| true), None);

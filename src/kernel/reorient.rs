@@ -29,7 +29,7 @@ impl AxisMap {
 
     /// `turns` quarter turns from axis `first` towards axis `second`.
     ///
-    /// **Law** one turn gives `out[i, j] = source[j, n - 1 - i]` for indices along `first`,
+    /// **Law** one turn is `out[i, j] = source[j, n - 1 - i]` for indices along `first`,
     /// `second`, which is NumPy's `rot90`.
     pub fn quarter_turns(first: usize, second: usize, turns: u32) -> Self {
         let mut map = Self::IDENTITY;

@@ -1,6 +1,6 @@
 //! Reading a volume between its voxels: trilinear for values, nearest for class numbers.
 //!
-//! A map gives for each output voxel index the source voxel index, both x, y, z. Where every
+//! A map sends each output voxel index to its source voxel index, both x, y, z. Where every
 //! source axis follows one output axis (spacing changes, flips, transposes) indices and weights
 //! come from one table an axis; every other map walks rows in 32.32 fixed point.
 //!
@@ -211,7 +211,7 @@ fn reach(map: &DAffine3) -> [f64; 3] {
     [rows.x_axis, rows.y_axis, rows.z_axis].map(|row| 0.5 * row.length().max(1.0) + SNAP)
 }
 
-/// Between which source voxels an output voxel lies.
+/// The source voxels on both sides of an output voxel.
 #[derive(Debug, Clone, Copy)]
 struct Tap {
     low: usize,

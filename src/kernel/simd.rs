@@ -9,7 +9,7 @@ impl<R, F: FnMut() -> R> NullaryFnOnce for Work<F> {
 
     #[inline(always)]
     fn call(mut self) -> R {
-        // Called as `FnMut`: as `FnOnce` a shim stands between, which is not inlined, and the
+        // Called as `FnMut`: as `FnOnce` a shim is between, which is not inlined, and the
         // loop would stay compiled for the oldest machine.
         (self.0)()
     }
@@ -27,7 +27,7 @@ pub fn vectorised<R>(work: impl FnMut() -> R) -> R {
 /// Bytes that memory hands over together.
 pub const CACHE_LINE: usize = 64;
 
-/// Asks the memory for the value at `index`, which is read soon; does nothing where none lies there.
+/// Prefetches the value at `index`, which is read soon; does nothing outside the slice.
 #[inline(always)]
 pub fn prefetch<T>(values: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -46,13 +46,13 @@ fn scalar<T: Copy>(
     }
 }
 
-/// Does the blocks that fill a vector; gives the rows and columns that are done.
+/// Processes the blocks that fill a SIMD vector; returns how many rows and columns were processed.
 #[cfg(not(target_arch = "x86_64"))]
 fn blocks<T: Pod>(_: &[T], _: [usize; 2], _: &mut [T], _: impl Fn(usize) -> usize) -> [usize; 2] {
     [0, 0]
 }
 
-/// Does the blocks that fill a vector; gives the rows and columns that are done.
+/// Processes the blocks that fill a SIMD vector; returns how many rows and columns were processed.
 ///
 /// A block has as many rows as a vector of 16 bytes has elements. Interleaving row `i` with row
 /// `i + half` for all `i` is a perfect shuffle; as many of them as the edge has bits transpose it.

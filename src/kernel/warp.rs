@@ -2,7 +2,7 @@
 //!
 //! A [`Route`] leads from output voxels to source voxels through affines and B-spline bends. It is
 //! walked row by row: positions of a row are computed once, as vectors, and then serve every
-//! volume that shares the route ([`gather`]). Where a bend's control grid lies along the
+//! volume that shares the route ([`gather`]). Where a bend's control grid is along the
 //! output's axes, z and y are summed once a row and four taps a voxel remain of sixty-four.
 //!
 //! **Outside** as in [`sample`](super::sample): the edge value holds for half a voxel of the
@@ -27,7 +27,7 @@ use walk::Walk;
 ///
 /// **Law** `p' = p + sum over i of b(x - i) b(y - j) b(z - k) v[k, j, i]`, with `(x, y, z)` the
 /// control coordinates of `p` and `b` the uniform cubic B-spline, which reaches two points to
-/// either side. Outside the control grid the nearest control points stand for those missing.
+/// either side. Outside the control grid the nearest control points represent those missing.
 /// **Source** Rueckert et al., IEEE TMI 18(8), 1999.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bend {

@@ -31,6 +31,17 @@ pub enum Metric {
     LesionF1,
 }
 
+/// What the surface distances of a class are that is in one of prediction and truth only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissedDistance {
+    /// Null: an average leaves the class out; the column `missed` counts what was not found.
+    #[default]
+    Undefined,
+    /// The diagonal of the truth's volume in mm, the largest distance that there can be, so that a missed structure makes an average worse.
+    ImageDiagonal,
+}
+
 /// Which figures are wanted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Wanted {
@@ -38,6 +49,8 @@ pub struct Wanted {
     pub metrics: Vec<Metric>,
     /// Tolerances of [`Metric::Nsd`] in mm, at least 0.
     pub nsd_tolerance_mm: Vec<f64>,
+    /// Distances of a class that is in one of the maps only.
+    pub missed_distance: MissedDistance,
 }
 
 impl Wanted {
@@ -108,8 +121,32 @@ pub fn figures(
             spacing_mm,
         };
         all[class] = of_class(&masks, wanted);
+        let in_one = !(masks.truth.contains(&1) && masks.prediction.contains(&1));
+        if in_one && wanted.missed_distance == MissedDistance::ImageDiagonal {
+            all[class].set_distances(wanted, diagonal_mm(shape_xyz, spacing_mm));
+        }
     }
     Ok(all)
+}
+
+/// Distance between two opposite corners of a volume, mm.
+fn diagonal_mm(shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -> f64 {
+    let squares = shape_xyz
+        .iter()
+        .zip(spacing_mm)
+        .map(|(&n, mm)| (n as f64 * mm).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+impl ClassFigures {
+    /// Gives every wanted surface distance the same value.
+    fn set_distances(&mut self, wanted: &Wanted, mm: f64) {
+        let value = |metric| wanted.any(&[metric]).then_some(mm);
+        self.hd95_mm = value(Metric::Hd95Mm);
+        self.hd95_monai_mm = value(Metric::Hd95MonaiMm);
+        self.hd95_medpy_mm = value(Metric::Hd95MedpyMm);
+        self.assd_mm = value(Metric::AssdMm);
+    }
 }
 
 fn of_class(masks: &Masks, wanted: &Wanted) -> ClassFigures {
@@ -141,4 +178,46 @@ fn of_class(masks: &Masks, wanted: &Wanted) -> ClassFigures {
         figures.lesions = Some(lesions(masks));
     }
     figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Classes 1 and 2 in one map each, class 3 in both; a volume of 6 x 3 x 2 mm.
+    fn distances(missed_distance: MissedDistance) -> Vec<ClassFigures> {
+        let truth = [1, 0, 3, 3, 0, 0];
+        let prediction = [0, 2, 3, 0, 0, 0];
+        let wanted = Wanted {
+            metrics: vec![Metric::Hd95Mm, Metric::Hd95MonaiMm, Metric::Nsd],
+            nsd_tolerance_mm: vec![1.0],
+            missed_distance,
+        };
+        figures(
+            &prediction,
+            &truth,
+            ([6, 1, 1], [1.0, 3.0, 2.0]),
+            5,
+            &wanted,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_class_in_one_map_only_is_as_far_away_as_can_be_where_that_is_declared() {
+        let undefined = distances(MissedDistance::Undefined);
+        let diagonal = distances(MissedDistance::ImageDiagonal);
+        for class in [1, 2] {
+            assert_eq!(undefined[class].hd95_mm, None);
+            assert_eq!(diagonal[class].hd95_mm, Some(7.0));
+            assert_eq!(diagonal[class].hd95_monai_mm, Some(7.0));
+            // Not wanted, so not there; the normalised surface Dice is 0 either way.
+            assert_eq!(diagonal[class].assd_mm, None);
+            assert_eq!(diagonal[class].nsd, [0.0]);
+        }
+        assert_eq!(diagonal[3], undefined[3]);
+        assert!(diagonal[3].hd95_mm.is_some_and(|mm| mm < 3.0));
+        // In neither map there is nothing to miss.
+        assert_eq!(diagonal[4], ClassFigures::default());
+    }
 }

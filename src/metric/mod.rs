@@ -1,6 +1,6 @@
 //! How well a prediction agrees with the truth.
 //!
-//! Plain slices in, numbers out; nothing here knows of rows, files or networks.
+//! Plain slices in, numbers out; nothing here depends on rows, files or networks.
 
 pub mod crop;
 pub mod dice;
@@ -10,7 +10,7 @@ pub mod surface;
 pub mod volume;
 
 pub use dice::{ClassScore, Confusion, confusion, mean};
-pub use figures::{ClassFigures, Metric, Wanted, figures};
+pub use figures::{ClassFigures, Metric, MissedDistance, Wanted, figures};
 
 /// Why two label maps cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum MetricError {
         /// Voxels of the truth.
         truth: usize,
     },
-    /// A class number nobody declared.
+    /// A label value outside the declared classes.
     #[error(
         "class {class} in the {of} at voxel {voxel}, expected 0 to {}; map the labels or declare more classes", classes - 1
     )]

@@ -187,7 +187,7 @@ impl Surfaces {
         })
     }
 
-    /// Normalised surface Dice: share of both surfaces that lies within a tolerance of the other.
+    /// Normalised surface Dice: share of both surfaces that is within a tolerance of the other.
     ///
     /// **Source** Nikolov et al. 2018, arXiv:1809.04430; `compute_surface_dice_at_tolerance`.
     pub fn nsd(&self, tolerance_mm: f64) -> f64 {
@@ -209,7 +209,7 @@ fn sums(points: &[Point]) -> [f64; 2] {
     points.iter().fold([0.0; 2], add)
 }
 
-/// Percentile of the distances, linear between the two ranks it lies between.
+/// Percentile of the distances, linear between the two ranks on its sides.
 fn percentile<'p>(points: impl Iterator<Item = &'p Point>, share: f64) -> f64 {
     let mut distances: Vec<f32> = points.map(|p| p.distance_mm).collect();
     let rank = share * (distances.len() - 1) as f64;
@@ -226,7 +226,7 @@ fn weighted_percentile(points: &[Point], share: f64) -> f64 {
     let mut rest = &mut points[..];
     let target = share * sums(rest)[1];
     let mut before = 0.0;
-    // The part in which the distance lies is halved until one point is left.
+    // The range that holds the distance is halved until one point is left.
     while rest.len() > 1 {
         let by_distance = |a: &Point, b: &Point| a.distance_mm.total_cmp(&b.distance_mm);
         let middle = rest.len() / 2;

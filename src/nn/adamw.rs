@@ -18,7 +18,7 @@ use std::cell::RefCell;
 /// Constants of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConfig {
-    /// Learning rate where no schedule gives another.
+    /// Learning rate without a schedule.
     pub lr: f64,
     /// Decay of the mean of gradients.
     pub beta1: f64,
@@ -173,7 +173,7 @@ impl InplaceOp2 for Update<'_> {
 }
 
 impl AdamW {
-    /// Moments of zero for every parameter of `params`, which it goes on to update.
+    /// Moments of zero for every parameter of `params`, which it updates from then on.
     pub fn new(params: &Params, config: AdamWConfig) -> Self {
         let slot = |(name, var): &(String, Var)| {
             let zeros = vec![0.0; var.elem_count()];

@@ -22,7 +22,7 @@ use super::norm_act::{Activation, Norm, norm_act};
 use super::params::{Init, Params};
 use super::recompute::Recompute;
 
-/// Hands out parameters by name; a name asked for again gives the same tensor.
+/// Hands out parameters by name; the same name returns the same tensor again.
 pub(crate) struct Builder<'a> {
     params: &'a mut Params,
     made: BTreeMap<String, Tensor>,

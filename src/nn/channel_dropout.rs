@@ -38,7 +38,7 @@ pub fn channel_dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
 ///
 /// **Source** Yang et al. 2025 (UniMatch V2), complementary channel-wise dropout.
 ///
-/// **Errors** where an entry lies outside 0 to 2 (its complement would change sign); the message
+/// **Errors** where an entry is outside 0 to 2 (its complement would change sign); the message
 /// names it.
 pub fn complementary(mask: &Tensor) -> Result<Tensor> {
     let values = mask.flatten_all()?.to_vec1::<f32>()?;

@@ -117,7 +117,7 @@ pub(crate) fn check_op(
     );
 }
 
-/// Asserts that `compute` gives the same bytes with 1, 2 and 7 threads.
+/// Asserts that `compute` produces the same bytes with 1, 2 and 7 threads.
 pub(crate) fn check_threads(name: &str, compute: impl Fn() -> Vec<Tensor> + Sync) {
     let run = |threads: usize| -> Vec<Vec<u32>> {
         let pool = rayon::ThreadPoolBuilder::new()

@@ -1,6 +1,6 @@
 //! Transposed convolution whose stride is its kernel: the learned way up of a U-Net.
 //!
-//! Without overlap it is one matrix product a voxel and a scatter. A line of inputs gives, for one
+//! Without overlap it is one matrix product a voxel and a scatter. A line of inputs produces, for one
 //! kernel line, a line of outputs in place; so the scatter moves whole lines, and its reverse in the
 //! backward pass too.
 

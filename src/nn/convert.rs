@@ -91,7 +91,7 @@ enum Fate {
     Ignored,
 }
 
-/// The level that a block's name stands for.
+/// The level that a block's name refers to.
 fn level(block: &str) -> Option<usize> {
     match block
         .strip_prefix("down_tr")

@@ -39,7 +39,7 @@ pub(super) fn f32s<'a>(op: &str, storage: &'a CpuStorage, layout: &Layout) -> Re
     }
 }
 
-/// A read-only matrix inside a slice: element (i, j) lies at `i * strides[0] + j * strides[1]`.
+/// A read-only matrix inside a slice: element (i, j) is at `i * strides[0] + j * strides[1]`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     pub(super) data: &'a [f32],
@@ -97,7 +97,7 @@ pub(super) fn matmul(
             unsafe_code,
             reason = "gemm takes pointers and strides; bounds are asserted above"
         )]
-        // SAFETY: every element that gemm reads or writes lies inside the three slices by the
+        // SAFETY: every element that gemm reads or writes is inside the three slices by the
         // assertions above; `dst` is borrowed mutably, so it overlaps neither operand.
         unsafe {
             gemm::gemm(

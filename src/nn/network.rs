@@ -9,7 +9,7 @@ use super::cmc::CmcSpec;
 use super::params::Params;
 use super::unet3d::Unet3dSpec;
 
-/// What one forward pass gives.
+/// The outputs of one forward pass.
 ///
 /// With [`Heads::PerModality`] both lists have one entry a declared modality, in the order of the
 /// images; with [`Heads::Joint`] they have exactly one entry.
@@ -42,7 +42,7 @@ impl<'a> Perturb<'a> {
         Self::default()
     }
 
-    /// Multiplies by what `factors` gives for (encoder, level, channels), `[n, channels]`.
+    /// Multiplies by what `factors` returns for (encoder, level, channels), `[n, channels]`.
     pub fn new(factors: impl Fn(usize, usize, usize) -> Result<Tensor> + 'a) -> Self {
         Self {
             factors: Some(Box::new(factors)),
@@ -167,9 +167,9 @@ impl From<NetworkError> for candle_core::Error {
     }
 }
 
-/// Checks the images of one pass and gives the first present one, whose shape all of them share.
+/// Checks the images of one pass and returns the first present one, whose shape all of them share.
 ///
-/// The bottleneck must keep two voxels: an instance norm over a single one gives its shift,
+/// The bottleneck must keep two voxels: an instance norm over a single one produces its shift,
 /// whatever the image shows.
 pub(crate) fn check_images(
     images: &[Option<Tensor>],

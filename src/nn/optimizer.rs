@@ -25,7 +25,7 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// A fresh state for every parameter of `params`, which it goes on to update.
+    /// A fresh state for every parameter of `params`, which it updates from then on.
     ///
     /// **Errors** where the device refuses.
     pub fn new(params: &Params, config: OptimizerConfig) -> Result<Self> {

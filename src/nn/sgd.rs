@@ -48,7 +48,7 @@ struct Slot {
     velocity: Velocity,
 }
 
-/// Where a velocity lies: beside its parameter.
+/// Where a velocity is: beside its parameter.
 enum Velocity {
     Cpu(Vec<f32>),
     Device(Tensor),
@@ -123,7 +123,7 @@ impl InplaceOp2 for Update<'_> {
 }
 
 impl Sgd {
-    /// Velocities of zero for every parameter of `params`, which it goes on to update.
+    /// Velocities of zero for every parameter of `params`, which it updates from then on.
     ///
     /// **Errors** where the device refuses.
     pub fn new(params: &Params, config: SgdConfig) -> Result<Self> {

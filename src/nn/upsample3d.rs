@@ -59,7 +59,7 @@ struct Axis {
     inner: usize,
 }
 
-/// The three axes, each with what lies outside and inside of it.
+/// The three axes, each with what is outside and inside of it.
 fn axes([n, d, h, w, c]: [usize; 5], along_first: bool) -> [Axis; 3] {
     // From w to d going up, so that the first passes are over few voxels; the reverse coming down.
     let axis = |outer, length, inner| Axis {

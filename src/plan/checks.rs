@@ -8,7 +8,7 @@ use crate::stage::cache::Cache;
 use crate::stage::{EdgeSchema, Effect, Mixing, Stage as _};
 use crate::train::objective::Term;
 
-/// Checks the sections of a pipeline against each other and against what reaches them; `root` tells
+/// Checks the sections of a pipeline against each other and against what reaches them; `root` says
 /// their places.
 pub(super) fn sections(
     pipeline: &Pipeline,

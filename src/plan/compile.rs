@@ -98,7 +98,7 @@ impl Plan {
     }
 }
 
-/// Whether two preparations give the same voxels, as [`Plan::stages_json`] tells them: prediction must
+/// Whether two preparations give the same voxels, as [`Plan::stages_json`] lists them: prediction must
 /// prepare as training did.
 pub fn prepare_alike(stages: &serde_json::Value, others: &serde_json::Value) -> bool {
     let changing = |stages: &serde_json::Value| -> Vec<serde_json::Value> {
@@ -113,12 +113,12 @@ pub fn prepare_alike(stages: &serde_json::Value, others: &serde_json::Value) -> 
     changing(stages) == changing(others)
 }
 
-/// Whether a step only decides in which order subjects come, or where they are kept.
+/// Whether a step only decides in which order subjects are read, or where they are kept.
 pub fn orders_or_keeps(name: &str) -> bool {
     [Shuffle::NAME, Balance::NAME, Cache::NAME].contains(&name)
 }
 
-/// Reads and checks a pipeline; `source` is what headers tell of the cohort, where it was opened.
+/// Reads and checks a pipeline; `source` is what headers say of the cohort, where it was opened.
 ///
 /// **Errors** every mistake in the file, in the order of their places.
 pub fn compile(
@@ -171,7 +171,7 @@ pub fn compile(
     }
 }
 
-/// What the source's section alone tells: the columns' names.
+/// What the source's section alone says: the columns' names.
 fn declared(pipeline: &Pipeline) -> EdgeSchema {
     let channel = |role| {
         move |name: String| ChannelSchema {

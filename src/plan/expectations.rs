@@ -183,7 +183,7 @@ pub(super) fn check(
         let section = &case.section;
         let place = |key: &str| node.get(key).map_or(node.at(), Node::at);
         if !names.insert(&section.name) || section.name.trim().is_empty() {
-            let problem = format!("`{}` does not tell this test from the others", section.name);
+            let problem = format!("`{}` is empty, or the name of another test", section.name);
             errors.push(
                 SpecError::new(place("name"), problem)
                     .with_help("give each test a name of its own"),

@@ -45,7 +45,7 @@ pub struct Pipeline {
     pub memory: Option<u64>,
     /// How many subjects may fail before the run stops; `None`: any number.
     pub max_failures: Option<u64>,
-    /// Where subjects come from.
+    /// Where subjects are read from.
     pub source: SourceSpec,
     /// Place of the source in the file.
     pub source_at: At,
@@ -216,7 +216,7 @@ impl Reader<'_> {
         sinks
     }
 
-    /// Refuses class names that are empty or equal: scores are told by them.
+    /// Refuses class names that are empty or equal: scores are listed by them.
     fn classes(&mut self, train: Option<Node<'_>>) {
         let names = train.and_then(|train| train.get("classes"));
         let mut seen = BTreeSet::new();
@@ -228,7 +228,7 @@ impl Reader<'_> {
             };
             self.errors.push(
                 SpecError::new(item.at(), problem)
-                    .with_help("scores are told by class: give each a name of its own"),
+                    .with_help("scores are listed by class; name each class differently"),
             );
         }
     }

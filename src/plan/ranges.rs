@@ -18,7 +18,7 @@ pub struct Subjects {
 pub struct Edge(Vec<EdgeSchema>);
 
 impl Subjects {
-    /// Carries each subject's schema through every chain; `subjects` are what their headers tell.
+    /// Carries each subject's schema through every chain; `subjects` are what their headers say.
     ///
     /// A subject that a step refuses is left out: it fails when its turn comes.
     pub fn new(plan: &Plan, subjects: Vec<EdgeSchema>) -> Self {

@@ -1,7 +1,7 @@
 //! The sections of a pipeline file as plain data; their doc comments are the user's reference.
 
 use super::optimizer::OptimizerSection;
-use crate::metric::{Metric, Wanted};
+use crate::metric::{Metric, MissedDistance, Wanted};
 use crate::nn::network::NetworkSpec;
 use crate::stage::spatial::Axis;
 use crate::train::device::Precision;
@@ -205,6 +205,9 @@ pub struct ScoreSection {
     /// Tolerances of `nsd` in mm, at least 0.
     #[serde(default = "default_tolerances")]
     pub nsd_tolerance_mm: Vec<f64>,
+    /// Surface distances of a class that is in one of prediction and truth only.
+    #[serde(default)]
+    pub missed_distance: MissedDistance,
 }
 
 fn default_metrics() -> Vec<Metric> {
@@ -221,6 +224,7 @@ impl ScoreSection {
         Wanted {
             metrics: self.metrics.clone(),
             nsd_tolerance_mm: self.nsd_tolerance_mm.clone(),
+            missed_distance: self.missed_distance,
         }
     }
 
@@ -251,6 +255,7 @@ impl Default for ScoreSection {
             splits: default_splits(),
             metrics: default_metrics(),
             nsd_tolerance_mm: default_tolerances(),
+            missed_distance: MissedDistance::default(),
         }
     }
 }

@@ -92,7 +92,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             blake3::hash(pipeline.as_bytes()).to_hex()
         };
         match job {
-            Job::Train(section, subjects) => train(&cx, section, subjects),
+            Job::Train(section, subjects) => train(&cx, section, &subjects),
             Job::Predict(predictor) => {
                 let Predictor { model, window, .. } = &*predictor;
                 predict(&cx, model, *window, &digest(&predictor.digest))

@@ -201,15 +201,6 @@ pub struct Summary {
     pub overall: Option<f64>,
 }
 
-/// Returns `true` if validation subjects were scored and none has a voxel of a foreground class:
-/// then their Dice is undefined or 0, whatever the network does.
-pub fn validates_nothing(scores: &[ScoreRow]) -> bool {
-    let mut rows = (scores.iter())
-        .filter(|s| s.split == "validation" && s.class_id > 0)
-        .peekable();
-    rows.peek().is_some() && rows.all(|s| s.truth_voxels == 0)
-}
-
 /// Summarises scores.
 pub fn summary(scores: &[ScoreRow]) -> Summary {
     let mut sums: Vec<(String, String, f64, f64)> = Vec::new();
@@ -293,29 +284,4 @@ pub fn kept_fraction(classes: &[u8], confidence: &[f32], thresholds: &[f32]) -> 
             }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn validation_without_foreground_is_found() {
-        let score = |split: &str, truth_voxels| ScoreRow {
-            split: split.to_owned(),
-            class_id: 1,
-            truth_voxels,
-            ..ScoreRow::default()
-        };
-        assert!(!validates_nothing(&[]));
-        assert!(!validates_nothing(&[score("test", 0)]));
-        assert!(validates_nothing(&[
-            score("validation", 0),
-            score("test", 9)
-        ]));
-        assert!(!validates_nothing(&[
-            score("validation", 0),
-            score("validation", 1)
-        ]));
-    }
 }

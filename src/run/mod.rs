@@ -51,5 +51,6 @@ pub mod stream;
 mod tables;
 pub mod trace;
 pub mod training;
+mod unlearnt;
 pub mod warnings;
 pub mod watchdog;

@@ -45,6 +45,9 @@ pub struct Known {
     pub left_out: BTreeSet<usize>,
     /// Why subjects failed: the first failure of each.
     pub failures: BTreeMap<String, Failure>,
+    /// Classes that have a voxel in the labels of each training subject that was used.
+    #[serde(default)]
+    pub classes: BTreeMap<usize, BTreeSet<u16>>,
 }
 
 /// The file of a checkpoint that keeps what was noted.
@@ -106,6 +109,15 @@ impl Noted {
         self.lock().left_out.insert(index);
     }
 
+    /// Notes which classes have a voxel in the labels of a training subject that is used.
+    pub fn classes(&self, index: usize, classes: &BTreeSet<u16>) {
+        let mut known = self.lock();
+        known
+            .classes
+            .entry(index)
+            .or_insert_with(|| classes.clone());
+    }
+
     /// Notes a failure, and hands it to `report` if it is the first of its subject.
     pub fn failure(&self, failure: Failure, report: impl FnOnce(&Failure)) {
         let mut known = self.lock();
@@ -153,6 +165,7 @@ mod tests {
         };
         noted.prepared(7, &prepared);
         noted.left_out(3);
+        noted.classes(7, &BTreeSet::from([0, 2]));
         let mut reported = Vec::new();
         for (stage, cause) in [("source", "no file"), ("views", "later")] {
             let failure = Failure::new("b", stage, cause);

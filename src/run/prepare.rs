@@ -42,14 +42,22 @@ pub struct Preparer {
     estimates: Mutex<BTreeMap<usize, u64>>,
     /// Classes that training names.
     classes: Option<usize>,
-    /// Training subjects whose labels name these classes and no other; `true` if an undeclared 255
-    /// marks voxels.
-    checked: Mutex<BTreeMap<usize, bool>>,
+    /// Labels of training subjects that name these classes and no other.
+    checked: Mutex<BTreeMap<usize, Labels>>,
     /// What is suspicious in the headers of subjects.
     header_warnings: Mutex<BTreeMap<usize, Vec<Warning>>>,
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
     warnings: Warnings,
+}
+
+/// What the label maps of a training subject hold.
+#[derive(Debug, Default)]
+struct Labels {
+    /// Whether a 255 that nothing declares marks voxels.
+    marked: bool,
+    /// Classes that have a voxel.
+    classes: BTreeSet<u16>,
 }
 
 impl Preparer {

@@ -190,6 +190,7 @@ impl SampleStream {
     fn note(&self, sample: &Sample) {
         let preparer = &self.viewer.preparer;
         preparer.noted().prepared(self.taken, &sample.prepared);
+        preparer.note_classes(self.taken);
         let subject = &preparer.subject(self.taken).id;
         for view in sample.views() {
             // Views are made from rows, so their warnings can be read.

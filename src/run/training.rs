@@ -1,10 +1,11 @@
 //! A training run: streams feed the trainer, validation chooses, checkpoints keep.
 
 use super::context::{RunContext, training_window};
-use super::evaluate::{summary, validates_nothing};
+use super::evaluate::summary;
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
 use super::initial::Initial;
 use super::noted::Known;
+use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
@@ -15,13 +16,13 @@ use crate::train::data_parallel::DataParallel;
 use crate::train::figures::Figure;
 use crate::train::infer::Window;
 use crate::train::trainer::StepRows;
-use crate::volume::{Split, WarningKind};
+use crate::volume::Split;
 
 /// One training run under way.
 struct Training<'a> {
     cx: &'a RunContext,
     section: &'a TrainSection,
-    crew: DataParallel,
+    trainers: DataParallel,
     window: Window,
     metrics: Vec<MetricRow>,
     best: Option<Best>,
@@ -35,20 +36,25 @@ struct Training<'a> {
 pub fn train(
     cx: &RunContext,
     section: &TrainSection,
-    subjects: TrainingSubjects,
+    subjects: &TrainingSubjects,
 ) -> Result<(), Error> {
-    let unlabelled = subjects.unlabelled.clone();
     let mut training = Training::new(cx, section)?;
     let positions = training.resume()?;
-    training.run(positions, subjects)?;
-    training.finish(&unlabelled)
+    training.run(positions, subjects.clone())?;
+    let known = cx.preparer.noted().known();
+    let records = cx.preparer.cohort().subjects();
+    if let Some((kind, message)) = untrained(&known, &subjects.labelled, records, &section.classes)
+    {
+        cx.preparer.warnings().add_run("train", kind, message);
+    }
+    training.finish(&subjects.unlabelled)
 }
 
 impl<'a> Training<'a> {
     fn new(cx: &'a RunContext, section: &'a TrainSection) -> Result<Self, Error> {
         let modalities = cx.preparer.cohort().modalities();
         let config = trainer_config(&cx.plan, section, modalities);
-        let crew = DataParallel::new(&config, &cx.devices)?;
+        let trainers = DataParallel::new(&config, &cx.devices)?;
         let window = training_window(cx, section)?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx
@@ -56,11 +62,11 @@ impl<'a> Training<'a> {
             .into_iter()
             .take(every)
             .collect();
-        tracing::info!(parameters = crew.first.student.model.params.count(), device = ?cx.device.location(), devices = cx.devices.len(), "network built");
+        tracing::info!(parameters = trainers.first.student.model.params.count(), device = ?cx.device.location(), devices = cx.devices.len(), "network built");
         Ok(Self {
             cx,
             section,
-            crew,
+            trainers,
             window,
             metrics: Vec::new(),
             best: None,
@@ -71,7 +77,7 @@ impl<'a> Training<'a> {
     /// Takes the initial weights that the author wants.
     fn begin(&mut self) -> Result<Positions, Error> {
         if let Some(initial) = Initial::read(&self.cx.plan, self.section)? {
-            initial.give(|weights, skip| self.crew.begin_with(weights, skip))?;
+            initial.give(|weights, skip| self.trainers.begin_with(weights, skip))?;
         }
         Ok(Positions::default())
     }
@@ -83,7 +89,7 @@ impl<'a> Training<'a> {
         else {
             return self.begin();
         };
-        let state: State<Positions> = self.crew.restore(&folder)?;
+        let state: State<Positions> = self.trainers.restore(&folder)?;
         self.metrics = read_table(&folder.join("metrics.parquet"))?;
         let warnings = folder.join("warnings.parquet");
         // Checkpoints of earlier versions hold none.
@@ -109,10 +115,10 @@ impl<'a> Training<'a> {
         )?;
         let node = cx.counters.node("train");
         let bar = cx.bar(self.section.steps, "train");
-        bar.set_position(self.crew.first.step);
+        bar.set_position(self.trainers.first.step);
         // One step ahead of the trainer, so that it can make the next tensors while the device computes.
         let mut next = None;
-        while self.crew.first.step < self.section.steps && !self.stalls() {
+        while self.trainers.first.step < self.section.steps && !self.stalls() {
             let stopped = cx.check();
             if stopped.is_err() {
                 self.checkpoint(positions)?;
@@ -124,22 +130,22 @@ impl<'a> Training<'a> {
             }?;
             let epoch = feed.epoch();
             let after = feed.positions();
-            if self.crew.first.step + 1 < self.section.steps {
+            if self.trainers.first.step + 1 < self.section.steps {
                 let coming = feed.step();
                 if let Ok(rows) = &coming {
-                    self.crew.expect(rows.clone());
+                    self.trainers.expect(rows.clone());
                 }
                 next = Some(coming);
             }
             let of = |rows: &StepRows| rows.labelled.len() + rows.unlabelled.len();
             let count = batches.iter().map(of).sum();
-            let figures = node.busy(|| self.crew.train(batches))?;
+            let figures = node.busy(|| self.trainers.train(batches))?;
             node.passed(count, 0);
             positions = after;
             self.record(epoch, &figures);
             bar.set_message(format!("loss {:.4}", figures[0].value));
             bar.inc(1);
-            let step = self.crew.first.step;
+            let step = self.trainers.first.step;
             if step.is_multiple_of(self.section.validate.every) || step == self.section.steps {
                 self.validate(epoch)?;
                 self.checkpoint(positions)?;
@@ -156,17 +162,17 @@ impl<'a> Training<'a> {
             return false;
         };
         // Without scores there is nothing to wait for.
-        let since = self.crew.first.step.saturating_sub(best.step) / validate.every.max(1);
+        let since = self.trainers.first.step.saturating_sub(best.step) / validate.every.max(1);
         let stalls = best.score.is_some() && since >= patience.get();
         if stalls {
-            let (step, best) = (self.crew.first.step, best.step);
+            let (step, best) = (self.trainers.first.step, best.step);
             tracing::info!(step, best, "stopped early: no better validation since");
         }
         stalls
     }
 
     fn record(&mut self, epoch: u64, figures: &[Figure]) {
-        let step = self.crew.first.step as i64;
+        let step = self.trainers.first.step as i64;
         self.metrics.extend(figures.iter().map(|f| MetricRow {
             step,
             epoch: epoch as i64,
@@ -182,7 +188,7 @@ impl<'a> Training<'a> {
 
     fn validate(&mut self, epoch: u64) -> Result<(), Error> {
         let mut scores = Vec::new();
-        let model = self.crew.first.predictor();
+        let model = self.trainers.first.predictor();
         self.cx.evaluate(
             model,
             self.window,
@@ -201,7 +207,11 @@ impl<'a> Training<'a> {
                 Ok(())
             },
         )?;
-        let (step, summary) = (self.crew.first.step, summary(&scores));
+        let warnings = self.cx.preparer.warnings();
+        if let Some((kind, message)) = unscored(&scores) {
+            warnings.add_run("score", kind, message);
+        }
+        let (step, summary) = (self.trainers.first.step, summary(&scores));
         self.metrics
             .extend(summary.metric_rows(step, epoch, Split::Validation.name()));
         // Without validation subjects the last checkpoint is the best there is.
@@ -223,20 +233,20 @@ impl<'a> Training<'a> {
 
     fn checkpoint(&self, positions: Positions) -> Result<(), Error> {
         let state = State {
-            step: self.crew.first.step,
+            step: self.trainers.first.step,
             positions,
-            thresholds: self.crew.first.thresholds.clone(),
-            statistics: self.crew.first.statistics.clone(),
+            thresholds: self.trainers.first.thresholds.clone(),
+            statistics: self.trainers.first.statistics.clone(),
             best: self.best.clone(),
         };
         let file = ModelFile {
-            model: self.crew.first.student.model.spec.clone(),
+            model: self.trainers.first.student.model.spec.clone(),
             window: self.window.size_xyz,
             overlap: self.window.overlap,
             flips: self.window.flips,
             stages: self.cx.plan.stages_json(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            predictor: if self.crew.first.teacher.is_some() {
+            predictor: if self.trainers.first.teacher.is_some() {
                 "teacher"
             } else {
                 "student"
@@ -245,7 +255,7 @@ impl<'a> Training<'a> {
         };
         checkpoint::save(
             &self.cx.folder.join("checkpoints"),
-            &self.crew.first,
+            &self.trainers.first,
             &state,
             &file,
             |folder| {
@@ -267,10 +277,11 @@ impl<'a> Training<'a> {
     /// Scores the last and the best checkpoint, and draws the final pseudo-labels.
     fn finish(&mut self, unlabelled: &[usize]) -> Result<(), Error> {
         let epoch = self.metrics.last().map_or(0, |m| m.epoch as u64);
-        let step = self.crew.first.step;
-        if let (Some(teacher), Some(thresholds)) =
-            (&self.crew.first.teacher, &self.crew.first.thresholds)
-        {
+        let step = self.trainers.first.step;
+        if let (Some(teacher), Some(thresholds)) = (
+            &self.trainers.first.teacher,
+            &self.trainers.first.thresholds,
+        ) {
             self.cx.draw_pseudo_labels(
                 teacher,
                 self.window,
@@ -281,7 +292,7 @@ impl<'a> Training<'a> {
         }
         let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
         let last_is_best = self.best.as_ref().is_some_and(|b| b.step == step);
-        let last = self.crew.first.predictor();
+        let last = self.trainers.first.predictor();
         let mut scores = if last_is_best {
             self.cx.score(last, self.window, epoch, "best")?
         } else {
@@ -301,13 +312,6 @@ impl<'a> Training<'a> {
             self.cx.score(last, self.window, epoch, "last")?
         };
         scores.extend(of_last);
-        if validates_nothing(&scores) {
-            self.cx.preparer.warnings().add_run(
-                "score",
-                WarningKind::UnscoredValidation,
-                "no validation subject has a voxel of a foreground class, so the best checkpoint was chosen without a score that means something; add labelled subjects with foreground to `validation`",
-            );
-        }
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(())

@@ -203,15 +203,15 @@ tables! {
         truth_voxels: i64 => "voxels",
         /// Voxels of the class in the prediction.
         predicted_voxels: i64 => "voxels",
-        /// `true` if the class is in the truth and not in the prediction: its distances are null, so
-        /// an average of them leaves it out. Count it beside them:
-        /// `select avg(hd95_mm), count(*) filter (where missed) from scores`.
+        /// `true` if the class is in the truth and not in the prediction: its distances are null (unless
+        /// `score.missed_distance` is `image_diagonal`), so an average of them leaves it out. Count it
+        /// beside them: `select avg(hd95_mm), count(*) filter (where missed) from scores`.
         missed: bool => "",
         /// Relative difference of the volumes, (predicted - truth) / truth; null where the truth is empty.
         volume_difference: Option<f64> => "1",
         /// 95th percentile of the distances between the surfaces, weighted by area, the larger of both
-        /// directions (surface-distance); null where not wanted, or where the class is in one or
-        /// neither of prediction and truth.
+        /// directions (surface-distance); null where not wanted, or where the class is in neither of
+        /// prediction and truth; where it is in one of them, as `score.missed_distance` says.
         hd95_mm: Option<f64> => "mm",
         /// The same over border voxels, unweighted (MONAI); nulls likewise.
         hd95_monai_mm: Option<f64> => "mm",

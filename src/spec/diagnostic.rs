@@ -3,7 +3,7 @@
 use super::error::{At, SpecError};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// Marks the name of a file whose text is not what lies on disk.
+/// Marks the name of a file whose text is not what is on disk.
 const EDITED: &str = " (with --set)";
 
 /// A file's name and text, to point into.

@@ -3,7 +3,7 @@
 use serde::de;
 use std::fmt;
 
-/// Where a node stands in its file: bytes from `start` to `end`.
+/// Where a node is in its file: bytes from `start` to `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
     /// First byte.
@@ -133,7 +133,7 @@ impl de::Error for SpecError {
     }
 }
 
-/// What stands in a file, in an author's words.
+/// What a file holds, in an author's words.
 pub(super) struct Found<'a>(pub(super) de::Unexpected<'a>);
 
 impl fmt::Display for Found<'_> {

@@ -1,4 +1,4 @@
-//! A parsed YAML node that remembers where it stands, and a serde view of it.
+//! A parsed YAML node that remembers where it is, and a serde view of it.
 //!
 //! Serde stops at the first error. [`Node::read`] notes it, leaves out the entry it arose in and
 //! reads again, so one pass over a file finds every mistake in it.
@@ -73,7 +73,7 @@ pub struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Where the node stands.
+    /// The position of the node.
     pub fn at(self) -> At {
         let text = self.document.text;
         let start = byte_of(text, self.yaml.span.start.index());
@@ -174,7 +174,7 @@ impl<'a> Node<'a> {
         matches!(self.yaml.data, YamlData::Sequence(_))
     }
 
-    /// What stands here, in an author's words.
+    /// What is here, in an author's words.
     pub fn found(self) -> String {
         Found(self.unexpected()).to_string()
     }

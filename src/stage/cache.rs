@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// one and voxstream's version: a changed file, step or version is prepared anew. A patch reads
 /// only its own pages. Two runs may share a folder; a file appears whole or not at all. Every page
 /// is checked when it is first read; a damaged file is made again and reported in `warnings`. In a
-/// training pipeline without this step, one with its defaults stands at the end of `stages`.
+/// training pipeline without this step, one with its defaults is at the end of `stages`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {

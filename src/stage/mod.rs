@@ -104,7 +104,7 @@ pub trait Stage: Parameters {
     }
     /// Runs on one row.
     ///
-    /// **Errors** put the subject into the run's failures; the run goes on.
+    /// **Errors** put the subject into the run's failures; the run continues.
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError>;
 }
 
@@ -130,9 +130,9 @@ pub trait Augment: Parameters {
     }
     /// Draws the parameters of one row; `None` leaves the row as it is.
     fn draw(&self, rng: &mut SampleRng, row: &Row, sample: u32) -> Option<Self::Draw>;
-    /// Applies a draw; the same draw on the same row gives the same bytes.
+    /// Applies a draw; the same draw on the same row produces the same bytes.
     ///
-    /// **Errors** put the subject into the run's failures; the run goes on.
+    /// **Errors** put the subject into the run's failures; the run continues.
     fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError>;
 }
 

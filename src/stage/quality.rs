@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// share of voxels that are foreground, and that are not finite; `noise_sd`, the noise by the
 /// differences of neighbours along x in the foreground; `snr`, the foreground's median above the
 /// smallest value, over the noise; `entropy_bits`, of the foreground's histogram of 256 bins.
-/// What cannot be told of an image (the noise of a constant one) has no row.
+/// What cannot be measured of an image (the noise of a constant one) has no row.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quality {
@@ -40,7 +40,7 @@ impl Default for Quality {
 }
 
 impl Quality {
-    /// Names and values of everything that can be told of an image.
+    /// Names and values of everything that can be measured of an image.
     fn figures(&self, voxels: &[f32], nx: usize) -> Vec<(String, f64)> {
         match self.foreground {
             Foreground::All => self.measured(voxels, nx, f32::is_finite),
@@ -66,33 +66,33 @@ impl Quality {
             ("nan_share".to_owned(), share(voxels.len() - finite)),
             ("foreground_share".to_owned(), share(foreground.count)),
         ];
-        let mut tell = |name: &str, value: Option<f64>| {
+        let mut add = |name: &str, value: Option<f64>| {
             let value = value.filter(|v| v.is_finite());
             found.extend(value.map(|v| (name.to_owned(), v)));
         };
         let bounds = finite_bounds(voxels);
-        tell("min", bounds.map(|[low, _]| low.into()));
-        tell("max", bounds.map(|[_, high]| high.into()));
+        add("min", bounds.map(|[low, _]| low.into()));
+        add("max", bounds.map(|[_, high]| high.into()));
         let Some(bounds) = bounds.filter(|_| foreground.count > 0) else {
             return found;
         };
-        tell("mean", Some(foreground.mean));
-        tell("sd", Some(foreground.sd));
+        add("mean", Some(foreground.mean));
+        add("sd", Some(foreground.sd));
         // The median is found along with the others.
         let mut percents = self.percentiles.clone();
         percents.push(50.0);
         let values = percentiles(voxels, keep, &percents).unwrap_or_default();
         for (percent, value) in self.percentiles.iter().zip(&values) {
-            tell(&format!("p{percent}"), Some(*value));
+            add(&format!("p{percent}"), Some(*value));
         }
         let noise = noise_sd(voxels, nx, keep);
-        tell("noise_sd", noise);
+        add("noise_sd", noise);
         let median = values.last().map(|median| median - f64::from(bounds[0]));
-        tell(
+        add(
             "snr",
             median.zip(noise).map(|(median, noise)| median / noise),
         );
-        tell("entropy_bits", entropy_bits(voxels, bounds, keep));
+        add("entropy_bits", entropy_bits(voxels, bounds, keep));
         found
     }
 }

@@ -110,7 +110,7 @@ pub fn check_classes(label: &Volume, classes: usize) -> Result<(), String> {
     }
 }
 
-/// A label map as bytes; [`IGNORE`] marks voxels nobody annotated.
+/// A label map as bytes; [`IGNORE`] marks unannotated voxels.
 ///
 /// **Errors** as [`check_classes`].
 pub fn classes_of(label: &Volume, classes: usize, subject: &str) -> Result<Vec<u8>, TrainError> {

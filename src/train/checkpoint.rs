@@ -1,4 +1,4 @@
-//! Checkpoints: folders that appear whole, from which training goes on to the same numbers.
+//! Checkpoints: folders that appear whole, from which training continues with the same numbers.
 //!
 //! `checkpoints/step-00000200/` holds `student.safetensors`, `teacher.safetensors`,
 //! `optimizer.safetensors`, `model.json` (how to build the network) and `state.json` (step, stream

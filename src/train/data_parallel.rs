@@ -147,8 +147,8 @@ fn replies(replicas: &[Replica]) -> Result<Vec<Sums>, TrainError> {
         .map(|replica| replica.done.recv().unwrap_or_else(gone))
         .collect();
     let of_devices = |r: &Reply| matches!(r, Err(TrainError::Device(_)));
-    let (told, mut real): (Vec<_>, Vec<_>) = replies.into_iter().partition(of_devices);
-    real.extend(told);
+    let (of_device, mut real): (Vec<_>, Vec<_>) = replies.into_iter().partition(of_devices);
+    real.extend(of_device);
     real.into_iter().collect()
 }
 
@@ -176,18 +176,18 @@ struct ReplicaConfig {
 
 impl Replica {
     fn start(config: TrainerConfig, replica: ReplicaConfig) -> Result<Self, TrainError> {
-        let ((jobs, received), (tell, done)) = (channel(), channel());
+        let ((jobs, received), (replies, done)) = (channel(), channel());
         let thread = std::thread::Builder::new()
             .name(format!("device-{}", replica.rank))
             .spawn(move || {
                 let mut trainer = match replica.join(config) {
                     Ok(trainer) => trainer,
-                    Err(e) => return tell.send(Err(e)).unwrap_or_default(),
+                    Err(e) => return replies.send(Err(e)).unwrap_or_default(),
                 };
                 // The receiver is gone once the trainers have shut down.
-                let mut listened = tell.send(Ok(Sums::default())).is_ok();
+                let mut listened = replies.send(Ok(Sums::default())).is_ok();
                 while let (true, Ok(job)) = (listened, received.recv()) {
-                    listened = tell.send(execute(&mut trainer, job)).is_ok();
+                    listened = replies.send(execute(&mut trainer, job)).is_ok();
                 }
             })
             .map_err(|e| TrainError::Device(format!("a device's thread cannot start: {e}")))?;
@@ -211,7 +211,7 @@ impl Drop for Replica {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // A panic was told by its thread.
+            // A panic was reported by its thread.
             thread.join().unwrap_or_default();
         }
     }

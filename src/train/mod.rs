@@ -12,10 +12,10 @@
 //! prediction and conversion share it.
 //!
 //! **Laws.** Initial weights and every draw depend on seed, step and name alone, so that a
-//! resumed training goes on bit for bit on the CPU ([`checkpoint`]). Marked voxels (`ignore`) reach no
+//! resumed training continues bit for bit on the CPU ([`checkpoint`]). Marked voxels (`ignore`) reach no
 //! loss, no statistic and no score. Sums over threads and devices are cut by shape, not by timing.
 //!
-//! Rows come in, numbers and label maps go out; where rows come from is not known here. Every
+//! Rows come in, numbers and label maps go out; where rows come from is irrelevant here. Every
 //! device is touched by one thread alone: the calling one, and with several devices one each
 //! ([`data_parallel`]).
 

@@ -248,7 +248,7 @@ impl Trainer {
 
     /// Walks back from the losses of all rows.
     ///
-    /// With several devices each looks at its own gradient first: their mean would not tell whose
+    /// With several devices each looks at its own gradient first: their mean would not show whose
     /// rows made it infinite.
     fn walk(&mut self, batches: &[StepRows], sums: &mut Sums) -> Result<Norms, TrainError> {
         self.student.clear()?;

@@ -61,7 +61,7 @@ impl Canvas {
         }
     }
 
-    /// Fills a rectangle; what lies outside is ignored.
+    /// Fills a rectangle; what is outside is ignored.
     pub fn fill(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: Rgb) {
         for row in y..(y + height).min(self.height) {
             let start = row * self.width;
@@ -70,7 +70,7 @@ impl Canvas {
         }
     }
 
-    /// Copies another picture onto this one; what lies outside is ignored.
+    /// Copies another picture onto this one; what is outside is ignored.
     pub fn paste(&mut self, other: &Self, [x, y]: [usize; 2]) {
         for row in 0..other.height {
             for column in 0..other.width {

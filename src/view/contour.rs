@@ -14,10 +14,10 @@ const COLOURS: [Rgb; 7] = [
     [0, 114, 178],   // blue
 ];
 
-/// Colour of voxels that nobody annotated.
+/// Colour of unannotated voxels.
 const IGNORED: Rgb = [150, 150, 150];
 
-/// The class number of voxels that nobody annotated.
+/// The class number of unannotated voxels.
 pub const IGNORED_CLASS: u16 = 255;
 
 /// The colour of a class; `None` for the background.

@@ -20,7 +20,7 @@ const GAP: usize = 6;
 /// Height of the line above each picture.
 const HEAD: usize = 16;
 
-/// How prediction and truth differ in one axial slice; voxels nobody annotated do not count.
+/// How prediction and truth differ in one axial slice; unannotated voxels do not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SliceErrors {
     /// Position of the slice along its axis, from 0.

@@ -4,12 +4,12 @@ use crate::volume::{Grid, Row, Volume};
 use glam::DVec3;
 use std::collections::BTreeMap;
 
-/// A point of the world in mm, and the class it lies in; no class where there is no label.
+/// A point of the world in mm, and the class it is in; no class where there is no label.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Focus {
     /// The point, mm.
     pub world: DVec3,
-    /// The class it lies in.
+    /// The class at that point.
     pub class: Option<u16>,
 }
 
@@ -32,7 +32,7 @@ impl Focus {
         })
     }
 
-    /// The point for a row that was made of another one with this point: the same one while it lies
+    /// The point for a row that was made of another one with this point: the same one while it is
     /// in the row and in a class as before, else one in the same class, else [`Focus::of`].
     pub fn kept(self, row: &Row) -> Option<Self> {
         let inside = row.volumes().any(|(_, v)| is_inside(v.grid(), self.world));
@@ -94,7 +94,7 @@ impl Focus {
     }
 }
 
-/// The class of a stored value; `None` for background and for voxels nobody annotated.
+/// The class of a stored value; `None` for background and for unannotated voxels.
 fn foreground(value: f32) -> Option<u16> {
     let class = if value > 0.0 { value as u16 } else { 0 };
     (class > 0 && class != super::contour::IGNORED_CLASS).then_some(class)

@@ -19,7 +19,7 @@ const RULE: Rgb = [70, 73, 80];
 pub struct Band {
     /// Title, such as the path of a stage.
     pub title: String,
-    /// What stands below the title, such as what was drawn.
+    /// What is below the title, such as what was drawn.
     pub lines: Vec<String>,
     /// Lines that warn.
     pub warnings: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Band {
 pub struct Page {
     /// Heading.
     pub title: String,
-    /// What stands below the heading.
+    /// What is below the heading.
     pub lines: Vec<String>,
     /// Names and colours of the classes.
     pub legend: Vec<(String, Rgb)>,

@@ -26,7 +26,7 @@ pub struct Panel<'a> {
     pub image: Option<&'a Volume>,
     /// The label map whose contours are drawn; on any grid.
     pub label: Option<&'a Volume>,
-    /// How the array lies on the screen.
+    /// How the array is oriented on the screen.
     pub orientation: Orientation,
     /// The point through which planes are laid.
     pub focus: Focus,
@@ -82,7 +82,7 @@ pub fn slice(
     Slice { canvas, classes }
 }
 
-/// Writes the orientation letters onto the edges of a slice that lies at a place; letters are left
+/// Writes the orientation letters onto the edges of a slice that is at a place; letters are left
 /// out along a side too short for them.
 pub fn letters(
     canvas: &mut Canvas,

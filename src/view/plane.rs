@@ -3,7 +3,7 @@
 use crate::volume::{Grid, Volume};
 use std::borrow::Cow;
 
-/// How the axes of an array lie on the screen: for each array axis the world axis (0 = x) it stands
+/// How the axes of an array are oriented on the screen: for each array axis the world axis (0 = x) it is
 /// for, and whether it grows with it. See [`Grid::axes`].
 pub type Orientation = [(usize, bool); 3];
 
@@ -87,8 +87,8 @@ impl Plane {
     ///
     /// **Law** the axes are laid out by `orientation`, as radiologists do: the patient's right on the
     /// left, front at the top of axial and on the left of sagittal planes, head at the top. With
-    /// [`Grid::axes`] of the grid itself the patient always lies so. With those of an earlier grid
-    /// the array lies as it would there, so that mirrored and turned arrays look so; the letters
+    /// [`Grid::axes`] of the grid itself the patient always is so. With those of an earlier grid
+    /// the array is oriented as it would be there, so that mirrored and turned arrays look so; the letters
     /// tell the true directions either way.
     pub fn new(
         grid: &Grid,

@@ -13,7 +13,7 @@ const MOST_VOXELS: usize = 64;
 /// A shift is tried where at least this many times as many voxels remain along its axis.
 const ROOM: usize = 3;
 
-/// Share of a grid's voxel box that lies within another's, 0 to 1.
+/// Share of a grid's voxel box that is within another's, 0 to 1.
 ///
 /// **Law** counted at 16 x 16 x 16 points, spread evenly from the outermost faces' half step on.
 pub fn overlap(reference: &Grid, other: &Grid) -> f64 {
@@ -133,7 +133,7 @@ mod tests {
         let (ct, mr) = (volume(0.0, |w| w), volume(0.0, |w| (w - 0.5).powi(2)));
         let found = likeness(&ct, &mr, 3).unwrap();
         assert!(found.in_place > found.shifted + 0.05, "{found:?}");
-        // The anatomy of the second lies 3 voxels further along x.
+        // The anatomy of the second is 3 voxels further along x.
         let off = volume(3.0, |w| (w - 0.5).powi(2));
         let found = likeness(&ct, &off, 3).unwrap();
         assert_eq!(found.shift_xyz, [3, 0, 0]);

@@ -2,7 +2,7 @@
 //!
 //! A volume column is a struct of `voxels` (LargeBinary, little endian, x fastest), `dtype`,
 //! `shape` (z, y, x), `affine` (3x4, row by row: world in mm from voxel x, y, z), `slope` and
-//! `intercept`. Geometry stands with each volume because modalities may arrive on different grids.
+//! `intercept`. Geometry is with each volume because modalities may arrive on different grids.
 
 use super::grid::Grid;
 use super::row::{Channel, DrawRecord, Measure, Row, Split, column_name};

@@ -154,7 +154,7 @@ impl Deferred {
 
     /// The voxels of this volume from those its gather has read.
     fn finished(&self, gather: &Gather, read: Stored, grid: &Grid) -> Stored {
-        // What lies outside keeps its value through every move: windows of windows agree.
+        // What is outside keeps its value through every move: windows of windows agree.
         let read = match gather.lowest() {
             Some(lowest) => read.with_lowest(lowest),
             None => read,
@@ -168,7 +168,7 @@ impl Deferred {
     /// The values of `source` as f32 with the changes made.
     fn with_changes(&self, source: Volume) -> Stored {
         let changes = self.pointwise.as_deref().unwrap_or_default();
-        // A conversion keeps what lies outside; a change of values does not.
+        // A conversion keeps what is outside; a change of values does not.
         let lowest = match changes {
             [] => source.peek_lowest().map(|_| source.lowest_value()),
             _ => None,

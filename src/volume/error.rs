@@ -69,7 +69,7 @@ pub enum VolumeError {
         /// The type of its voxels.
         found: Dtype,
     },
-    /// A volume lies beside the grid it is brought to.
+    /// A volume is beside the grid it is brought to.
     #[error(
         "shares nothing of the subject's field of view (corners up to {corners_mm:.2} mm apart); look at the affine of its file, or whether it belongs to the subject"
     )]

@@ -26,7 +26,7 @@ impl Volume {
     ) -> Result<Self, VolumeError> {
         let map = self.grid().voxel_from_world() * grid.world_from_voxel();
         let (from, to) = (self.grid().shape_xyz(), grid.shape_xyz());
-        // The stored number 0 stands for what lies outside, and must be class 0.
+        // The stored number 0 represents what is outside, and must be class 0.
         let has_zero = role == Role::Image || self.scaling().intercept == 0.0;
         let source = if has_zero { self } else { self.into_f32() }.materialised();
         if role == Role::Image {

@@ -1,4 +1,4 @@
-//! Reading a volume along a path of maps: which voxel of the source each new voxel is, or lies between.
+//! Reading a volume along a path of maps: which voxel of the source, or which voxels around a position in it, each new voxel is read from.
 
 use super::deferred::{ImageInterpolation, Interpolation, LabelInterpolation, stored_bytes};
 use super::dtype::{Dtype, Role, Scaling, Voxel};
@@ -34,7 +34,7 @@ impl Gather {
             Step::Affine(affine) => Some(*affine),
             Step::Bend(_) => None,
         };
-        // Applied from the first step on, so the first stands rightmost.
+        // Applied from the first step on, so the first is rightmost.
         self.route
             .iter()
             .try_fold(DAffine3::IDENTITY, |map, step| Some(affine(step)? * map))
@@ -90,7 +90,7 @@ impl Gather {
         let offset = first.map(|i| i as i64);
         let back = DVec3::from(first.map(|i| -(i as f64)));
         let cut = |gather: &&Self| {
-            // What lies outside is the minimum of the whole image, which the part keeps.
+            // What is outside is the minimum of the whole image, which the part keeps.
             if gather.role == Role::Image {
                 gather.source.lowest_stored();
             }

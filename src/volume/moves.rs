@@ -182,7 +182,7 @@ mod tests {
             ),
         ) {
             let grid = Grid::with_spacing([7, 6, 5], [1.0, 2.0, 3.0]).unwrap();
-            // No 0: what lies outside differs from every voxel, for labels and, by its minimum, images.
+            // No 0: what is outside differs from every voxel, for labels and, by its minimum, images.
             let values: Vec<u16> = (0..210).map(|i| 1 + i * 7 % 211).collect();
             let source = Volume::from_vec(values, grid).unwrap();
             for role in [Role::Image, Role::Label] {

@@ -225,7 +225,7 @@ impl Row {
         self.warps.clear();
     }
 
-    /// Voxel x, y, z of the row's grid in which a site lies now, after all warps; the nearest one
+    /// Voxel x, y, z of the row's grid in which a site is now, after all warps; the nearest one
     /// inside. `None` for a row without volumes.
     pub fn voxel_now(&self, sites: &Sites, site: [usize; 3]) -> Option<[usize; 3]> {
         let (_, volume) = self.volumes().next()?;
@@ -278,7 +278,7 @@ impl Row {
     }
 }
 
-/// The column a channel lies in: `image.ct`, `label.ct`, `label`.
+/// The column of a channel: `image.ct`, `label.ct`, `label`.
 pub fn column_name(role: Role, name: &str) -> String {
     match (role, name) {
         (Role::Image, name) => format!("image.{name}"),

@@ -212,7 +212,7 @@ impl Volume {
         }
     }
 
-    /// Bytes of the stored voxel with the smallest value, which stands for what lies outside an
+    /// Bytes of the stored voxel with the smallest value, which represents what is outside an
     /// image; NaN is never the smallest, and where all are NaN the number 0 is.
     pub(super) fn lowest_stored(&self) -> [u8; 8] {
         let stored = self.materialise();

@@ -1,4 +1,4 @@
-//! Movements of anatomy in the world, in mm, told apart from any grid.
+//! Movements of anatomy in the world, in mm, independent of any grid.
 
 use crate::kernel::warp::Bend;
 use glam::{DAffine3, DVec3};
@@ -20,7 +20,7 @@ pub enum Warp {
 }
 
 impl Warp {
-    /// The world point before the step that stands at `world` after it.
+    /// The world point before the step that moves to `world`.
     pub fn source_point(&self, world: DVec3) -> DVec3 {
         match self {
             Self::Affine(map) => map.transform_point3(world),
@@ -28,7 +28,7 @@ impl Warp {
         }
     }
 
-    /// The world point after the step at which `source` stands: the inverse of [`Warp::source_point`].
+    /// The world point after the step at which `source` is: the inverse of [`Warp::source_point`].
     ///
     /// **Law** affine maps are inverted exactly. A displacement `u` is inverted by repeating
     /// `p = source - u(p)`, which nears the point while `u` stretches nothing to twice its length;

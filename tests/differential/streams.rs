@@ -239,7 +239,12 @@ pub(crate) fn compared(case: &Case) -> Result<bool, String> {
                 ));
             }
             let rows = &first.rows[skip.min(first.rows.len())..];
-            let other = &other.rows[..rows.len().min(other.rows.len())];
+            // A stream that starts behind the first sample goes as many samples further.
+            let (found, expected) = (other.rows.len(), rows.len());
+            if found < expected || (skip == 0 && found > expected) {
+                return Err(format!("{what}: {found} rows, expected {expected}"));
+            }
+            let other = &other.rows[..expected];
             compare::rows(rows, other, Within::Bits).map_err(|e| format!("{what}: {e}"))
         };
         let start = Position::default();

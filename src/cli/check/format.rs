@@ -220,12 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn a_right_file_has_nothing_to_say() {
+    fn a_file_without_mistakes_has_no_remarks() {
         let right = WRONG.replace("orien", "orient");
         assert_eq!(checked(&right, CheckFormat::Json), (0, "[]\n".to_owned()));
         assert_eq!(checked(&right, CheckFormat::Github), (0, String::new()));
         let (code, text) = checked(&right, CheckFormat::Text);
-        assert_eq!((code, &*text), (0, "a.yaml: right\n"));
+        assert_eq!((code, &*text), (0, "a.yaml: ok (1 step, 1 source)\n"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Layout {
     pub source: SourceKind,
     /// Names of classes by the value that is stored for each, as far as the data set tells.
     pub classes: BTreeMap<i64, String>,
-    /// Values that mark voxels which nobody annotated.
+    /// Values that mark unannotated voxels.
     pub ignore: Vec<i64>,
     /// What a reader of the pipeline should know, one sentence each.
     pub notes: Vec<String>,

@@ -39,7 +39,7 @@ fn most_frequent(numbers: impl Iterator<Item = usize>) -> Option<usize> {
         .map(|(number, _)| number)
 }
 
-/// Names of files by how many subjects have one; `head` is what stands before the name.
+/// Names of files by how many subjects have one; `head` is the part before the name.
 struct Names {
     head: String,
     ending: &'static str,

@@ -21,7 +21,7 @@ pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
     let images: Vec<_> = (listing.volumes.iter())
         .filter(|f| f.folders == [IMAGES])
         .collect();
-    // `CASE_0000`: four digits tell the channel.
+    // `CASE_0000`: four digits are the channel.
     let channels: BTreeSet<String> = (images.iter())
         .filter_map(|f| Some(f.stem.rsplit_once('_')?.1))
         .filter(|tail| tail.len() == 4 && tail.bytes().all(|b| b.is_ascii_digit()))
@@ -80,12 +80,13 @@ fn raw(
     channels: &BTreeSet<String>,
 ) -> Option<Layout> {
     let first = listing.volumes.iter().find(|f| f.folders == [IMAGES])?;
-    let told = channel_names(json);
+    let names = channel_names(json);
     let (mut texts, mut codes) = (Vec::new(), Vec::new());
     for code in channels {
         let number: usize = code.parse().ok()?;
         texts.push(
-            told.get(&number)
+            names
+                .get(&number)
                 .cloned()
                 .unwrap_or(format!("channel_{number}")),
         );
@@ -120,10 +121,10 @@ fn raw(
 }
 
 fn decathlon(path: &Path, json: &Map<String, Value>) -> Layout {
-    let told: Vec<String> = channel_names(json).into_values().collect();
-    let names = match told.is_empty() {
+    let names: Vec<String> = channel_names(json).into_values().collect();
+    let names = match names.is_empty() {
         true => vec!["image".to_owned()],
-        false => named(&told).into_iter().map(|(name, _)| name).collect(),
+        false => named(&names).into_iter().map(|(name, _)| name).collect(),
     };
     let spec = ManifestSpec {
         path: source_path(path),
@@ -157,7 +158,7 @@ fn channel_names(json: &Map<String, Value>) -> BTreeMap<usize, String> {
         .collect()
 }
 
-/// Classes by value. A name stands for a number, in older files a number for a name; a region is a
+/// Classes by value. A name maps to a number, in older files a number to a name; a region is a
 /// list of numbers.
 fn labels(json: &Map<String, Value>, layout: &mut Layout) {
     let entries = json.get("labels").and_then(Value::as_object);
@@ -196,11 +197,11 @@ fn labels(json: &Map<String, Value>, layout: &mut Layout) {
             layout.classes.entry(*number).or_insert(name);
         }
     }
-    let told: Vec<String> = (regions.iter())
+    let names: Vec<String> = (regions.iter())
         .map(|(name, numbers)| format!("{name} = {numbers:?}"))
         .collect();
     layout.notes.push(format!(
         "the data set declares overlapping regions ({}); the classes below are their disjoint parts",
-        told.join(", ")
+        names.join(", ")
     ));
 }

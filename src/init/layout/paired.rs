@@ -22,7 +22,7 @@ impl Folder<'_> {
 struct Pairing {
     image: String,
     label: String,
-    /// What stands at `{modality}`; empty if the images are of one modality.
+    /// What is at `{modality}`; empty if the images are of one modality.
     modalities: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ fn pair(images: &BTreeSet<&str>, labels: &BTreeSet<&str>) -> Option<Pairing> {
     })
 }
 
-/// What stands behind a short name in the long names that begin with it, and how many short names
+/// The rest of the long names that begin with a short name, and how many short names
 /// have such a long one.
 fn tails(long: &BTreeSet<&str>, short: &BTreeSet<&str>) -> Option<(BTreeSet<String>, usize)> {
     let (mut tails, mut count) = (BTreeSet::new(), 0);

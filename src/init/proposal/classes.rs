@@ -1,4 +1,4 @@
-//! The classes of the label maps, and the values that stand for them.
+//! The classes of the label maps, and the values that represent them.
 
 use crate::init::fingerprint::Fingerprint;
 use crate::init::layout::Layout;
@@ -12,7 +12,7 @@ pub struct Classes {
     pub names: Vec<String>,
     /// Class number of each stored value that is not its own.
     pub map: BTreeMap<i64, i64>,
-    /// Values of voxels that nobody annotated.
+    /// Values of unannotated voxels.
     pub ignore: Vec<i64>,
     /// Where they were found.
     pub reason: String,
@@ -30,7 +30,7 @@ impl Classes {
         let mut ignore = layout.ignore.clone();
         let is_named = |value: i64| layout.classes.contains_key(&value);
         let mut found = print.values(&ignore);
-        // Voxels that nobody annotated are -1 or 255 by custom, unless a class is called so.
+        // Unannotated voxels are -1 or 255 by custom, unless a class is called so.
         for (value, _) in &found {
             if *value < 0 || (*value == i64::from(IGNORED) && !is_named(*value)) {
                 ignore.push(*value);

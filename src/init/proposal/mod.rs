@@ -1,4 +1,4 @@
-//! What a fingerprint suggests: each value with the reason that stands beside it in the file.
+//! What a fingerprint suggests: each value with the reason that is beside it in the file.
 //!
 //! **Source** the rules are nnU-Net's (Isensee et al., Nature Methods 2021; nnU-Net v2,
 //! `experiment_planning`) where nothing else is said.

@@ -46,7 +46,7 @@ pub struct NetworkPlan {
 
 impl NetworkPlan {
     /// **Law** the patch begins as a cube in mm of 256³ voxels, cut to the median shape; it is halved
-    /// while four voxels stay along each axis, which gives the depth, and its edges are rounded up to a
+    /// while four voxels stay along each axis, which sets the depth, and its edges are rounded up to a
     /// multiple. While a batch of two does not fit the memory, the edge that is longest beside the
     /// median shape is shortened, if it can be without loss of depth. The batch takes what is left, up to 5 % of all voxels. Along the shortest
     /// axis two voxels are enough.

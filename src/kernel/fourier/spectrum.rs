@@ -80,7 +80,7 @@ impl Spectrum {
 /// spectra of `own` and `partner` and `F / |F|` 1 where `F` is 0; elsewhere `F' = F`. Only the difference is
 /// transformed back and added, so `lambda` 0 changes no bit. **Shape** both `[z, y, x]` of `shape_xyz`;
 /// with other numbers of voxels nothing changes. Both must be finite.
-/// **Numerics** the two real volumes are transformed as one complex one and told apart by symmetry.
+/// **Numerics** the two real volumes are transformed as one complex one and distinguished by symmetry.
 pub fn blend_amplitude(
     own: &mut [f32],
     partner: &[f32],

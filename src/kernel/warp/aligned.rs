@@ -8,7 +8,7 @@ use crate::kernel::simd::vectorised;
 /// Voxels of one vector operation; runs end within such a group and the next run overwrites it.
 pub(super) const LANES: usize = 8;
 
-/// The first leg where its control grid lies along the output's axes.
+/// The first leg where its control grid is along the output's axes.
 pub(super) struct Aligned {
     along: [AxisTaps; 3],
     /// Neighbouring output x with the same taps: first tap, begin, end.

@@ -17,7 +17,7 @@ pub trait Job {
 
 /// Values by trilinear interpolation.
 ///
-/// **Law** an affine route gives what [`sample_linear`](crate::kernel::sample::sample_linear) gives,
+/// **Law** an affine route returns what [`sample_linear`](crate::kernel::sample::sample_linear) returns,
 /// up to rounding; voxel centres keep their value.
 pub struct Linear<'a> {
     source: &'a [f32],
@@ -64,21 +64,21 @@ pub struct LabelLinear<'a, T> {
 }
 
 impl<'a> Linear<'a> {
-    /// Reads `source` into `out`; `fill` stands where there is no source.
+    /// Reads `source` into `out`; writes `fill` outside the source.
     pub fn new(source: &'a [f32], fill: f32, out: &'a mut [f32]) -> Self {
         Self { source, fill, out }
     }
 }
 
 impl<'a> Cubic<'a> {
-    /// Reads `source` into `out`; `fill` stands where there is no source.
+    /// Reads `source` into `out`; writes `fill` outside the source.
     pub fn new(source: &'a [f32], fill: f32, out: &'a mut [f32]) -> Self {
         Self { source, fill, out }
     }
 }
 
 impl<'a, T> Nearest<'a, T> {
-    /// Reads `source` into `out`; `fill` stands where there is no source.
+    /// Reads `source` into `out`; writes `fill` outside the source.
     pub fn new(source: &'a [T], fill: T, out: &'a mut [T], ties: Ties) -> Self {
         Self {
             source,
@@ -91,7 +91,7 @@ impl<'a, T> Nearest<'a, T> {
 }
 
 impl<'a, T> LabelLinear<'a, T> {
-    /// Reads `source` into `out`; `fill` stands where there is no source.
+    /// Reads `source` into `out`; writes `fill` outside the source.
     pub fn new(source: &'a [T], fill: T, out: &'a mut [T], ties: Ties) -> Self {
         let upper = thresholds(ties);
         Self {

@@ -61,7 +61,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// `axes[a]` is the bend's control axis that stands at place `a`; vectors go through `linear`.
+    /// `axes[a]` is the bend's control axis at place `a`; vectors go through `linear`.
     pub(super) fn new(bend: &Bend, linear: &DMat3, axes: [usize; 3]) -> Self {
         let count = axes.map(|axis| bend.shape_xyz[axis]);
         let padded = count.map(|n| n + LOW + HIGH);

@@ -1,12 +1,12 @@
 //! Surface elements: what of a mask's surface passes between eight neighbouring voxels.
 //!
-//! A cell has the centres of 2 x 2 x 2 voxels as its corners and stands at the voxel corner they
+//! A cell has the centres of 2 x 2 x 2 voxels as its corners and is at the voxel corner they
 //! share. Which of its corners are inside says how the surface passes through it, and how large
 //! it is there.
 //!
 //! **Source** marching cubes (Lorensen and Cline, SIGGRAPH 1987); areas are those of
 //! surface-distance 0.1 (Nikolov et al. 2018, arXiv:1809.04430), whose table of 256 cases this
-//! rule gives back: the side with fewer corners is cut off along the midpoints of the cell's
+//! rule returns: the side with fewer corners is cut off along the midpoints of the cell's
 //! edges, corners that touch over a face's diagonal apart from each other, and each outline is
 //! filled with the triangles whose area between cubic voxels is the largest.
 
@@ -165,7 +165,7 @@ pub(super) fn cases(mask: &[u8], shape_xyz: [usize; 3]) -> Vec<Case> {
     let mut out = vec![0; (nx + 1) * (ny + 1) * (nz + 1)];
     let nothing = vec![0; nx];
     let row = |y: usize, z: usize| {
-        // Shifted by one: row 0 lies before the mask.
+        // Shifted by one: row 0 is before the mask.
         if (1..=ny).contains(&y) && (1..=nz).contains(&z) {
             let start = ((z - 1) * ny + y - 1) * nx;
             &mask[start..start + nx]

@@ -161,7 +161,7 @@ impl Decoder {
         let mut x = bottleneck.clone();
         for (i, (level, skip)) in self.levels.iter().zip(skips.iter().rev()).enumerate() {
             let (part, anchor) = (Arc::clone(level), &level.up);
-            // The finest level goes on to the logits.
+            // The finest level leads to the logits.
             let head = (i + 1 == self.levels.len()).then(|| self.head.clone());
             x = run(
                 self.recompute.as_ref(),

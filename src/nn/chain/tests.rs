@@ -1,4 +1,4 @@
-//! A chain gives what its operators give as nodes of the graph, on the CPU.
+//! A chain computes what its operators compute as nodes of the graph, on the CPU.
 
 use super::*;
 use crate::nn::check::{normals, values};

@@ -20,7 +20,7 @@ fn entries(kernel: usize, parity: usize) -> Vec<(usize, isize)> {
         .collect()
 }
 
-/// `j + shift` where it lies inside.
+/// `j + shift` where it is inside.
 fn shifted(j: usize, shift: isize, size: usize) -> Option<usize> {
     j.checked_add_signed(shift).filter(|&at| at < size)
 }

@@ -4,7 +4,7 @@ use super::super::cpu::{dims5, f32s};
 use super::super::cuda;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-/// As [`conv_transpose3d`](super::conv_transpose3d): the product gives every voxel its block of
+/// As [`conv_transpose3d`](super::conv_transpose3d): the product makes for every voxel its block of
 /// outputs, `[kd, kh, kw, co]`, and the blocks are then put in their places. Gradients are those of
 /// the two parts.
 pub(super) fn by_blocks(x: &Tensor, w: &Tensor) -> Result<Tensor> {

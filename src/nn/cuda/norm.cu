@@ -5,7 +5,7 @@
 #include "common.cuh"
 
 // Sums over a piece of voxels for a tile of up to THREADS channels: threads lie as rows x channels.
-// `term` gives the two summands of one value. partial: [samples, pieces, channels, 2] doubles.
+// `term` produces the two summands of one value. partial: [samples, pieces, channels, 2] doubles.
 template <typename Term>
 __device__ __forceinline__ void piece_sums(i64 voxels, int channels, double *partial, Term term) {
     __shared__ double scratch[2 * THREADS];

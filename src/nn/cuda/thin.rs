@@ -14,7 +14,7 @@ const THIN: usize = 4;
 /// Output channels of one thread; the kernels' `OUTPUTS`.
 const OUTPUTS: usize = 16;
 
-/// Most channels of the other side, and taps: the kernel lies in shared memory.
+/// Most channels of the other side, and taps: the kernel is in shared memory.
 const MOST: [usize; 2] = [64, 27];
 
 /// Pieces of a volume that blocks sum on their own.

@@ -1,6 +1,6 @@
 //! Uploads that run beside the computation: pinned buffers, a stream of their own.
 //!
-//! A copy from ordinary memory stops the host until it is done, and stands in line behind every kernel
+//! A copy from ordinary memory stops the host until it is done, and waits behind every kernel
 //! launched before. Here values go to one of a few pinned buffers and from there, on a side stream, to a
 //! staging buffer on the device; the computing stream takes them over when it comes to them. So the next
 //! batch travels while the last one is still computed.

@@ -56,7 +56,7 @@ __device__ __forceinline__ void pool_grad(const T *x, const T *y, const T *dy, S
     }
 }
 
-// Where voxel `at` of the volume [n, d kd, h kh, w kw] lies among the blocks [n, d, h, w, kd, kh, kw];
+// Where voxel `at` of the volume [n, d kd, h kh, w kw] is among the blocks [n, d, h, w, kd, kh, kw];
 // sizes are those of the blocks.
 template <typename I> __device__ __forceinline__ I block_of(I at, Sizes s, int kd, int kh, int kw) {
     I wide = (I)s.w * kw, high = (I)s.h * kh, x = at % wide;

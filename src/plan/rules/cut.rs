@@ -1,6 +1,6 @@
 //! Rule 4: what is the same in every epoch is prepared once and kept.
 //!
-//! The cut lies behind the last step of `stages`, or behind the step `cache` where it is written.
+//! The cut is behind the last step of `stages`, or behind the step `cache` where it is written.
 //!
 //! **Equivalence** exact: what is kept is read back bit for bit (unless `cache` asks for half
 //! precision), and a changed file, step or version is prepared anew.

@@ -139,7 +139,7 @@ fn passes(steps: &[Step], boundary: Option<usize>, fired: &mut Vec<Fired>) -> Ve
     for (i, step) in steps.iter().enumerate() {
         let effect = step.stage.effect();
         let join = match (last, effect) {
-            // A step that sees no voxel lies in the pass it stands in.
+            // A step that sees no voxel is in the pass it is in.
             (_, None) => Some(None),
             (Some(last), Some(next)) => join(last, next).map(Some),
             (None, Some(_)) => Some(None),

@@ -1,7 +1,7 @@
 //! Rule 2: a crop is known before the steps in front of it are carried out; what it cuts away is
 //! never computed.
 //!
-//! **Equivalence** as for `fuse_space`: a crop chooses voxels and changes none. What lies outside a
+//! **Equivalence** as for `fuse_space`: a crop chooses voxels and changes none. What is outside a
 //! volume is filled with the smallest value the volume had when values were last changed, with and
 //! without the rule.
 

@@ -1,6 +1,7 @@
 //! What is checked of a subject, and what it costs, before its voxels are used.
 
-use super::Preparer;
+use super::{Labels, Preparer};
+use crate::kernel::region::runs;
 use crate::run::chain::Failure;
 use crate::run::guard::guarded;
 use crate::source::reading::Severity;
@@ -8,6 +9,7 @@ use crate::source::{SubjectRecord, VolumeHeader};
 use crate::train::batch::check_classes;
 use crate::volume::nifti::{IGNORED, LabelValues};
 use crate::volume::{Role, Row, Split, Volume, Warning, WarningKind};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 impl Preparer {
@@ -138,12 +140,16 @@ impl Preparer {
         let Some(classes) = self.classes.filter(|_| self.needs_classes(row)) else {
             return Ok(());
         };
-        let known = checked().get(&index).copied();
+        let known = checked().get(&index).map(|labels| labels.marked);
         let marked = match known {
             Some(marked) => marked,
-            None => self.find_marks(row, classes)?,
+            None => {
+                let labels = self.look_at_labels(row, classes)?;
+                let marked = labels.marked;
+                checked().insert(index, labels);
+                marked
+            }
         };
-        checked().insert(index, marked);
         if marked {
             row.warn(
                 WarningKind::Label,
@@ -162,18 +168,30 @@ impl Preparer {
         self.classes.is_some() && row.split == Split::Train
     }
 
-    /// Returns `true` if a label map holds an unexplained 255.
+    /// Notes the classes of a training subject that is used; nothing where its labels were not looked at.
+    pub(in crate::run) fn note_classes(&self, index: usize) {
+        let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(labels) = checked.get(&index) {
+            self.noted.classes(index, &labels.classes);
+        }
+    }
+
+    /// Looks at every voxel of the label maps of a row.
     ///
-    /// **Errors** if it holds a value that is neither a class nor 255.
-    fn find_marks(&self, row: &Row, classes: usize) -> Result<bool, Failure> {
+    /// **Errors** if one holds a value that is neither a class nor 255.
+    fn look_at_labels(&self, row: &Row, classes: usize) -> Result<Labels, Failure> {
         let unexplained = self.is_unexplained(row);
-        let mut marked = false;
+        let mut found = Labels::default();
         for label in row.labels.iter().filter_map(|c| c.volume.as_ref()) {
-            marked |= unexplained && has_mark(label);
+            let values = values_of(label);
+            found.marked |= unexplained && values.contains(&IGNORED);
             check_classes(label, classes)
                 .map_err(|cause| Failure::new(&row.subject, "train.classes", cause))?;
+            found
+                .classes
+                .extend(values.iter().filter(|v| usize::from(**v) < classes));
         }
-        Ok(marked)
+        Ok(found)
     }
 
     /// Returns `true` if a 255 in the labels of a row was neither declared nor made by a step.
@@ -187,11 +205,10 @@ impl Preparer {
     }
 }
 
-/// Returns `true` if a voxel of a label map is marked as ignored.
-fn has_mark(label: &Volume) -> bool {
-    match (label.as_slice::<u8>(), label.as_slice::<u16>()) {
-        (Some(values), _) => values.iter().any(|v| u16::from(*v) == IGNORED),
-        (None, Some(values)) => values.contains(&IGNORED),
-        (None, None) => false,
-    }
+/// The values that a label map holds.
+fn values_of(label: &Volume) -> BTreeSet<u16> {
+    let (narrow, wide) = (label.as_slice::<u8>(), label.as_slice::<u16>());
+    let narrow = runs(narrow.unwrap_or_default()).map(|(value, _)| u16::from(value));
+    let wide = runs(wide.unwrap_or_default()).map(|(value, _)| value);
+    narrow.chain(wide).collect()
 }

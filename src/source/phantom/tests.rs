@@ -212,18 +212,3 @@ fn labels_follow_the_first_modality() {
     }
     assert!(weaker >= 3, "edges left the label in {weaker} of 4");
 }
-
-#[test]
-fn a_small_subject_takes_milliseconds() {
-    let cohort = open("phantom: { subjects: 8, misalign_mm: 2 }").unwrap();
-    let fastest = (cohort.subjects().iter())
-        .map(|s| {
-            let start = std::time::Instant::now();
-            cohort.load(s).unwrap();
-            start.elapsed()
-        })
-        .min()
-        .unwrap();
-    println!("fastest subject of 48^3: {fastest:?}");
-    assert!(fastest.as_millis() < 250, "{fastest:?}");
-}

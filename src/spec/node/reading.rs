@@ -6,7 +6,7 @@ use saphyr::{MarkedYaml, Scalar, YamlData};
 use serde::de::{self, DeserializeSeed, Error as _, IntoDeserializer, Unexpected, Visitor};
 
 impl<'a> Node<'a> {
-    /// What stands here, as serde calls it.
+    /// What is here, as serde calls it.
     pub(super) fn unexpected(self) -> Unexpected<'a> {
         match &self.yaml.data {
             YamlData::Value(Scalar::Null) => Unexpected::Unit,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 ///
 /// **Law** an epoch has as many turns as there are subjects. `n` turns of `k` kinds give each kind
 /// `n / k`, and the rest one more to kinds drawn at random; every `k` turns in a row hold one of
-/// each. Within a kind, subjects come in drawn orders, each once before any comes again: those of
+/// each. Within a kind, subjects are read in drawn orders, each once before any comes again: those of
 /// rare kinds several times an epoch, with other draws each time, those of common ones not in
 /// every epoch. A `shuffle` before this step changes nothing, one behind it mixes the kinds.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

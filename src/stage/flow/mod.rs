@@ -1,4 +1,4 @@
-//! Steps that decide which rows there are, how many, and in which order subjects come.
+//! Steps that decide which rows there are, how many, and in which order subjects are read.
 
 pub mod balance;
 pub mod filter;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// **Law** `v' = v * exp(sum over i + j + k <= order of c_ijk x^i y^j z^k)` with `x`, `y`, `z` from -1
 /// to 1 between the outer faces of the volume that arrives: after `patch` the field is that of the
 /// patch. 0 stays 0, so the step belongs before `zscore`, where air is 0; after it, shading
-/// would darken what lies below the mean. Every coefficient is drawn on its own, the constant one
+/// would darken what is below the mean. Every coefficient is drawn on its own, the constant one
 /// included. With probability `p` the step runs on a row; then every modality takes part with
 /// probability `p_modality` and draws its own field. **Source** Van Leemput et al. 1999; order and
 /// range are those of TorchIO's `RandomBiasField`.

@@ -7,7 +7,7 @@ use crate::volume::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Multiplies every voxel of an image by a factor that lies below and above 1 equally often.
+/// Multiplies every voxel of an image by a factor that is below and above 1 equally often.
 ///
 /// **Law** `v' = factor * v`: 0 stays 0, so on standardised images the spread changes and the mean
 /// tissue stays. With probability `p` the step runs on a row; then every modality takes part with

@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// **Law** `v' = v + std * n` with `n` standard normal. With probability `p` the step runs on a
 /// row; then every modality draws its own `std` and a seed from which its noise follows, so that
-/// a replay gives the same voxels. **Source** nnU-Net v2's step, there with `p` 0.1 and one noise
+/// a replay produces the same voxels. **Source** nnU-Net v2's step, there with `p` 0.1 and one noise
 /// level for all modalities.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

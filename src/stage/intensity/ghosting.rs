@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn copies_stand_a_quarter_apart() {
         // Weakening frequencies -8, -4, 4 (and 0, which is spared) of a point: the comb of all four
-        // would take strength * 4 / 16 at every fourth voxel, frequency 0 gives 1 / 16 of it back.
+        // would take strength * 4 / 16 at every fourth voxel, frequency 0 returns 1 / 16 of it.
         for (axis, shape) in [
             (Axis::X, [16, 1, 1]),
             (Axis::Y, [1, 16, 1]),

@@ -233,7 +233,7 @@ mod tests {
         map_pieces(&mut values, &pieces(&[0.0, 1.0, 3.0], &[0.0, 10.0, 20.0]));
         assert_eq!(values, [-10.0, 5.0, 30.0]);
         let found = standardized(&[10.0, 20.0, 40.0, 80.0], &[0.0, 0.0, 0.0, 0.0, 4.0]);
-        // 0 stands for three percentiles, whose landmarks have the mean 70 / 3.
+        // 0 is the value of three percentiles, whose landmarks have the mean 70 / 3.
         assert!((found[0] - 70.0 / 3.0).abs() < 1e-5 && (found[4] - 80.0).abs() < 1e-4);
         assert_eq!(standardized(&[1.0, 2.0, 3.0, 6.0], &[7.0; 3]), [3.0; 3]);
     }

@@ -65,7 +65,7 @@ impl LowResolution {
             }
         };
         let down = sample_nearest(voxels, shape, &map(small, shape), small, 0.0, Ties::UP);
-        // No position lies beyond the edge voxels' boxes, so nothing is filled.
+        // No position is beyond the edge voxels' boxes, so nothing is filled.
         let up = sample_linear(&down, small, &map(shape, small), shape, 0.0);
         voxels.copy_from_slice(&up);
     }

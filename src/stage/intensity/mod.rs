@@ -1,11 +1,11 @@
 //! Steps that change values and leave labels alone.
 //!
 //! All of them leave the images they change as f32. Augmentations change every voxel of an image,
-//! background and padding included; where that matters, normalise so that background is told apart
+//! background and padding included; where that matters, normalise so that background is distinguished
 //! by its value ([`zscore`] does).
 //!
 //! Every modality draws its own values, for missing modalities too, so that leaving one out changes
-//! no other. Draws are f32: their JSON text gives back the same bits.
+//! no other. Draws are f32: their JSON text returns the same bits.
 
 pub mod bias_field;
 pub mod blank_boxes;
@@ -148,7 +148,7 @@ fn replace_each<T>(
     Ok(row)
 }
 
-/// A change that gives every voxel a function of its value, compiled for this machine's vectors.
+/// A change that makes every voxel a function of its own value, compiled for this machine's vectors.
 fn voxelwise(function: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Change {
     Arc::new(move |voxels: &mut [f32], _first| {
         vectorised(

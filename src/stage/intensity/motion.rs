@@ -19,7 +19,7 @@ const MOST_MOVES: u32 = 20;
 ///
 /// **Law** lines of k-space along the drawn axis are taken in rising frequency while the patient
 /// moves at drawn times: they fall into `moves + 1` pieces. The piece that holds frequency 0 shows
-/// the image as it stands, so that labels keep their place; each other piece shows it turned
+/// the image as it is, so that labels keep their place; each other piece shows it turned
 /// by three angles about the image's centre (about the world's x, then y, then z) and shifted.
 /// `v' = v + sum over poses of F^-1(m F(moved - v))` with `m` 1 on the pose's piece, of which the real
 /// part is taken. Moved copies are interpolated linearly; what comes in from outside is the image's
@@ -101,7 +101,7 @@ impl Pose {
 }
 
 impl Moves {
-    /// For each line of k-space the pose it shows; `None` for the image as it stands.
+    /// For each line of k-space the pose it shows; `None` for the image as it is.
     fn pose_of_lines(&self, count: usize) -> Vec<Option<usize>> {
         // A line's time: frequency -(count / 2) comes first.
         let piece_at = |f: i64| {

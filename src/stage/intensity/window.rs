@@ -56,7 +56,7 @@ impl Stage for Window {
         let [first, last] = self.to.map(|v| v as f32);
         let width = high - low;
         let change = voxelwise(move |v| {
-            // `max` gives the other operand for NaN, `clamp` would keep it.
+            // `max` returns the other operand for NaN, `clamp` would keep it.
             let t = (v.max(low).min(high) - low) / width;
             first * (1.0 - t) + last * t
         });

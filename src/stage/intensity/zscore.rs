@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// foreground voxels; `v' = clip((v - m) / s, -clip, clip)`, where `v - m` is taken in f64 before it is
 /// rounded: an offset of 1e6 costs no digits. With `background: below` background
 /// voxels, and only they, become exactly `-clip`: the common choice of leaving them at 0 gives air
-/// the value of mean tissue, and the two cannot be told apart again. Voxels that are not finite are background.
+/// the value of mean tissue, and the two cannot be distinguished again. Voxels that are not finite are background.
 /// Where the foreground is constant (`s <= 2^-22 |m|`: rounding to f32), it becomes 0; where there is none, every voxel does. Both add a
 /// warning (`constant_foreground`, `no_foreground`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_large_offset_costs_no_digits() {
-        // Voxels near 1e6 are multiples of 1/16; the mean lies half a step between two of them.
+        // Voxels near 1e6 are multiples of 1/16; the mean is half a step between two of them.
         let values = [1e6f32, 1e6 + 1.4375, 1e6, 1e6 + 1.4375];
         let all = Zscore {
             foreground: Foreground::All,

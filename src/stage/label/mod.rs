@@ -13,7 +13,7 @@ use super::{EdgeSchema, StageError};
 use crate::volume::row::column_name;
 use crate::volume::{Dtype, Role, Row, Scaling, Volume};
 
-/// Class number of voxels that nobody annotated.
+/// Class number of unannotated voxels.
 const NOT_ANNOTATED: u16 = 255;
 
 /// Class numbers of a label map as they are stored.

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 /// Gives classes other numbers, all at once: `{ 1: 2, 2: 1 }` swaps two.
 ///
 /// Maps stay u8 or u16 as they arrive; a u8 map becomes u16 where a new number is above 255.
-/// Number 255, voxels that nobody annotated, stays whatever `others` says, unless `map` names it.
+/// Number 255, unannotated voxels, stays whatever `others` says, unless `map` names it.
 /// In `stages` the truth that predictions are scored against is changed alike.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// outside come from the partner, with their labels, for every modality and label map that both rows
 /// have. With `classes`, only voxels among these at which the partner's label map is one of them: of
 /// a modality with a label map of its own that map, else the common one; a partner without labels
-/// gives none then. With probability `p` the step runs on a row. Images become f32; unlabelled rows
+/// has none then. With probability `p` the step runs on a row. Images become f32; unlabelled rows
 /// stay unlabelled.
 /// **Partner** drawn and made as that of `cutmix`: of the same stream, labelled alike, keyed. So labelled
 /// rows are pasted into labelled ones and unlabelled into unlabelled ones; pasting across both, as the

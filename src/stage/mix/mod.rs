@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// What a mixing step takes from the partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mixing {
-    /// Voxels and their labels: every view must be mixed alike, so it stands in `views.shared`.
+    /// Voxels and their labels: every view must be mixed alike, so it is in `views.shared`.
     Anatomy,
     /// Values alone: anatomy and labels stay, so it may stand in a single view.
     Appearance,
@@ -48,9 +48,9 @@ pub trait Mix: Parameters {
     fn check(&self, input: &EdgeSchema) -> Result<EdgeSchema, String>;
     /// Draws the parameters of one row; `None` leaves the row as it is, and no partner is made.
     fn draw(&self, rng: &mut SampleRng, row: &Row) -> Option<Self::Draw>;
-    /// Applies a draw; the same draw on the same two rows gives the same bytes.
+    /// Applies a draw; the same draw on the same two rows produces the same bytes.
     ///
-    /// **Errors** put the subject into the run's failures; the run goes on.
+    /// **Errors** put the subject into the run's failures; the run continues.
     fn apply(&self, draw: &Self::Draw, row: Row, partner: &Row) -> Result<Row, StageError>;
 }
 

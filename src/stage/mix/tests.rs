@@ -88,14 +88,14 @@ fn unlabelled_rows_stay_so_and_rows_that_do_not_fit_are_refused() {
     lacking.images[0].volume = None;
     let found = mixed(&stage, own.clone(), &lacking);
     assert_eq!(values(&found), values(&own), "only what both have is mixed");
-    let told = |partner: Row| {
+    let error = |partner: Row| {
         let give = &mut |_: &Row| Ok(partner.clone());
         let result = stage.mix("views.shared[0]", 5, own.clone(), give);
         result.unwrap_err().to_string()
     };
-    let shape = told(row("b", 9.0, None, [6, 5, 5]));
+    let shape = error(row("b", 9.0, None, [6, 5, 5]));
     assert!(shape.contains("patch"), "{shape}");
-    assert!(told(row("b", 9.0, Some(1), SHAPE)).contains("only one is labelled"));
+    assert!(error(row("b", 9.0, Some(1), SHAPE)).contains("only one is labelled"));
     let alone = stage.run("stages[0]", 5, own.clone()).unwrap_err();
     assert!(alone.to_string().contains("views.shared"), "{alone}");
 }

@@ -28,7 +28,7 @@ pub struct CropForeground {
     pub margin_mm: f64,
 }
 
-/// What foreground lies above.
+/// The value that foreground exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,

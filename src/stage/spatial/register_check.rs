@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// axis (normalised mutual information of Studholme 1999, over at most 64 voxels an axis). Images
 /// that are constant or too small for the shift pass the third. A modality that fails one
 /// of them is treated as `policy` says. Nothing is measured of missing modalities. What was
-/// measured stands in the run's table `quality`: `register_corner_mm`, `register_overlap`,
+/// measured is in the run's table `quality`: `register_corner_mm`, `register_overlap`,
 /// `register_nmi` and, of the best shifted copy, `register_nmi_shifted`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

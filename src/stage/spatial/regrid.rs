@@ -79,7 +79,7 @@ pub(super) fn windowed_row(
         .map_err(in_column)
 }
 
-/// The smallest value of an image's numbers, which stands for what lies outside; 0 where all are NaN.
+/// The smallest value of an image's numbers, which represents what is outside; 0 where all are NaN.
 pub(super) fn background_value(values: &[f32]) -> f32 {
     minimum(values).unwrap_or(0.0)
 }

@@ -107,7 +107,7 @@ fn normals(name: &str, count: usize) -> Vec<f32> {
     (0..count).map(|_| rng.normal() as f32).collect()
 }
 
-/// All values of a tensor, wherever it lies.
+/// All values of a tensor, wherever it is.
 fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
     tensor
         .to_dtype(candle_core::DType::F32)?

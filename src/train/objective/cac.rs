@@ -37,7 +37,7 @@ pub enum Pairing {
     #[default]
     Paired,
     /// Nothing but the kind of anatomy: class fractions and class prototypes, which do not depend
-    /// on where a voxel lies. The modalities may come from different subjects.
+    /// on where a voxel is. The modalities may come from different subjects.
     Unpaired,
 }
 

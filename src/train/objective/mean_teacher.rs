@@ -1,4 +1,4 @@
-//! Mean teacher: the student's probabilities come close to the teacher's, where that one is certain.
+//! Mean teacher: the student's probabilities approach the teacher's, where that one is certain.
 //!
 //! **Source** Tarvainen and Valpola, NeurIPS 2017; with uncertainty Yu et al., UA-MT, MICCAI 2019.
 

@@ -18,7 +18,7 @@ pub struct Ramp {
     /// When the term starts, as a fraction of training.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub start: f64,
-    /// How long it rises, as a fraction of training; 0 gives the full weight at once.
+    /// How long it rises, as a fraction of training; 0 means the full weight at once.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ramp: f64,
 }

@@ -34,7 +34,7 @@ pub struct ObjectiveSpec {
     /// The strong view learns what the teacher is sure of on the weak view.
     #[serde(default)]
     pub pseudo_label: Option<PseudoLabelSpec>,
-    /// The strong view's probabilities come close to the teacher's of the weak view.
+    /// The strong view's probabilities approach the teacher's of the weak view.
     #[serde(default)]
     pub mean_teacher: Option<MeanTeacherSpec>,
     /// The weak view with channels of its features dropped learns the pseudo-labels (UniMatch).

@@ -6,7 +6,7 @@ use super::{StepRows, Trainer};
 use crate::volume::Row;
 use std::collections::HashMap;
 
-/// What tells one row of a run from every other: subject, epoch, sample, view.
+/// What identifies a row of a run: subject, epoch, sample, view.
 type RowKey = (String, u64, u32, String);
 
 /// Rows of the next step, and the batches that were made of them.
@@ -44,7 +44,7 @@ impl Trainer {
         self.ahead.rows = rows;
     }
 
-    /// Makes the batches of the expected rows. What does not fit is left for its own step to tell.
+    /// Makes the batches of the expected rows. What does not fit is reported by its own step.
     pub(super) fn prepare_ahead(&mut self) {
         self.ahead.made.clear();
         let rows = std::mem::take(&mut self.ahead.rows);

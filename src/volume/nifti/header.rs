@@ -101,7 +101,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The volume to read: `index`, or the only one; `path` is told in errors.
+    /// The volume to read: `index`, or the only one; `path` is named in errors.
     ///
     /// **Errors** `Format` when the choice is missing or out of range.
     pub fn choose(&self, path: &Path, index: Option<usize>) -> Result<usize, VolumeError> {

@@ -59,7 +59,7 @@ pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
     if gzip {
         let mut inflated = MultiGzDecoder::new(reader).take(limit);
         let outcome = inflated.read_to_end(&mut bytes);
-        // A small file ends, or is damaged, behind its header: whoever reads the voxels will tell.
+        // A small file ends, or is damaged, behind its header: whoever reads the voxels reports it.
         if let Err(error) = outcome
             && bytes.len() < limit.min(SHORTER_HEADER) as usize
         {
@@ -181,7 +181,7 @@ fn members(path: &Path, compressed: &[u8], out: &mut [u8]) -> Result<(), VolumeE
                 Err(error) => return Err(damaged(path, filled, expected, &error)),
             }
         }
-        // The checksum stands behind the member's last byte.
+        // The checksum is behind the member's last byte.
         if let Err(error) = std::io::copy(&mut member, &mut std::io::sink()) {
             return Err(damaged(path, filled, expected, &error));
         }

@@ -16,10 +16,10 @@ const ROUNDING: f64 = 1e-3;
 /// Relative error of a value whose slope is stored as f32.
 const SLOPE_ERROR: f64 = 2.0 * f32::EPSILON as f64;
 
-/// Value of voxels that nobody annotated.
+/// Value of unannotated voxels.
 pub const IGNORED: u16 = 255;
 
-/// Which class numbers the values of a label file stand for.
+/// Which class numbers the values of a label file mean.
 ///
 /// **Law** A value, after the slope, is looked up in `map`, once; what comes of it is ignored if `ignore`
 /// contains it, or if the map made it [`IGNORED`].
@@ -27,12 +27,12 @@ pub const IGNORED: u16 = 255;
 pub struct LabelValues {
     /// Class number of each stored value that is not its own class number.
     pub map: BTreeMap<i64, i64>,
-    /// Values of voxels that nobody annotated.
+    /// Values of unannotated voxels.
     pub ignore: Vec<i64>,
 }
 
 impl LabelValues {
-    /// Returns `true` if 255 marks voxels that nobody annotated, so that it is no class.
+    /// Returns `true` if 255 marks unannotated voxels, so that it is no class.
     pub fn marks(&self) -> bool {
         !self.ignore.is_empty() || self.map.values().any(|to| *to == i64::from(IGNORED))
     }
@@ -82,7 +82,7 @@ impl Rules<'_> {
         }
     }
 
-    /// How far a value may be from the whole number it stands for.
+    /// How far a value may be from the whole number it means.
     ///
     /// **Law** 1e-3; with a slope below 1 half a slope, as a writer that spreads class numbers over all
     /// stored numbers rounds to the nearest; and the rounding of the slope itself. A slope of 1 or

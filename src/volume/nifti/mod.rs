@@ -13,7 +13,7 @@
 //! | affine | sform if its code is above 0, else qform, else pixel sizes with the origin at the centre and x flipped, as nibabel does |
 //! | metres and micrometres | converted to mm |
 //! | `scl_slope` 0, NaN or infinite | no scaling, as the standard says |
-//! | `vox_offset`, extensions | the offset is the truth; whatever lies before it is skipped |
+//! | `vox_offset`, extensions | the offset counts; bytes before it are skipped |
 //! | bytes after the voxels or after the last gzip member | ignored, as nibabel does |
 //! | gzip of several members (bgzip, `pigz -i`, `cat`) | read |
 //! | gzip with a wrong checksum or a cut trailer | refused, though nibabel reads it: damaged voxels would train a model without a word |
@@ -55,7 +55,7 @@ pub fn read_header(path: &Path) -> Result<Header, VolumeError> {
     header::read(path)
 }
 
-/// The files a volume lies in: `path`, or both halves of the pair it belongs to.
+/// The files a volume is in: `path`, or both halves of the pair it belongs to.
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
     header::files_of(path)
 }
@@ -77,7 +77,7 @@ pub fn read(path: &Path, index: Option<usize>) -> Result<Volume, VolumeError> {
 ///
 /// Labels stored as floats or with a scaling are common: every value must be within 1e-3 of a whole
 /// number from 0 to 65535, with a slope below 1 within half a slope. Values that `values` maps may be
-/// any whole number; those that it ignores mark voxels that nobody annotated: they become [`IGNORED`].
+/// any whole number; those that it ignores mark unannotated voxels: they become [`IGNORED`].
 ///
 /// **Errors** as [`read`]; `Format` with the first offending value and its voxel.
 pub fn read_labels(

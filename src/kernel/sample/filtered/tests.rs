@@ -103,13 +103,13 @@ fn a_value_that_is_not_finite_stays_where_it_is() {
         ..Filter::default()
     };
     let out = sample_filtered(&values, SHAPE, &map, [8, 7, 6], 0.0, &filter);
-    // Voxel 8, 7, 6 lies between output voxels along y, where both sides weigh it by 0.
+    // Voxel 8, 7, 6 is between output voxels along y, where both sides weigh it by 0.
     assert!(out.iter().all(|v| (v - 1.0).abs() < 1e-6), "{out:?}");
 }
 
 #[test]
 fn ties_take_the_class_of_the_nearest_voxel() {
-    // Two classes in stripes: every output voxel that lies between two stripes is a tie.
+    // Two classes in stripes: every output voxel that is between two stripes is a tie.
     let stripes: Vec<u8> = made([8, 1, 1], |x, _, _| if x < 4 { 7 } else { 3 });
     let filter = Filter {
         readings: [AxisReading::Linear; 3],
@@ -132,7 +132,7 @@ fn ties_take_the_class_of_the_nearest_voxel() {
 
 #[test]
 fn a_reversed_axis_changes_no_tie() {
-    // Every second output voxel lies halfway between two voxels.
+    // Every second output voxel is halfway between two voxels.
     let values = made([6, 1, 1], |x, _, _| [5u8, 1, 4, 2, 6, 3][x]);
     let reversed: Vec<u8> = values.iter().rev().copied().collect();
     let floats = |classes: &[u8]| classes.iter().map(|c| f32::from(*c)).collect::<Vec<_>>();

@@ -120,7 +120,7 @@ pub(super) fn load_gradient(
 }
 
 /// Transforms row `row` of each of the 36 products in `m`, `stride` values apart, to the lines of a
-/// tile; a line that is shorter than the tile, or empty, lies at the volume's border.
+/// tile; a line that is shorter than the tile, or empty, is at the volume's border.
 #[inline(always)]
 pub(super) fn store_output(
     m: &[f32],

@@ -9,7 +9,7 @@
 //! | operation | the convolution, x, w and y (or dx and dy, or dw), alpha 1 and beta 0 as f32 |
 //! | operation graph | handle, one operation |
 //! | heuristics | the graph, mode; `RESULTS` fills engine configurations that the caller made |
-//! | execution plan | handle, engine configuration; then tells its workspace |
+//! | execution plan | handle, engine configuration; then reports its workspace |
 //! | variant pack | numbers, pointers, workspace |
 //!
 //! Every descriptor is finalised before another refers to it, and lives as long as what refers to it.
@@ -376,7 +376,7 @@ impl Plan {
         pack.set(Name::CUDNN_ATTR_VARIANT_PACK_WORKSPACE, pointer, &[work])?;
         let pack = pack.finalised()?;
         // SAFETY: the plan was made for this handle, and the pointers are to buffers of the sizes
-        // that it was made for; the workspace has the size that it told.
+        // that it was made for; the workspace has the size that it reported.
         succeeded(unsafe { sys::cudnnBackendExecute(handle, self.plan.raw, pack.raw) })
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn best<T: Value>(
     let stream = device.cuda_stream();
     let out = room::<T>(device, results(pass, sizes))?;
     let (out, _out) = out.device_ptr(&stream);
-    let mut told = String::new();
+    let mut timings = String::new();
     let mut fastest: Option<(f32, graph::Plan)> = None;
     for plan in plans {
         let workspace = room::<u8>(device, plan.workspace.max(1))?;
@@ -67,14 +67,14 @@ pub(super) fn best<T: Value>(
                 least = least.min(milliseconds);
             }
         }
-        told += &format!(
+        timings += &format!(
             "{}{}:{least:.3}",
-            if told.is_empty() { "" } else { " " },
+            if timings.is_empty() { "" } else { " " },
             plan.engine
         );
         if least.is_finite() && fastest.as_ref().is_none_or(|(time, _)| least < *time) {
             fastest = Some((least, plan));
         }
     }
-    Ok(fastest.map(|(_, plan)| (plan, told)))
+    Ok(fastest.map(|(_, plan)| (plan, timings)))
 }

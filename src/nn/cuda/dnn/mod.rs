@@ -214,10 +214,10 @@ impl Dnn {
             let plans = graph::plans::<T>(self.handle, pass, sizes, measured::most());
             match plans {
                 Ok(plans) => {
-                    if let Some((plan, told)) =
+                    if let Some((plan, timings)) =
                         measured::best::<T>(self.handle, device, pass, sizes, plans, inputs)?
                     {
-                        return Ok(Plan::Graph(plan, told));
+                        return Ok(Plan::Graph(plan, timings));
                     }
                 }
                 Err(status) if way == Way::Graph => candle_core::bail!(
@@ -305,7 +305,7 @@ pub(in crate::nn) fn conv3d(
     by_type!(op, a, go(op, pass, sizes, a, b))
 }
 
-/// Values that a pass gives.
+/// Values that a pass produces.
 fn results(pass: Pass, sizes: Sizes) -> usize {
     match pass {
         Pass::Forward => sizes.output().iter().product(),

@@ -158,7 +158,7 @@ fn brightest_or_edge(volume: &Volume) -> DVec3 {
         .collect();
     match hits.len() {
         1 => hits[0],
-        // Halving the voxels of x and z gives 2 x 2: the mark, and the halves beside it that lie
+        // Halving the voxels of x and z makes 2 x 2: the mark, and the halves beside it that are
         // towards smaller world coordinates.
         4 => {
             let step = volume.grid().world_from_voxel().matrix3;

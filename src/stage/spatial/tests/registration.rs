@@ -4,7 +4,7 @@ use super::*;
 use crate::stage::spatial::register_check::{Policy, RegisterCheck};
 use crate::stage::{MapStage, Stage, StageError};
 
-/// CT and an MR of another contrast, whose anatomy lies `shift_mm` further along x, on a grid of its own.
+/// CT and an MR of another contrast, whose anatomy is `shift_mm` further along x, on a grid of its own.
 fn pair(shift_mm: f64, mr: Grid) -> Row {
     let ct = Grid::with_spacing([48, 40, 30], [1.5; 3]).unwrap();
     let anatomy = |p: DVec3| (p.x / 6.0).sin() + (p.y / 5.0).cos() + (p.z / 4.0).sin();

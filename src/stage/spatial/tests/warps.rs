@@ -238,7 +238,7 @@ fn slices_stay_in_their_plane() {
         let out = stage.apply(&draw, input.clone()).unwrap();
         let values = image(&out, 0).to_f32();
         for (z, slice) in values.chunks(30 * 32).enumerate() {
-            // Its own slice, or what lies outside: the minimum.
+            // Its own slice, or what is outside: the minimum.
             let count = |value: f32| slice.iter().filter(|v| (**v - value).abs() < 1e-5).count();
             let (own, out) = (count(z as f32 + 1.0), count(1.0));
             assert!(

@@ -46,18 +46,18 @@ fn two_devices_equal_one_that_adds_up_both_batches() {
     ] {
         let mut alone = Trainer::new(config(objective.clone()), &Device::Cpu).unwrap();
         let devices = [Device::Cpu, Device::Cpu];
-        let mut crew = DataParallel::new(&config(objective), &devices).unwrap();
+        let mut trainers = DataParallel::new(&config(objective), &devices).unwrap();
         for _ in 0..3 {
             let (whole, parts) = shared();
             let expected = alone.train(&parts).unwrap();
-            let found = crew.train(vec![whole]).unwrap();
+            let found = trainers.train(vec![whole]).unwrap();
             for (a, b) in expected.iter().zip(&found) {
                 assert_eq!((a.name, &a.class), (b.name, &b.class));
                 let near = (a.value - b.value).abs() <= 1e-5 * a.value.abs().max(1e-3);
                 assert!(near || !exact, "{a:?} {b:?}");
             }
         }
-        let (a, b) = (weights(&alone), weights(&crew.first));
+        let (a, b) = (weights(&alone), weights(&trainers.first));
         let apart = a
             .iter()
             .zip(&b)
@@ -76,9 +76,9 @@ fn what_pseudo_labels_and_unpaired_modalities_showed_is_shared() {
     };
     freematch.teacher = Some((ThresholdSpec::Freematch(spec), 0.9));
     let devices = [Device::Cpu, Device::Cpu];
-    let mut crew = DataParallel::new(&freematch, &devices).unwrap();
+    let mut trainers = DataParallel::new(&freematch, &devices).unwrap();
     let (whole, parts) = shared();
-    crew.train(vec![whole]).unwrap();
+    trainers.train(vec![whole]).unwrap();
     // Each device saw one of the rows; the running means are halfway between.
     let of = |part: &StepRows| {
         let mut trainer = Trainer::new(freematch.clone(), &Device::Cpu).unwrap();
@@ -88,31 +88,31 @@ fn what_pseudo_labels_and_unpaired_modalities_showed_is_shared() {
     let (a, b) = (of(&parts[0]), of(&parts[1]));
     let mean = Thresholds::mean(&[&a, &b]).unwrap();
     assert_ne!(a, b);
-    assert_eq!(crew.first.thresholds.as_ref(), Some(&mean));
+    assert_eq!(trainers.first.thresholds.as_ref(), Some(&mean));
     // One device gets the CT, the other the MR: only by sharing is there anything to compare.
     let unpaired = unpaired_trainer(Pairing::Unpaired).config;
-    let mut crew = DataParallel::new(&unpaired, &devices).unwrap();
+    let mut trainers = DataParallel::new(&unpaired, &devices).unwrap();
     let loss = |figures: &[Figure]| figures.iter().find(|f| f.name == "loss_cac").unwrap().value;
-    assert_eq!(loss(&crew.train(vec![unpaired_rows()]).unwrap()), 0.0);
-    assert!(loss(&crew.train(vec![unpaired_rows()]).unwrap()) > 0.0);
+    assert_eq!(loss(&trainers.train(vec![unpaired_rows()]).unwrap()), 0.0);
+    assert!(loss(&trainers.train(vec![unpaired_rows()]).unwrap()) > 0.0);
 }
 
 #[test]
 fn an_error_of_one_device_is_told_and_ends_the_step_of_all() {
     let devices = [Device::Cpu, Device::Cpu];
-    let mut crew = DataParallel::new(&config(ObjectiveSpec::default()), &devices).unwrap();
-    let before = weights(&crew.first);
+    let mut trainers = DataParallel::new(&config(ObjectiveSpec::default()), &devices).unwrap();
+    let before = weights(&trainers.first);
     let (mut whole, _) = shared();
     // The second row goes to the second device.
     let grid = *whole.labelled[1].images[0].volume.as_ref().unwrap().grid();
     let broken = Volume::from_vec(vec![f32::NAN; 512], grid).unwrap();
     whole.labelled[1].images[0].volume = Some(broken);
-    let error = crew.train(vec![whole]).unwrap_err();
+    let error = trainers.train(vec![whole]).unwrap_err();
     assert!(
         matches!(&error, TrainError::NotFinite { subjects, .. } if *subjects == ["b"]),
         "{error}"
     );
-    assert_eq!(before, weights(&crew.first));
+    assert_eq!(before, weights(&trainers.first));
     // One unlabelled row a device leaves CutMix nothing to mix.
     let mut mixing = with_pseudo_labels();
     mixing.pseudo_label.as_mut().unwrap().cutmix = Some(CutMixSpec::default());
@@ -124,8 +124,8 @@ fn an_error_of_one_device_is_told_and_ends_the_step_of_all() {
     );
     let mut odd = rows(1);
     odd.labelled.pop();
-    let text = crew.train(vec![odd]).unwrap_err().to_string();
+    let text = trainers.train(vec![odd]).unwrap_err().to_string();
     assert!(text.contains("multiples of 2"), "{text}");
-    // The crew is whole still.
-    crew.train(vec![shared().0]).unwrap();
+    // All trainers still run.
+    trainers.train(vec![shared().0]).unwrap();
 }

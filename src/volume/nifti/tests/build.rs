@@ -4,7 +4,7 @@ use crate::volume::Dtype;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Everything a test may want to set; `Build::new` gives a sound 2 x 3 x 4 file.
+/// Everything a test may want to set; `Build::new` makes a sound 2 x 3 x 4 file.
 #[derive(Debug, Clone)]
 pub(super) struct Build {
     pub(super) version: u8,

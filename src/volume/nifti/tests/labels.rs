@@ -35,7 +35,7 @@ fn labels_of_any_type_become_u8_or_u16() {
 #[test]
 fn scaled_labels_are_whole_after_scaling() {
     let folder = tempdir().unwrap();
-    // 1/255 in f32 gives 3.0000000447 and the like.
+    // 1/255 in f32 makes 3.0000000447 and the like.
     let build = Build {
         slope: 1.0 / 255.0,
         values: (0..24).map(|i| f64::from(i % 4) * 255.0).collect(),
@@ -87,7 +87,7 @@ fn what_is_no_label_is_named_with_its_voxel() {
         (f64::INFINITY, "inf"),
     ] {
         let mut build = Build::new(Dtype::F32);
-        // Index 17 of 2 x 3 x 4 is x 1, y 2, z 2; a later offence must not be the one told.
+        // Index 17 of 2 x 3 x 4 is x 1, y 2, z 2; a later offence must not be the one reported.
         build.values[17] = value;
         build.values[20] = -7.0;
         let error = read_labels(

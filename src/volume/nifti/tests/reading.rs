@@ -272,7 +272,7 @@ fn metres_and_micrometres_become_millimetres() {
 fn missing_axes_have_one_voxel() {
     let folder = tempdir().unwrap();
     for (dim, shape) in [
-        // What lies behind dim[0] axes is not believed.
+        // Sizes behind dim[0] axes are ignored.
         ([2, 4, 6, 0, -1, 9, 9, 9], [1, 6, 4]),
         ([1, 24, 0, 0, 0, 0, 0, 0], [1, 1, 24]),
         ([4, 2, 3, 4, 1, 0, 0, 0], [4, 3, 2]),
