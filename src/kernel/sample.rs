@@ -34,73 +34,59 @@ pub fn sample_linear(
     shape_xyz: [usize; 3],
     fill: f32,
 ) -> Vec<f32> {
-    let mut out = vec![fill; shape_xyz.iter().product()];
+    let count = shape_xyz.iter().product();
     match source_axes(source_from_output, shape_xyz) {
-        Some([0, 1, 2]) => {
-            return sample_linear_stored(
-                source,
-                |v| v,
-                source_shape_xyz,
-                source_from_output,
-                shape_xyz,
-                fill,
-            );
-        }
+        Some([0, 1, 2]) => sample_linear_stored(
+            (source, source_shape_xyz),
+            |v| v,
+            source_from_output,
+            (shape_xyz, fill),
+            &mut |_| {},
+        ),
         Some(source_axis) => {
             let (turned, shape, map) =
                 follow_axes(source, source_shape_xyz, source_axis, source_from_output);
-            let tables = linear_tables(&map, shape, shape_xyz);
-            vectorised(
-                #[inline(always)]
-                || linear_separable(&turned, |v| v, shape, &tables, shape_xyz, &mut out),
-            );
+            let unturned = (&*turned, shape);
+            sample_linear_stored(unturned, |v| v, &map, (shape_xyz, fill), &mut |_| {})
         }
         None => {
+            let mut out = vec![fill; count];
             let walk = Walk::new(source_from_output, source_shape_xyz);
             vectorised(
                 #[inline(always)]
                 || linear_general(source, &walk, shape_xyz, &mut out),
             );
+            out
         }
     }
-    out
 }
 
 /// [`sample_linear`] of stored numbers, each taken for its `value`.
 ///
 /// Where axes keep their order no volume of values is made first: a row is converted while it is
-/// read.
+/// read. `done` receives all voxels so far, some slices at a time and at last the whole volume, so
+/// that what is done to them next finds them in the cache; it may change them.
 pub fn sample_linear_stored<T: bytemuck::Pod>(
-    source: &[T],
+    (source, source_shape_xyz): (&[T], [usize; 3]),
     value: impl Fn(T) -> f32 + Copy,
-    source_shape_xyz: [usize; 3],
     source_from_output: &DAffine3,
-    shape_xyz: [usize; 3],
-    fill: f32,
+    (shape_xyz, fill): ([usize; 3], f32),
+    done: &mut dyn FnMut(&mut [f32]),
 ) -> Vec<f32> {
     if source_axes(source_from_output, shape_xyz) != Some([0, 1, 2]) {
         let values: Vec<f32> = source.iter().map(|v| value(*v)).collect();
-        return sample_linear(
-            &values,
-            source_shape_xyz,
-            source_from_output,
-            shape_xyz,
-            fill,
-        );
+        let (from, map) = (source_shape_xyz, source_from_output);
+        let mut out = sample_linear(&values, from, map, shape_xyz, fill);
+        done(&mut out);
+        return out;
     }
-    let mut out = vec![fill; shape_xyz.iter().product()];
+    let mut out = Vec::with_capacity(shape_xyz.iter().product());
     let tables = linear_tables(source_from_output, source_shape_xyz, shape_xyz);
     vectorised(
         #[inline(always)]
         || {
-            linear_separable(
-                source,
-                value,
-                source_shape_xyz,
-                &tables,
-                shape_xyz,
-                &mut out,
-            )
+            let source = (source, source_shape_xyz);
+            linear_separable(source, value, &tables, (shape_xyz, fill), &mut out, done);
         },
     );
     out
@@ -146,25 +132,30 @@ pub fn sample_nearest<T: bytemuck::Pod>(
     fill: T,
     ties: Ties,
 ) -> Vec<T> {
-    let mut out = vec![fill; shape_xyz.iter().product()];
+    let count = shape_xyz.iter().product();
     let shift = ties.shift();
+    let separable = |source: &[T], shape, map: &DAffine3, shift| {
+        let mut out = Vec::with_capacity(count);
+        vectorised(
+            #[inline(always)]
+            || nearest_separable((source, shape), map, shift, (shape_xyz, fill), &mut out),
+        );
+        out
+    };
     match source_axes(source_from_output, shape_xyz) {
-        Some([0, 1, 2]) => {
-            let map = source_from_output;
-            nearest_separable(source, source_shape_xyz, map, shape_xyz, shift, &mut out);
-        }
+        Some([0, 1, 2]) => separable(source, source_shape_xyz, source_from_output, shift),
         Some(source_axis) => {
             let (turned, shape, map) =
                 follow_axes(source, source_shape_xyz, source_axis, source_from_output);
-            let shift = source_axis.map(|axis| shift[axis]);
-            nearest_separable(&turned, shape, &map, shape_xyz, shift, &mut out);
+            separable(&turned, shape, &map, source_axis.map(|axis| shift[axis]))
         }
         None => {
+            let mut out = vec![fill; count];
             let walk = Walk::new(source_from_output, source_shape_xyz);
             nearest_general(source, &walk, shape_xyz, shift, &mut out);
+            out
         }
     }
-    out
 }
 
 /// For output x, y, z the source axis it moves along, where each moves along just one.

@@ -1,8 +1,9 @@
 //! The end of a residual block: a sum and the activation after it, as one operator.
 
-use super::cpu::{CHUNK, f32s, fill_pieces};
+use super::cpu::{CHUNK, fill_pieces};
 use super::norm_act::Activation;
-use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
+use super::operator::{Input, Op, Operator};
+use candle_core::{Device, Layout, Result, Shape, Tensor, bail};
 
 /// `act(a + b)`.
 ///
@@ -18,7 +19,7 @@ pub fn add_act(a: &Tensor, b: &Tensor, activation: Activation) -> Result<Tensor>
             // A slope of 1 or less, so the larger of both is the activation.
             sum.maximum(&(&sum * f64::from(slope))?)
         }
-        _ => (a.contiguous()?).apply_op2(&b.contiguous()?, AddAct { slope }),
+        _ => (a.contiguous()?).apply_op2(&b.contiguous()?, Op(AddAct { slope })),
     }
 }
 
@@ -31,22 +32,23 @@ struct Gradient {
     slope: f32,
 }
 
-fn zip(
-    op: &'static str,
-    (s1, l1): (&CpuStorage, &Layout),
-    (s2, l2): (&CpuStorage, &Layout),
-    of: impl Fn(f32, f32) -> f32 + Sync + Send,
-) -> Result<(CpuStorage, Shape)> {
-    if l1.dims() != l2.dims() {
+/// The shape of two inputs alike.
+fn alike(op: &str, [a, b]: [&Layout; 2]) -> Result<Shape> {
+    if a.dims() != b.dims() {
         bail!(
             "{op}: expected equal shapes, found {:?} and {:?}",
-            l1.dims(),
-            l2.dims()
+            a.dims(),
+            b.dims()
         );
     }
-    let (a, b) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
+    Ok(a.shape().clone())
+}
+
+/// `of` every pair of values.
+fn zip([a, b]: [Input<'_>; 2], of: impl Fn(f32, f32) -> f32 + Sync + Send) -> Result<Vec<f32>> {
+    let (a, b) = (a.f32s()?, b.f32s()?);
     let pieces = a.chunks(CHUNK).map(<[f32]>::len);
-    let y = fill_pieces(
+    Ok(fill_pieces(
         pieces,
         || (),
         |(), piece, out| {
@@ -54,58 +56,45 @@ fn zip(
             let both = a[from..].iter().zip(&b[from..]);
             (out.iter_mut().zip(both)).for_each(|(out, (a, b))| *out = of(*a, *b));
         },
-    );
-    Ok((CpuStorage::F32(y), l1.shape().clone()))
+    ))
 }
 
-impl CustomOp2 for AddAct {
+impl Operator<2> for AddAct {
     fn name(&self) -> &'static str {
         "add_act"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn shape(&self, inputs: [&Layout; 2]) -> Result<Shape> {
+        alike(self.name(), inputs)
+    }
+
+    fn cpu(&self, inputs: [Input<'_>; 2]) -> Result<Vec<f32>> {
         let slope = self.slope;
-        zip(self.name(), (s1, l1), (s2, l2), |a, b| {
+        zip(inputs, |a, b| {
             let sum = a + b;
             if sum > 0.0 { sum } else { slope * sum }
         })
     }
 
-    fn bwd(
-        &self,
-        _a: &Tensor,
-        _b: &Tensor,
-        y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = Gradient { slope: self.slope };
+    fn gradient(&self, _: [&Tensor; 2], y: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 2]> {
+        let gradient = Op(Gradient { slope: self.slope });
         let da = y.detach().apply_op2_no_bwd(&dy.contiguous()?, &gradient)?;
-        Ok((Some(da.clone()), Some(da)))
+        Ok([Some(da.clone()), Some(da)])
     }
 }
 
-impl CustomOp2 for Gradient {
+impl Operator<2> for Gradient {
     fn name(&self) -> &'static str {
         "add_act gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn shape(&self, inputs: [&Layout; 2]) -> Result<Shape> {
+        alike(self.name(), inputs)
+    }
+
+    fn cpu(&self, inputs: [Input<'_>; 2]) -> Result<Vec<f32>> {
         let slope = self.slope;
-        zip(self.name(), (s1, l1), (s2, l2), |y, dy| {
-            if y > 0.0 { dy } else { slope * dy }
-        })
+        zip(inputs, |y, dy| if y > 0.0 { dy } else { slope * dy })
     }
 }
 

@@ -1,10 +1,9 @@
 //! A bias for every channel.
 
 use super::cuda;
+use super::operator::{Input, Op, Operator};
 use candle_core::op::BackpropOp;
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail,
-};
+use candle_core::{CudaStorage, Layout, Result, Shape, Storage, Tensor, bail};
 
 /// `x` with `bias` added to every voxel.
 ///
@@ -16,7 +15,7 @@ use candle_core::{
 /// **Errors** where the bias has another number of channels, or values are not f32 (on CUDA bf16).
 pub(crate) fn add_bias(x: &Tensor, bias: &Tensor) -> Result<Tensor> {
     match x.device().is_cuda() {
-        true => x.contiguous()?.apply_op2(&bias.contiguous()?, AddBias),
+        true => x.contiguous()?.apply_op2(&bias.contiguous()?, Op(AddBias)),
         false => x.broadcast_add(bias),
     }
 }
@@ -43,59 +42,36 @@ pub(crate) fn bias_gradient(dy: &Tensor) -> Result<Tensor> {
 /// On CUDA; elsewhere candle's addition does it.
 pub(super) struct AddBias;
 
-impl CustomOp2 for AddBias {
+impl Operator<2> for AddBias {
     fn name(&self) -> &'static str {
         "add_bias"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_l: &Layout,
-        bias: &CpuStorage,
-        bias_l: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let (x, bias) = (
-            super::cpu::f32s(op, x, x_l)?,
-            super::cpu::f32s(op, bias, bias_l)?,
-        );
-        check(op, x_l, bias_l)?;
+    fn shape(&self, [x, bias]: [&Layout; 2]) -> Result<Shape> {
+        if x.dims().last() != Some(&bias.shape().elem_count()) || bias.dims().len() != 1 {
+            bail!(
+                "{}: expected one number for each of the channels of {:?}, found {:?}",
+                self.name(),
+                x.dims(),
+                bias.dims()
+            );
+        }
+        Ok(x.shape().clone())
+    }
+
+    fn cpu(&self, [x, bias]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let (x, bias) = (x.f32s()?, bias.f32s()?);
         let rows = x.chunks_exact(bias.len());
-        let y = rows.flat_map(|row| row.iter().zip(bias).map(|(x, b)| x + b));
-        Ok((CpuStorage::F32(y.collect()), x_l.shape().clone()))
+        Ok(rows
+            .flat_map(|row| row.iter().zip(bias).map(|(x, b)| x + b))
+            .collect())
     }
 
-    fn cuda_fwd(
-        &self,
-        x: &CudaStorage,
-        x_l: &Layout,
-        bias: &CudaStorage,
-        bias_l: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        check(self.name(), x_l, bias_l)?;
-        let y = cuda::add_bias(self.name(), (x, x_l), (bias, bias_l))?;
-        Ok((y, x_l.shape().clone()))
+    fn cuda(&self, [x, bias]: [(&CudaStorage, &Layout); 2]) -> Result<CudaStorage> {
+        cuda::add_bias(self.name(), x, bias)
     }
 
-    fn bwd(
-        &self,
-        _x: &Tensor,
-        _bias: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(dy.clone()), Some(bias_gradient(dy)?)))
+    fn gradient(&self, _: [&Tensor; 2], _y: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 2]> {
+        Ok([Some(dy.clone()), Some(bias_gradient(dy)?)])
     }
-}
-
-fn check(op: &str, x: &Layout, bias: &Layout) -> Result<()> {
-    if x.dims().last() != Some(&bias.shape().elem_count()) || bias.dims().len() != 1 {
-        bail!(
-            "{op}: expected one number for each of the channels of {:?}, found {:?}",
-            x.dims(),
-            bias.dims()
-        );
-    }
-    Ok(())
 }

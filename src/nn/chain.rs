@@ -7,6 +7,7 @@
 
 mod node;
 mod rise;
+mod storage;
 
 #[cfg(test)]
 mod tests;

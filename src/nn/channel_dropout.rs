@@ -3,8 +3,9 @@
 //! A perturbation of features must be the same after a restart, so nothing is drawn here: the mask
 //! is a tensor of the caller, keyed by whatever keys its other draws.
 
-use super::cpu::{dims5, f32s, fill_pieces};
-use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
+use super::cpu::{dims5, fill_pieces};
+use super::operator::{Input, Op, Operator};
+use candle_core::{Device, Layout, Result, Shape, Tensor, bail};
 
 /// Multiplies every channel of every sample by its entry of `mask`.
 ///
@@ -27,7 +28,7 @@ pub fn channel_dropout(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
         }
         _ => x
             .contiguous()?
-            .apply_op2(&mask.contiguous()?, ChannelDropout),
+            .apply_op2(&mask.contiguous()?, Op(ChannelDropout)),
     }
 }
 
@@ -52,30 +53,29 @@ pub fn complementary(mask: &Tensor) -> Result<Tensor> {
 
 struct ChannelDropout;
 
-impl CustomOp2 for ChannelDropout {
+impl Operator<2> for ChannelDropout {
     fn name(&self) -> &'static str {
         "channel_dropout"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn shape(&self, [x, mask]: [&Layout; 2]) -> Result<Shape> {
         let op = self.name();
-        let [n, d, h, w, c] = dims5(op, l1)?;
-        if l2.dims() != [n, c] {
+        let [n, .., c] = dims5(op, x)?;
+        if mask.dims() != [n, c] {
             bail!(
                 "{op}: expected a mask of shape [{n}, {c}] for {:?}, found {:?}",
-                l1.dims(),
-                l2.dims()
+                x.dims(),
+                mask.dims()
             );
         }
-        let (x, mask) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
+        Ok(x.shape().clone())
+    }
+
+    fn cpu(&self, [x, mask]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let [n, d, h, w, c] = dims5(self.name(), x.layout)?;
+        let (x, mask) = (x.f32s()?, mask.f32s()?);
         // A piece is a plane.
-        let y = fill_pieces(
+        Ok(fill_pieces(
             std::iter::repeat_n(h * w * c, n * d),
             || (),
             |(), plane, out| {
@@ -88,20 +88,18 @@ impl CustomOp2 for ChannelDropout {
                     }
                 }
             },
-        );
-        Ok((CpuStorage::F32(y), l1.shape().clone()))
+        ))
     }
 
-    fn bwd(
+    fn gradient(
         &self,
-        _x: &Tensor,
-        mask: &Tensor,
+        [_, mask]: [&Tensor; 2],
         _y: &Tensor,
         dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<[Option<Tensor>; 2]> {
         // The operator is its own transpose.
-        let dx = dy.contiguous()?.apply_op2_no_bwd(mask, &ChannelDropout)?;
-        Ok((Some(dx), None))
+        let dx = dy.contiguous()?.apply_op2_no_bwd(mask, &Op(Self))?;
+        Ok([Some(dx), None])
     }
 }
 

@@ -15,9 +15,10 @@ mod winograd;
 #[cfg(test)]
 mod tests;
 
-use super::cpu::{dims5, f32s};
+use super::cpu::dims5;
 use super::cuda;
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use super::operator::{Input, Op, Operator};
+use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
 pub use joined::conv3d_joined;
 use tile::Problem;
 
@@ -50,7 +51,7 @@ pub fn conv3d_stride2(x: &Tensor, w: &Tensor) -> Result<Tensor> {
 fn convolved(x: &Tensor, w: &Tensor, stride: usize) -> Result<Tensor> {
     let w = w.to_dtype(x.dtype())?;
     x.contiguous()?
-        .apply_op2(&w.contiguous()?, Conv3d { stride })
+        .apply_op2(&w.contiguous()?, Op(Conv3d { stride }))
 }
 
 /// Which of a convolution's three passes.
@@ -119,9 +120,9 @@ pub(crate) fn one_pass(pass: Pass, sizes: Sizes, a: &Tensor, b: &Tensor) -> Resu
         x, kernel, stride, ..
     } = sizes;
     match pass {
-        Pass::Forward => a.apply_op2_no_bwd(b, &Conv3d { stride }),
-        Pass::Data => a.apply_op2_no_bwd(b, &Data { x, stride }),
-        Pass::Filter => a.apply_op2_no_bwd(b, &Filter { kernel, stride }),
+        Pass::Forward => a.apply_op2_no_bwd(b, &Op(Conv3d { stride })),
+        Pass::Data => a.apply_op2_no_bwd(b, &Op(Data { x, stride })),
+        Pass::Filter => a.apply_op2_no_bwd(b, &Op(Filter { kernel, stride })),
     }
 }
 
@@ -156,7 +157,7 @@ impl Sizes {
 }
 
 impl Conv3d {
-    fn check(&self, x: &Layout, w: &Layout) -> Result<Sizes> {
+    fn sizes(&self, [x, w]: [&Layout; 2]) -> Result<Sizes> {
         let op = self.name();
         let (x, [co, kd, kh, kw, ci]) = (dims5(op, x)?, dims5(op, w)?);
         if x[4] != ci {
@@ -170,7 +171,7 @@ impl Conv3d {
     }
 }
 
-impl CustomOp2 for Conv3d {
+impl Operator<2> for Conv3d {
     fn name(&self) -> &'static str {
         match self.stride {
             1 => "conv3d",
@@ -178,38 +179,26 @@ impl CustomOp2 for Conv3d {
         }
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (op, sizes) = (self.name(), self.check(l1, l2)?);
-        let (x, w, problem) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, sizes.problem());
-        let y = forward::correlate(&problem, x, &forward::pack(&problem, w));
-        Ok((CpuStorage::F32(y), sizes.y()))
+    fn shape(&self, inputs: [&Layout; 2]) -> Result<Shape> {
+        Ok(self.sizes(inputs)?.y())
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let sizes = self.check(l1, l2)?;
-        let y = cuda::conv3d(self.name(), Pass::Forward, sizes, (s1, l1), (s2, l2))?;
-        Ok((y, sizes.y()))
+    fn cpu(&self, [x, w]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let problem = self.sizes([x.layout, w.layout])?.problem();
+        let packed = forward::pack(&problem, w.f32s()?);
+        Ok(forward::correlate(&problem, x.f32s()?, &packed))
     }
 
-    fn bwd(
+    fn cuda(&self, [x, w]: [(&CudaStorage, &Layout); 2]) -> Result<CudaStorage> {
+        cuda::conv3d(self.name(), Pass::Forward, self.sizes([x.1, w.1])?, x, w)
+    }
+
+    fn gradient(
         &self,
-        x: &Tensor,
-        w: &Tensor,
+        [x, w]: [&Tensor; 2],
         _y: &Tensor,
         dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<[Option<Tensor>; 2]> {
         let (dy, stride) = (dy.contiguous()?, self.stride);
         let ((n, d, h, wide, ci), (_, kd, kh, kw, _)) = (x.dims5()?, w.dims5()?);
         let data = Data {
@@ -217,100 +206,76 @@ impl CustomOp2 for Conv3d {
             stride,
         };
         let dx = match x.track_op() {
-            true => Some(dy.apply_op2_no_bwd(&w.contiguous()?, &data)?),
+            true => Some(dy.apply_op2_no_bwd(&w.contiguous()?, &Op(data))?),
             false => None,
         };
         let kernel = [kd, kh, kw];
         let dw = match w.track_op() {
-            true => Some(x.apply_op2_no_bwd(&dy, &Filter { kernel, stride })?),
+            true => Some(x.apply_op2_no_bwd(&dy, &Op(Filter { kernel, stride }))?),
             false => None,
         };
-        Ok((dx, dw))
+        Ok([dx, dw])
     }
 }
 
 impl Data {
-    fn check(&self, dy: &Layout, w: &Layout) -> Result<Sizes> {
+    fn sizes(&self, [dy, w]: [&Layout; 2]) -> Result<Sizes> {
         let op = self.name();
         let (y, [_, kd, kh, kw, _]) = (dims5(op, dy)?, dims5(op, w)?);
         sizes(op, self.x, [kd, kh, kw], y[4], self.stride)
     }
 }
 
-impl CustomOp2 for Data {
+impl Operator<2> for Data {
     fn name(&self) -> &'static str {
         "conv3d data gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (op, sizes) = (self.name(), self.check(l1, l2)?);
-        let (dy, weights) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        let y = sizes.output();
-        let dx = match self.stride {
+    fn shape(&self, _: [&Layout; 2]) -> Result<Shape> {
+        Ok(Shape::from(self.x.to_vec()))
+    }
+
+    fn cpu(&self, [dy, w]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let sizes = self.sizes([dy.layout, w.layout])?;
+        let (dy, weights, y) = (dy.f32s()?, w.f32s()?, sizes.output());
+        Ok(match self.stride {
             // The gradient is a convolution too, with the kernel mirrored and its channels exchanged.
             1 => {
                 let problem = Problem::new(y, sizes.kernel, self.x[4]);
                 forward::correlate(&problem, dy, &forward::pack_mirrored(&problem, weights))
             }
             _ => stride2::data_gradient(self.x, y, sizes.kernel, dy, weights),
-        };
-        Ok((CpuStorage::F32(dx), Shape::from(self.x.to_vec())))
+        })
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let sizes = self.check(l1, l2)?;
-        let dx = cuda::conv3d(self.name(), Pass::Data, sizes, (s1, l1), (s2, l2))?;
-        Ok((dx, Shape::from(self.x.to_vec())))
+    fn cuda(&self, [dy, w]: [(&CudaStorage, &Layout); 2]) -> Result<CudaStorage> {
+        cuda::conv3d(self.name(), Pass::Data, self.sizes([dy.1, w.1])?, dy, w)
     }
 }
 
 impl Filter {
-    fn check(&self, x: &Layout, dy: &Layout) -> Result<Sizes> {
+    fn sizes(&self, [x, dy]: [&Layout; 2]) -> Result<Sizes> {
         let op = self.name();
         let (x, y) = (dims5(op, x)?, dims5(op, dy)?);
         sizes(op, x, self.kernel, y[4], self.stride)
     }
 }
 
-impl CustomOp2 for Filter {
+impl Operator<2> for Filter {
     fn name(&self) -> &'static str {
         "conv3d filter gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (op, sizes) = (self.name(), self.check(l1, l2)?);
-        let (x, dy) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        let dw = filter::gradient(&sizes.problem(), x, dy);
-        Ok((CpuStorage::F32(dw), sizes.w()))
+    fn shape(&self, inputs: [&Layout; 2]) -> Result<Shape> {
+        Ok(self.sizes(inputs)?.w())
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let sizes = self.check(l1, l2)?;
-        let dw = cuda::conv3d(self.name(), Pass::Filter, sizes, (s1, l1), (s2, l2))?;
-        Ok((dw, sizes.w()))
+    fn cpu(&self, [x, dy]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let problem = self.sizes([x.layout, dy.layout])?.problem();
+        Ok(filter::gradient(&problem, x.f32s()?, dy.f32s()?))
+    }
+
+    fn cuda(&self, [x, dy]: [(&CudaStorage, &Layout); 2]) -> Result<CudaStorage> {
+        cuda::conv3d(self.name(), Pass::Filter, self.sizes([x.1, dy.1])?, x, dy)
     }
 }

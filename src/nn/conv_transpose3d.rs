@@ -6,8 +6,9 @@
 
 pub(super) mod blocks;
 
-use super::cpu::{Matrix, add, dims5, f32s, fill_pieces, matmul};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use super::cpu::{Matrix, add, dims5, fill_pieces, matmul};
+use super::operator::{Input, Op, Operator};
+use candle_core::{Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// Transposed convolution with stride = kernel, without bias; 2 x 2 x 2 doubles every axis.
@@ -23,7 +24,8 @@ pub fn conv_transpose3d(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     if x.device().is_cuda() {
         return blocks::by_blocks(x, &w.to_dtype(x.dtype())?);
     }
-    x.contiguous()?.apply_op2(&w.contiguous()?, ConvTranspose3d)
+    x.contiguous()?
+        .apply_op2(&w.contiguous()?, Op(ConvTranspose3d))
 }
 
 /// Gradients of `x` and of `w` from that of the result; that of `x` only where it is wanted. On the CPU.
@@ -37,10 +39,10 @@ pub(super) fn gradients(
 ) -> Result<(Option<Tensor>, Tensor)> {
     let (_, kd, kh, kw, _) = w.dims5()?;
     let dx = match wanted {
-        true => Some(dy.apply_op2_no_bwd(w, &Data)?),
+        true => Some(dy.apply_op2_no_bwd(w, &Op(Data))?),
         false => None,
     };
-    Ok((dx, x.apply_op2_no_bwd(dy, &Filter([kd, kh, kw]))?))
+    Ok((dx, x.apply_op2_no_bwd(dy, &Op(Filter([kd, kh, kw])))?))
 }
 
 struct ConvTranspose3d;
@@ -241,96 +243,99 @@ fn filter_gradient(problem: &Problem, x: &[f32], dy: &[f32]) -> Vec<f32> {
     dw
 }
 
-impl CustomOp2 for ConvTranspose3d {
-    fn name(&self) -> &'static str {
-        "conv_transpose3d"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+impl ConvTranspose3d {
+    fn problem(&self, [x, w]: [&Layout; 2]) -> Result<Problem> {
         let op = self.name();
-        let (xd, [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
+        let (xd, [co, kd, kh, kw, ci]) = (dims5(op, x)?, dims5(op, w)?);
         if xd[4] != ci {
             bail!(
                 "{op}: the input {xd:?} has {} channels, the kernel {:?} expects {ci}",
                 xd[4],
-                l2.dims()
+                w.dims()
             );
         }
-        let problem = Problem::new(op, xd, [kd, kh, kw], co)?;
-        let y = forward(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        Ok((
-            CpuStorage::F32(y),
-            Shape::from(vec![xd[0], xd[1] * kd, xd[2] * kh, xd[3] * kw, co]),
-        ))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let dx = match x.track_op() {
-            true => Some(dy.apply_op2_no_bwd(w, &Data)?),
-            false => None,
-        };
-        let dw = match (w.track_op(), w.dims()) {
-            (true, &[_, kd, kh, kw, _]) => Some(x.apply_op2_no_bwd(&dy, &Filter([kd, kh, kw]))?),
-            _ => None,
-        };
-        Ok((dx, dw))
+        Problem::new(op, xd, [kd, kh, kw], co)
     }
 }
 
-impl CustomOp2 for Data {
+impl Operator<2> for ConvTranspose3d {
+    fn name(&self) -> &'static str {
+        "conv_transpose3d"
+    }
+
+    fn shape(&self, [x, w]: [&Layout; 2]) -> Result<Shape> {
+        let Problem { kernel, co, .. } = self.problem([x, w])?;
+        let ([n, d, h, wide, _], [kd, kh, kw]) = (dims5(self.name(), x)?, kernel);
+        Ok(Shape::from(vec![n, d * kd, h * kh, wide * kw, co]))
+    }
+
+    fn cpu(&self, [x, w]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let problem = self.problem([x.layout, w.layout])?;
+        Ok(forward(&problem, x.f32s()?, w.f32s()?))
+    }
+
+    fn gradient(
+        &self,
+        [x, w]: [&Tensor; 2],
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<[Option<Tensor>; 2]> {
+        let dy = dy.contiguous()?;
+        let dx = match x.track_op() {
+            true => Some(dy.apply_op2_no_bwd(w, &Op(Data))?),
+            false => None,
+        };
+        let dw = match (w.track_op(), w.dims()) {
+            (true, &[_, kd, kh, kw, _]) => {
+                Some(x.apply_op2_no_bwd(&dy, &Op(Filter([kd, kh, kw])))?)
+            }
+            _ => None,
+        };
+        Ok([dx, dw])
+    }
+}
+
+impl Data {
+    /// The input's sizes, and the problem.
+    fn problem(&self, [dy, w]: [&Layout; 2]) -> Result<([usize; 5], Problem)> {
+        let op = self.name();
+        let ([n, d, h, wide, _], [co, kd, kh, kw, ci]) = (dims5(op, dy)?, dims5(op, w)?);
+        let shape = [n, d / kd, h / kh, wide / kw, ci];
+        Ok((shape, Problem::new(op, shape, [kd, kh, kw], co)?))
+    }
+}
+
+impl Operator<2> for Data {
     fn name(&self) -> &'static str {
         "conv_transpose3d data gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let ([n, d, h, w, _], [co, kd, kh, kw, ci]) = (dims5(op, l1)?, dims5(op, l2)?);
-        let shape = [n, d / kd, h / kh, w / kw, ci];
-        let problem = Problem::new(op, shape, [kd, kh, kw], co)?;
-        let dx = data_gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        Ok((CpuStorage::F32(dx), Shape::from(shape.to_vec())))
+    fn shape(&self, inputs: [&Layout; 2]) -> Result<Shape> {
+        Ok(Shape::from(self.problem(inputs)?.0.to_vec()))
+    }
+
+    fn cpu(&self, [dy, w]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let (_, problem) = self.problem([dy.layout, w.layout])?;
+        Ok(data_gradient(&problem, dy.f32s()?, w.f32s()?))
     }
 }
 
-impl CustomOp2 for Filter {
+impl Operator<2> for Filter {
     fn name(&self) -> &'static str {
         "conv_transpose3d filter gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn shape(&self, [x, dy]: [&Layout; 2]) -> Result<Shape> {
         let op = self.name();
-        let (xd, yd, [kd, kh, kw]) = (dims5(op, l1)?, dims5(op, l2)?, self.0);
-        let problem = Problem::new(op, xd, self.0, yd[4])?;
-        let dw = filter_gradient(&problem, f32s(op, s1, l1)?, f32s(op, s2, l2)?);
-        Ok((
-            CpuStorage::F32(dw),
-            Shape::from(vec![yd[4], kd, kh, kw, xd[4]]),
-        ))
+        let ([.., ci], [.., co], [kd, kh, kw]) = (dims5(op, x)?, dims5(op, dy)?, self.0);
+        Ok(Shape::from(vec![co, kd, kh, kw, ci]))
+    }
+
+    fn cpu(&self, [x, dy]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let op = self.name();
+        let [.., co] = dims5(op, dy.layout)?;
+        let problem = Problem::new(op, dims5(op, x.layout)?, self.0, co)?;
+        Ok(filter_gradient(&problem, x.f32s()?, dy.f32s()?))
     }
 }
 

@@ -8,11 +8,9 @@ mod passes;
 #[cfg(test)]
 mod tests;
 
-use super::cpu::f32s;
 use super::cuda;
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail,
-};
+use super::operator::{Input, Op, Operator};
+use candle_core::{CpuStorage, CudaStorage, DType, Layout, Result, Shape, Tensor, bail};
 pub(super) use passes::Problem;
 use passes::Sums;
 use std::sync::{Arc, OnceLock};
@@ -96,7 +94,9 @@ impl DiceCe {
             sums: Arc::new(OnceLock::new()),
             state: Arc::new(OnceLock::new()),
         };
-        logits.contiguous()?.apply_op2(&target.contiguous()?, op)
+        logits
+            .contiguous()?
+            .apply_op2(&target.contiguous()?, Op(op))
     }
 
     fn problem(&self, logits: &Layout, target: &Layout) -> Result<Problem> {
@@ -151,27 +151,26 @@ struct Gradient {
     state: Arc<OnceLock<cuda::LossState>>,
 }
 
-fn labels<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [u8]> {
-    match (storage, layout.contiguous_offsets()) {
+fn labels(target: Input<'_>) -> Result<&[u8]> {
+    match (target.storage, target.layout.contiguous_offsets()) {
         (CpuStorage::U8(labels), Some((start, end))) => Ok(&labels[start..end]),
         _ => bail!("dice_ce: expected contiguous u8 labels"),
     }
 }
 
-impl CustomOp2 for Loss {
+impl Operator<2> for Loss {
     fn name(&self) -> &'static str {
         "dice_ce"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let problem = self.config.problem(l1, l2)?;
-        let (logits, target) = (f32s(self.name(), s1, l1)?, labels(s2, l2)?);
+    fn shape(&self, [logits, target]: [&Layout; 2]) -> Result<Shape> {
+        self.config.problem(logits, target)?;
+        Ok(Shape::from(()))
+    }
+
+    fn cpu(&self, [logits, target]: [Input<'_>; 2]) -> Result<Vec<f32>> {
+        let problem = self.config.problem(logits.layout, target.layout)?;
+        let (logits, target) = (logits.f32s()?, labels(target)?);
         let k = problem.classes;
         if let Some(label) = target
             .iter()
@@ -185,86 +184,68 @@ impl CustomOp2 for Loss {
         let sums = self
             .sums
             .get_or_init(|| passes::sums(&problem, logits, target));
-        let loss = passes::loss(&problem, &self.config, sums);
-        Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
+        Ok(vec![passes::loss(&problem, &self.config, sums) as f32])
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let (op, problem) = (self.name(), self.config.problem(l1, l2)?);
-        let (loss, state) = cuda::dice_ce(op, &problem, &self.config, (s1, l1), (s2, l2))?;
+    fn cuda(&self, [logits, target]: [(&CudaStorage, &Layout); 2]) -> Result<CudaStorage> {
+        let (op, problem) = (self.name(), self.config.problem(logits.1, target.1)?);
+        let (loss, state) = cuda::dice_ce(op, &problem, &self.config, logits, target)?;
         self.state.get_or_init(|| state);
-        Ok((loss, Shape::from(())))
+        Ok(loss)
     }
 
-    fn bwd(
+    fn gradient(
         &self,
-        logits: &Tensor,
-        target: &Tensor,
+        [logits, target]: [&Tensor; 2],
         _loss: &Tensor,
         g: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = Gradient {
+    ) -> Result<[Option<Tensor>; 2]> {
+        let gradient = Op(Gradient {
             config: self.config.clone(),
             sums: Arc::clone(&self.sums),
             state: Arc::clone(&self.state),
-        };
-        Ok((
-            Some(logits.apply_op3_no_bwd(target, &g.contiguous()?, &gradient)?),
-            None,
-        ))
+        });
+        let of_logits = logits.apply_op3_no_bwd(target, &g.contiguous()?, &gradient)?;
+        Ok([Some(of_logits), None])
     }
 }
 
-impl CustomOp3 for Gradient {
+impl Operator<3> for Gradient {
     fn name(&self) -> &'static str {
         "dice_ce gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let problem = self.config.problem(l1, l2)?;
-        let (logits, target) = (f32s(self.name(), s1, l1)?, labels(s2, l2)?);
-        let &[g] = f32s(self.name(), s3, l3)? else {
+    fn shape(&self, [logits, ..]: [&Layout; 3]) -> Result<Shape> {
+        Ok(logits.shape().clone())
+    }
+
+    fn cpu(&self, [logits, target, g]: [Input<'_>; 3]) -> Result<Vec<f32>> {
+        let problem = self.config.problem(logits.layout, target.layout)?;
+        let (logits, target) = (logits.f32s()?, labels(target)?);
+        let &[g] = g.f32s()? else {
             bail!(
                 "dice_ce: expected the gradient of a scalar, found {:?}",
-                l3.dims()
+                g.layout.dims()
             );
         };
         let sums = self
             .sums
             .get_or_init(|| passes::sums(&problem, logits, target));
-        let gradient = passes::gradient(&problem, &self.config, sums, logits, target, g);
-        Ok((CpuStorage::F32(gradient), l1.shape().clone()))
+        Ok(passes::gradient(
+            &problem,
+            &self.config,
+            sums,
+            logits,
+            target,
+            g,
+        ))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-        s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let (op, problem) = (self.name(), self.config.problem(l1, l2)?);
+    fn cuda(&self, all: [(&CudaStorage, &Layout); 3]) -> Result<CudaStorage> {
+        let (op, problem) = (self.name(), self.config.problem(all[0].1, all[1].1)?);
         let Some(state) = self.state.get() else {
             bail!("{op}: expected a forward pass before it");
         };
-        let all = [(s1, l1), (s2, l2), (s3, l3)];
-        let gradient = cuda::dice_ce_gradient(op, &problem, state, all)?;
-        Ok((gradient, l1.shape().clone()))
+        cuda::dice_ce_gradient(op, &problem, state, all)
     }
 }

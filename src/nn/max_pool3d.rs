@@ -1,10 +1,9 @@
 //! Maximum over blocks of 2 x 2 x 2 voxels.
 
-use super::cpu::{dims5, f32s, fill_pieces};
+use super::cpu::{dims5, fill_pieces};
 use super::cuda;
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Tensor, bail,
-};
+use super::operator::{Input, Op, Operator};
+use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
 
 /// Maximum over 2 x 2 x 2 voxels with stride 2, each channel by itself.
 ///
@@ -14,17 +13,17 @@ use candle_core::{
 ///
 /// **Errors** where a size is neither 1 nor even (the message names the shape) or values are not f32.
 pub fn max_pool3d(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(MaxPool3d)
+    x.contiguous()?.apply_op1(Op(MaxPool3d))
 }
 
 /// As [`max_pool3d`], without a node in the graph.
 pub(super) fn forward(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(&MaxPool3d)
+    x.contiguous()?.apply_op1_no_bwd(&Op(MaxPool3d))
 }
 
 /// The gradient of `x` from `x`, the pooled `y` and its gradient.
 pub(super) fn gradient(x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    x.apply_op3_no_bwd(y, &dy.contiguous()?, &Gradient)
+    x.apply_op3_no_bwd(y, &dy.contiguous()?, &Op(Gradient))
 }
 
 struct MaxPool3d;
@@ -40,7 +39,8 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(op: &str, size: [usize; 5]) -> Result<Self> {
+    fn new(op: &str, x: &Layout) -> Result<Self> {
+        let size = dims5(op, x)?;
         if size.contains(&0) || size[1..4].iter().any(|&s| s != 1 && s % 2 == 1) {
             bail!(
                 "{op}: expected depth, height and width to be even or 1, found {size:?}; pad or crop the input"
@@ -65,19 +65,22 @@ impl Problem {
     }
 }
 
-impl CustomOp1 for MaxPool3d {
+impl Operator<1> for MaxPool3d {
     fn name(&self) -> &'static str {
         "max_pool3d"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let problem = Problem::new(op, dims5(op, layout)?)?;
-        let x = f32s(op, storage, layout)?;
+    fn shape(&self, [x]: [&Layout; 1]) -> Result<Shape> {
+        Ok(Shape::from(Problem::new(self.name(), x)?.pooled().to_vec()))
+    }
+
+    fn cpu(&self, [x]: [Input<'_>; 1]) -> Result<Vec<f32>> {
+        let problem = Problem::new(self.name(), x.layout)?;
+        let x = x.f32s()?;
         let [n, d, h, w, c] = problem.pooled();
         let (length, kw) = (problem.size[3] * c, problem.window[2]);
         // A piece is a plane of outputs: lines alone would be too short to share out.
-        let y = fill_pieces(
+        Ok(fill_pieces(
             std::iter::repeat_n(h * w * c, n * d),
             || (),
             |(), plane, out| {
@@ -100,43 +103,36 @@ impl CustomOp1 for MaxPool3d {
                     }
                 }
             },
-        );
-        Ok((CpuStorage::F32(y), Shape::from(vec![n, d, h, w, c])))
+        ))
     }
 
-    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+    fn cuda(&self, [x]: [(&CudaStorage, &Layout); 1]) -> Result<CudaStorage> {
         let op = self.name();
-        let problem = Problem::new(op, dims5(op, layout)?)?;
-        let y = cuda::max_pool3d(op, problem.size, problem.window, (storage, layout))?;
-        Ok((y, Shape::from(problem.pooled().to_vec())))
+        let Problem { size, window } = Problem::new(op, x.1)?;
+        cuda::max_pool3d(op, size, window, x)
     }
 
-    fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(gradient(x, y, dy)?))
+    fn gradient(&self, [x]: [&Tensor; 1], y: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 1]> {
+        Ok([Some(gradient(x, y, dy)?)])
     }
 }
 
-impl CustomOp3 for Gradient {
+impl Operator<3> for Gradient {
     fn name(&self) -> &'static str {
         "max_pool3d gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let problem = Problem::new(op, dims5(op, l1)?)?;
-        let (x, y, dy) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
+    fn shape(&self, [x, ..]: [&Layout; 3]) -> Result<Shape> {
+        Ok(x.shape().clone())
+    }
+
+    fn cpu(&self, [x, y, dy]: [Input<'_>; 3]) -> Result<Vec<f32>> {
+        let problem = Problem::new(self.name(), x.layout)?;
+        let (x, y, dy) = (x.f32s()?, y.f32s()?, dy.f32s()?);
         let ([n, d, h, w, c], [_, _, pooled_h, _, _]) = (problem.size, problem.pooled());
-        let [kd, kh, kw] = problem.window;
+        let [kd, _, kw] = problem.window;
         let (length, pooled) = (w * c, w / kw * c);
-        let dx = fill_pieces(
+        Ok(fill_pieces(
             std::iter::repeat_n(kd * h * length, n * d / kd),
             Vec::new,
             |left, plane, out| {
@@ -173,24 +169,13 @@ impl CustomOp3 for Gradient {
                     }
                 }
             },
-        );
-        debug_assert!(kh <= 2);
-        Ok((CpuStorage::F32(dx), l1.shape().clone()))
+        ))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-        s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
+    fn cuda(&self, all: [(&CudaStorage, &Layout); 3]) -> Result<CudaStorage> {
         let op = self.name();
-        let Problem { size, window } = Problem::new(op, dims5(op, l1)?)?;
-        let dx = cuda::max_pool3d_gradient(op, size, window, [(s1, l1), (s2, l2), (s3, l3)])?;
-        Ok((dx, l1.shape().clone()))
+        let Problem { size, window } = Problem::new(op, all[0].1)?;
+        cuda::max_pool3d_gradient(op, size, window, all)
     }
 }
 

@@ -46,6 +46,7 @@ pub mod max_pool3d;
 pub mod mean_pool3d;
 pub mod network;
 pub mod norm_act;
+mod operator;
 pub mod optimizer;
 pub mod params;
 mod recompute;

@@ -8,12 +8,10 @@ mod passes;
 #[cfg(test)]
 mod tests;
 
-use super::cpu::f32s;
 use super::cuda;
+use super::operator::{Input, Op, Operator};
 use candle_core::op::BackpropOp;
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
-};
+use candle_core::{CudaStorage, Layout, Result, Shape, Storage, Tensor, bail};
 pub(super) use passes::Problem;
 use passes::Statistics;
 use std::sync::{Arc, OnceLock};
@@ -75,7 +73,7 @@ pub fn norm_act(
     norm: Norm,
     act: Activation,
 ) -> Result<Tensor> {
-    let op = NormAct::new(norm, act);
+    let op = Op(NormAct::new(norm, act));
     x.contiguous()?
         .apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
 }
@@ -139,10 +137,10 @@ impl NormAct {
     ///
     /// **Errors** where there was no forward pass before it, or the device refuses.
     pub(super) fn again(&self, x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
-        x.apply_op3_no_bwd(scale, shift, &Again(self))
+        x.apply_op3_no_bwd(scale, shift, &Op(Again(self)))
     }
 
-    fn check(&self, x: &Layout, scale: &Layout, shift: &Layout) -> Result<Problem> {
+    fn problem(&self, [x, scale, shift]: [&Layout; 3]) -> Result<Problem> {
         let op = self.name();
         let problem = problem(op, x, self.norm, self.act)?;
         for (what, layout) in [("scale", scale), ("shift", shift)] {
@@ -183,146 +181,108 @@ impl NormAct {
     }
 }
 
-impl CustomOp3 for NormAct {
+impl Operator<3> for NormAct {
     fn name(&self) -> &'static str {
         "norm_act"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let problem = self.check(l1, l2, l3)?;
-        let (x, scale, shift) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
+    fn shape(&self, inputs: [&Layout; 3]) -> Result<Shape> {
+        self.problem(inputs)?;
+        Ok(inputs[0].shape().clone())
+    }
+
+    fn cpu(&self, [x, scale, shift]: [Input<'_>; 3]) -> Result<Vec<f32>> {
+        let problem = self.problem([x.layout, scale.layout, shift.layout])?;
+        let (x, scale, shift) = (x.f32s()?, scale.f32s()?, shift.f32s()?);
         let statistics = self
             .statistics
             .get_or_init(|| passes::statistics(&problem, x));
-        let y = passes::forward(&problem, x, scale, shift, statistics);
-        Ok((CpuStorage::F32(y), l1.shape().clone()))
+        Ok(passes::forward(&problem, x, scale, shift, statistics))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-        s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        let problem = self.check(l1, l2, l3)?;
-        let (y, table) = cuda::norm_act(self.name(), &problem, (s1, l1), (s2, l2), (s3, l3))?;
+    fn cuda(&self, [x, scale, shift]: [(&CudaStorage, &Layout); 3]) -> Result<CudaStorage> {
+        let problem = self.problem([x.1, scale.1, shift.1])?;
+        let (y, table) = cuda::norm_act(self.name(), &problem, x, scale, shift)?;
         self.table.get_or_init(|| table);
-        Ok((y, l1.shape().clone()))
+        Ok(y)
     }
 
-    fn bwd(
+    fn gradient(
         &self,
-        x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
+        [x, scale, shift]: [&Tensor; 3],
         _y: &Tensor,
         dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<[Option<Tensor>; 3]> {
         if x.device().is_cuda() {
             let found = self.gradient_on_device(x, scale, &dy.contiguous()?)?;
-            let [dx, dscale, dshift] = found.map(Some);
-            return Ok((dx, dscale, dshift));
+            return Ok(found.map(Some));
         }
-        let gradient = Gradient {
+        let gradient = Op(Gradient {
             norm: self.norm,
             act: self.act,
             statistics: Arc::clone(&self.statistics),
-        };
-        let all = x.apply_op3_no_bwd(
-            &dy.contiguous()?,
-            &Tensor::cat(&[scale, shift], 0)?,
-            &gradient,
-        )?;
+        });
+        let affine = Tensor::cat(&[scale, shift], 0)?;
+        let all = x.apply_op3_no_bwd(&dy.contiguous()?, &affine, &gradient)?;
         let (count, c) = (x.elem_count(), scale.elem_count());
-        Ok((
+        Ok([
             Some(all.narrow(0, 0, count)?.reshape(x.shape())?),
             Some(all.narrow(0, count, c)?),
             Some(all.narrow(0, count + c, c)?),
-        ))
+        ])
     }
 }
 
 /// The forward pass with the statistics of the one before.
 struct Again<'a>(&'a NormAct);
 
-impl CustomOp3 for Again<'_> {
+impl Operator<3> for Again<'_> {
     fn name(&self) -> &'static str {
         "norm_act again"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let problem = self.0.check(l1, l2, l3)?;
-        let Some(statistics) = self.0.statistics.get() else {
-            bail!("{op}: expected a forward pass before it");
-        };
-        let (x, scale, shift) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
-        let y = passes::forward(&problem, x, scale, shift, statistics);
-        Ok((CpuStorage::F32(y), l1.shape().clone()))
+    fn shape(&self, inputs: [&Layout; 3]) -> Result<Shape> {
+        self.0.shape(inputs)
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        _s2: &CudaStorage,
-        l2: &Layout,
-        _s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
+    fn cpu(&self, [x, scale, shift]: [Input<'_>; 3]) -> Result<Vec<f32>> {
+        let problem = self.0.problem([x.layout, scale.layout, shift.layout])?;
+        let Some(statistics) = self.0.statistics.get() else {
+            bail!("{}: expected a forward pass before it", self.name());
+        };
+        let (x, scale, shift) = (x.f32s()?, scale.f32s()?, shift.f32s()?);
+        Ok(passes::forward(&problem, x, scale, shift, statistics))
+    }
+
+    fn cuda(&self, [x, scale, shift]: [(&CudaStorage, &Layout); 3]) -> Result<CudaStorage> {
         let op = self.name();
-        let problem = self.0.check(l1, l2, l3)?;
+        let problem = self.0.problem([x.1, scale.1, shift.1])?;
         let Some(table) = self.0.table.get() else {
             bail!("{op}: expected a forward pass before it");
         };
-        let y = cuda::norm_act_again(op, &problem, table, (s1, l1))?;
-        Ok((y, l1.shape().clone()))
+        cuda::norm_act_again(op, &problem, table, x)
     }
 }
 
-impl CustomOp3 for Gradient {
+impl Operator<3> for Gradient {
     fn name(&self) -> &'static str {
         "norm_act gradient"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let problem = problem(op, l1, self.norm, self.act)?;
-        let (x, dy, affine) = (f32s(op, s1, l1)?, f32s(op, s2, l2)?, f32s(op, s3, l3)?);
-        let (scale, shift) = affine.split_at(problem.channels);
+    fn shape(&self, [x, _, affine]: [&Layout; 3]) -> Result<Shape> {
+        // Of x, the scale and the shift, one after another.
+        Ok(Shape::from(
+            x.shape().elem_count() + affine.shape().elem_count(),
+        ))
+    }
+
+    fn cpu(&self, [x, dy, affine]: [Input<'_>; 3]) -> Result<Vec<f32>> {
+        let problem = problem(self.name(), x.layout, self.norm, self.act)?;
+        let (x, dy) = (x.f32s()?, dy.f32s()?);
+        let (scale, shift) = affine.f32s()?.split_at(problem.channels);
         let statistics = self
             .statistics
             .get_or_init(|| passes::statistics(&problem, x));
-        let all = passes::backward(&problem, x, dy, scale, shift, statistics);
-        let count = all.len();
-        Ok((CpuStorage::F32(all), Shape::from(count)))
+        Ok(passes::backward(&problem, x, dy, scale, shift, statistics))
     }
 }

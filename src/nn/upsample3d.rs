@@ -1,7 +1,8 @@
 //! Trilinear upsampling by 2, axis by axis.
 
-use super::cpu::{dims5, f32s, fill_pieces};
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
+use super::cpu::{dims5, fill_pieces};
+use super::operator::{Input, Op, Operator};
+use candle_core::{Device, Layout, Result, Shape, Tensor, bail};
 
 /// Values from which on a row along an axis is a task of its own.
 const LONG: usize = 1 << 12;
@@ -20,7 +21,7 @@ const LONG: usize = 1 << 12;
 pub fn upsample3d(x: &Tensor) -> Result<Tensor> {
     match x.device() {
         Device::Cuda(_) => by_tensors(x),
-        _ => x.contiguous()?.apply_op1(Upsample3d),
+        _ => x.contiguous()?.apply_op1(Op(Upsample3d)),
     }
 }
 
@@ -130,45 +131,45 @@ fn down(axis: Axis, dy: &[f32]) -> Vec<f32> {
     })
 }
 
-impl CustomOp1 for Upsample3d {
+impl Operator<1> for Upsample3d {
     fn name(&self) -> &'static str {
         "upsample3d"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn shape(&self, [x]: [&Layout; 1]) -> Result<Shape> {
         let op = self.name();
-        let size = dims5(op, layout)?;
+        let size = dims5(op, x)?;
         if size.contains(&0) {
             bail!("{op}: expected at least one value on every axis, found {size:?}");
         }
-        let [first, second, third] = axes(size, true);
-        let x = up(first, f32s(op, storage, layout)?);
-        let y = up(third, &up(second, &x));
         let [n, d, h, w, c] = size;
-        Ok((
-            CpuStorage::F32(y),
-            Shape::from(vec![n, 2 * d, 2 * h, 2 * w, c]),
-        ))
+        Ok(Shape::from(vec![n, 2 * d, 2 * h, 2 * w, c]))
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&Gradient)?))
+    fn cpu(&self, [x]: [Input<'_>; 1]) -> Result<Vec<f32>> {
+        let [first, second, third] = axes(dims5(self.name(), x.layout)?, true);
+        Ok(up(third, &up(second, &up(first, x.f32s()?))))
+    }
+
+    fn gradient(&self, _: [&Tensor; 1], _y: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 1]> {
+        Ok([Some(dy.contiguous()?.apply_op1_no_bwd(&Op(Gradient))?)])
     }
 }
 
-impl CustomOp1 for Gradient {
+impl Operator<1> for Gradient {
     fn name(&self) -> &'static str {
         "upsample3d gradient"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let op = self.name();
-        let [n, d, h, w, c] = dims5(op, layout)?;
-        let size = [n, d / 2, h / 2, w / 2, c];
-        let [first, second, third] = axes(size, false);
-        let dx = down(first, f32s(op, storage, layout)?);
-        let dx = down(third, &down(second, &dx));
-        Ok((CpuStorage::F32(dx), Shape::from(size.to_vec())))
+    fn shape(&self, [dy]: [&Layout; 1]) -> Result<Shape> {
+        let [n, d, h, w, c] = dims5(self.name(), dy)?;
+        Ok(Shape::from(vec![n, d / 2, h / 2, w / 2, c]))
+    }
+
+    fn cpu(&self, [dy]: [Input<'_>; 1]) -> Result<Vec<f32>> {
+        let [n, d, h, w, c] = dims5(self.name(), dy.layout)?;
+        let [first, second, third] = axes([n, d / 2, h / 2, w / 2, c], false);
+        Ok(down(third, &down(second, &down(first, dy.f32s()?))))
     }
 }
 

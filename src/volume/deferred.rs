@@ -147,7 +147,14 @@ impl Deferred {
                     let source = source.take().expect("a recipe is followed once");
                     self.with_changes(source)
                 }
-                Recipe::Gather(gather) => self.finished(gather, gather.read(grid), grid),
+                Recipe::Gather(gather) => {
+                    let mut changes = Changes::new(self.pointwise.as_deref().unwrap_or_default());
+                    let read = gather.read(grid, &mut changes);
+                    match changes.begun() {
+                        true => read,
+                        false => self.finished(gather, read, grid),
+                    }
+                }
             })
         })
     }
@@ -249,10 +256,53 @@ fn changed(source: Volume, changes: &[Change]) -> Vec<f32> {
         return source.with_changes_made(changes);
     }
     let mut values = source.into_values();
-    for (i, block) in values.chunks_mut(BLOCK).enumerate() {
-        changes.iter().for_each(|change| change(block, i * BLOCK));
-    }
+    Changes::new(changes).finish(&mut values);
     values
+}
+
+/// Changes made one after the other, block by block, as far as there are values.
+pub(super) struct Changes<'a> {
+    changes: &'a [Change],
+    /// Values that are changed already.
+    changed: usize,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(changes: &'a [Change]) -> Self {
+        Self {
+            changes,
+            changed: 0,
+        }
+    }
+
+    /// Returns `true` if there are no changes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Returns `true` if values were changed.
+    fn begun(&self) -> bool {
+        self.changed > 0
+    }
+
+    /// Changes the blocks that are complete; `values` are all values so far.
+    pub(super) fn advance(&mut self, values: &mut [f32]) {
+        while values.len() - self.changed >= BLOCK {
+            self.change(&mut values[self.changed..][..BLOCK]);
+        }
+    }
+
+    /// Changes the rest of all values.
+    pub(super) fn finish(&mut self, values: &mut [f32]) {
+        self.advance(values);
+        self.change(&mut values[self.changed..]);
+    }
+
+    fn change(&mut self, block: &mut [f32]) {
+        let first = self.changed;
+        self.changes.iter().for_each(|change| change(block, first));
+        self.changed += block.len();
+    }
 }
 
 /// A grid that broke a rule, outside any file.

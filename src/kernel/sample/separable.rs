@@ -1,7 +1,13 @@
 //! Sampling where every source axis follows one output axis: indices and weights come from tables.
+//!
+//! The output grows slice by slice: what is filled first, written then, and changed by the caller at
+//! last stays in the cache meanwhile.
 
 use super::{Tap, nearest, reach, tap};
 use glam::DAffine3;
+
+/// Output voxels looked at together for one class.
+const RUN: usize = 64;
 
 /// Taps along one axis; outputs before and after have no source.
 pub(super) struct AxisTable {
@@ -10,10 +16,6 @@ pub(super) struct AxisTable {
 }
 
 impl AxisTable {
-    fn end(&self) -> usize {
-        self.begin + self.taps.len()
-    }
-
     fn at(&self, output: usize) -> Option<Tap> {
         self.taps.get(output.checked_sub(self.begin)?).copied()
     }
@@ -36,28 +38,35 @@ pub(super) fn linear_tables(
     })
 }
 
+/// Appends the volume to `out`; `done` receives it after every slice.
 #[inline(always)]
 pub(super) fn linear_separable<T: Copy>(
-    source: &[T],
+    (source, source_shape): (&[T], [usize; 3]),
     value: impl Fn(T) -> f32 + Copy,
-    source_shape: [usize; 3],
     tables: &[AxisTable; 3],
-    shape: [usize; 3],
-    out: &mut [f32],
+    (shape, fill): ([usize; 3], f32),
+    out: &mut Vec<f32>,
+    done: &mut dyn FnMut(&mut [f32]),
 ) {
     let [along_x, along_y, along_z] = tables;
+    let slice = shape[0] * shape[1];
     let ends = [along_x.taps.first(), along_x.taps.last()];
     let [Some(first), Some(last)] = ends else {
-        return;
+        out.resize(slice * shape[2], fill);
+        return done(out);
     };
     let [nx, ny, _] = source_shape;
     // The stretch of source x that is read, and one voxel more so that every tap has a neighbour.
     let origin = first.low.min(last.low);
     let length = (first.low.max(last.low) + 2).min(nx) - origin;
     let mut blend = vec![0.0f32; length + 1];
-    for z in along_z.begin..along_z.end() {
-        let Some(tz) = along_z.at(z) else { continue };
-        for y in along_y.begin..along_y.end() {
+    for z in 0..shape[2] {
+        out.resize((z + 1) * slice, fill);
+        let Some(tz) = along_z.at(z) else {
+            done(out);
+            continue;
+        };
+        for (y, out) in out[z * slice..].chunks_exact_mut(shape[0]).enumerate() {
             let Some(ty) = along_y.at(y) else { continue };
             let row = |dz: usize, dy: usize| {
                 let from = ((tz.low + dz) * ny + ty.low + dy) * nx + origin;
@@ -86,9 +95,7 @@ pub(super) fn linear_separable<T: Copy>(
                 }
             }
             blend[length] = blend[length - 1];
-            let to = (z * shape[1] + y) * shape[0];
-            let values = &mut out[to + along_x.begin..to + along_x.end()];
-            for (value, tap) in values.iter_mut().zip(&along_x.taps) {
+            for (value, tap) in out[along_x.begin..].iter_mut().zip(&along_x.taps) {
                 let at = tap.low - origin;
                 let pair = &blend[at..at + 2];
                 // Without a weight the neighbour must not count, not even as 0 · infinity.
@@ -99,6 +106,7 @@ pub(super) fn linear_separable<T: Copy>(
                 };
             }
         }
+        done(out);
     }
 }
 
@@ -109,13 +117,14 @@ fn mix<T: Copy>(blend: &mut [f32], value: impl Fn(T) -> f32, [near, far]: [&[T];
     }
 }
 
-pub(super) fn nearest_separable<T: Copy>(
-    source: &[T],
-    source_shape: [usize; 3],
+/// Appends the volume to `out`. Stretches of one class are written whole, and slices read twice are copied.
+#[inline(always)]
+pub(super) fn nearest_separable<T: bytemuck::Pod>(
+    (source, source_shape): (&[T], [usize; 3]),
     map: &DAffine3,
-    shape: [usize; 3],
     shift: [f64; 3],
-    out: &mut [T],
+    (shape, fill): ([usize; 3], T),
+    out: &mut Vec<T>,
 ) {
     let reach = reach(map);
     // Buffer offset that each output index adds, or none outside.
@@ -133,13 +142,40 @@ pub(super) fn nearest_separable<T: Copy>(
     });
     let begin = x.iter().take_while(|o| o.is_none()).count();
     let along_x: Vec<usize> = x.iter().copied().skip(begin).map_while(|o| o).collect();
-    for (row, values) in out.chunks_exact_mut(shape[0]).enumerate() {
-        let (Some(oz), Some(oy)) = (z[row / shape[1]], y[row % shape[1]]) else {
+    let slice = shape[0] * shape[1];
+    for (index, &at_z) in z.iter().enumerate() {
+        if index > 0 && z[index - 1] == at_z {
+            out.extend_from_within(out.len() - slice..);
             continue;
-        };
-        let line = &source[oz + oy..oz + oy + nx];
-        for (value, &offset) in values[begin..].iter_mut().zip(&along_x) {
-            *value = line[offset];
+        }
+        out.resize((index + 1) * slice, fill);
+        let Some(at_z) = at_z else { continue };
+        for (row, &at_y) in out[index * slice..].chunks_exact_mut(shape[0]).zip(&y) {
+            let Some(at_y) = at_y else { continue };
+            let line = &source[at_z + at_y..][..nx];
+            let offsets = along_x.chunks(RUN);
+            for (out, offsets) in row[begin..].chunks_mut(RUN).zip(offsets) {
+                read_run(line, offsets, out);
+            }
+        }
+    }
+}
+
+/// Reads the voxels of a row at monotone offsets.
+#[inline(always)]
+fn read_run<T: bytemuck::Pod>(line: &[T], offsets: &[usize], out: &mut [T]) {
+    let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
+        return;
+    };
+    let stretch = &line[first.min(last)..=first.max(last)];
+    // Compared as bytes: -0.0 is not 0.0, and a NaN is itself.
+    let class = bytemuck::bytes_of(&stretch[0]);
+    let same = |same, voxel: &T| same & (bytemuck::bytes_of(voxel) == class);
+    if stretch.iter().fold(true, same) {
+        out[..offsets.len()].fill(stretch[0]);
+    } else {
+        for (voxel, &offset) in out.iter_mut().zip(offsets) {
+            *voxel = line[offset];
         }
     }
 }

@@ -5,6 +5,8 @@ use super::super::beside::Beside;
 use super::super::conv3d::{Pass, Sizes, one_pass};
 use super::super::max_pool3d;
 use super::super::norm_act::NormAct;
+use super::super::operator::{Op, Operator as _};
+use super::storage::{Made, cpu, cuda, on_storage};
 use super::{Step, Unit, rise, second};
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
@@ -21,7 +23,7 @@ enum Kept {
         /// `None` where the step before makes it again.
         x: Option<Tensor>,
         convolved: Tensor,
-        norm: NormAct,
+        norm: Op<NormAct>,
     },
     Head {
         x: Option<Tensor>,
@@ -34,12 +36,6 @@ struct Chain {
     inputs: Vec<Tensor>,
     beside: Beside,
     kept: Mutex<Vec<Kept>>,
-}
-
-/// The result's values where they lie.
-enum Made {
-    Cpu(CpuStorage, Shape),
-    Cuda(CudaStorage, Shape),
 }
 
 /// Runs the chain and makes it a node over its inputs and `anchor`, one of its weights.
@@ -92,37 +88,6 @@ impl Unit {
     }
 }
 
-/// The values of an operator's result, from inputs that lie on one device.
-macro_rules! on_storage {
-    ($op:expr, $first:expr $(, $more:expr)*) => {{
-        let (first, layout) = $first.storage_and_layout();
-        let made: Result<Made> = match &*first {
-            Storage::Cpu(first) => $op
-                .cpu_fwd(first, layout $(, cpu(&$more.storage_and_layout().0)?, $more.layout())*)
-                .map(|(values, shape)| Made::Cpu(values, shape)),
-            Storage::Cuda(first) => $op
-                .cuda_fwd(first, layout $(, cuda(&$more.storage_and_layout().0)?, $more.layout())*)
-                .map(|(values, shape)| Made::Cuda(values, shape)),
-            Storage::Metal(_) => bail!("a chain lies on a Metal device, expected CPU or CUDA"),
-        };
-        made
-    }};
-}
-
-fn cpu(storage: &Storage) -> Result<&CpuStorage> {
-    match storage {
-        Storage::Cpu(storage) => Ok(storage),
-        _ => bail!("a chain: expected all tensors on the CPU"),
-    }
-}
-
-fn cuda(storage: &Storage) -> Result<&CudaStorage> {
-    match storage {
-        Storage::Cuda(storage) => Ok(storage),
-        _ => bail!("a chain: expected all tensors on one CUDA device"),
-    }
-}
-
 impl Chain {
     const NAME: &'static str = "chain";
 
@@ -155,7 +120,7 @@ impl Chain {
                         }
                         _ => one_pass(Pass::Forward, sizes(&x, &weight)?, &x, &weight)?,
                     };
-                    let norm = NormAct::new(unit.norm, unit.activation);
+                    let norm = Op(NormAct::new(unit.norm, unit.activation));
                     let [scale, shift] = unit.affine();
                     if last {
                         made = Some(on_storage!(norm, convolved, scale, shift)?);
@@ -172,7 +137,7 @@ impl Chain {
                     let weight = cast(weight, &x)?;
                     let y = one_pass(Pass::Forward, sizes(&x, &weight)?, &x, &weight)?;
                     let bias = bias.detach();
-                    made = Some(on_storage!(AddBias, y, bias)?);
+                    made = Some(on_storage!(Op(AddBias), y, bias)?);
                     kept.push(Kept::Head { x: input });
                     if !last {
                         bail!("a chain goes on behind its head");
@@ -206,18 +171,16 @@ impl Chain {
         if let Some(own) = own {
             return Ok(own.clone());
         }
-        match (
-            i.checked_sub(1).map(|i| &kept[i]),
-            i.checked_sub(1).map(|i| &self.steps[i]),
-        ) {
-            (
-                Some(Kept::Unit {
+        let before = i.checked_sub(1).map(|i| (&kept[i], &self.steps[i]));
+        match before {
+            Some((
+                Kept::Unit {
                     convolved, norm, ..
-                }),
-                Some(Step::Unit(unit) | Step::Rise { unit, .. }),
-            ) => {
+                },
+                Step::Unit(unit) | Step::Rise { unit, .. },
+            )) => {
                 let [scale, shift] = unit.affine();
-                norm.again(convolved, &scale, &shift)
+                norm.0.again(convolved, &scale, &shift)
             }
             _ => bail!("a chain lost the input of step {i}"),
         }
@@ -236,7 +199,7 @@ impl Chain {
                     false => None,
                 },
                 (Step::Unit(unit) | Step::Rise { unit, .. }, Kept::Unit { x, convolved, norm }) => {
-                    dy = self.through_norm(unit, norm, convolved, &dy)?;
+                    dy = self.through_norm(unit, &norm.0, convolved, &dy)?;
                     let x = self.input(&kept, i, x.as_ref())?;
                     let weight = cast(&unit.weight, &x)?;
                     match step {
@@ -276,8 +239,8 @@ impl Chain {
         dy: &Tensor,
     ) -> Result<Tensor> {
         let [scale, shift] = unit.affine();
-        let (Some(of_x), Some(of_scale), Some(of_shift)) =
-            norm.bwd(convolved, &scale, &shift, convolved, dy)?
+        let [Some(of_x), Some(of_scale), Some(of_shift)] =
+            norm.gradient([convolved, &scale, &shift], convolved, dy)?
         else {
             bail!("a chain: the norm has no gradient");
         };

@@ -1,8 +1,9 @@
 //! Convolution over the channels of two volumes, which are never joined in memory.
 
-use super::super::cpu::{add, dims5, f32s};
+use super::super::cpu::{CHUNK, add, dims5};
+use super::super::operator::{Input, Op, Operator};
 use super::{Data, Filter, conv3d, forward, sizes};
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// `conv3d(cat(a, b), w)` without the joined volume: a U-Net's skip connection.
@@ -20,7 +21,7 @@ pub fn conv3d_joined(a: &Tensor, b: &Tensor, w: &Tensor) -> Result<Tensor> {
         return conv3d(&Tensor::cat(&[a, b], 4)?, w);
     }
     a.contiguous()?
-        .apply_op3(&b.contiguous()?, &w.contiguous()?, Joined)
+        .apply_op3(&b.contiguous()?, &w.contiguous()?, Op(Joined))
 }
 
 struct Joined;
@@ -32,59 +33,49 @@ fn channels(w: &[f32], all: usize, first: usize, count: usize) -> Vec<f32> {
         .collect()
 }
 
-impl CustomOp3 for Joined {
+impl Operator<3> for Joined {
     fn name(&self) -> &'static str {
         "conv3d_joined"
     }
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn shape(&self, [a, b, w]: [&Layout; 3]) -> Result<Shape> {
         let op = self.name();
-        let (ad, bd) = (dims5(op, l1)?, dims5(op, l2)?);
-        let [co, kd, kh, kw, ci] = dims5(op, l3)?;
-        if ad[4] + bd[4] != ci {
+        let ([n, d, h, wide, of_a], [.., of_b]) = (dims5(op, a)?, dims5(op, b)?);
+        let [co, _, _, _, ci] = dims5(op, w)?;
+        if of_a + of_b != ci {
             bail!(
-                "{op}: the inputs have {} and {} channels, the kernel {:?} expects {ci} together",
-                ad[4],
-                bd[4],
-                l3.dims()
+                "{op}: the inputs have {of_a} and {of_b} channels, the kernel {:?} expects {ci} together",
+                w.dims()
             );
         }
-        let w = f32s(op, s3, l3)?;
-        let part = |x: &[f32], dims: [usize; 5], first: usize| -> Result<Vec<f32>> {
-            let problem = sizes(op, dims, [kd, kh, kw], co, 1)?.problem();
-            let packed = forward::pack(&problem, &channels(w, ci, first, dims[4]));
-            Ok(forward::correlate(&problem, x, &packed))
-        };
-        let mut y = part(f32s(op, s1, l1)?, ad, 0)?;
-        let rest = part(f32s(op, s2, l2)?, bd, ad[4])?;
-        y.par_chunks_mut(super::super::cpu::CHUNK)
-            .zip(rest.par_chunks(super::super::cpu::CHUNK))
-            .for_each(|(y, rest)| add(y, rest));
-        Ok((
-            CpuStorage::F32(y),
-            Shape::from(vec![ad[0], ad[1], ad[2], ad[3], co]),
-        ))
+        Ok(Shape::from(vec![n, d, h, wide, co]))
     }
 
-    fn bwd(
+    fn cpu(&self, [a, b, w]: [Input<'_>; 3]) -> Result<Vec<f32>> {
+        let op = self.name();
+        let [co, kd, kh, kw, ci] = dims5(op, w.layout)?;
+        let weights = w.f32s()?;
+        let part = |x: Input<'_>, first: usize| -> Result<Vec<f32>> {
+            let dims = dims5(op, x.layout)?;
+            let problem = sizes(op, dims, [kd, kh, kw], co, 1)?.problem();
+            let packed = forward::pack(&problem, &channels(weights, ci, first, dims[4]));
+            Ok(forward::correlate(&problem, x.f32s()?, &packed))
+        };
+        let (mut y, rest) = (part(a, 0)?, part(b, a.layout.dims()[4])?);
+        y.par_chunks_mut(CHUNK)
+            .zip(rest.par_chunks(CHUNK))
+            .for_each(|(y, rest)| add(y, rest));
+        Ok(y)
+    }
+
+    fn gradient(
         &self,
-        a: &Tensor,
-        b: &Tensor,
-        w: &Tensor,
+        [a, b, w]: [&Tensor; 3],
         _y: &Tensor,
         dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> Result<[Option<Tensor>; 3]> {
         let wanted = [a, b, w].map(Tensor::track_op);
-        let [da, db, dw] = gradients([a, b], w, &dy.contiguous()?, wanted)?;
-        Ok((da, db, dw))
+        gradients([a, b], w, &dy.contiguous()?, wanted)
     }
 }
 
@@ -106,10 +97,10 @@ pub(in crate::nn) fn gradients(
             x: [n, d, h, wide, ci],
             stride: 1,
         };
-        Ok(Some(dy.apply_op2_no_bwd(&w, &data)?))
+        Ok(Some(dy.apply_op2_no_bwd(&w, &Op(data))?))
     };
     let kernel = [kd, kh, kw];
-    let filter = |x: &Tensor| x.apply_op2_no_bwd(dy, &Filter { kernel, stride: 1 });
+    let filter = |x: &Tensor| x.apply_op2_no_bwd(dy, &Op(Filter { kernel, stride: 1 }));
     let dw = match of_w {
         true => Some(Tensor::cat(&[filter(a)?, filter(b)?], 4)?),
         false => None,

@@ -1,8 +1,9 @@
 //! The transposed convolution as one matrix product and a permutation: its form on a GPU.
 
-use super::super::cpu::{dims5, f32s};
+use super::super::cpu::dims5;
 use super::super::cuda;
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use super::super::operator::{Input, Op, Operator};
+use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
 
 /// As [`conv_transpose3d`](super::conv_transpose3d): the product makes for every voxel its block of
 /// outputs, `[kd, kh, kw, co]`, and the blocks are then put in their places. Gradients are those of
@@ -22,11 +23,11 @@ pub(super) fn by_blocks(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let rows = x.contiguous()?.reshape((n * d * h * width, ci))?;
     let w = w.contiguous()?.reshape((co, taps, ci))?.transpose(0, 1)?;
     let w = w.contiguous()?.reshape((taps * co, ci))?;
-    rows.matmul(&w.t()?)?.apply_op1(Blocks {
+    rows.matmul(&w.t()?)?.apply_op1(Op(Blocks {
         size: [n, d, h, width, co],
         kernel: [kd, kh, kw],
         back: false,
-    })
+    }))
 }
 
 /// Blocks `[n d h w, kd kh kw c]` to the volume `[n, d kd, h kh, w kw, c]`, or back.
@@ -37,23 +38,21 @@ struct Blocks {
     back: bool,
 }
 
-impl Blocks {
-    fn shape(&self) -> Shape {
-        let ([n, d, h, w, c], [kd, kh, kw]) = (self.size, self.kernel);
-        match self.back {
-            false => Shape::from(vec![n, d * kd, h * kh, w * kw, c]),
-            true => Shape::from(vec![n * d * h * w, kd * kh * kw * c]),
-        }
-    }
-}
-
-impl CustomOp1 for Blocks {
+impl Operator<1> for Blocks {
     fn name(&self) -> &'static str {
         "conv_transpose3d blocks"
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let from = f32s(self.name(), storage, layout)?;
+    fn shape(&self, _: [&Layout; 1]) -> Result<Shape> {
+        let ([n, d, h, w, c], [kd, kh, kw]) = (self.size, self.kernel);
+        Ok(match self.back {
+            false => Shape::from(vec![n, d * kd, h * kh, w * kw, c]),
+            true => Shape::from(vec![n * d * h * w, kd * kh * kw * c]),
+        })
+    }
+
+    fn cpu(&self, [from]: [Input<'_>; 1]) -> Result<Vec<f32>> {
+        let from = from.f32s()?;
         let ([n, d, h, w, c], [kd, kh, kw]) = (self.size, self.kernel);
         let mut to = vec![0.0; from.len()];
         for line in 0..n * d * kd * h * kh {
@@ -70,22 +69,19 @@ impl CustomOp1 for Blocks {
                 to[target * c..][..c].copy_from_slice(&from[source * c..][..c]);
             }
         }
-        Ok((CpuStorage::F32(to), self.shape()))
+        Ok(to)
     }
 
-    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        let (size, kernel) = (self.size, self.kernel);
-        let x = (storage, layout);
-        let y = cuda::permute_blocks(self.name(), size, kernel, self.back, x)?;
-        Ok((y, self.shape()))
+    fn cuda(&self, [x]: [(&CudaStorage, &Layout); 1]) -> Result<CudaStorage> {
+        cuda::permute_blocks(self.name(), self.size, self.kernel, self.back, x)
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+    fn gradient(&self, _: [&Tensor; 1], _y: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 1]> {
         let back = Self {
             back: !self.back,
             ..*self
         };
-        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&back)?))
+        Ok([Some(dy.contiguous()?.apply_op1_no_bwd(&Op(back))?)])
     }
 }
 
