@@ -122,6 +122,7 @@ impl Step {
 
 fn one(mode: &str, side: usize, repeats: usize) -> Result<()> {
     // Blocks that are kept for the next step count as memory too.
+    voxstream::memory::settle_heap();
     voxstream::memory::keep_at_most(128 << 20);
     let spec = NetworkSpec::Cmc(CmcSpec {
         width: 32,

@@ -26,6 +26,7 @@ fn rest_soon() {
 
 fn main() -> ExitCode {
     rest_soon();
+    voxstream::memory::settle_heap();
     let cli = Cli::parse();
     // A panic is reported as any other error; `--log debug` with RUST_BACKTRACE=1 shows its way.
     match caught(|| execute(&cli)).unwrap_or_else(|panic| Err(Error::from(panic))) {

@@ -38,7 +38,6 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 /// Bounds the bytes that are kept for later use; what is not kept leaves the process at once.
 pub fn keep_at_most(bytes: usize) {
     LIMIT.store(bytes, Ordering::Relaxed);
-    settle_heap();
 }
 
 /// Has every large block mapped for itself, and the heap keep what small blocks leave free at its top.
@@ -47,8 +46,11 @@ pub fn keep_at_most(bytes: usize) {
 /// holes and never shrinks: a training step of 1.5 GiB left 0.5 GiB. And it returns the top of the
 /// heap back as soon as 128 KiB are free: a training of small patches took 26,000 fresh pages a
 /// step, and an eighth of its time, only to have them back.
+///
+/// It is for programs whose large blocks come from [`Shelves`]: a process in which others take large
+/// blocks from the system's heap (Python with NumPy and PyTorch, say) would map each of theirs anew.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn settle_heap() {
+pub fn settle_heap() {
     // SAFETY: sets two numbers of the system's allocator, which may be set at any time.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, SMALLEST as libc::c_int);
@@ -56,8 +58,9 @@ fn settle_heap() {
     }
 }
 
+/// Has the system's heap keep what it is given; here it needs no word.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn settle_heap() {}
+pub fn settle_heap() {}
 
 /// An allocator that keeps large blocks for later use and leaves small ones to the system.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 mod format;
 
-pub use format::CheckFormat;
+pub use format::{CheckFormat, Level, Point, Remark};
 
 use super::{open, planned, read, show_error, stdout};
 use crate::error::Error;
@@ -11,7 +11,6 @@ use crate::run::chain::causes;
 use crate::source::reading::Severity;
 use crate::source::{Cohort, RegistrationSpec, check_place};
 use crate::volume::Role;
-use format::{Level, Remark};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,7 +30,7 @@ pub fn check(
     let mut wrong = 0;
     let mut remarks: Vec<Remark> = Vec::new();
     for path in files {
-        let found = look(path, data);
+        let found = look(path, &[], data);
         wrong += usize::from(!is_usable(&found));
         match (&found, format) {
             (Ok(Checked { headers, steps }), CheckFormat::Text) => match headers {
@@ -56,6 +55,18 @@ pub fn check(
     Ok(if wrong == 0 { 0 } else { 2 })
 }
 
+/// Checks one file with overrides, and with `data` the headers of its cohort; returns what was found.
+/// Without a remark of [`Level::Error`] the file can be used.
+pub fn remarks(path: &std::path::Path, set: &[String], data: bool) -> Vec<Remark> {
+    match look(path, set, data) {
+        Ok(Checked { headers, .. }) => {
+            let headers = headers.iter();
+            headers.flat_map(|headers| headers.remarks(path)).collect()
+        }
+        Err(error) => format::of_error(path, &error),
+    }
+}
+
 /// A pipeline without mistakes.
 struct Checked {
     /// Steps of all chains, as presets spell them out.
@@ -70,8 +81,8 @@ fn is_usable(found: &Result<Checked, Error>) -> bool {
 }
 
 /// Checks one file, and with `data` the headers of its cohort.
-fn look(path: &std::path::Path, data: bool) -> Result<Checked, Error> {
-    let file = read(path, &[])?;
+fn look(path: &std::path::Path, set: &[String], data: bool) -> Result<Checked, Error> {
+    let file = read(path, set)?;
     let plan = planned(&file)?;
     places(&plan)?;
     let pipeline = &plan.pipeline;

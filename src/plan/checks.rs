@@ -25,7 +25,7 @@ pub(super) fn sections(
         let within = |chain: &At| (chain.start..=chain.end).contains(&at.start);
         chains.iter().flatten().any(within)
     });
-    let trained = pipeline.train.is_some() || pipeline.predict.is_some();
+    let trained = pipeline.makes_views() || pipeline.predict.is_some();
     if let (Some(_), Some((_, at))) = (&pipeline.train, &pipeline.predict) {
         errors.push(
             SpecError::new(*at, "both `train` and `predict` are given")
@@ -117,16 +117,15 @@ pub(super) fn sections(
             .with_help("move it to `stages`; the truth is changed alike there"),
         );
     }
-    // A `train` with mistakes is no missing `train`.
-    if root.get("train").is_none()
+    if root.get("predict").is_some()
         && let Some(step) = views.steps().next()
     {
         errors.push(
             SpecError::new(
                 step.at,
-                "views are made in training only, and there is no `train`",
+                "views are made in training, and `predict` makes none",
             )
-            .with_help("add `train:` or remove `views:`"),
+            .with_help("remove `views:`"),
         );
     }
     if let Some((predict, at)) = &pipeline.predict {

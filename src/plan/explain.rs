@@ -300,9 +300,11 @@ fn mermaid(plan: &Plan) -> String {
         }
     }
     ends.dedup();
-    let ends = if p.train.is_some() { ends } else { vec![last] };
+    let ends = if p.makes_views() { ends } else { vec![last] };
     let goal = if p.train.is_some() {
         "train"
+    } else if p.makes_views() {
+        "samples"
     } else if p.predict.is_some() {
         "predict"
     } else {
@@ -312,7 +314,9 @@ fn mermaid(plan: &Plan) -> String {
     for end in ends {
         push(format!("{end} --> {goal}"));
     }
-    push(format!("{goal} --> tables[(\"Parquet\")]"));
+    if goal != "samples" {
+        push(format!("{goal} --> tables[(\"Parquet\")]"));
+    }
     out
 }
 
@@ -337,7 +341,7 @@ pub fn json(plan: &Plan) -> Value {
     // Steps that move voxels stand in `views.shared`, so a voxel keeps its place in every view.
     let views = p.views.strong.iter();
     let views = views.map(|v| json!({ "view": v.name, "strong_from_weak": STRONG_FROM_WEAK }));
-    let views: Vec<Value> = views.filter(|_| p.train.is_some()).collect();
+    let views: Vec<Value> = views.filter(|_| p.makes_views()).collect();
     json!({ "name": p.name, "seed": p.seed, "source": { "options": plain(&p.source), "output": plain(&plan.edges.source) }, "chains": chains,
         "views": views, "sections": sections, "optimized": plain(&plan.optimized), "version": env!("CARGO_PKG_VERSION") })
 }

@@ -68,6 +68,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Returns `true` if views are made of the training subjects: for `train`, or where there are steps of
+    /// views and no `train`, for a trainer outside this program ([`Samples`](crate::run::samples::Samples)).
+    pub fn makes_views(&self) -> bool {
+        self.train.is_some() || self.views.steps().next().is_some()
+    }
+
     /// Every chain, in the order of the data.
     pub fn chains(&self) -> Vec<Chain> {
         let strong = (0..self.views.strong.len()).map(Chain::Strong);

@@ -44,7 +44,7 @@ pub struct Measured {
     pub workers: usize,
     /// Preparing every subject once: loading and `stages`.
     pub preparation: Cost,
-    /// Making views, where there is a `train`: one sample is a weak view and every strong one.
+    /// Making views, where there is a `train` or a step of `views`: one sample is a weak view and every strong one.
     pub views: Option<Cost>,
     /// Time of every step.
     pub steps: Vec<StepTime>,
@@ -54,7 +54,7 @@ pub struct Measured {
 
 /// Prepares subjects and draws `samples` of their views, keeping neither.
 ///
-/// A pipeline without `train` prepares `samples` subjects, again from the first where there are
+/// A pipeline without views prepares `samples` subjects, again from the first where there are
 /// fewer.
 ///
 /// **Errors** when the cohort has no subject, every subject fails, or no thread can be started.
@@ -70,7 +70,7 @@ pub fn bench(
     let workers = options.workers.unwrap_or(1);
     let preparer = Arc::new(Preparer::new(&plan, cohort, memory, &counters)?);
     let wanted = training_or_all(&plan, &preparer, options.limit)?;
-    let (preparation, views) = if plan.pipeline.train.is_some() {
+    let (preparation, views) = if plan.pipeline.makes_views() {
         let preparation = prepare_all(&preparer, &wanted)?;
         let views = draw(
             &plan,
@@ -114,7 +114,7 @@ pub(super) fn training_or_all(
     limit: Option<usize>,
 ) -> Result<Vec<usize>, Error> {
     let subjects = preparer.cohort().subjects();
-    let trains = plan.pipeline.train.is_some();
+    let trains = plan.pipeline.makes_views();
     let wanted: Vec<usize> = (0..subjects.len())
         .filter(|&i| !trains || is_labelled(&subjects[i]) || is_unlabelled(&subjects[i]))
         .take(limit.unwrap_or(usize::MAX))

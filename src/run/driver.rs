@@ -145,6 +145,10 @@ impl<'a> Job<'a> {
             let subjects = TrainingSubjects::new(preparer, section, limit)?;
             return Ok(Self::Train(section, subjects));
         }
+        if plan.pipeline.makes_views() {
+            let problem = "the file has `views` and no `train`, so a run has nothing to make them for: add `train:`, remove `views:`, or stream them into another trainer (`voxstream.stream` in Python)";
+            return Err(Error::run(problem));
+        }
         let Some((section, _)) = &plan.pipeline.predict else {
             return Ok(Self::Prepare);
         };

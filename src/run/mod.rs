@@ -47,6 +47,7 @@ mod prediction;
 mod preparation;
 pub mod prepare;
 mod prepared_rows;
+pub mod samples;
 pub mod stream;
 mod tables;
 pub mod trace;

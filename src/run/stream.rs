@@ -64,7 +64,7 @@ impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
     }
 }
 
-/// An endless stream of samples of the given subjects.
+/// A stream of samples of the given subjects, endless unless it was given an end.
 pub struct SampleStream {
     results: Ordered<(Job, Result<Vec<Sample>, Failure>)>,
     viewer: Arc<Viewer>,
@@ -72,6 +72,8 @@ pub struct SampleStream {
     /// Subject of the samples that are ready.
     taken: usize,
     position: Position,
+    /// Subjects after which the stream ends.
+    end: Option<u64>,
     epoch: u64,
     subjects: usize,
     /// Subjects in a row of which nothing came.
@@ -90,6 +92,23 @@ impl SampleStream {
         subjects: Vec<usize>,
         seed: u64,
         position: Position,
+        budget: (usize, u64),
+        counters: &Counters,
+    ) -> std::io::Result<Self> {
+        let stretch = (position, None);
+        Self::start_until(name, viewer, subjects, seed, stretch, budget, counters)
+    }
+
+    /// As [`SampleStream::start`]; with an `end` the stream ends after so many subjects, counted from
+    /// the first epoch on.
+    ///
+    /// **Errors** when the system starts no thread.
+    pub fn start_until(
+        name: &str,
+        viewer: &Arc<Viewer>,
+        subjects: Vec<usize>,
+        seed: u64,
+        (position, end): (Position, Option<u64>),
         (workers, budget): (usize, u64),
         counters: &Counters,
     ) -> std::io::Result<Self> {
@@ -100,7 +119,7 @@ impl SampleStream {
         let mut epoch_order: Option<(u64, Vec<(usize, u32)>)> = None;
         let jobs = (position.job..).map_while(move |job| {
             let epoch = job / (count as u64).max(1);
-            if count == 0 {
+            if count == 0 || end.is_some_and(|end| job >= end) {
                 return None;
             }
             if epoch_order.as_ref().is_none_or(|(e, _)| *e != epoch) {
@@ -132,6 +151,7 @@ impl SampleStream {
             ready: VecDeque::new(),
             taken: 0,
             position,
+            end,
             epoch: position.job / (count as u64).max(1),
             subjects: count,
             nothing: 0,
@@ -139,7 +159,7 @@ impl SampleStream {
         })
     }
 
-    /// The next `count` samples; `None` when a whole epoch gave none.
+    /// The next `count` samples; `None` when a whole epoch gave none, or the stream ends before.
     pub fn take(&mut self, count: usize) -> Option<Vec<Sample>> {
         let mut samples = Vec::with_capacity(count);
         while samples.len() < count {
@@ -204,6 +224,11 @@ impl SampleStream {
     /// all of them out.
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failure.as_ref()
+    }
+
+    /// Returns `true` if every subject up to the stream's end was taken.
+    pub fn is_finished(&self) -> bool {
+        self.end.is_some_and(|end| self.position.job >= end)
     }
 
     /// Where the next sample comes from.

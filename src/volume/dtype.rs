@@ -1,6 +1,6 @@
 //! What voxels are stored as, and what their numbers mean.
 
-use half::f16;
+pub use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -163,7 +163,7 @@ macro_rules! with_voxel_type {
                 $body
             }
             $crate::volume::Dtype::F16 => {
-                type $T = half::f16;
+                type $T = $crate::volume::dtype::f16;
                 $body
             }
             $crate::volume::Dtype::F32 => {

@@ -207,6 +207,28 @@ impl Row {
         self
     }
 
+    /// Addresses of the voxels that are computed already, for [`Row::apart_from`].
+    pub fn addresses(&self) -> Vec<usize> {
+        self.volumes().filter_map(|(_, v)| v.address()).collect()
+    }
+
+    /// The row without voxels at these addresses: they are copied, so that whoever writes to them
+    /// changes this row alone.
+    #[must_use]
+    pub fn apart_from(mut self, addresses: &[usize]) -> Self {
+        let is_shared = |v: &Volume| v.address().is_some_and(|at| addresses.contains(&at));
+        for channel in self.images.iter_mut().chain(&mut self.labels) {
+            channel.volume = channel
+                .volume
+                .take()
+                .map(|volume| match is_shared(&volume) {
+                    true => volume.copied(),
+                    false => volume,
+                });
+        }
+        self
+    }
+
     /// The row with the voxels of its classes found; rows without labels stay as they are.
     #[must_use]
     pub fn with_sites(mut self) -> Self {

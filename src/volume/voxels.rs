@@ -116,6 +116,24 @@ impl Volume {
         }
     }
 
+    /// Address of the first voxel; `None` if the voxels are not computed yet.
+    pub(super) fn address(&self) -> Option<usize> {
+        let stored = match &self.voxels {
+            Voxels::Stored(stored) => stored,
+            Voxels::Deferred(deferred) => deferred.computed()?,
+        };
+        Some(stored.address())
+    }
+
+    /// The same volume in memory that no other volume and no file shares; every voxel is checked.
+    #[must_use]
+    pub fn copied(self) -> Self {
+        let stored = self.materialise();
+        let voxels = Buffer::from(stored.buffer().as_slice());
+        let copy = Stored::untyped(voxels, stored.dtype, stored.scaling);
+        Self::stored(copy, self.grid)
+    }
+
     /// The voxels; a deferred volume computes them now.
     fn materialise(&self) -> &Arc<Stored> {
         match &self.voxels {

@@ -25,7 +25,7 @@ pub enum CheckFormat {
 /// How much a remark matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Level {
+pub enum Level {
     /// The file, or a subject, cannot be used.
     Error,
     /// Usable, but suspicious.
@@ -46,17 +46,21 @@ impl Level {
 }
 
 /// Line and column, from 1, columns in characters.
-type Point = (usize, usize);
+pub type Point = (usize, usize);
 
 /// Something to say about a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Remark {
-    file: String,
+pub struct Remark {
+    /// Path of the file as it was given.
+    pub file: String,
     /// First place and the place behind the last one, where they are known.
-    span: Option<(Point, Point)>,
-    level: Level,
-    message: String,
-    help: Option<String>,
+    pub span: Option<(Point, Point)>,
+    /// How much it matters.
+    pub level: Level,
+    /// What was found and what was expected.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
 }
 
 impl Remark {
@@ -71,7 +75,8 @@ impl Remark {
         }
     }
 
-    fn of_diagnostic(diagnostic: &Diagnostic) -> Self {
+    /// A mistake in a pipeline file.
+    pub fn of_diagnostic(diagnostic: &Diagnostic) -> Self {
         let (file, error) = (&diagnostic.file, &diagnostic.error);
         let span = error
             .at
@@ -92,7 +97,9 @@ impl Remark {
         }
     }
 
-    fn json(&self) -> Value {
+    /// The remark as an object of `check --format json`: file, line, column, end_line, end_column (from
+    /// 1, in characters; null for the file as a whole), level, message, help.
+    pub fn json(&self) -> Value {
         let (start, end) = self.span.unzip();
         json!({
             "file": self.file, "line": start.map(|p| p.0), "column": start.map(|p| p.1),

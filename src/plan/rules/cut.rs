@@ -17,10 +17,10 @@ pub const NAME: &str = "cut";
 pub(super) fn cut(pipeline: &Pipeline, fired: &mut Vec<Fired>) -> Option<usize> {
     let stages = &pipeline.stages;
     let written = stages.iter().rposition(|s| s.stage.name() == Cache::NAME);
-    let trained = pipeline.train.is_some();
+    let again = pipeline.makes_views();
     let cut = match written {
         Some(position) => position + 1,
-        None if trained => stages.len(),
+        None if again => stages.len(),
         None => return None,
     };
     let path = match cut.checked_sub(1).and_then(|last| stages.get(last)) {

@@ -43,6 +43,8 @@ pub struct Viewer {
     pub(super) mixes: bool,
     /// Bytes of all views of all samples of a subject, as far as they are known.
     pub(super) view_bytes: u64,
+    /// Whether views share no voxels with what is kept for the next epoch.
+    apart: bool,
 }
 
 impl Viewer {
@@ -67,6 +69,16 @@ impl Viewer {
                 patch.bytes().unwrap_or(0) as u64 * rows * views
             },
             mixes: (plan.pipeline.views.steps()).any(|s| s.stage.mixing().is_some()),
+            apart: false,
+        }
+    }
+
+    /// The same, for whoever may write to the voxels of a view: those that no step computed are copied.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self {
+            apart: true,
+            ..self
         }
     }
 
@@ -99,6 +111,7 @@ impl Viewer {
     ) -> Result<Vec<Sample>, Failure> {
         let prepared = Arc::new(Prepared::of(&row));
         row.sample = turn;
+        let kept = self.apart.then(|| row.addresses());
         let making = |route| Making {
             preparer: &self.preparer,
             peers,
@@ -118,7 +131,11 @@ impl Viewer {
             let mut route = shared.clone();
             route.push((chain, rest.clone()));
             let rows = chain.run_traced(row, rest, MixMode::WithPartners(&making(route)))?;
-            let mut rows: Vec<Row> = rows.into_iter().map(|traced| traced.row).collect();
+            let rows = rows.into_iter().map(|traced| match &kept {
+                Some(kept) => traced.row.apart_from(kept),
+                None => traced.row,
+            });
+            let mut rows: Vec<Row> = rows.collect();
             rows.iter_mut().for_each(|r| r.view = name.to_owned());
             Ok(rows)
         };

@@ -142,6 +142,11 @@ impl Stored {
         }
     }
 
+    /// Address of the first byte; the bytes may not be checked.
+    pub(super) fn address(&self) -> usize {
+        self.buffer.as_ptr() as usize
+    }
+
     /// The bytes, all of them checked.
     pub(super) fn buffer(&self) -> &Buffer {
         if let Some(backed) = self.unchecked() {
