@@ -17,7 +17,7 @@
 //! over threads are cut by shape, see [`nn`]. Workers, batch sizes and restarts change no byte.
 //!
 //! **Floors**, from the ground up; a module imports from its own floor or below, and a test reads
-//! the imports: `draw kernel spec` · `volume` · `metric nn` · `sink` · `stage query` · `source train
+//! the imports: `draw kernel spec store` · `volume` · `metric nn` · `sink` · `stage query` · `source train
 //! report view` · `init` · `plan` · `registry schema error` · `run cli`.
 //!
 //! **A new stage** is one file and one line: see [`stage`].
@@ -50,6 +50,7 @@ pub mod sink;
 pub mod source;
 pub mod spec;
 pub mod stage;
+pub mod store;
 pub mod train;
 pub mod view;
 pub mod volume;

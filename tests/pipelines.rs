@@ -24,7 +24,10 @@ pub(crate) const TINY: [&str; 8] = [
 
 fn gallery() -> Vec<PathBuf> {
     let entries = std::fs::read_dir("pipelines").unwrap();
-    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    let paths = entries.map(|e| e.unwrap().path());
+    let mut files: Vec<PathBuf> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
+        .collect();
     files.sort();
     assert_eq!(files.len(), 14, "{files:?}");
     files

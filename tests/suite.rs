@@ -17,6 +17,7 @@ mod resume;
 mod rules;
 mod schemas;
 mod sources;
+mod stores;
 mod stream;
 mod tasks;
 mod training;

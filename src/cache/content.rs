@@ -1,6 +1,7 @@
 //! Digests of source files, remembered by path, size and time of change.
 
 use super::CacheError;
+use crate::store;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -19,8 +20,18 @@ struct Seen {
 /// The file is read once; after that its digest is found in `memory` as long as its size and time
 /// of change stay.
 ///
+/// Of an object in a store it is the digest of its URL, size and tag, or time of change if it has no tag:
+/// nothing of it is read.
+///
 /// **Errors** when the file cannot be read.
 pub fn content_digest(path: &Path, memory: &Path) -> Result<String, CacheError> {
+    if store::is_url(path) {
+        let version = store::metadata(path).map_err(CacheError::io(path, "looking up"))?;
+        let changed = version.changed_nanos.to_string();
+        let tag = version.tag.as_deref().unwrap_or(&changed);
+        let text = format!("{}\n{}\n{tag}", path.display(), version.bytes);
+        return Ok(blake3::hash(text.as_bytes()).to_hex().to_string());
+    }
     let metadata =
         std::fs::metadata(path).map_err(CacheError::io(path, "reading size and time"))?;
     let changed = metadata

@@ -6,13 +6,24 @@ use crate::registry::STAGES;
 use crate::run::chain::causes;
 use crate::source::Cohort;
 use crate::spec::{Diagnostic, SourceFile};
+use crate::store;
 use std::path::Path;
 
-/// Reads a pipeline file and applies overrides.
+/// Checks a path that was typed: local, or a URL that can be used.
+///
+/// **Errors** say what is wrong with a URL, without the credentials in it.
+pub(super) fn checked_path(path: &Path) -> Result<(), Error> {
+    let shown = || store::redacted(&path.to_string_lossy());
+    let checked = store::Location::of(path).map(drop);
+    checked.map_err(|e| Error::run(format!("{}: {e}", shown())))
+}
+
+/// Reads a pipeline file, on this machine or in a store, and applies overrides.
 ///
 /// **Errors** when the file cannot be read or an override has no place.
 pub fn read(path: &Path, set: &[String]) -> Result<SourceFile, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+    checked_path(path)?;
+    let text = store::read_to_string(path).map_err(|source| Error::Io {
         path: path.to_owned(),
         action: "reading the pipeline",
         source,

@@ -258,6 +258,7 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
                 FormatArg::Json => Format::Json,
                 FormatArg::Parquet => Format::Parquet,
             };
+            file::checked_path(run)?;
             let batches = crate::query::Session::open(run)?.sql(sql)?;
             // Not the locked stream: Parquet's writer wants one that may move between threads.
             crate::query::print(&batches, format, out)?;
@@ -277,6 +278,7 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             Ok(0)
         }
         Command::Report { run } => {
+            file::checked_path(run)?;
             let path = crate::report::write(run)?;
             say(&mut out, &format!("{}\n", path.display()))
         }

@@ -1,10 +1,12 @@
 //! `verify` and `gc`: whether a run folder holds what its commit records say, and nothing else.
 
+use super::file::checked_path;
 use super::{say, stdout};
 use crate::error::Error;
-use crate::run::folder::lock;
+use crate::run::folder::{STATUS, lock};
 use crate::sink::Ledger;
 use crate::sink::parts::{Fault, verify as check};
+use crate::store;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -65,8 +67,17 @@ pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
 
 /// The commit records of a run.
 fn opened(run: &Path) -> Result<Ledger, Error> {
+    checked_path(run)?;
     let ledger = Ledger::open(run)?;
-    if ledger.parts().is_empty() && !run.join(crate::run::folder::STATUS).exists() {
+    let status = run.join(STATUS);
+    let is_run = || {
+        store::exists(&status).map_err(|source| Error::Io {
+            path: status.clone(),
+            action: "looking for the run",
+            source,
+        })
+    };
+    if ledger.parts().is_empty() && !is_run()? {
         return Err(Error::run(format!(
             "{}: no run (no status.json, no parts); give the folder of a run, such as runs/<name>/<stamp>",
             run.display()

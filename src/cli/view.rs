@@ -3,6 +3,7 @@
 mod predicted;
 mod traced;
 
+use super::file::checked_path;
 use super::{open, read, say, stdout};
 use crate::error::Error;
 use crate::plan::Plan;
@@ -13,6 +14,7 @@ use crate::sink::parquet::write_whole;
 use crate::sink::prepared::file_stem;
 use crate::source::Cohort;
 use crate::spec::suggest;
+use crate::store;
 use crate::view::terminal::{self, Protocol};
 use crate::view::{Canvas, Page};
 use crate::volume::Split;
@@ -56,7 +58,13 @@ pub struct ViewArgs {
 /// **Errors** every mistake in the file; an unknown subject or step; a subject that cannot be read;
 /// a picture that cannot be written.
 pub fn view(args: &ViewArgs, out: &mut dyn Write) -> Result<u8, Error> {
-    if args.target.is_dir() {
+    checked_path(&args.target)?;
+    let is_run = store::is_dir(&args.target).map_err(|source| Error::Io {
+        path: args.target.clone(),
+        action: "looking for the run",
+        source,
+    })?;
+    if is_run {
         let (page, name) = predicted::page(args)?;
         deliver(&page.draw(), args.out.as_deref(), &name, out)?;
         return Ok(0);

@@ -3,6 +3,7 @@
 //! The header is written here rather than by the crate that reads it, because that one keeps
 //! metadata in a hash map: the same content must give the same bytes.
 
+use crate::store;
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
@@ -105,11 +106,11 @@ pub fn write_tensors(
     Ok(())
 }
 
-/// Reads the tensors of `path` onto `device`.
+/// Reads the tensors of `path`, a file or an object, onto `device`.
 ///
 /// **Errors** name the file and what is wrong with it.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<TensorFile, TensorFileError> {
-    let bytes = std::fs::read(path).map_err(|source| TensorFileError::Io {
+    let bytes = store::read(path).map_err(|source| TensorFileError::Io {
         action: "read",
         path: path.to_owned(),
         source,

@@ -82,7 +82,7 @@ fn default_clip() -> Option<f64> {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InitialSection {
-    /// A file that `voxstream convert` wrote, a checkpoint folder, or a run folder, whose best checkpoint is taken;
+    /// A file that `voxstream convert` wrote, a checkpoint folder, or a run folder, whose best checkpoint is taken; on this machine or the URL of one in a store;
     /// a relative path begins at the folder of the pipeline file.
     pub from: String,
     /// Tensors to leave out, by whole name or by a part between dots, such as `head` for another number of classes. What the file does not have or this leaves out is drawn from the seed.
@@ -184,7 +184,7 @@ fn default_overlap() -> f64 {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PredictSection {
-    /// A checkpoint folder (`…/checkpoints/best`) or a run folder, whose best checkpoint is taken;
+    /// A checkpoint folder (`…/checkpoints/best`) or a run folder, whose best checkpoint is taken, on this machine or in a store (`s3://…`);
     /// a relative path begins at the folder of the pipeline file.
     pub checkpoint: String,
     /// Sliding window; default: the one the checkpoint was validated with.

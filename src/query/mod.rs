@@ -81,7 +81,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a run folder: tables that the run did not write are absent.
+    /// Opens a run folder, or the URL of one in a store: tables that the run did not write are absent.
     ///
     /// Not to be called from within an asynchronous runtime; the session has its own, of one thread.
     /// **Errors** when the folder cannot be read, holds no table or a damaged one.

@@ -1,7 +1,8 @@
-//! Which tables a run folder holds.
+//! Which tables a run folder holds, on this machine or in a store.
 
 use super::QueryError;
 use crate::sink::{Ledger, causes};
+use crate::store::{self, Entry, Location};
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -11,7 +12,6 @@ use datafusion::datasource::listing::{
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use walkdir::WalkDir;
@@ -36,6 +36,11 @@ pub(super) async fn register(
     run_dir: &Path,
 ) -> Result<Vec<String>, QueryError> {
     let mut names = Vec::new();
+    if let Location::Object(url) = Location::of(run_dir).map_err(io_error(run_dir))? {
+        let store = store::patient(&url).map_err(io_error(run_dir))?;
+        let root = ListingTableUrl::parse(url.escaped()).map_err(|e| table_error(run_dir, &e))?;
+        context.register_object_store(root.object_store().as_ref(), store);
+    }
     for (name, paths) in tables(run_dir)? {
         open(context, TableReference::bare(name.as_str()), &paths).await?;
         names.push(name);
@@ -91,8 +96,11 @@ async fn listed(
     paths: &[PathBuf],
 ) -> Result<ListingTable, DataFusionError> {
     let location = |path: &PathBuf| {
-        let mut location = path.to_string_lossy().into_owned();
-        if path.is_dir() {
+        let (mut location, is_folder) = match Location::of(path) {
+            Ok(Location::Object(url)) => (url.escaped(), !is_parquet(path)),
+            _ => (path.to_string_lossy().into_owned(), path.is_dir()),
+        };
+        if is_folder {
             location.push('/');
         }
         ListingTableUrl::parse(location)
@@ -130,12 +138,12 @@ fn tables(run_dir: &Path) -> Result<Vec<(String, Vec<PathBuf>)>, QueryError> {
             tables.insert(table.to_owned(), files);
         }
     }
-    for path in entries(run_dir)? {
+    for Entry { path, is_folder } in entries(run_dir)? {
         let Some(stem) = path.file_stem().and_then(|s| s.to_str()) else {
             continue;
         };
-        let is_table = if path.is_dir() {
-            FOLDERS.contains(&stem) && path.extension().is_none() && holds_parquet(&path)
+        let is_table = if is_folder {
+            FOLDERS.contains(&stem) && path.extension().is_none() && holds_parquet(&path)?
         } else {
             is_parquet(&path)
         };
@@ -147,30 +155,29 @@ fn tables(run_dir: &Path) -> Result<Vec<(String, Vec<PathBuf>)>, QueryError> {
 }
 
 fn folders(run_dir: &Path) -> Result<Vec<PathBuf>, QueryError> {
-    Ok(entries(run_dir)?
-        .into_iter()
-        .filter(|p| p.is_dir())
-        .collect())
+    let entries = entries(run_dir)?.into_iter().filter(|e| e.is_folder);
+    Ok(entries.map(|e| e.path).collect())
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, QueryError> {
-    let listed = fs::read_dir(folder).and_then(|entries| {
-        entries
-            .map(|entry| entry.map(|e| e.path()))
-            .collect::<Result<Vec<_>, _>>()
-    });
-    let mut paths = listed.map_err(|source| QueryError::Io {
+fn entries(folder: &Path) -> Result<Vec<Entry>, QueryError> {
+    store::list(folder).map_err(io_error(folder))
+}
+
+fn io_error(folder: &Path) -> impl FnOnce(std::io::Error) -> QueryError + '_ {
+    move |source| QueryError::Io {
         path: folder.to_owned(),
         action: "listing the folder",
         source,
-    })?;
-    paths.sort();
-    Ok(paths)
+    }
 }
 
-fn holds_parquet(folder: &Path) -> bool {
+fn holds_parquet(folder: &Path) -> Result<bool, QueryError> {
+    if store::is_url(folder) {
+        let objects = store::walk(folder).map_err(io_error(folder))?;
+        return Ok(objects.iter().any(|(path, _)| is_parquet(Path::new(path))));
+    }
     let mut files = WalkDir::new(folder).into_iter().filter_map(Result::ok);
-    files.any(|entry| is_parquet(entry.path()))
+    Ok(files.any(|entry| is_parquet(entry.path())))
 }
 
 /// Hidden files are tables in the making.

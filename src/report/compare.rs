@@ -3,9 +3,9 @@
 use super::ReportError;
 use super::scores::{Cell, cell, checkpoint, classes, foreground, modalities, rank};
 use crate::metric::mean;
-use crate::sink::{ScoreRow, TableRow, read_table};
+use crate::sink::{ScoreRow, TableRow, io_error, read_table};
+use crate::store;
 use serde::Serialize;
-use std::fs;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -42,17 +42,16 @@ struct Line {
 /// Compares sub-folders that hold scores; `None` where there are fewer than two.
 pub(super) fn compare(run_dir: &Path) -> Result<Option<Comparison>, ReportError> {
     let mut found: Vec<(String, Vec<ScoreRow>)> = Vec::new();
-    let Ok(entries) = fs::read_dir(run_dir) else {
+    let Ok(entries) = store::list(run_dir) else {
         return Ok(None);
     };
-    let mut folders: Vec<_> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
-    folders.sort();
-    for folder in folders {
+    let is_there = |path: &Path| store::exists(path).map_err(io_error(path, "looking up"));
+    for folder in entries.into_iter().filter(|e| e.is_folder) {
+        let folder = folder.path;
         let path = folder.join(ScoreRow::TABLE.file_name());
-        let Some(name) = folder.file_name().filter(|_| path.is_file()) else {
-            continue;
-        };
-        found.push((name.to_string_lossy().into_owned(), read_table(&path)?));
+        if let (Some(name), true) = (folder.file_name(), is_there(&path)?) {
+            found.push((name.to_string_lossy().into_owned(), read_table(&path)?));
+        }
     }
     if found.len() < 2 {
         return Ok(None);
@@ -72,7 +71,7 @@ pub(super) fn compare(run_dir: &Path) -> Result<Option<Comparison>, ReportError>
         let report = run_dir.join(name).join("report.html");
         SubRun {
             name: name.replace('_', " "),
-            link: report.is_file().then(|| format!("{name}/report.html")),
+            link: (store::exists(&report).unwrap_or(false)).then(|| format!("{name}/report.html")),
         }
     });
     Ok(Some(Comparison {

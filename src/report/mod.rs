@@ -82,7 +82,7 @@ struct Share {
     percent: f64,
 }
 
-/// Writes `report.html` into a run folder from the tables there, and says where it is.
+/// Writes `report.html` into a run folder, or beside the tables of a run in a store, and says where it is.
 ///
 /// Sub-folders with `scores.parquet` are compared with each other.
 /// **Errors** when the folder holds no table, a table is damaged or the page cannot be written.

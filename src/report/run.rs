@@ -4,6 +4,7 @@ use super::ReportError;
 use crate::sink::{
     EdgeRow, FailureRow, Ledger, MetricRow, ScoreRow, SubjectRow, TableRow, WarningRow,
 };
+use crate::store;
 use chrono::{DateTime, Local};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ impl Run {
         let ledger = Ledger::open(run_dir)?;
         Ok(Self {
             name: name(run_dir),
-            pipeline: fs::read_to_string(run_dir.join("pipeline.yaml")).ok(),
+            pipeline: store::read_to_string(&run_dir.join("pipeline.yaml")).ok(),
             subjects: table(&ledger, &mut count)?,
             metrics: table(&ledger, &mut count)?,
             scores: table(&ledger, &mut count)?,
@@ -61,7 +62,7 @@ fn table<R: TableRow>(
 ) -> Result<Vec<R>, ReportError> {
     let files = ledger.files(R::TABLE.name);
     let modified = |path: &PathBuf| {
-        let found = path.metadata().and_then(|m| m.modified());
+        let found = store::metadata(path).map(|version| version.changed());
         found.unwrap_or(SystemTime::UNIX_EPOCH)
     };
     count(files.iter().map(modified).max());

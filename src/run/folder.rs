@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::sink::parquet::write_whole;
+use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, TryLockError};
@@ -39,7 +40,7 @@ struct Status {
 /// **Errors** if the folder has no `status.json` or it is damaged.
 pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
     let file = run.join(STATUS);
-    let text = std::fs::read_to_string(&file).map_err(io(&file, "reading the run's status"))?;
+    let text = store::read_to_string(&file).map_err(io(&file, "reading the run's status"))?;
     let status: Status = serde_json::from_str(&text)
         .map_err(|e| Error::run(format!("{}: {e}; the file is damaged", file.display())))?;
     Ok(status.pipeline)
@@ -93,6 +94,7 @@ impl RunFolder {
                 run.join(STATUS).exists()
             })?,
         };
+        refuse_store(&path)?;
         let status_file = path.join(STATUS);
         if resume && status_file.exists() {
             return Self::reopen(path, ledger);
@@ -113,7 +115,7 @@ impl RunFolder {
             resumed: false,
             starts: 1,
             started: chrono::Local::now().to_rfc3339(),
-            pipeline: std::path::absolute(plan.file.path()).ok(),
+            pipeline: whole_path(plan.file.path()),
         };
         write_whole(
             &folder.path.join("pipeline.yaml"),
@@ -206,6 +208,7 @@ impl RunFolder {
 ///
 /// **Errors** when another process holds it.
 pub fn lock(folder: &Path) -> Result<Arc<File>, Error> {
+    refuse_store(folder)?;
     let path = folder.join(".lock");
     let file = File::create(&path).map_err(io(&path, "creating the lock"))?;
     match file.try_lock() {
@@ -219,6 +222,25 @@ pub fn lock(folder: &Path) -> Result<Arc<File>, Error> {
             tracing::warn!(folder = %folder.display(), %error, "the run folder cannot be locked");
             Ok(Arc::new(file))
         }
+    }
+}
+
+/// Refuses to write a run in a store.
+fn refuse_store(folder: &Path) -> Result<(), Error> {
+    if !store::is_url(folder) {
+        return Ok(());
+    }
+    Err(Error::run(format!(
+        "{}: a run is written to a local folder; choose one with `--out`, and copy it to the store when it is finished",
+        store::redacted(&folder.to_string_lossy())
+    )))
+}
+
+/// The path of a pipeline file from anywhere; `None` if the current folder is gone.
+fn whole_path(path: PathBuf) -> Option<PathBuf> {
+    match store::is_url(&path) {
+        true => Some(path),
+        false => std::path::absolute(path).ok(),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Parquet files: the only door to the `parquet` package for output tables.
 //!
 //! A file is written under a hidden name beside its final one and renamed when it is whole, so a
-//! reader, or a run that resumes, never meets half a table.
+//! reader, or a run that resumes, never meets half a table. What is read may be an object in a store.
+
+mod table_file;
 
 use super::rows::TableRow;
 use super::stored::is_stored_volume;
 use super::table::{NAME_KEY, VERSION_KEY};
 use super::{SinkError, io_error};
+use crate::store;
 use crate::volume::nifti;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -19,6 +22,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use table_file::TableFile;
 use tempfile::NamedTempFile;
 
 /// Most rows of a row group that carries volumes and is written in one piece, such as the answer of
@@ -137,10 +141,14 @@ impl TableWriter {
     }
 }
 
-/// Writes a file through a hidden one, whole or not at all; missing folders are made.
+/// Writes a file through a hidden one, whole or not at all; missing folders are made. An object is put
+/// in its store.
 ///
 /// **Errors** when the folder or file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
+    if store::is_url(path) {
+        return store::write(path, bytes).map_err(io_error(path, "writing"));
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
     let mut file = hidden_file(folder).map_err(io_error(path, "creating"))?;
@@ -199,8 +207,8 @@ pub fn schema_of(path: &Path) -> Result<SchemaRef, SinkError> {
     Ok(open(path)?.schema().clone())
 }
 
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, SinkError> {
-    let file = File::open(path).map_err(io_error(path, "opening"))?;
+fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<TableFile>, SinkError> {
+    let file = TableFile::open(path).map_err(io_error(path, "opening"))?;
     ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(parquet_error(path, "reading the footer"))
 }

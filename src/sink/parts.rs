@@ -7,6 +7,8 @@
 //! writing and no other, and its tables can be read while it runs: each is the union of the files of
 //! its committed parts, and of `<table>.parquet` where the run has something to say as a whole.
 //!
+//! A run may be read from a store: its URL takes the place of the folder.
+//!
 //! The name of a part ends in the digest of its inputs and plan ([`part_name`]): a resumed run skips
 //! the parts whose names it would write again.
 
@@ -18,7 +20,8 @@ pub use writer::{Attempt, PartWriter};
 
 use super::parquet::{is_draft, read_table};
 use super::{PartRow, SinkError, TableRow, file_stem, io_error};
-use std::collections::BTreeMap;
+use crate::store;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +54,8 @@ pub fn part_name(first_subject: &str, digest: &str) -> String {
 pub struct Ledger {
     folder: PathBuf,
     parts: BTreeMap<String, PartRow>,
+    /// What is in the folder itself, if it is in a store: as it was when the ledger was opened.
+    of_store: Option<BTreeSet<PathBuf>>,
 }
 
 impl Ledger {
@@ -59,14 +64,22 @@ impl Ledger {
     /// **Errors** if a record is damaged or the folder cannot be read.
     pub fn open(run: &Path) -> Result<Self, SinkError> {
         let mut parts = BTreeMap::new();
-        for path in files_in(&run.join(RECORDS))? {
-            for row in read_table::<PartRow>(&path)? {
-                parts.insert(row.part.clone(), row);
-            }
+        let records = files_in(&run.join(RECORDS))?;
+        let rows = match store::is_url(run) {
+            true => store::many(&records, |path| read_table::<PartRow>(path)),
+            false => records.iter().map(|path| read_table(path)).collect(),
+        };
+        for row in rows.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
+            parts.insert(row.part.clone(), row);
         }
+        let of_store = match store::is_url(run) {
+            true => Some(files_in(run)?.into_iter().collect()),
+            false => None,
+        };
         Ok(Self {
             folder: run.to_owned(),
             parts,
+            of_store,
         })
     }
 
@@ -86,8 +99,8 @@ impl Ledger {
     pub fn whole(&self, part: &str) -> Option<&PartRow> {
         let row = self.parts.get(part)?;
         let is_there = |file: &PartFile<'_>| {
-            let found = fs::metadata(self.folder.join(file.path));
-            found.is_ok_and(|m| m.len() == file.bytes)
+            let found = store::metadata(&self.folder.join(file.path));
+            found.is_ok_and(|version| version.bytes == file.bytes)
         };
         let files: Option<Vec<_>> = row.files.iter().map(|f| PartFile::parse(f)).collect();
         files?.iter().all(is_there).then_some(row)
@@ -96,7 +109,11 @@ impl Ledger {
     /// Files of a table: that of the run as a whole, if there is one, and those of its parts.
     pub fn files(&self, table: &str) -> Vec<PathBuf> {
         let whole = self.folder.join(format!("{table}.parquet"));
-        let own = whole.is_file().then_some(whole);
+        let is_there = match &self.of_store {
+            Some(names) => names.contains(&whole),
+            None => whole.is_file(),
+        };
+        let own = is_there.then_some(whole);
         if table == RECORDS {
             let records = self.parts().into_iter().map(|row| self.record(&row.part));
             return own.into_iter().chain(records).collect();
@@ -137,7 +154,7 @@ impl Ledger {
     /// Removes every part whose name is not among `names`.
     ///
     /// **Errors** if a file cannot be removed.
-    pub fn retain(&mut self, names: &std::collections::BTreeSet<String>) -> Result<(), SinkError> {
+    pub fn retain(&mut self, names: &BTreeSet<String>) -> Result<(), SinkError> {
         self.remove_where(|row| !names.contains(&row.part))
     }
 
@@ -168,7 +185,7 @@ impl Ledger {
         let mut removed = 0;
         for table in TABLES.into_iter().chain([RECORDS, ""]) {
             let folder = self.folder.join(table);
-            for path in entries(&folder)? {
+            for store::Entry { path, .. } in entries(&folder)? {
                 let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
                 let is_orphan = !table.is_empty()
                     && stem.starts_with("part-")
@@ -235,24 +252,21 @@ pub fn read_run_table<R: TableRow>(run: &Path) -> Result<Vec<R>, SinkError> {
 }
 
 /// Entries of a folder in order; none if it does not exist.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, SinkError> {
-    let listed = match fs::read_dir(folder) {
-        Ok(listed) => listed,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(io_error(folder, "listing the folder")(e)),
-    };
-    let paths: std::io::Result<Vec<PathBuf>> = listed.map(|entry| Ok(entry?.path())).collect();
-    let mut paths = paths.map_err(io_error(folder, "listing the folder"))?;
-    paths.sort();
-    Ok(paths)
+fn entries(folder: &Path) -> Result<Vec<store::Entry>, SinkError> {
+    match store::list(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(io_error(folder, "listing the folder")),
+    }
 }
 
 /// Parquet files of a folder that have their final names.
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, SinkError> {
-    let is_table = |path: &PathBuf| {
-        !is_draft(path) && path.extension().is_some_and(|e| e == "parquet") && path.is_file()
+    let is_table = |entry: &store::Entry| {
+        let path = &entry.path;
+        !is_draft(path) && path.extension().is_some_and(|e| e == "parquet") && !entry.is_folder
     };
-    Ok(entries(folder)?.into_iter().filter(is_table).collect())
+    let entries = entries(folder)?.into_iter().filter(is_table);
+    Ok(entries.map(|entry| entry.path).collect())
 }
 
 fn remove(path: &Path) -> Result<(), SinkError> {

@@ -30,7 +30,24 @@ pub enum SourceError {
         /// What to write if the path exists in the current folder.
         instead: Option<PathBuf>,
     },
-    /// The system refused to read.
+    /// A URL that cannot be used.
+    #[error("`{text}`")]
+    Url {
+        /// The URL without credentials.
+        text: String,
+        /// What was found, what was expected, what to do.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A path of a store where only a local one will do.
+    #[error(
+        "`{text}` is in a store, expected a local folder: its files are mapped into memory; write an absolute local path"
+    )]
+    NotLocal {
+        /// The path as written, without credentials.
+        text: String,
+    },
+    /// The system or a store refused to read.
     #[error("{}: reading failed", path.display())]
     Io {
         /// The file or folder.

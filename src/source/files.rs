@@ -2,6 +2,7 @@
 
 use super::split::{Candidate, SplitSpec};
 use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
+use crate::store::Version;
 use crate::volume::nifti::LabelValues;
 use crate::volume::{
     Channel, Dtype, Role, Row, Scaling, Split, VolumeError, Warning, WarningKind, nifti,
@@ -186,6 +187,28 @@ fn label_dtype(header: &nifti::Header, values: &LabelValues) -> Dtype {
     }
 }
 
+/// Adds a volume of a store to the digest of a subject: its URL, and what tells this content of the
+/// object from another, which is the store's tag if it has one.
+fn update_with_object(
+    hasher: &mut blake3::Hasher,
+    role: Role,
+    name: &str,
+    path: &Path,
+    index: Option<usize>,
+    version: &Version,
+) {
+    let url = path.to_string_lossy();
+    let changed = version.changed_nanos.to_string();
+    let tag = version.tag.as_deref().unwrap_or(&changed);
+    hasher.update(&[2 + u8::from(role == Role::Label)]);
+    for part in [name, url.as_ref(), tag] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(&index.map_or(u64::MAX, |i| i as u64).to_le_bytes());
+    hasher.update(&version.bytes.to_le_bytes());
+}
+
 impl Cohort for FileCohort {
     fn modalities(&self) -> &[String] {
         &self.modalities
@@ -240,6 +263,18 @@ impl Cohort for FileCohort {
             .collect()
     }
 
+    fn prefetch_headers(&self) {
+        let paths: Vec<&Path> = (self.subjects.iter())
+            .flat_map(|subject| present(subject).map(|(_, _, path, _)| path))
+            .collect();
+        nifti::prefetch_headers(&paths);
+    }
+
+    fn fetch_bytes(&self, subject: &SubjectRecord) -> u64 {
+        let bytes = present(subject).map(|(_, _, path, _)| nifti::fetch_bytes(path));
+        bytes.max().unwrap_or(0)
+    }
+
     fn label_values(&self) -> Option<&LabelValues> {
         Some(&self.label_values)
     }
@@ -251,6 +286,10 @@ impl Cohort for FileCohort {
     fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError> {
         let mut hasher = blake3::Hasher::new();
         for (role, volume, path, index) in present(subject) {
+            if let Some(version) = nifti::object_version(path)? {
+                update_with_object(&mut hasher, role, &volume.name, path, index, &version);
+                continue;
+            }
             let io = |source| VolumeError::Io {
                 path: PathBuf::from(path),
                 action: "looking for the file, its size and time",

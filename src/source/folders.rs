@@ -27,8 +27,8 @@ mod tree;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldersSpec {
-    /// The folder: absolute, or relative to the folder of the pipeline file.
-    /// `${VAR}` and `${VAR:-default}` stand for environment variables.
+    /// The folder: absolute, relative to the folder of the pipeline file, or the URL of a prefix in a store
+    /// (`s3://`, `gs://`, `az://`; `https://` if the server speaks WebDAV). `${VAR}` and `${VAR:-default}` stand for environment variables.
     pub path: String,
     /// Pattern of the images' paths below `path`, with `{subject}` and, for several modalities,
     /// `{modality}`: `{subject}/{modality}.nii.gz`.

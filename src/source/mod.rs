@@ -109,7 +109,7 @@ impl VolumeRef {
 pub enum Location {
     /// In a NIfTI file.
     File {
-        /// The file.
+        /// The file, or the URL of an object ([`crate::store`]).
         path: PathBuf,
         /// Which volume of a 4-D file, from 0.
         index: Option<usize>,
@@ -154,13 +154,20 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** when a file is absent or its header is broken.
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError>;
+    /// Gets the headers of all subjects ready where that takes a way to a store and back each.
+    fn prefetch_headers(&self) {}
+    /// Bytes that [`Cohort::load`] holds beside the voxels of a subject: those on their way from a store.
+    fn fetch_bytes(&self, subject: &SubjectRecord) -> u64 {
+        let _ = subject;
+        0
+    }
     /// How values of label files become classes, which changes what [`Cohort::load`] returns; `None` if
     /// there are no files.
     fn label_values(&self) -> Option<&LabelValues> {
         None
     }
-    /// Digest of what [`Cohort::load`] would read: path, size and time of change of each file, or
-    /// the parameters of a phantom. Cheap; voxels are not read.
+    /// Digest of what [`Cohort::load`] would read: path, size and time of change of each file (of an object
+    /// in a store its tag instead of the time), or the parameters of a phantom. Cheap; voxels are not read.
     ///
     /// **Errors** when a file is absent.
     fn digest(&self, subject: &SubjectRecord) -> Result<String, VolumeError>;
@@ -225,6 +232,7 @@ pub trait Cohort: Send + Sync {
 
 /// Headers of every subject, in the subjects' order.
 fn all_headers<C: Cohort + ?Sized>(cohort: &C) -> Vec<Result<Vec<VolumeHeader>, VolumeError>> {
+    cohort.prefetch_headers();
     let subjects = cohort.subjects().par_iter();
     subjects.map(|s| cohort.headers(s)).collect()
 }

@@ -1,34 +1,45 @@
-//! Paths as an author writes them in a pipeline file.
+//! Paths as an author writes them in a pipeline file: local ones, and URLs of objects in stores.
 
 use super::SourceError;
+use crate::store;
 use std::path::{Component, Path, PathBuf};
 
 /// Expands `${VAR:-default}` and returns the path of a file or folder that exists: as written if
-/// absolute, else relative to `base`, the folder of the pipeline file.
+/// absolute, else relative to `base`, the folder of the pipeline file. Whether an object is there is
+/// found when it is read.
 ///
-/// **Errors** if a variable is not set or nothing is there; a path that exists in the current folder
-/// only is named, with what to write instead.
+/// **Errors** if a variable is not set, nothing is there, or a URL cannot be used; a path that exists in
+/// the current folder only is named, with what to write instead.
 pub fn resolve_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
     resolve_with(text, base, Path::new("."), environment)
 }
 
-/// Expands `${VAR:-default}` in the path of a file or folder that need not exist yet: as written if
+/// Expands `${VAR:-default}` in the path of a local folder that need not exist yet: as written if
 /// absolute, else relative to `base`.
 ///
-/// **Errors** if a variable is not set.
+/// **Errors** if a variable is not set, or the path is that of a store.
 pub fn new_path(text: &str, base: &Path) -> Result<PathBuf, SourceError> {
-    Ok(base.join(expanded(text, environment)?))
+    let path = store::join(base, &expanded(text, environment)?);
+    match store::is_url(&path) {
+        false => Ok(path),
+        true => Err(SourceError::NotLocal {
+            text: store::redacted(text),
+        }),
+    }
 }
 
-/// Checks that a path does not depend on the current folder; it need not exist.
+/// Checks that a path does not depend on the current folder, and that a URL can be used; nothing need be
+/// there.
 ///
-/// **Errors** if a relative path exists in the current folder, but not in `base`.
+/// **Errors** if a relative path exists in the current folder, but not in `base`, or a URL has another
+/// scheme or holds credentials.
 pub fn check_place(text: &str, base: &Path) -> Result<(), SourceError> {
     match resolve_path(text, base) {
         Err(
-            error @ SourceError::NotFound {
+            error @ (SourceError::Url { .. }
+            | SourceError::NotFound {
                 instead: Some(_), ..
-            },
+            }),
         ) => Err(error),
         _ => Ok(()),
     }
@@ -56,7 +67,16 @@ fn resolve_with(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<PathBuf, SourceError> {
     let written = expanded(text, variable)?;
-    let path = base.join(&written);
+    let path = store::join(base, &written);
+    if store::is_url(&path) {
+        return match store::Location::of(&path) {
+            Ok(_) => Ok(path),
+            Err(source) => Err(SourceError::Url {
+                text: store::redacted(&path.to_string_lossy()),
+                source,
+            }),
+        };
+    }
     if path.exists() {
         return Ok(path);
     }
@@ -136,6 +156,32 @@ mod tests {
                 "`absent` does not exist: expected {text}/absent, as a relative path begins at the folder of its file"
             )
         );
+    }
+
+    #[test]
+    fn urls_are_taken_as_they_are_and_relative_paths_begin_at_the_folder_of_a_store() {
+        let base = Path::new("s3://bucket/pipelines");
+        let resolve = |text: &str| resolve_path(text, base);
+        for (text, expected) in [
+            ("../lists/a.csv", "s3://bucket/lists/a.csv"),
+            ("./a.csv", "s3://bucket/pipelines/a.csv"),
+            ("gs://other/b/", "gs://other/b"),
+            ("https://host/a%20b.csv", "https://host/a%20b.csv"),
+        ] {
+            assert_eq!(resolve(text).unwrap(), Path::new(expected));
+        }
+        let error = resolve("https://me:secret@host/a.csv?sig=hidden").unwrap_err();
+        let text = crate::sink::causes(&error);
+        assert!(text.starts_with("`https://host/a.csv`: "), "{text}");
+        assert!(
+            !text.contains("secret") && !text.contains("hidden"),
+            "{text}"
+        );
+        let error = resolve("ftp://host/a.csv").unwrap_err();
+        let text = crate::sink::causes(&error);
+        assert!(text.contains("scheme `ftp` is not known"), "{text}");
+        let error = new_path("s3://bucket/cache", Path::new("/work")).unwrap_err();
+        assert!(error.to_string().contains("local folder"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::Thresholds;
 use super::trainer::Trainer;
 use crate::nn::tensor_file::{read_tensors, write_tensors};
+use crate::store;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
@@ -107,7 +108,7 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), TrainError
 /// **Errors** name the file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
     let text =
-        std::fs::read_to_string(path).map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
+        store::read_to_string(path).map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
     serde_json::from_str(&text)
         .map_err(|e| refuse(path, format!("is not what this version writes: {e}")))
 }
@@ -207,24 +208,27 @@ pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
 ///
 /// **Errors** say what was looked for.
 pub fn find(path: &Path) -> Result<PathBuf, TrainError> {
-    if path.join("model.json").exists() {
+    let is_there = |file: PathBuf| {
+        let found = store::exists(&file);
+        found.map_err(|e| refuse(&file, format!("cannot be looked up: {e}")))
+    };
+    if is_there(path.join("model.json"))? {
         return Ok(path.to_owned());
     }
     let mut folders = vec![path.to_owned(), path.join("checkpoints")];
-    if let Ok(entries) = std::fs::read_dir(path) {
-        let mut runs: Vec<PathBuf> = entries
-            .filter_map(|e| e.ok().map(|e| e.path().join("checkpoints")))
-            .collect();
-        runs.sort();
-        folders.extend(runs.into_iter().rev());
+    if let Ok(entries) = store::list(path) {
+        let runs = entries.into_iter().rev();
+        folders.extend(runs.map(|run| run.path.join("checkpoints")));
     }
-    match folders.iter().find(|f| f.join("best.json").exists()) {
-        Some(folder) => best(folder),
-        None => Err(refuse(
-            path,
-            "is no checkpoint (no model.json), no run folder and no folder of runs (no checkpoints/best.json)",
-        )),
+    for folder in folders {
+        if is_there(folder.join("best.json"))? {
+            return best(&folder);
+        }
     }
+    Err(refuse(
+        path,
+        "is no checkpoint (no model.json), no run folder and no folder of runs (no checkpoints/best.json)",
+    ))
 }
 
 /// Restores a trainer and the state beside it.
@@ -253,7 +257,11 @@ pub fn restore<P: DeserializeOwned>(
 ///
 /// **Errors** say what was looked for, or name the file.
 pub fn weights(path: &Path) -> Result<Vec<(String, Tensor)>, TrainError> {
-    let file = match path.is_file() {
+    let is_file = match store::is_url(path) {
+        true => path.extension().is_some_and(|e| e == "safetensors"),
+        false => path.is_file(),
+    };
+    let file = match is_file {
         true => path.to_owned(),
         false => {
             let folder = find(path)?;
@@ -275,7 +283,7 @@ pub fn digest(folder: &Path) -> Result<String, TrainError> {
         description,
         folder.join(format!("{}.safetensors", file.predictor)),
     ] {
-        let read = std::fs::File::open(&path).and_then(|f| hasher.update_reader(f).map(drop));
+        let read = store::open(&path).and_then(|f| hasher.update_reader(f).map(drop));
         read.map_err(|e| refuse(&path, format!("cannot be read: {e}")))?;
     }
     Ok(hasher.finalize().to_hex().to_string())

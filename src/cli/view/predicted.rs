@@ -13,6 +13,7 @@ use crate::sink::{
     Ledger, PredictionRow, ScoreRow, SubjectRow, TableRow as _, read_run_table, read_table,
 };
 use crate::spec::SourceFile;
+use crate::store;
 use crate::view::errors::{CONFUSED, Case, INVENTED, MISSED};
 use crate::view::{Band, Page};
 use crate::volume::{Channel, Volume};
@@ -140,25 +141,19 @@ fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let (table, mut kept) = (PredictionRow::TABLE.name, BTreeMap::new());
     for part in Ledger::open(run)?.parts() {
         let file = |table: &str| run.join(table).join(format!("{}.parquet", part.part));
-        if !file(table).is_file() {
+        let predictions = file(table);
+        if !store::exists(&predictions).map_err(unreadable(&predictions))? {
             continue;
         }
         for row in read_table::<SubjectRow>(&file(SubjectRow::TABLE.name))? {
             if row.status == "ok" {
-                kept.insert(file_stem(&row.subject_id), file(table));
+                kept.insert(file_stem(&row.subject_id), predictions.clone());
             }
         }
     }
     let folder = run.join(table);
     // In the folders of checkpoints; `best` is read before `last`, and stays.
-    let files = walkdir::WalkDir::new(&folder)
-        .min_depth(2)
-        .sort_by_file_name();
-    for path in files
-        .into_iter()
-        .flatten()
-        .map(walkdir::DirEntry::into_path)
-    {
+    for path in below(&folder)? {
         let is_table = path.extension().is_some_and(|e| e == "parquet");
         if let (true, Some(stem)) = (is_table, path.file_stem()) {
             let stem = stem.to_string_lossy().into_owned();
@@ -171,6 +166,28 @@ fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
             "{}: no predictions as Parquet; run the pipeline with `sinks: {{ predictions: {{ parquet: true }} }}`, or name a pipeline file",
             folder.display()
         ))),
+    }
+}
+
+/// Files in the folders below a folder, in order.
+fn below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    if store::is_url(folder) {
+        let objects = store::walk(folder).map_err(unreadable(folder))?;
+        let deep = objects.into_iter().filter(|(path, _)| path.contains('/'));
+        return Ok(deep.map(|(path, _)| folder.join(path)).collect());
+    }
+    let files = walkdir::WalkDir::new(folder)
+        .min_depth(2)
+        .sort_by_file_name();
+    let entries = files.into_iter().flatten();
+    Ok(entries.map(walkdir::DirEntry::into_path).collect())
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    move |source| Error::Io {
+        path: path.to_owned(),
+        action: "looking for predictions",
+        source,
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::PoisonError;
 
 impl Preparer {
     /// Most bytes a subject takes while it is prepared: as stored, and once more as f32, or what goes
-    /// into a pass and comes out of it.
+    /// into a pass and comes out of it; with what is on its way from a store.
     ///
     /// **Errors** if its headers cannot be read, or its volumes do not fit each other by
     /// `source.registration`.
@@ -37,7 +37,8 @@ impl Preparer {
             let volumes = headers.iter();
             let decoded = volumes.map(|h| (h.grid.voxel_count() * (h.dtype.bytes() + 4)) as u64);
             let schema = self.cohort.subject_schema(&headers);
-            Ok(self.stages.most_in_flight(schema).max(decoded.sum()))
+            let fetched = self.cohort.fetch_bytes(record);
+            Ok(self.stages.most_in_flight(schema).max(decoded.sum()) + fetched)
         })?;
         estimates().insert(index, bytes);
         Ok(bytes)

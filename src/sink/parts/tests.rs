@@ -1,6 +1,5 @@
 use super::*;
 use crate::sink::{FailureRow, SubjectRow, WarningRow, write_table};
-use std::collections::BTreeSet;
 
 fn attempt() -> Attempt {
     Attempt {
@@ -104,7 +103,7 @@ fn a_part_without_its_record_does_not_exist_and_is_swept() {
     assert!(images.join("image.ct.nii.gz").is_file());
     assert_eq!(ledger.sweep().unwrap(), 0);
     let left = entries(&folder.path().join("subjects")).unwrap();
-    let left: Vec<_> = left.iter().map(|p| p.file_name().unwrap()).collect();
+    let left: Vec<_> = left.iter().map(|e| e.path.file_name().unwrap()).collect();
     assert_eq!(left, ["notes.txt", &*format!("{other}.parquet")]);
 }
 

@@ -6,8 +6,8 @@ use crate::sink::{
     FailureRow, PartRow, QualityRow, ScoreRow, SinkError, SubjectRow, TableRow, WarningRow,
     io_error,
 };
+use crate::store;
 use arrow::array::RecordBatch;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -189,10 +189,10 @@ impl PartWriter {
     }
 }
 
-/// BLAKE3 and length of a file.
+/// BLAKE3 and length of a file or an object.
 pub(super) fn digest_of(path: &Path) -> Result<(String, u64), SinkError> {
     let mut hasher = blake3::Hasher::new();
-    let file = File::open(path).map_err(io_error(path, "opening"))?;
+    let file = store::open(path).map_err(io_error(path, "opening"))?;
     hasher
         .update_reader(file)
         .map_err(io_error(path, "reading"))?;

@@ -2,6 +2,8 @@
 
 use super::pattern::Pattern;
 use crate::source::SourceError;
+use crate::store;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -24,8 +26,13 @@ impl Tree {
     /// Links are followed. A link to nothing, to a folder that contains it, and a folder that cannot be
     /// listed are returned as files: if a pattern names one, its subject fails when it is read.
     ///
+    /// In a store, folders are the prefixes of objects.
+    ///
     /// **Errors** if `folder` itself cannot be listed.
     pub(super) fn read(folder: &Path, depth: Option<usize>) -> Result<Self, SourceError> {
+        if store::is_url(folder) {
+            return Self::of_store(folder, depth);
+        }
         let visible = |entry: &walkdir::DirEntry| {
             entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
         };
@@ -74,6 +81,40 @@ impl Tree {
             files,
             folders,
             unread,
+        })
+    }
+
+    /// Lists the objects below a prefix.
+    fn of_store(folder: &Path, depth: Option<usize>) -> Result<Self, SourceError> {
+        let io = |source| SourceError::Io {
+            path: folder.to_path_buf(),
+            source,
+        };
+        let objects = store::walk(folder).map_err(io)?;
+        if objects.is_empty() {
+            let absent = std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "there is no object below this prefix",
+            );
+            return Err(io(absent));
+        }
+        let (mut files, mut folders) = (Vec::new(), BTreeSet::new());
+        for (path, _) in objects {
+            let parts: Vec<&str> = path.split('/').collect();
+            if parts.iter().any(|part| part.starts_with('.')) {
+                continue;
+            }
+            for end in 1..parts.len().min(depth.unwrap_or(usize::MAX) + 1) {
+                folders.insert(parts[..end].join("/"));
+            }
+            if depth.is_none_or(|depth| parts.len() <= depth) {
+                files.push(path);
+            }
+        }
+        Ok(Self {
+            files,
+            folders: folders.into_iter().collect(),
+            unread: None,
         })
     }
 

@@ -11,6 +11,7 @@ pub(crate) use delimited::texts;
 
 use super::files::{FileCohort, Listed};
 use super::{Location, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path};
+use crate::store;
 use crate::volume::Split;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,9 +28,9 @@ use table::Table;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestSpec {
-    /// The table: absolute, or relative to the folder of the pipeline file.
-    /// `${VAR}` and `${VAR:-default}` stand for environment variables. Paths *in* the table are
-    /// relative to the table's folder.
+    /// The table: absolute, relative to the folder of the pipeline file, or a URL (`s3://`, `gs://`,
+    /// `az://`, `https://`). `${VAR}` and `${VAR:-default}` stand for environment variables. Paths *in*
+    /// the table are relative to the table's folder, or URLs.
     pub path: String,
     /// What separates the columns of a text: `,`, `;`, `tab` or `|`. Default: recognised by the
     /// header line; a tab in `.tsv` files, in which `n/a` is an empty cell.
@@ -178,7 +179,7 @@ fn apart(row: &Listed) -> Vec<Listed> {
 }
 
 fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, SourceError> {
-    let folder = table.path().parent().unwrap_or(Path::new(""));
+    let folder = store::parent(table.path());
     let ids = table.text(&columns.subject)?;
     let splits = columns
         .split
@@ -203,13 +204,23 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
             .collect()
     };
     let (images, labels) = (paths(&columns.images.0)?, paths(&columns.all_labels())?);
-    let refs = |columns: &[Paths], row: usize| -> Vec<VolumeRef> {
-        let one = |(name, index, paths): &Paths| VolumeRef {
-            name: name.clone(),
-            location: paths[row].as_ref().map(|p| Location::File {
-                path: folder.join(p.trim_start_matches("./")),
-                index: *index,
-            }),
+    let refs = |columns: &[Paths], row: usize| -> Result<Vec<VolumeRef>, SourceError> {
+        let one = |(name, index, paths): &Paths| {
+            let path = paths[row]
+                .as_ref()
+                .map(|written| store::join(&folder, Path::new(written.trim_start_matches("./"))));
+            if let Some(Err(e)) = path.as_deref().map(store::Location::of) {
+                let shown = path.unwrap_or_default();
+                let shown = store::redacted(&shown.to_string_lossy());
+                return Err(table.problem(format!("{}: `{shown}`: {e}", table.position(row))));
+            }
+            Ok(VolumeRef {
+                name: name.clone(),
+                location: path.map(|path| Location::File {
+                    path,
+                    index: *index,
+                }),
+            })
         };
         columns.iter().map(one).collect()
     };
@@ -264,8 +275,8 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
             patient: patients.as_ref().and_then(|patients| patients[row].clone()),
             placed,
             may_label,
-            images: refs(&images, row),
-            labels: refs(&labels, row),
+            images: refs(&images, row)?,
+            labels: refs(&labels, row)?,
             ..Listed::new(id.clone())
         });
     }
@@ -294,6 +305,9 @@ fn truth(text: &str) -> Option<bool> {
     }
 }
 
+/// Objects that a store is asked about before a cohort is taken for one with files.
+const ASKED: usize = 100;
+
 /// A whole cohort of absent files is a wrong path, not a run of bad subjects.
 fn some_image_exists(manifest: &Path, listed: &[Listed]) -> Result<(), SourceError> {
     let paths = || {
@@ -303,8 +317,18 @@ fn some_image_exists(manifest: &Path, listed: &[Listed]) -> Result<(), SourceErr
             _ => None,
         })
     };
-    if paths().any(|p| p.exists()) {
-        return Ok(());
+    let mut asked = 0;
+    for path in paths() {
+        asked += usize::from(store::is_url(path));
+        // A store is asked about some only: the others fail by name.
+        let is_there = asked > ASKED
+            || store::exists(path).map_err(|source| SourceError::Io {
+                path: path.clone(),
+                source,
+            })?;
+        if is_there {
+            return Ok(());
+        }
     }
     match paths().next() {
         Some(example) => Err(SourceError::NoFiles {

@@ -3,12 +3,14 @@
 use super::super::SourceError;
 use super::{Delimiter, ManifestColumns, delimited, lists};
 use crate::spec::suggest;
+use crate::store;
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +57,7 @@ impl Table {
         let mut empty_lines = Vec::new();
         let (batch, positions) = match kind.as_str() {
             "csv" | "tsv" | "txt" => {
-                let bytes = std::fs::read(path).map_err(|source| io(path, source))?;
+                let bytes = store::read(path).map_err(|source| io(path, source))?;
                 let read = delimited::read(&bytes, text_columns, delimiter, kind == "tsv");
                 let read = read.map_err(problem)?;
                 empty_lines = read.empty_lines;
@@ -63,7 +65,7 @@ impl Table {
             }
             "parquet" => (read_parquet(path)?, Positions::Rows),
             "json" => {
-                let text = std::fs::read_to_string(path).map_err(|source| io(path, source))?;
+                let text = store::read_to_string(path).map_err(|source| io(path, source))?;
                 let value: serde_json::Value = serde_json::from_str(&text)
                     .map_err(|e| problem(format!("this is not JSON: {e}")))?;
                 match value {
@@ -244,7 +246,15 @@ fn manifest_error(path: &Path, error: &ArrowError) -> SourceError {
 }
 
 fn read_parquet(path: &Path) -> Result<RecordBatch, SourceError> {
+    if store::is_url(path) {
+        let bytes = store::read(path).map_err(|source| io(path, source))?;
+        return read_batches(path, bytes::Bytes::from(bytes));
+    }
     let file = File::open(path).map_err(|source| io(path, source))?;
+    read_batches(path, file)
+}
+
+fn read_batches(path: &Path, file: impl ChunkReader + 'static) -> Result<RecordBatch, SourceError> {
     let arrow = |e: ArrowError| manifest_error(path, &e);
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| arrow(ArrowError::from(e)))?;

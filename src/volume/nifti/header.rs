@@ -12,9 +12,6 @@ use check::{dtype, mm_per_unit, scaling, shape, volumes, vox_offset, whole};
 use fields::Fields;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the longer of the two headers.
-const LONGEST: u64 = 540;
-
 /// Version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -137,7 +134,7 @@ pub(super) fn files_of(path: &Path) -> Vec<PathBuf> {
 /// Reads and checks the header that `path` names, itself or as the other half of a pair.
 pub(super) fn read(path: &Path) -> Result<Header, VolumeError> {
     let path = &pair::header_path(path);
-    let head = inflate::head(path, LONGEST)?;
+    let head = inflate::head(path, inflate::LONGEST)?;
     let fields = Fields::new(path, &head.bytes)?;
     let (dtype, shape_xyz, volumes) = (
         dtype(path, &fields)?,

@@ -1,15 +1,19 @@
 //! Bytes of a file, inflated when they are gzip. No size is believed before the file confirms it.
 
-use super::{format, io};
+use super::{format, io, object};
+use crate::store::StoreError;
 use crate::volume::{VolumeError, Voxel};
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use libdeflater::Decompressor;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// What a gzip member begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Bytes of the longer of the two headers.
+pub(super) const LONGEST: u64 = 540;
 
 /// Deflate's best ratio: a back-reference of 258 bytes in two bits.
 const BEST_RATIO: u64 = 1032;
@@ -42,6 +46,9 @@ pub(super) struct Block {
 ///
 /// **Errors** `Io`, and `Format` when a gzip file is damaged within the shorter of the two headers.
 pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
+    if let Some(url) = object::url_of(path)? {
+        return object::head(path, &url, limit);
+    }
     let file = File::open(path).map_err(io(path, "opening"))?;
     let file_bytes = file
         .metadata()
@@ -55,6 +62,22 @@ pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
         .map_err(io(path, "reading"))?;
     let gzip = magic == GZIP;
     reader.rewind().map_err(io(path, "reading"))?;
+    Ok(Head {
+        bytes: first_bytes(path, reader, gzip, limit)?,
+        gzip,
+        file_bytes,
+    })
+}
+
+/// Reads up to `limit` bytes, inflated if `gzip` is set.
+///
+/// **Errors** as [`head`].
+pub(super) fn first_bytes(
+    path: &Path,
+    reader: impl BufRead,
+    gzip: bool,
+    limit: u64,
+) -> Result<Vec<u8>, VolumeError> {
     let mut bytes = Vec::with_capacity(limit as usize);
     if gzip {
         let mut inflated = MultiGzDecoder::new(reader).take(limit);
@@ -63,12 +86,7 @@ pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
         if let Err(error) = outcome
             && bytes.len() < limit.min(SHORTER_HEADER) as usize
         {
-            return Err(damaged(
-                path,
-                bytes.len(),
-                limit.min(SHORTER_HEADER),
-                &error,
-            ));
+            return Err(damaged(path, bytes.len(), limit.min(SHORTER_HEADER), error));
         }
     } else {
         reader
@@ -76,11 +94,7 @@ pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
             .read_to_end(&mut bytes)
             .map_err(io(path, "reading"))?;
     }
-    Ok(Head {
-        bytes,
-        gzip,
-        file_bytes,
-    })
+    Ok(bytes)
 }
 
 /// Holds a promise of `end` bytes against what a file of this length can contain.
@@ -118,11 +132,22 @@ pub(super) fn voxels<T: Voxel>(
     block: Block,
     count: usize,
 ) -> Result<Vec<T>, VolumeError> {
+    if let Some(url) = object::url_of(path)? {
+        return object::voxels(path, &url, block, count);
+    }
     let head = head(path, 0)?;
     let end = block.offset.saturating_add(block.whole);
     check_length(path, &head, end)?;
     if head.gzip {
-        inflated(path, block, count, end)
+        let compressed = std::fs::read(path).map_err(io(path, "reading"))?;
+        inflated(path, block, count, end, |out| {
+            // Several members, bytes after the voxels and damage all end here without a full buffer;
+            // the slower way reads the first two and says what is wrong with the third.
+            match Decompressor::new().gzip_decompress(&compressed, out) {
+                Ok(filled) if filled == out.len() => Ok(()),
+                _ => members(path, Box::new(&compressed[..]), out),
+            }
+        })
     } else {
         plain(path, block, count)
     }
@@ -138,26 +163,22 @@ fn plain<T: Voxel>(path: &Path, block: Block, count: usize) -> Result<Vec<T>, Vo
     Ok(voxels)
 }
 
-fn inflated<T: Voxel>(
+/// Inflates a file by `fill`, and keeps the wanted voxels of it.
+///
+/// One buffer takes header and voxels, since libdeflate inflates in one shot or not at all; the voxels
+/// are then moved to the front, so that the buffer is theirs alone and may be changed in place.
+pub(super) fn inflated<T: Voxel>(
     path: &Path,
     block: Block,
     count: usize,
     end: u64,
+    fill: impl FnOnce(&mut [u8]) -> Result<(), VolumeError>,
 ) -> Result<Vec<T>, VolumeError> {
-    let compressed = std::fs::read(path).map_err(io(path, "reading"))?;
     let size = size_of::<T>();
     let all = usize::try_from(end).map_err(|_| too_big(path, end))?;
-    // One buffer for header and voxels, since libdeflate inflates in one shot or not at all; the
-    // voxels are then moved to the front, so that the buffer is theirs alone and may be changed
-    // in place.
     let mut voxels = zeroed::<T>(path, all.div_ceil(size))?;
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut voxels);
-    let out = &mut bytes[..all];
-    // Several members, bytes after the voxels and damage all end here without a full buffer; the
-    // slower way reads the first two and says what is wrong with the third.
-    if Decompressor::new().gzip_decompress(&compressed, out) != Ok(all) {
-        members(path, &compressed, out)?;
-    }
+    fill(&mut bytes[..all])?;
     let start = (block.offset + block.skip) as usize;
     bytes.copy_within(start..start + count * size, 0);
     voxels.truncate(count);
@@ -169,7 +190,11 @@ fn inflated<T: Voxel>(
 
 /// Fills `out` from gzip members, each checked to its end; bytes after the last needed member are
 /// ignored.
-fn members(path: &Path, compressed: &[u8], out: &mut [u8]) -> Result<(), VolumeError> {
+pub(super) fn members(
+    path: &Path,
+    compressed: Box<dyn BufRead + '_>,
+    out: &mut [u8],
+) -> Result<(), VolumeError> {
     let expected = out.len() as u64;
     let (mut rest, mut filled) = (compressed, 0);
     loop {
@@ -178,25 +203,29 @@ fn members(path: &Path, compressed: &[u8], out: &mut [u8]) -> Result<(), VolumeE
             match member.read(&mut out[filled..]) {
                 Ok(0) => break,
                 Ok(n) => filled += n,
-                Err(error) => return Err(damaged(path, filled, expected, &error)),
+                Err(error) => return Err(damaged(path, filled, expected, error)),
             }
         }
         // The checksum is behind the member's last byte.
         if let Err(error) = std::io::copy(&mut member, &mut std::io::sink()) {
-            return Err(damaged(path, filled, expected, &error));
+            return Err(damaged(path, filled, expected, error));
         }
         rest = member.into_inner();
         if filled == out.len() {
             return Ok(());
         }
-        if !rest.starts_with(&GZIP) {
+        let mut magic = Vec::with_capacity(2);
+        let next = (&mut rest).take(2).read_to_end(&mut magic);
+        next.map_err(io(path, "reading"))?;
+        if magic != GZIP {
             return Err(cut_off(path, filled, expected));
         }
+        rest = Box::new(std::io::Cursor::new(magic).chain(rest));
     }
 }
 
 /// A zeroed vector, or an error where `vec!` would end the process.
-fn zeroed<T: Voxel>(path: &Path, count: usize) -> Result<Vec<T>, VolumeError> {
+pub(super) fn zeroed<T: Voxel>(path: &Path, count: usize) -> Result<Vec<T>, VolumeError> {
     bytemuck::allocation::try_zeroed_vec(count)
         .map_err(|()| too_big(path, count as u64 * size_of::<T>() as u64))
 }
@@ -219,7 +248,14 @@ fn cut_off(path: &Path, found: usize, expected: u64) -> VolumeError {
     )
 }
 
-fn damaged(path: &Path, found: usize, expected: u64, error: &std::io::Error) -> VolumeError {
+fn damaged(path: &Path, found: usize, expected: u64, error: std::io::Error) -> VolumeError {
+    // The store failed, which says nothing of the object.
+    if error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<StoreError>())
+    {
+        return io(path, "reading")(error);
+    }
     if error.kind() == ErrorKind::UnexpectedEof {
         return if (found as u64) < expected {
             cut_off(path, found, expected)

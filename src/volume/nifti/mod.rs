@@ -1,5 +1,8 @@
 //! NIfTI in and out: the only door to `.nii`, `.nii.gz` and `.hdr`/`.img` files.
 //!
+//! A path may be that of an object in a store ([`crate::store`]): its header is read with the first
+//! kilobytes, its voxels are inflated while they are on their way.
+//!
 //! NIfTI's order, x fastest, is row-major `[z, y, x]`: decoding needs no transpose. Integers stay
 //! as stored, with slope and intercept in the volume's [`Scaling`].
 //!
@@ -31,6 +34,7 @@ mod decode;
 mod header;
 mod inflate;
 mod labels;
+mod object;
 mod write;
 
 #[cfg(test)]
@@ -43,6 +47,7 @@ pub use write::{DRAFT, write};
 #[cfg(doc)]
 use super::Scaling;
 use super::{Volume, VolumeError};
+use crate::store::Version as ObjectVersion;
 use std::path::{Path, PathBuf};
 
 /// Reads and checks a file's header; of a gzip file only the first kilobytes are inflated.
@@ -58,6 +63,26 @@ pub fn read_header(path: &Path) -> Result<Header, VolumeError> {
 /// The files a volume is in: `path`, or both halves of the pair it belongs to.
 pub fn files_of(path: &Path) -> Vec<PathBuf> {
     header::files_of(path)
+}
+
+/// Size, tag and time of change of the object that a path names, as they were when its header was read;
+/// `None` for a local file.
+///
+/// **Errors** `Io` if the store has no such object, refuses or cannot be reached; `Format` if it is
+/// damaged gzip.
+pub fn object_version(path: &Path) -> Result<Option<ObjectVersion>, VolumeError> {
+    object::version(path)
+}
+
+/// Bytes that are held beside the voxels while a volume is read from a store; 0 for a local file.
+pub fn fetch_bytes(path: &Path) -> u64 {
+    object::fetch_bytes(path)
+}
+
+/// Reads the headers of the objects among `paths`, many at a time, and remembers them; local files are
+/// passed over, as are objects that cannot be read.
+pub fn prefetch_headers(paths: &[&Path]) {
+    object::prefetch(paths);
 }
 
 /// Reads one 3-D volume `[z, y, x]` as it is stored, scaling kept beside it.

@@ -6,4 +6,5 @@ mod label_values;
 mod labels;
 mod reading;
 mod speed;
+mod stores;
 mod writing;

@@ -1,6 +1,7 @@
 //! The two halves of a `.hdr`/`.img` pair, each of which may be gzip.
 
 use super::super::{format, io};
+use crate::store;
 use crate::volume::VolumeError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The header's file: `path` itself, or the other half when `path` ends in `.img` or `.img.gz`.
 pub(super) fn header_path(path: &Path) -> PathBuf {
     other_half(path, "img", "hdr")
-        .and_then(|candidates| candidates.into_iter().find(|p| p.exists()))
+        .and_then(|candidates| candidates.into_iter().find(|p| is_there(p)))
         .unwrap_or_else(|| path.to_path_buf())
 }
 
@@ -24,10 +25,16 @@ pub(super) fn image_path(header: &Path) -> Result<PathBuf, VolumeError> {
         ));
     };
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
-    match candidates.iter().find(|p| p.exists()) {
+    match candidates.iter().find(|p| is_there(p)) {
         Some(found) => Ok(found.clone()),
         None => Err(io(&candidates[0], "opening the header's image")(missing())),
     }
+}
+
+/// Returns `true` if a file or an object is there. What a store does not say counts as absent: the half
+/// that is read then tells why.
+fn is_there(path: &Path) -> bool {
+    store::exists(path).unwrap_or(false)
 }
 
 /// Names of the other half, the likelier first; `None` when `path` does not end in `.from`.
