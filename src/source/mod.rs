@@ -3,6 +3,7 @@
 //! A source lists subjects and says what each is for; voxels are read one subject at a time. It
 //! never opens a label file of an unlabelled training subject, so such files need not exist.
 
+mod agreement;
 mod error;
 mod files;
 pub mod folders;
@@ -14,6 +15,8 @@ pub mod phantom;
 pub mod reading;
 mod spec;
 pub mod split;
+
+use agreement::Agreement;
 
 pub use error::SourceError;
 pub use files::FileCohort;
@@ -29,7 +32,7 @@ pub use spec::{SourceKind, SourceSpec};
 
 pub use path::{check_place, new_path, resolve_path};
 
-use crate::stage::{ChannelSchema, EdgeSchema, SubjectFacts};
+use crate::stage::{EdgeSchema, SubjectFacts};
 use crate::volume::nifti::LabelValues;
 use crate::volume::{Channel, Dtype, Grid, Role, Row, Split, VolumeError, Warning};
 use rayon::prelude::*;
@@ -186,23 +189,29 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** the first one, when no subject's headers can be read.
     fn schema(&self) -> Result<EdgeSchema, VolumeError> {
-        let mut readable = Vec::new();
-        let mut first_error = None;
-        for headers in all_headers(self) {
-            match headers {
-                Ok(headers) => readable.extend(headers),
-                Err(error) => {
-                    first_error.get_or_insert(error);
+        let mut columns = agreements(self);
+        let (mut readable, mut first_error) = (false, None);
+        self.prefetch_headers();
+        // So many headers at a time, in the subjects' order: a cohort may be large.
+        for subjects in self.subjects().chunks(HEADERS) {
+            let headers: Vec<_> = subjects.par_iter().map(|s| self.headers(s)).collect();
+            for headers in headers {
+                match headers {
+                    Ok(headers) => {
+                        readable |= !headers.is_empty();
+                        columns.iter_mut().for_each(|column| column.add(&headers));
+                    }
+                    Err(error) => {
+                        first_error.get_or_insert(error);
+                    }
                 }
             }
         }
-        if let (true, Some(error)) = (readable.is_empty(), first_error) {
+        if let (false, Some(error)) = (readable, first_error) {
             return Err(error);
         }
         Ok(EdgeSchema {
-            channels: (columns(self).into_iter())
-                .map(|(role, name)| agreed(role, name, &readable))
-                .collect(),
+            channels: columns.iter().map(Agreement::schema).collect(),
             rows_per_subject: Some(1),
         })
     }
@@ -217,18 +226,18 @@ pub trait Cohort: Send + Sync {
 
     /// What [`Cohort::load`] gives of the subject with these headers.
     fn subject_schema(&self, headers: &[VolumeHeader]) -> EdgeSchema {
-        let has = |(role, name): &(Role, &String)| {
-            (headers.iter()).any(|h| h.role == *role && h.name == **name)
-        };
-        let found = columns(self).into_iter().filter(has);
+        let mut columns = agreements(self);
+        columns.iter_mut().for_each(|column| column.add(headers));
+        let present = columns.iter().filter(|column| !column.is_empty());
         EdgeSchema {
-            channels: found
-                .map(|(role, name)| agreed(role, name, headers))
-                .collect(),
+            channels: present.map(Agreement::schema).collect(),
             rows_per_subject: Some(1),
         }
     }
 }
+
+/// Subjects whose headers are in memory together.
+const HEADERS: usize = 4096;
 
 /// Headers of every subject, in the subjects' order.
 fn all_headers<C: Cohort + ?Sized>(cohort: &C) -> Vec<Result<Vec<VolumeHeader>, VolumeError>> {
@@ -238,47 +247,13 @@ fn all_headers<C: Cohort + ?Sized>(cohort: &C) -> Vec<Result<Vec<VolumeHeader>, 
 }
 
 /// Every column of a row: images, then labels.
-fn columns<C: Cohort + ?Sized>(cohort: &C) -> Vec<(Role, &String)> {
+fn agreements<C: Cohort + ?Sized>(cohort: &C) -> Vec<Agreement> {
     let images = cohort.modalities().iter().map(|name| (Role::Image, name));
     let labels = cohort.label_names().iter().map(|name| (Role::Label, name));
-    images.chain(labels).collect()
-}
-
-/// Spacings closer than this, relative to the first, are one for the plan.
-const SAME_SPACING: f64 = 1e-4;
-
-/// Spacings closer than this, relative to the first, differ by how NIfTI rounds them to f32, so that
-/// one length follows from them when a volume is resampled.
-const STORED_SPACING: f64 = 5e-7;
-
-fn agreed(role: Role, name: &str, headers: &[VolumeHeader]) -> ChannelSchema {
-    let of_column = || {
-        headers
-            .iter()
-            .filter(|h| h.role == role && h.name == name)
-            .map(|h| (&h.grid, h.dtype))
-    };
-    fn all<T>(mut values: impl Iterator<Item = T>, same: impl Fn(&T, &T) -> bool) -> Option<T> {
-        let first = values.next()?;
-        values.all(|v| same(&first, &v)).then_some(first)
-    }
-    let spacing_mm = |tolerance: f64| {
-        all(of_column().map(|(g, _)| g.spacing_mm()), |a, b| {
-            (0..3).all(|i| (a[i] - b[i]).abs() <= tolerance * a[i])
-        })
-    };
-    ChannelSchema {
-        name: name.to_owned(),
-        role,
-        dtype: all(of_column().map(|(_, dtype)| dtype), PartialEq::eq)
-            .filter(|&dtype| role == Role::Image || dtype == Dtype::U8),
-        // The shape behind a resampling is planned from both: spacings that are only nearly equal
-        // may lead to different ones, so that no shape is promised with them.
-        shape_xyz: all(of_column().map(|(g, _)| g.shape_xyz()), PartialEq::eq)
-            .filter(|_| spacing_mm(SAME_SPACING).is_none() || spacing_mm(STORED_SPACING).is_some()),
-        spacing_mm: spacing_mm(SAME_SPACING),
-        orientation: all(of_column().map(|(g, _)| g.orientation()), PartialEq::eq),
-    }
+    let columns = images.chain(labels);
+    columns
+        .map(|(role, name)| Agreement::of(role, name))
+        .collect()
 }
 
 /// Problems of names that become columns: empty, repeated, or with characters a column cannot bear.
