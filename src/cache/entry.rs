@@ -1,9 +1,9 @@
 //! One prepared subject as an Arrow IPC file: a row, the sites of its classes, and the smallest
 //! value of each image.
 
+use super::error::CacheError;
 use super::mapped::Mapped;
 use super::sums::{Key, Sums, footer_of};
-use super::{CacheError, Entry};
 use crate::stage::cache::Precision;
 use crate::volume::{Backing, Dtype, Grid, Row, Sites, Volume};
 use arrow::array::{
@@ -27,6 +27,15 @@ pub(super) const TEMPORARY: &str = ".under-way-";
 const LOWEST: &str = "voxstream.lowest";
 /// Key of the sites' grid in the schema's metadata.
 const SITES_GRID: &str = "voxstream.sites_grid";
+
+/// An entry that was taken out of a store.
+#[derive(Debug)]
+pub struct Entry {
+    /// The row; its voxels are mapped.
+    pub row: Row,
+    /// The file its voxels lie in.
+    pub file: Arc<Mapped>,
+}
 
 /// A row as it will be read from the cache.
 pub(super) fn as_kept(mut row: Row, precision: Precision) -> Row {

@@ -1,30 +1,14 @@
 //! A mapped entry: its bytes, each group of them checked when it is first read.
 
+use super::error::{CacheError, Damage, FileId, id_of};
 use super::fault::Watch;
 use super::sums::{GROUP, Key, Sums};
-use super::{CacheError, Damage};
 use crate::volume::Backing;
 use memmap2::Mmap;
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Which file a name stood for; `None` where the system does not tell.
-pub(super) type FileId = Option<(u64, u64)>;
-
-/// The identity of an open file, or of the file that a path names now.
-#[cfg(unix)]
-pub(super) fn id_of(metadata: &Metadata) -> FileId {
-    use std::os::unix::fs::MetadataExt as _;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-/// The identity of an open file, or of the file that a path names now.
-#[cfg(not(unix))]
-pub(super) fn id_of(_: &Metadata) -> FileId {
-    None
-}
 
 /// A mapped entry, shared by every row and volume that was taken out of it.
 ///

@@ -36,96 +36,28 @@
 
 mod content;
 mod entry;
+mod error;
 mod fault;
 mod mapped;
 mod sums;
 
 pub use content::content_digest;
+pub use entry::Entry;
+pub use error::{CacheError, Damage};
 pub use mapped::Mapped;
 
 use crate::stage::cache::Precision;
-use crate::volume::{Row, VolumeError};
-use mapped::{FileId, id_of};
+use crate::volume::Row;
+use error::id_of;
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use sums::Key;
 
 /// Temporary files of runs that were killed are removed after this time.
 const STALE: Duration = Duration::from_secs(24 * 3600);
-
-/// Why an entry could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    /// The folder or a file in it.
-    #[error("{path}: {action}: {source}; choose another folder with `cache: {{ folder: … }}` or VOXSTREAM_CACHE", path = path.display())]
-    Io {
-        /// File or folder.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// A file that is not what was written.
-    #[error("{0}; remove the file")]
-    Damaged(Damage),
-    /// A folder that is not to be had.
-    #[error("`cache.folder` is `{text}`: {problem}")]
-    Folder {
-        /// As it is written.
-        text: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A source file that cannot be read.
-    #[error(transparent)]
-    Volume(#[from] VolumeError),
-}
-
-impl CacheError {
-    /// What is wrong with the folder as it is written.
-    pub fn folder(text: &str, problem: &impl ToString) -> Self {
-        Self::Folder {
-            text: text.to_owned(),
-            problem: problem.to_string(),
-        }
-    }
-
-    fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            path,
-            action,
-            source,
-        }
-    }
-}
-
-/// An entry whose bytes are not those that were written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    path: PathBuf,
-    problem: String,
-    id: FileId,
-}
-
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.path.display(), self.problem)
-    }
-}
-
-/// An entry that was taken out of a store.
-#[derive(Debug)]
-pub struct Entry {
-    /// The row; its voxels are mapped.
-    pub row: Row,
-    /// The file its voxels lie in.
-    pub file: Arc<Mapped>,
-}
 
 /// A folder of prepared subjects, bounded in bytes.
 #[derive(Debug)]

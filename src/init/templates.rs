@@ -1,10 +1,11 @@
 //! What each template needs of a data set, and the sections that it writes.
 
+use super::error::InitError;
 use super::fingerprint::Fingerprint;
 use super::proposal::Proposal;
 use super::proposal::classes::Classes;
-use super::render::{Lines, class_figures, list, shape, text};
-use super::{InitError, Template};
+use super::template::Template;
+use super::yaml::{Lines, class_figures, list, shape, text};
 
 /// Refuses a template that the data set is not fit for.
 ///

@@ -10,15 +10,17 @@
 pub mod filtered;
 mod general;
 mod separable;
+mod tap;
+
+pub use tap::Ties;
 
 use super::reorient::{AxisMap, reorient};
 use super::simd::vectorised;
 use general::{Walk, linear_general, nearest_general};
 use glam::DAffine3;
 use separable::{linear_separable, linear_tables, nearest_separable};
+use tap::SNAP;
 
-/// Positions this close to a voxel centre are on it: affines are stored as f32 in files.
-const SNAP: f64 = 1e-6;
 /// Off-axis drift in source voxels over a whole volume that still counts as axis-aligned: no
 /// position moves by more than what counts as on a voxel.
 const AXIS_TOLERANCE: f64 = SNAP;
@@ -90,33 +92,6 @@ pub fn sample_linear_stored<T: bytemuck::Pod>(
         },
     );
     out
-}
-
-/// For each source axis x, y, z the side on which a position halfway between two voxels is.
-///
-/// Which voxel is nearest must not depend on the order and direction in which an array keeps its
-/// axes, or a turn before and behind a resampling would give different labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ties {
-    /// `true`: a half belongs to the voxel with the larger index.
-    pub up: [bool; 3],
-}
-
-impl Default for Ties {
-    fn default() -> Self {
-        Self::UP
-    }
-}
-
-impl Ties {
-    /// Halves belong to the larger index on every axis.
-    pub const UP: Self = Self { up: [true; 3] };
-
-    /// What is added to a position before it is rounded down. Positions within [`SNAP`] of a half
-    /// are halves.
-    fn shift(self) -> [f64; 3] {
-        self.up.map(|up| if up { 0.5 + SNAP } else { 0.5 - SNAP })
-    }
 }
 
 /// Samples class numbers by nearest neighbour.
@@ -194,49 +169,6 @@ fn follow_axes<T: bytemuck::Pod>(
         turn.output_shape(source_shape_xyz),
         turned_from_source * *map,
     )
-}
-
-/// How far past the outermost voxel centres of each source axis the edge value holds.
-fn reach(map: &DAffine3) -> [f64; 3] {
-    let rows = map.matrix3.transpose();
-    [rows.x_axis, rows.y_axis, rows.z_axis].map(|row| 0.5 * row.length().max(1.0) + SNAP)
-}
-
-/// The source voxels on both sides of an output voxel.
-#[derive(Debug, Clone, Copy)]
-struct Tap {
-    low: usize,
-    weight: f32,
-}
-
-#[inline(always)]
-fn tap(position: f64, last: f64, reach: f64) -> Option<Tap> {
-    if !(position >= -reach && position <= last + reach) {
-        return None;
-    }
-    let position = position.clamp(0.0, last);
-    // Truncation is the floor of a number that is not negative.
-    let low = position as usize;
-    let weight = position - low as f64;
-    Some(if weight < SNAP {
-        Tap { low, weight: 0.0 }
-    } else if weight > 1.0 - SNAP {
-        Tap {
-            low: low + 1,
-            weight: 0.0,
-        }
-    } else {
-        Tap {
-            low,
-            weight: weight as f32,
-        }
-    })
-}
-
-/// The nearest voxel of an axis; `shift` as [`Ties::shift`].
-fn nearest(position: f64, last: f64, reach: f64, shift: f64) -> Option<usize> {
-    (position >= -reach && position <= last + reach)
-        .then(|| (position + shift).clamp(0.0, last + 0.5) as usize)
 }
 
 #[cfg(test)]

@@ -9,53 +9,19 @@
 //! coarser grid beyond the outermost centres (a bend's own stretch is not counted), then `fill`.
 
 mod aligned;
+mod bend;
 mod field;
 mod jobs;
 mod route;
 mod spline;
 mod walk;
 
+pub use bend::{Bend, Step};
 pub use field::random_vectors;
 pub use jobs::{Cubic, Job, LabelLinear, Linear, Nearest};
 pub use route::{Route, source_box};
 
-use glam::{DAffine3, DVec3};
-use std::sync::Arc;
 use walk::Walk;
-
-/// A cubic B-spline displacement on a coarse grid of control points.
-///
-/// **Law** `p' = p + sum over i of b(x - i) b(y - j) b(z - k) v[k, j, i]`, with `(x, y, z)` the
-/// control coordinates of `p` and `b` the uniform cubic B-spline, which reaches two points to
-/// either side. Outside the control grid the nearest control points represent those missing.
-/// **Source** Rueckert et al., IEEE TMI 18(8), 1999.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bend {
-    /// Control coordinates (index of the control point along x, y, z) of an input position.
-    pub control_from_input: DAffine3,
-    /// Control points along x, y, z; at least one each.
-    pub shape_xyz: [usize; 3],
-    /// Displacements `[z, y, x]` of the control points, x, y, z in the units of the input.
-    pub displacement: Arc<[[f32; 3]]>,
-}
-
-impl Bend {
-    /// Displacement of one input position, summed in f64.
-    ///
-    /// **Panics** when `displacement` is shorter than its shape says.
-    pub fn displacement_at(&self, point: DVec3) -> DVec3 {
-        spline::displacement_at(self, self.control_from_input.transform_point3(point))
-    }
-}
-
-/// One map of a position to a position, from the output towards the source.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// An affine map.
-    Affine(DAffine3),
-    /// A displacement.
-    Bend(Bend),
-}
 
 /// Reads volumes of one shape through one route; the positions of a row are computed once for all.
 ///

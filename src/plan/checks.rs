@@ -1,8 +1,9 @@
 //! Checks of a pipeline's sections against each other.
 
-use super::compile::Edges;
-use super::pipeline::{Pipeline, Step};
+use super::edges::Edges;
+use super::pipeline::Pipeline;
 use super::sections::TrainSection;
+use super::step::Step;
 use crate::spec::{At, Node, SpecError};
 use crate::stage::cache::Cache;
 use crate::stage::{EdgeSchema, Effect, Mixing, Stage as _};

@@ -2,10 +2,13 @@
 //! against each other.
 
 use super::checks::sections;
+use super::edges::Edges;
 use super::entry::StageEntry;
 use super::expectations;
-use super::pipeline::{Chain, Pipeline, Reader, Step};
+use super::pipeline::{Chain, Pipeline};
+use super::reader::Reader;
 use super::rules::{Optimized, Pass};
+use super::step::Step;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{Diagnostic, SourceFile, SpecError};
@@ -15,42 +18,6 @@ use crate::stage::quality::Quality;
 use crate::stage::shuffle::Shuffle;
 use crate::stage::{ChannelSchema, EdgeSchema, Order as _, Stage as _};
 use crate::volume::Role;
-
-/// The schema behind the source and behind every step.
-pub struct Edges {
-    /// Behind the source.
-    pub source: EdgeSchema,
-    /// Behind each step of `stages`.
-    pub stages: Vec<EdgeSchema>,
-    /// Behind each step of `views.shared`.
-    pub shared: Vec<EdgeSchema>,
-    /// Behind each step of `views.weak`.
-    pub weak: Vec<EdgeSchema>,
-    /// Behind each step of each strong view.
-    pub strong: Vec<Vec<EdgeSchema>>,
-}
-
-impl Edges {
-    /// What reaches prediction and scoring.
-    pub fn prepared(&self) -> &EdgeSchema {
-        self.stages.last().unwrap_or(&self.source)
-    }
-
-    /// The schemas behind the steps of a chain.
-    pub fn of(&self, chain: Chain) -> &[EdgeSchema] {
-        match chain {
-            Chain::Stages => &self.stages,
-            Chain::Shared => &self.shared,
-            Chain::Weak => &self.weak,
-            Chain::Strong(i) => &self.strong[i],
-        }
-    }
-
-    /// What the shared steps of the views leave.
-    pub fn patch(&self) -> &EdgeSchema {
-        self.shared.last().unwrap_or_else(|| self.prepared())
-    }
-}
 
 /// A checked pipeline.
 pub struct Plan {

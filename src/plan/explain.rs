@@ -1,8 +1,9 @@
 //! Shows a plan: as text for people, as Mermaid for pictures, as JSON for machines.
 
 use super::compile::Plan;
-use super::pipeline::{Chain, Step};
+use super::pipeline::Chain;
 use super::ranges::{Edge, Subjects};
+use super::step::Step;
 use super::views::STRONG_FROM_WEAK;
 use crate::stage::{ChannelSchema, EdgeSchema};
 use serde_json::{Value, json};

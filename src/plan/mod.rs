@@ -23,6 +23,7 @@
 
 mod checks;
 pub mod compile;
+mod edges;
 pub mod entry;
 pub mod expectations;
 pub mod explain;
@@ -31,11 +32,15 @@ pub mod overrides;
 pub mod pipeline;
 pub mod presets;
 pub mod ranges;
+mod reader;
 pub mod rules;
 pub mod sections;
+mod step;
 pub mod views;
 
-pub use compile::{Edges, Plan, compile};
-pub use pipeline::{Chain, Pipeline, Step};
+pub use compile::{Plan, compile};
+pub use edges::Edges;
+pub use pipeline::{Chain, Pipeline};
 pub use rules::Optimized;
+pub use step::Step;
 pub use views::{STRONG_FROM_WEAK, StrongView, Views};

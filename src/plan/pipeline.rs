@@ -1,26 +1,15 @@
 //! A pipeline as its author wrote it: sections as plain data, steps with their place in the file.
 
-use super::entry::StageEntry;
 use super::expectations::TestCase;
-use super::presets;
+use super::reader::Reader;
 use super::sections::{
     PredictSection, PseudoLabelSection, ScoreSection, SinksSection, TrainSection,
 };
+use super::step::Step;
 use super::views::Views;
 use crate::source::SourceSpec;
 use crate::spec::{At, Node, SpecError};
-use crate::stage::AnyStage;
 use std::collections::BTreeSet;
-
-/// A step of a chain: its path in the file, its place, and the step itself.
-pub struct Step {
-    /// Path that keys draws and names failures, such as `views.strong[1].gamma`.
-    pub path: String,
-    /// Place of the step's name in the file.
-    pub at: At,
-    /// The step.
-    pub stage: Box<dyn AnyStage>,
-}
 
 /// The chains of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,81 +110,7 @@ pub const SECTIONS: [&str; 13] = [
     "tests",
 ];
 
-/// Reads a pipeline; collects every mistake.
-pub(super) struct Reader<'r> {
-    pub(super) registry: &'r [StageEntry],
-    pub(super) errors: Vec<SpecError>,
-}
-
 impl Reader<'_> {
-    fn section<T: serde::de::DeserializeOwned>(
-        &mut self,
-        root: Node<'_>,
-        key: &str,
-    ) -> Option<(T, At)> {
-        let node = root.get(key)?;
-        match node.read() {
-            Ok(value) => Some((value, node.at())),
-            Err(errors) => {
-                self.errors.extend(errors);
-                None
-            }
-        }
-    }
-
-    pub(super) fn steps(&mut self, node: Option<Node<'_>>, path: &str) -> Vec<Step> {
-        let Some(node) = node else { return Vec::new() };
-        if !node.is_sequence() {
-            self.errors.push(
-                SpecError::new(node.at(), format!("`{path}` is no list"))
-                    .with_help("write one step a line: `- flip: {}`"),
-            );
-            return Vec::new();
-        }
-        node.items()
-            .enumerate()
-            .flat_map(|(i, item)| self.step(item, &format!("{path}[{i}]")))
-            .collect()
-    }
-
-    /// The step an item is; several for a preset, none where it has mistakes.
-    fn step(&mut self, item: Node<'_>, path: &str) -> Vec<Step> {
-        let mut entries = item.entries();
-        let (Some((key, body)), None) = (entries.next(), entries.next()) else {
-            let help = "write a step as a map with one key, its name: `- flip: { axes: [x] }`";
-            self.errors
-                .push(SpecError::new(item.at(), "this is no step").with_help(help));
-            return Vec::new();
-        };
-        let name = key.text().unwrap_or_default();
-        if let Some(preset) = presets::find(name) {
-            return self.preset(preset, (key, body), path);
-        }
-        let Some(entry) = self.registry.iter().find(|e| e.name == name) else {
-            let presets = presets::PRESETS.iter().map(|p| p.name);
-            let names: Vec<&str> = self
-                .registry
-                .iter()
-                .map(|e| e.name)
-                .chain(presets)
-                .collect();
-            self.errors
-                .push(SpecError::unknown(key.at(), "stage", name, &names));
-            return Vec::new();
-        };
-        match (entry.parse)(body) {
-            Ok(stage) => vec![Step {
-                path: format!("{path}.{name}"),
-                at: key.at(),
-                stage,
-            }],
-            Err(errors) => {
-                self.errors.extend(errors);
-                Vec::new()
-            }
-        }
-    }
-
     fn memory(&mut self, root: Node<'_>) -> Option<u64> {
         let (text, at) = self.section::<String>(root, "memory")?;
         match text.parse::<bytesize::ByteSize>() {

@@ -2,9 +2,7 @@
 //!
 //! They reproduce what two codebases do, so that a comparison starts from the same augmentation.
 
-use super::pipeline::{Reader, Step};
 use crate::spec::Node;
-use crate::spec::node::Document;
 
 /// A named chain.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +16,12 @@ pub struct Preset {
 }
 
 /// What a preset says of slices, until the patch is known.
-const BY_PATCH: &str = "in_plane: auto";
+pub(super) const BY_PATCH: &str = "in_plane: auto";
 
 /// Whether slices move in their plane only, by the size of the patch.
 ///
 /// **Law** where the longest edge is more than three times the shortest, as nnU-Net decides.
-fn in_plane(options: Node<'_>) -> String {
+pub(super) fn in_plane(options: Node<'_>) -> String {
     let size = options.get("size").and_then(|size| size.read().ok());
     let is_stack = size.map(|size: [usize; 3]| {
         size.into_iter().max() > size.into_iter().min().map(|least| 3 * least)
@@ -100,39 +98,4 @@ pub const PRESETS: &[Preset] = &[
 /// The preset of that name.
 pub fn find(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|p| p.name == name)
-}
-
-impl Reader<'_> {
-    /// The steps of a preset, all at the place where it is written.
-    pub(super) fn preset(
-        &mut self,
-        preset: &Preset,
-        (key, body): (Node<'_>, Node<'_>),
-        path: &str,
-    ) -> Vec<Step> {
-        let mut steps = Vec::with_capacity(preset.steps.len());
-        for (i, (name, parameters)) in preset.steps.iter().enumerate() {
-            let path = format!("{path}.{}[{i}].{name}", preset.name);
-            let entry = self.registry.iter().find(|entry| entry.name == *name);
-            let parsed = match (entry, *name == OPEN_STEP) {
-                (Some(entry), true) => (entry.parse)(body),
-                (Some(entry), false) => {
-                    let parameters = parameters.replace(BY_PATCH, &in_plane(body));
-                    let document = Document::parse(&parameters).map_err(|e| vec![e]);
-                    document.and_then(|document| (entry.parse)(document.root()))
-                }
-                // A registry without a step of ours; the preset's other steps still stand.
-                (None, _) => continue,
-            };
-            match parsed {
-                Ok(stage) => steps.push(Step {
-                    path,
-                    at: key.at(),
-                    stage,
-                }),
-                Err(errors) => self.errors.extend(errors),
-            }
-        }
-        steps
-    }
 }

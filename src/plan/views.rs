@@ -1,6 +1,7 @@
 //! The views of a patch: what they share, and what each does alone.
 
-use super::pipeline::{Reader, Step};
+use super::reader::Reader;
+use super::step::Step;
 use crate::spec::{Node, SpecError};
 
 /// The views made of every prepared subject in training.

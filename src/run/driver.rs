@@ -1,9 +1,9 @@
 //! Runs a pipeline from its plan to its closed run folder.
 
-use super::chain::Failure;
 use super::context::RunContext;
 use super::counters::Counters;
 use super::display::Display;
+use super::failure::Failure;
 use super::feed::TrainingSubjects;
 use super::folder::{Progress, RunFolder, pipeline_alone};
 use super::guard::caught;

@@ -1,6 +1,6 @@
 //! Predicts subjects on their own grid and scores them against their truth.
 
-use super::chain::Failure;
+use super::failure::Failure;
 use super::outcome::Used;
 use super::prepare::{Preparer, Reading};
 use crate::metric::volume::relative_difference;

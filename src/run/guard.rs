@@ -4,7 +4,7 @@
 //! stage and the text of the panic in `failures`, and continues. [`guarded`] surrounds every step,
 //! every read and every write of a subject; [`crate::run::ordered`] surrounds whole jobs.
 
-use super::chain::Failure;
+use super::failure::Failure;
 use crate::error::Error;
 use std::any::Any;
 use std::cell::{Cell, RefCell};

@@ -1,6 +1,6 @@
 //! The weights that a training begins with, where its author names some.
 
-use super::chain::causes;
+use super::failure::causes;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::sections::{InitialSection, TrainSection};

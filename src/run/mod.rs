@@ -30,6 +30,7 @@ pub mod display;
 pub mod driver;
 pub mod evaluate;
 pub mod expect;
+pub mod failure;
 pub mod feed;
 pub mod find_lr;
 pub mod folder;

@@ -4,7 +4,7 @@
 //! ahead depends on timing, and the tables must not. A checkpoint contains it ([`Noted::known`]), so that
 //! a run that was killed and resumed writes the same tables as an uninterrupted one.
 
-use super::chain::Failure;
+use super::failure::Failure;
 use crate::error::Error;
 use crate::sink::SinkError;
 use crate::sink::parquet::write_whole;

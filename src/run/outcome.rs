@@ -1,6 +1,6 @@
 //! What a run learnt of one subject, as the rows of its tables.
 
-use super::chain::Failure;
+use super::failure::Failure;
 use super::guard::guarded;
 use super::noted::Prepared;
 use super::warnings::{key, report};

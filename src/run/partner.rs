@@ -1,6 +1,7 @@
 //! Chooses and makes the rows that mixing steps take voxels from.
 
-use super::chain::{Chain, Failure, MixMode, Partners, Traced};
+use super::chain::{Chain, MixMode, Partners, Traced};
+use super::failure::Failure;
 use super::prepare::{Preparer, Reading};
 use crate::draw::DrawKey;
 use crate::stage::{StageError, SubjectFacts};

@@ -1,10 +1,10 @@
 //! A run that prepares: subjects of a cohort into the sinks, part by part.
 
 use super::budget::Budget;
-use super::chain::Failure;
 use super::context::RunContext;
 use super::counters::Node;
 use super::cut::{Cut, Stretch, Weigh};
+use super::failure::Failure;
 use super::guard::{Panic, written};
 use super::ordered::{Work, ordered};
 use super::outcome::{Outcome, Used};

@@ -7,8 +7,9 @@ mod voxels;
 pub use cached::Reading;
 
 use super::budget::Budget;
-use super::chain::{Chain, Failure};
+use super::chain::Chain;
 use super::counters::{Counters, Node};
+use super::failure::Failure;
 use super::guard::guarded;
 use super::kept::Kept;
 use super::noted::Noted;

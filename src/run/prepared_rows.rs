@@ -1,7 +1,7 @@
 //! Prepares subjects in parallel for whoever needs their rows and no run folder.
 
 use super::budget::Budget;
-use super::chain::Failure;
+use super::failure::Failure;
 use super::guard::Panic;
 use super::ordered::{Ordered, Work, ordered};
 use super::prepare::Preparer;

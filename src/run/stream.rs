@@ -5,8 +5,8 @@ mod viewer;
 pub use viewer::{Sample, Viewer};
 
 use super::budget::Budget;
-use super::chain::Failure;
 use super::counters::Counters;
+use super::failure::Failure;
 use super::guard::Panic;
 use super::ordered::{Ordered, Work, ordered};
 use super::partner::Peers;

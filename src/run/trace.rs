@@ -3,9 +3,10 @@
 //! For looking at a pipeline and testing it. Draws are those of a run with the same seed, epoch
 //! and subject.
 
-use super::chain::{Chain, Failure, MixMode, Traced};
+use super::chain::{Chain, MixMode, Traced};
 use super::context::{is_labelled, is_unlabelled};
 use super::counters::Counters;
+use super::failure::Failure;
 use super::partner::{Making, Peers};
 use super::prepare::Preparer;
 use crate::plan::{self, Plan};

@@ -141,7 +141,11 @@ fn the_schema_knows_what_subjects_agree_on() {
     );
     let cohort = open(&yaml).unwrap();
     let schema = cohort.schema().unwrap();
-    let columns: Vec<String> = schema.channels.iter().map(ChannelSchema::column).collect();
+    let columns: Vec<String> = schema
+        .channels
+        .iter()
+        .map(crate::stage::ChannelSchema::column)
+        .collect();
     assert_eq!(columns, ["image.t1", "image.t2", "label"]);
     let t1 = &schema.channels[0];
     assert_eq!((t1.dtype, t1.shape_xyz), (Some(Dtype::U8), None));

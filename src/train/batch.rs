@@ -8,6 +8,15 @@ use crate::volume::{Channel, Row, Volume};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
+/// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.
+#[derive(Debug, Default, Clone)]
+pub struct StepRows {
+    /// Labelled rows.
+    pub labelled: Vec<Row>,
+    /// Unlabelled rows: weak view and strong views of the same patch.
+    pub unlabelled: Vec<(Row, Vec<Row>)>,
+}
+
 /// Rows of one group: the same modalities present, the same shape.
 #[derive(Debug)]
 pub struct Batch {

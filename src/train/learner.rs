@@ -1,9 +1,9 @@
 //! A network that is trained: its weights, its optimiser, and the gradient of the step under way.
 
 use super::TrainError;
+use super::config::TrainerConfig;
 use super::model::Model;
 use super::process_group::Rank;
-use super::trainer::TrainerConfig;
 use crate::nn::gradients::Gradients;
 use crate::nn::optimizer::Optimizer;
 use crate::nn::params::Params;

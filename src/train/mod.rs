@@ -21,6 +21,7 @@
 
 pub mod batch;
 pub mod checkpoint;
+mod config;
 pub mod data_parallel;
 pub mod device;
 pub mod figures;

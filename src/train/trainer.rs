@@ -1,59 +1,21 @@
 //! One optimiser step: labelled rows supervise, unlabelled rows follow the teacher.
 
+pub use super::batch::StepRows;
+pub use super::config::TrainerConfig;
+
 use super::TrainError;
 use super::batch::{Batch, collate};
-use super::device::Precision;
 use super::figures::{Figure, Sums};
 use super::learner::Learner;
-use super::model::{Model, ModelSpec};
-use super::objective::ObjectiveSpec;
+use super::model::Model;
 use super::objective::class_statistics::ClassStatistics;
-use super::objective::threshold::{ThresholdSpec, Thresholds};
+use super::objective::threshold::Thresholds;
 use super::process_group::Rank;
-use super::schedule::{Schedule, learning_rate};
+use super::schedule::learning_rate;
 use crate::nn::ema;
-use crate::nn::optimizer::OptimizerConfig;
 use crate::volume::Row;
 use ahead::Ahead;
 use candle_core::{Device, Tensor};
-
-/// How a run trains, apart from its data.
-#[derive(Debug, Clone)]
-pub struct TrainerConfig {
-    /// Network, classes and modalities.
-    pub model: ModelSpec,
-    /// Loss terms.
-    pub objective: ObjectiveSpec,
-    /// Confidence a pseudo-label needs, and the teacher's largest decay; `None` trains without a teacher.
-    pub teacher: Option<(ThresholdSpec, f64)>,
-    /// Optimiser steps of the whole run.
-    pub steps: u64,
-    /// Largest learning rate.
-    pub lr: f64,
-    /// Optimiser and its constants.
-    pub optimizer: OptimizerConfig,
-    /// How the learning rate falls.
-    pub schedule: Schedule,
-    /// Fraction of the steps with a growing rate.
-    pub warmup: f64,
-    /// Largest global gradient norm.
-    pub clip_norm: Option<f64>,
-    /// Seed of the initial weights.
-    pub seed: u64,
-    /// Arithmetic of the activations.
-    pub precision: Precision,
-    /// Whether activations are made again in the backward pass instead of being kept.
-    pub recompute: bool,
-}
-
-/// Rows of one batch: labelled ones in the weak view, unlabelled ones in all views.
-#[derive(Debug, Default, Clone)]
-pub struct StepRows {
-    /// Labelled rows.
-    pub labelled: Vec<Row>,
-    /// Unlabelled rows: weak view and strong views of the same patch.
-    pub unlabelled: Vec<(Row, Vec<Row>)>,
-}
 
 /// Trains a student, a teacher that follows it, and with CPS a second network beside it.
 pub struct Trainer {
@@ -316,6 +278,7 @@ mod ahead;
 mod bcp;
 mod cps;
 mod descent;
+mod expected;
 mod labelled;
 mod unlabelled;
 

@@ -5,88 +5,15 @@
 //! so all keep one law of interpolation: linear for images, the nearest voxel or the heaviest
 //! class for labels, by the column's role.
 
-use super::dtype::{Dtype, Role, Scaling, Voxel};
+pub use super::change::{BLOCK, Change};
+pub use super::interpolation::{ImageInterpolation, Interpolation, LabelInterpolation};
+
+use super::change::Changes;
+use super::dtype::{Dtype, Role, Scaling};
 use super::error::VolumeError;
-use super::gather::Gather;
 use super::grid::{Grid, GridError};
-use super::voxels::{Stored, Volume};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use super::voxels::{Deferred, Gather, Recipe, Stored, Volume, stored_bytes};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-/// A change of values, each voxel by itself: a stretch of values, and the index of its first.
-///
-/// Stretches begin at multiples of [`BLOCK`] voxels.
-pub type Change = Arc<dyn Fn(&mut [f32], usize) + Send + Sync>;
-
-/// Voxels changed together, in one pass through the second-level cache.
-pub const BLOCK: usize = 16_384;
-
-/// Between voxels, which class a label map has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LabelInterpolation {
-    /// That of the nearest voxel.
-    #[default]
-    Nearest,
-    /// The class with the largest trilinear weight among the eight voxels around: smoother edges.
-    Linear,
-}
-
-/// Between voxels, which value an image has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageInterpolation {
-    /// Trilinear, over the eight voxels around: never beyond their values.
-    #[default]
-    Linear,
-    /// Cubic convolution over 64 voxels (Keys 1981, a = -1/2): sharper edges, which may overshoot.
-    Cubic,
-}
-
-/// How a move reads between voxels, by the role of a volume.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Interpolation {
-    /// Of images.
-    pub images: ImageInterpolation,
-    /// Of label maps.
-    pub labels: LabelInterpolation,
-}
-
-impl Interpolation {
-    /// That of two moves made as one: the smoother one where they differ.
-    pub(super) fn joined(self, other: Self) -> Self {
-        Self {
-            images: match self.images {
-                ImageInterpolation::Linear => other.images,
-                cubic => cubic,
-            },
-            labels: match self.labels {
-                LabelInterpolation::Nearest => other.labels,
-                linear => linear,
-            },
-        }
-    }
-}
-
-/// How a deferred volume is computed.
-///
-/// Type and scaling of the result follow from the recipe ([`Deferred::stored_as`]); nothing else
-/// records them, so voxels and type cannot disagree.
-pub(super) struct Deferred {
-    pub(super) recipe: Recipe,
-    /// `None`: stored numbers as the recipe reads them. `Some`: values as f32 with these changes made
-    /// one after the other; an empty list converts and nothing else.
-    pub(super) pointwise: Option<Vec<Change>>,
-    made: OnceLock<Arc<Stored>>,
-}
-
-pub(super) enum Recipe {
-    /// The values of a volume, which is released once they are computed.
-    Values(Mutex<Option<Volume>>),
-    /// A volume read through a coordinate map.
-    Gather(Gather),
-}
 
 impl std::fmt::Debug for Deferred {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -212,13 +139,6 @@ impl Deferred {
     }
 }
 
-/// The bytes of one stored number, as [`Stored`] remembers its smallest.
-pub(super) fn stored_bytes<T: Voxel>(number: T) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&number));
-    bytes
-}
-
 /// Makes the volumes among these that are read along one path together: its positions are computed
 /// once for all.
 pub(super) fn materialise_together<'a>(volumes: impl Iterator<Item = &'a Volume>) {
@@ -258,51 +178,6 @@ fn changed(source: Volume, changes: &[Change]) -> Vec<f32> {
     let mut values = source.into_values();
     Changes::new(changes).finish(&mut values);
     values
-}
-
-/// Changes made one after the other, block by block, as far as there are values.
-pub(super) struct Changes<'a> {
-    changes: &'a [Change],
-    /// Values that are changed already.
-    changed: usize,
-}
-
-impl<'a> Changes<'a> {
-    pub(super) fn new(changes: &'a [Change]) -> Self {
-        Self {
-            changes,
-            changed: 0,
-        }
-    }
-
-    /// Returns `true` if there are no changes.
-    pub(super) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// Returns `true` if values were changed.
-    fn begun(&self) -> bool {
-        self.changed > 0
-    }
-
-    /// Changes the blocks that are complete; `values` are all values so far.
-    pub(super) fn advance(&mut self, values: &mut [f32]) {
-        while values.len() - self.changed >= BLOCK {
-            self.change(&mut values[self.changed..][..BLOCK]);
-        }
-    }
-
-    /// Changes the rest of all values.
-    pub(super) fn finish(&mut self, values: &mut [f32]) {
-        self.advance(values);
-        self.change(&mut values[self.changed..]);
-    }
-
-    fn change(&mut self, block: &mut [f32]) {
-        let first = self.changed;
-        self.changes.iter().for_each(|change| change(block, first));
-        self.changed += block.len();
-    }
 }
 
 /// A grid that broke a rule, outside any file.

@@ -1,12 +1,11 @@
 //! Reading a volume along a path of maps: which voxel of the source, or which voxels around a position in it, each new voxel is read from.
 
-use super::deferred::{
-    Changes, ImageInterpolation, Interpolation, LabelInterpolation, stored_bytes,
-};
+use super::change::Changes;
 use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::grid::Grid;
-use super::voxels::{Part, Stored, Volume};
-use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
+use super::interpolation::{ImageInterpolation, LabelInterpolation};
+use super::voxels::{Gather, Part, Stored, stored_bytes};
+use crate::kernel::lattice::{Lattice, copy_lattice, fill_outside};
 use crate::kernel::sample::sample_nearest;
 use crate::kernel::warp::{
     self, Cubic, Job, LabelLinear, Linear, Nearest, Route, Step, source_box,
@@ -15,20 +14,6 @@ use crate::with_voxel_type;
 use arrow::buffer::{Buffer, MutableBuffer};
 use glam::{DAffine3, DVec3};
 use std::borrow::Cow;
-
-/// A volume to be read along a path.
-pub(super) struct Gather {
-    pub(super) source: Volume,
-    /// From output voxel to source voxel, first step first.
-    pub(super) route: Vec<Step>,
-    pub(super) role: Role,
-    pub(super) reading: Interpolation,
-    /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
-    pub(super) inside: Option<Inside>,
-    /// Whether a step has cut voxels away or added some: no later step reads between the voxels
-    /// on both sides of such an edge.
-    pub(super) cut: bool,
-}
 
 impl Gather {
     fn affine(&self) -> Option<DAffine3> {

@@ -26,6 +26,7 @@
 //! Nothing here knows of YAML, stages or networks.
 
 pub mod alignment;
+mod change;
 pub mod columns;
 pub mod deferred;
 pub mod dtype;
@@ -33,6 +34,7 @@ pub mod error;
 mod filtered;
 mod gather;
 pub mod grid;
+mod interpolation;
 mod moves;
 pub mod nifti;
 pub mod row;
@@ -41,10 +43,11 @@ pub mod voxels;
 pub mod warning;
 pub mod warp;
 
-pub use deferred::{Change, ImageInterpolation, Interpolation, LabelInterpolation};
+pub use change::Change;
 pub use dtype::{Dtype, Role, Scaling, Voxel};
 pub use error::VolumeError;
 pub use grid::{Grid, GridError};
+pub use interpolation::{ImageInterpolation, Interpolation, LabelInterpolation};
 pub use row::{Channel, Row, Split};
 pub use sites::Sites;
 pub use voxels::{Backing, Volume};

@@ -1,11 +1,11 @@
 //! Moves of volumes: each makes a deferred volume, and a move of a deferred one goes on from its source.
 
 use super::Role;
-use super::deferred::{Deferred, Interpolation, Recipe, bad_grid};
+use super::deferred::bad_grid;
 use super::error::VolumeError;
-use super::gather::Gather;
 use super::grid::Grid;
-use super::voxels::Volume;
+use super::interpolation::Interpolation;
+use super::voxels::{Deferred, Gather, Recipe, Volume};
 use super::warp::Warp;
 use crate::kernel::lattice::{Inside, Lattice};
 use crate::kernel::reorient::AxisMap;

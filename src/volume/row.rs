@@ -1,7 +1,7 @@
 //! One row of a pipeline: a subject, later one patch of it, later one view of a patch.
 
 use super::deferred::materialise_together;
-use super::{Interpolation, Role, Sites, Volume, VolumeError, Warning, Warp};
+use super::{Interpolation, Role, Sites, Volume, VolumeError, Warning, WarningKind, Warp};
 use glam::DVec3;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,25 @@ pub struct Row {
 }
 
 impl Row {
+    /// Adds a warning; whoever runs the stage or reads the source fills in where it arose.
+    ///
+    /// `modality` is the column it is about, `None` for the whole subject. A run keeps one warning
+    /// for each subject, stage, modality and kind, so a stage may warn in every epoch.
+    pub fn warn(&mut self, kind: WarningKind, modality: Option<&str>, message: impl Into<String>) {
+        self.warnings.push(Warning {
+            stage: String::new(),
+            modality: modality.map(str::to_owned),
+            kind,
+            message: message.into(),
+        });
+    }
+
+    /// Fills `stage` into the warnings that do not name one yet.
+    pub fn attribute_warnings(&mut self, stage: &str) {
+        let unattributed = self.warnings.iter_mut().filter(|w| w.stage.is_empty());
+        unattributed.for_each(|w| stage.clone_into(&mut w.stage));
+    }
+
     /// Bytes of all voxels held (shared buffers count in every row that holds them).
     pub fn bytes(&self) -> usize {
         self.volumes().map(|(_, v)| v.bytes()).sum()

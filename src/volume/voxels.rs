@@ -1,12 +1,18 @@
 //! One volume: a typed, shared buffer of voxels on a grid, or the recipe for one.
+//!
+//! A recipe reads another volume, so the three types stand together; what recipes do is in
+//! `deferred.rs` and `gather.rs`.
 
+mod lowest;
 mod stored;
 mod values;
 
-use super::deferred::{Change, Deferred, stored_bytes};
-use super::dtype::{Dtype, Scaling, Voxel};
+use super::change::Change;
+use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::error::VolumeError;
 use super::grid::Grid;
+use super::interpolation::Interpolation;
+use crate::kernel::lattice::Inside;
 use crate::kernel::sample::sample_linear_stored;
 use crate::kernel::warp::{Step, source_box};
 use crate::with_voxel_type;
@@ -14,11 +20,11 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::ArrowNativeType;
 use glam::DAffine3;
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
-use std::sync::Arc;
-use values::value_of;
+use std::sync::{Arc, Mutex, OnceLock};
+use stored::value_of;
 
 pub use stored::Backing;
-pub(super) use stored::{Part, Stored};
+pub(super) use stored::{Part, Stored, stored_bytes};
 
 /// A volume: voxels `[z, y, x]`, their type and scaling, and the grid they stand on.
 ///
@@ -38,6 +44,39 @@ pub struct Volume {
 enum Voxels {
     Stored(Arc<Stored>),
     Deferred(Arc<Deferred>),
+}
+
+/// How a deferred volume is computed.
+///
+/// Type and scaling of the result follow from the recipe ([`Deferred::stored_as`]); nothing else
+/// records them, so voxels and type cannot disagree.
+pub(super) struct Deferred {
+    pub(super) recipe: Recipe,
+    /// `None`: stored numbers as the recipe reads them. `Some`: values as f32 with these changes made
+    /// one after the other; an empty list converts and nothing else.
+    pub(super) pointwise: Option<Vec<Change>>,
+    pub(super) made: OnceLock<Arc<Stored>>,
+}
+
+pub(super) enum Recipe {
+    /// The values of a volume, which is released once they are computed.
+    Values(Mutex<Option<Volume>>),
+    /// A volume read through a coordinate map.
+    Gather(Gather),
+}
+
+/// A volume to be read along a path.
+pub(super) struct Gather {
+    pub(super) source: Volume,
+    /// From output voxel to source voxel, first step first.
+    pub(super) route: Vec<Step>,
+    pub(super) role: Role,
+    pub(super) reading: Interpolation,
+    /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
+    pub(super) inside: Option<Inside>,
+    /// Whether a step has cut voxels away or added some: no later step reads between the voxels
+    /// on both sides of such an edge.
+    pub(super) cut: bool,
 }
 
 impl Volume {
@@ -230,38 +269,6 @@ impl Volume {
         }
     }
 
-    /// Bytes of the stored voxel with the smallest value, which represents what is outside an
-    /// image; NaN is never the smallest, and where all are NaN the number 0 is.
-    pub(super) fn lowest_stored(&self) -> [u8; 8] {
-        let stored = self.materialise();
-        *stored.lowest.get_or_init(|| {
-            with_voxel_type!(stored.dtype, T => {
-                let voxels: &[T] = bytemuck::cast_slice(stored.buffer().as_slice());
-                stored_bytes(lowest(voxels, stored.scaling.slope))
-            })
-        })
-    }
-
-    /// [`Volume::lowest_stored`] where it was found already.
-    pub(super) fn peek_lowest(&self) -> Option<[u8; 8]> {
-        match &self.voxels {
-            Voxels::Stored(stored) => stored.lowest.get().copied(),
-            Voxels::Deferred(deferred) => deferred.computed()?.lowest.get().copied(),
-        }
-    }
-
-    /// The smallest stored number as bits, to keep beside the voxels.
-    pub fn lowest_bits(&self) -> u64 {
-        u64::from_le_bytes(self.lowest_stored())
-    }
-
-    /// Takes the smallest stored number from where [`Volume::lowest_bits`] was kept.
-    pub fn know_lowest(&mut self, bits: u64) {
-        let stored = self.materialise();
-        let stored = stored.shared().with_lowest(bits.to_le_bytes());
-        self.voxels = Voxels::Stored(Arc::new(stored));
-    }
-
     /// The same values as half floats, rounded to the nearest; integers stay as they are, and so do
     /// images with values that half floats cannot hold (above 65504).
     #[must_use]
@@ -277,16 +284,6 @@ impl Volume {
             }
             _ => self,
         }
-    }
-
-    /// The smallest value of the image, as [`Volume::lowest_stored`].
-    pub(super) fn lowest_value(&self) -> f32 {
-        let bytes = self.lowest_stored();
-        let (dtype, scaling) = self.stored_as();
-        with_voxel_type!(dtype, T => {
-            let stored: T = bytemuck::pod_read_unaligned(&bytes[..size_of::<T>()]);
-            value_of(stored, scaling)
-        })
     }
 
     /// The image with a change of every voxel by itself still to be made.
@@ -336,26 +333,6 @@ impl Volume {
         let (dtype, scaling) = self.stored_as();
         Self::try_new(self.buffer().clone(), dtype, scaling, grid)
     }
-}
-
-/// The stored number whose value is smallest; zero where every number is NaN.
-fn lowest<T: Voxel>(stored: &[T], slope: f64) -> T {
-    // Vectors of numbers compare lane by lane; a comparison with NaN is false, so NaN never enters.
-    const LANES: usize = 16;
-    let beats = |a: T, b: T| if slope < 0.0 { a > b } else { a < b };
-    let Some(first) = stored.iter().copied().find(|v| !v.to_f64().is_nan()) else {
-        return bytemuck::Zeroable::zeroed();
-    };
-    let mut lanes = [first; LANES];
-    let chunks = stored.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane = if beats(v, *lane) { v } else { *lane };
-        }
-    }
-    let both = lanes.iter().chain(rest);
-    both.fold(first, |a, &b| if beats(b, a) { b } else { a })
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Warnings: input that is suspicious, and used all the same.
 
-use super::row::Row;
 use serde::{Deserialize, Serialize};
 
 /// What a warning is about; the name in the table `warnings` is the variant in snake_case.
@@ -69,29 +68,9 @@ pub struct Warning {
     pub message: String,
 }
 
-impl Row {
-    /// Adds a warning; whoever runs the stage or reads the source fills in where it arose.
-    ///
-    /// `modality` is the column it is about, `None` for the whole subject. A run keeps one warning
-    /// for each subject, stage, modality and kind, so a stage may warn in every epoch.
-    pub fn warn(&mut self, kind: WarningKind, modality: Option<&str>, message: impl Into<String>) {
-        self.warnings.push(Warning {
-            stage: String::new(),
-            modality: modality.map(str::to_owned),
-            kind,
-            message: message.into(),
-        });
-    }
-
-    /// Fills `stage` into the warnings that do not name one yet.
-    pub fn attribute_warnings(&mut self, stage: &str) {
-        let unattributed = self.warnings.iter_mut().filter(|w| w.stage.is_empty());
-        unattributed.for_each(|w| stage.clone_into(&mut w.stage));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Row;
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Voxels of one subject, read as they are stored.
 
-use super::{ClassPrint, Intensity};
+use super::figures::{ClassPrint, Intensity};
 use crate::kernel::components::{Connectivity, components};
 use crate::source::{Location, SubjectRecord, VolumeRef};
 use crate::volume::{Grid, Volume, nifti};

@@ -2,7 +2,7 @@
 
 use super::{Fingerprint, Intensity, VolumePrint, moments};
 use crate::init::layout::Layout;
-use crate::init::proposal::{median, short};
+use crate::init::numbers::{median, short};
 use crate::kernel::percentile::percentiles;
 use crate::volume::Role;
 use crate::volume::row::column_name;

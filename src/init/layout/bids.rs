@@ -3,7 +3,8 @@
 //! **Source** bids-specification 1.10, "File name structure"; labels are derivatives, most often `dseg`.
 
 use super::listing::{Listing, VolumeFile, usual_ending};
-use super::{Layout, is_label, named};
+use super::names::{is_label, named};
+use super::recognised::Layout;
 use crate::source::manifest::texts;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! The files below a folder.
 
-use crate::init::InitError;
+use crate::init::error::InitError;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 

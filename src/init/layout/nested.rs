@@ -1,8 +1,9 @@
 //! A folder a subject, or one a session, or all files in one folder with the modality in their names.
 
 use super::listing::{Listing, VolumeFile, usual_ending};
+use super::names::{is_label, named};
 use super::paired::MOST_MODALITIES;
-use super::{Layout, is_label, named};
+use super::recognised::Layout;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 

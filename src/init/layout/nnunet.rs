@@ -4,8 +4,9 @@
 //! **Source** nnU-Net v2, `documentation/dataset_format.md`; Antonelli et al., Nature Communications 2022.
 
 use super::listing::{Listing, source_path};
-use super::{Layout, named};
-use crate::init::InitError;
+use super::names::named;
+use super::recognised::Layout;
+use crate::init::error::InitError;
 use crate::source::{FoldersSpec, ManifestSpec, ModalityNames, SourceKind};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};

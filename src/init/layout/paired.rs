@@ -1,7 +1,8 @@
 //! Images in one folder, or in one folder a modality, and label maps in a folder beside them.
 
 use super::listing::{Listing, VolumeFile, usual_ending};
-use super::{Layout, is_label, named};
+use super::names::{is_label, named};
+use super::recognised::Layout;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,9 @@
 //! A table of paths, recognised by the columns whose cells name NIfTI files.
 
 use super::listing::{Listing, source_path};
-use super::{Layout, is_label, named, tidy};
-use crate::init::InitError;
+use super::names::{is_label, named, tidy};
+use super::recognised::Layout;
+use crate::init::error::InitError;
 use crate::source::manifest::{ColumnRef, ManifestColumns, texts};
 use crate::source::{ManifestSpec, Named, SourceKind};
 use std::collections::BTreeSet;

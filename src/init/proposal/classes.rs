@@ -2,6 +2,7 @@
 
 use crate::init::fingerprint::Fingerprint;
 use crate::init::layout::Layout;
+use crate::init::numbers::median;
 use crate::volume::nifti::IGNORED;
 use std::collections::BTreeMap;
 
@@ -82,7 +83,7 @@ impl Classes {
                     let of = print.classes.iter().filter(|c| c.value == *value);
                     let mut volumes: Vec<f64> = of.map(|c| c.volume_ml).collect();
                     let count = counts.get(value).copied().unwrap_or_default();
-                    (count, super::median(&mut volumes))
+                    (count, median(&mut volumes))
                 })
                 .collect(),
             names,

@@ -1,7 +1,7 @@
 //! How intensities are normalised, by modality.
 
-use super::{median, short};
 use crate::init::fingerprint::{Fingerprint, Intensity, moments};
+use crate::init::numbers::{median, short};
 use crate::kernel::percentile::percentiles;
 
 /// Images with a larger share of exact zeros, in %, are masked: air was set to 0.

@@ -1,7 +1,7 @@
 //! The voxel size that all volumes are resampled to.
 
-use super::{by_axis, median, percentile, short};
 use crate::init::fingerprint::Fingerprint;
+use crate::init::numbers::{by_axis, median, percentile, short};
 
 /// An axis is strongly anisotropic if its spacing is more than this times the others', and its count of
 /// voxels less than the others' by the same factor.

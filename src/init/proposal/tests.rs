@@ -1,5 +1,6 @@
 use super::*;
 use crate::init::fingerprint::VolumePrint;
+use crate::init::numbers::{median, percentile, short};
 use crate::volume::Role;
 
 /// Subjects of these shapes and voxel sizes, one image each.

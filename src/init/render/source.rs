@@ -1,9 +1,9 @@
 //! The section `source`.
 
-use super::{Lines, list, text};
 use crate::init::fingerprint::Fingerprint;
 use crate::init::layout::Layout;
 use crate::init::proposal::classes::Classes;
+use crate::init::yaml::{Lines, list, text};
 use crate::source::manifest::ColumnRef;
 use crate::source::reading::Severity;
 use crate::source::{FoldersSpec, ManifestSpec};

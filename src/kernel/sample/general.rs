@@ -2,7 +2,7 @@
 //!
 //! Fixed point makes floor and fraction a shift and a mask, and adding the step up is exact.
 
-use super::{Tap, nearest, reach, tap};
+use super::tap::{Tap, nearest, reach, tap};
 use glam::{DAffine3, DVec3};
 
 /// One voxel in 32.32 fixed point.

@@ -3,7 +3,7 @@
 //! The output grows slice by slice: what is filled first, written then, and changed by the caller at
 //! last stays in the cache meanwhile.
 
-use super::{Tap, nearest, reach, tap};
+use super::tap::{Tap, nearest, reach, tap};
 use glam::DAffine3;
 
 /// Output voxels looked at together for one class.

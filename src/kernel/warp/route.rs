@@ -1,7 +1,7 @@
 //! Chains of maps brought into the form that rows are walked by.
 
+use super::bend::{Bend, Step};
 use super::spline::Control;
-use super::{Bend, Step};
 use glam::{DAffine3, DMat3, DVec3};
 
 /// Off-axis share of a step that still counts as along one axis: a thousand voxels drift 1e-6.

@@ -1,9 +1,10 @@
 //! Uniform cubic B-splines on control grids: weights, padded control points, sums of taps.
 
-use super::Bend;
-use super::walk::MAGIC;
+use super::bend::Bend;
 use glam::{DMat3, DVec3};
 
+/// Added to a number below 2^32, it leaves the nearest integer in the low bits.
+pub(super) const MAGIC: f64 = 6_755_399_441_055_744.0;
 /// Copies of the edge's control points before the first one, so that taps need no clamping.
 pub(super) const LOW: usize = 2;
 /// The same after the last one.
@@ -20,33 +21,6 @@ pub(super) fn weights(t: f32) -> [f32; 4] {
     let s = 1.0 - t;
     let middle = |t: f32| (t * t * (3.0 * t - 6.0) + 4.0) * SIXTH;
     [s * s * s * SIXTH, middle(t), middle(s), t * t * t * SIXTH]
-}
-
-/// Displacement at control coordinates by definition, in f64.
-pub(super) fn displacement_at(bend: &Bend, control: DVec3) -> DVec3 {
-    let spline = |x: f64| match x.abs() {
-        x if x < 1.0 => (4.0 - 6.0 * x * x + 3.0 * x * x * x) / 6.0,
-        x if x < 2.0 => (2.0 - x).powi(3) / 6.0,
-        _ => 0.0,
-    };
-    let [nx, ny, nz] = bend.shape_xyz.map(|n| n as i64);
-    // Farther out nothing changes any more.
-    let limit = DVec3::new(nx as f64, ny as f64, nz as f64);
-    let at = control.max(DVec3::splat(-1.0)).min(limit);
-    let first = at.floor().to_array().map(|c| c as i64 - 1);
-    let mut sum = DVec3::ZERO;
-    for k in first[2]..first[2] + 4 {
-        for j in first[1]..first[1] + 4 {
-            for i in first[0]..first[0] + 4 {
-                let weight =
-                    spline(at.x - i as f64) * spline(at.y - j as f64) * spline(at.z - k as f64);
-                let [i, j, k] = [i.clamp(0, nx - 1), j.clamp(0, ny - 1), k.clamp(0, nz - 1)];
-                let vector = bend.displacement[((k * ny + j) * nx + i) as usize];
-                sum += weight * DVec3::from(vector.map(f64::from));
-            }
-        }
-    }
-    sum
 }
 
 /// Control points as the row loops read them: edges repeated, axes in the output's order.

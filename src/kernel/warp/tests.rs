@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernel::sample::{Ties, sample_linear, sample_nearest};
-use glam::DMat3;
+use glam::{DAffine3, DMat3, DVec3};
 
 const SOURCE: [usize; 3] = [23, 18, 14];
 

@@ -2,14 +2,12 @@
 
 use super::aligned::{Aligned, LANES};
 use super::route::{Leg, Route};
-use super::spline::{Control, STRIDE, weights};
+use super::spline::{Control, MAGIC, STRIDE, weights};
 use crate::kernel::simd::vectorised;
 use glam::{DAffine3, DVec3};
 
 /// Positions this close to a voxel centre are on it: affines are stored as f32 in files.
 const SNAP: f64 = 1e-6;
-/// Added to a number below 2^32, it leaves the nearest integer in the low bits.
-pub(super) const MAGIC: f64 = 6_755_399_441_055_744.0;
 
 /// How source positions of one axis become voxel and weight.
 #[derive(Debug, Clone, Copy)]

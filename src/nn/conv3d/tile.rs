@@ -1,6 +1,6 @@
 //! How a convolution is cut into tiles, and how a tile's operand is brought into cache.
 
-use super::winograd;
+use super::winograd::fits;
 use std::ops::Range;
 
 /// Pieces of work aimed at: enough for 16 threads to finish together.
@@ -69,7 +69,7 @@ impl Problem {
     pub(super) fn new([n, d, h, w, ci]: [usize; 5], kernel: [usize; 3], co: usize) -> Self {
         let path = if kernel == [1; 3] {
             Path::Point
-        } else if winograd::fits([d, h, w], kernel, n * d * h, [ci, co]) {
+        } else if fits([d, h, w], kernel, n * d * h, [ci, co]) {
             Path::Winograd
         } else if kernel[2] * ci < 16 {
             Path::Planar

@@ -14,6 +14,7 @@ use super::tile::Problem;
 use crate::kernel::simd::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
+pub(super) use tiles::fits;
 use tiles::{EDGE, OUTSIDE, POINTS, load_gradient, load_input, store_output};
 use weights::{PLANES, panels, unpack_gradient};
 pub(super) use weights::{pack, pack_mirrored};
@@ -26,22 +27,6 @@ const ROWS: usize = 192;
 
 /// Values that partial sums of the kernel's gradient may hold together.
 const PARTIAL: usize = 1 << 23;
-
-/// Whether a convolution is computed here: enough voxels that transforming the kernel pays, channels
-/// that fill a vector, and a plane that tiles cover without much waste.
-pub(super) fn fits(
-    size: [usize; 3],
-    kernel: [usize; 3],
-    lines: usize,
-    channels: [usize; 2],
-) -> bool {
-    let [_, h, w] = size;
-    let covered = h.next_multiple_of(EDGE) * w.next_multiple_of(EDGE);
-    kernel == [3; 3]
-        && channels.iter().all(|&c| c >= 8)
-        && covered * 2 <= h * w * 3
-        && lines / h * covered / EDGE / EDGE >= 64
-}
 
 /// Tiles that are computed together: some of a plane's, over some planes.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 use candle_core::{Device, Tensor};
 
 use super::*;
-use crate::nn::cmc::Sharing;
+use crate::nn::cmc::{CmcSpec, Sharing};
+use crate::nn::params::Params;
 use crate::nn::testing::{bits, largest_difference, noise};
-use crate::nn::unet3d::EncoderKind;
+use crate::nn::unet3d::{EncoderKind, Unet3dSpec};
 
 fn params() -> Params {
     Params::new(7, &Device::Cpu)

@@ -5,7 +5,7 @@
 //! **Equivalence** exact: what is kept is read back bit for bit (unless `cache` asks for half
 //! precision), and a changed file, step or version is prepared anew.
 
-use super::Fired;
+use super::fired::Fired;
 use crate::plan::pipeline::Pipeline;
 use crate::stage::Stage as _;
 use crate::stage::cache::Cache;

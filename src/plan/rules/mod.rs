@@ -6,13 +6,17 @@
 //! compare every pair of steps it touches with the plan that is not optimised.
 
 pub mod cut;
+mod fired;
 pub mod fuse_intensity;
 pub mod fuse_space;
 pub mod push_crop;
 pub mod select_early;
 pub mod share;
 
-use super::pipeline::{Pipeline, Step};
+pub use fired::Fired;
+
+use super::pipeline::Pipeline;
+use super::step::Step;
 use crate::stage::Effect;
 use serde::Serialize;
 use std::ops::Range;
@@ -24,17 +28,6 @@ pub struct Pass {
     pub steps: Range<usize>,
     /// Names of the rules that joined them.
     pub rules: Vec<&'static str>,
-}
-
-/// What a rule did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fired {
-    /// The rule's name.
-    pub rule: &'static str,
-    /// Path of the step or section it touched.
-    pub path: String,
-    /// What it means for this plan, one sentence.
-    pub what: String,
 }
 
 /// How the chains of a pipeline are carried out.

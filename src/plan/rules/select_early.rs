@@ -5,7 +5,7 @@
 //!
 //! **Equivalence** exact: a subject that is left out has no effect on any other.
 
-use super::Fired;
+use super::fired::Fired;
 use crate::plan::pipeline::Pipeline;
 
 /// The rule's name.

@@ -6,8 +6,9 @@
 //!
 //! **Equivalence** exact.
 
-use super::Fired;
-use crate::plan::pipeline::{Pipeline, Step};
+use super::fired::Fired;
+use crate::plan::pipeline::Pipeline;
+use crate::plan::step::Step;
 
 /// The rule's name.
 pub const NAME: &str = "share";

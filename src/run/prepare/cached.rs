@@ -2,7 +2,7 @@
 
 use super::Preparer;
 use crate::cache::Damage;
-use crate::run::chain::Failure;
+use crate::run::failure::Failure;
 use crate::run::kept::KeptRow;
 use crate::volume::{Row, Warning, WarningKind};
 use std::sync::PoisonError;

@@ -2,7 +2,7 @@
 
 use super::{Labels, Preparer};
 use crate::kernel::region::runs;
-use crate::run::chain::Failure;
+use crate::run::failure::Failure;
 use crate::run::guard::guarded;
 use crate::source::reading::Severity;
 use crate::source::{SubjectRecord, VolumeHeader};

@@ -1,7 +1,8 @@
 //! Views: what the network sees of one prepared subject.
 
-use super::super::chain::{Chain, Failure, MixMode, Traced};
+use super::super::chain::{Chain, MixMode, Traced};
 use super::super::counters::Counters;
+use super::super::failure::Failure;
 use super::super::noted::Prepared;
 use super::super::partner::{Making, Peers};
 use super::super::prepare::{Preparer, Reading};

@@ -227,7 +227,7 @@ fn shape(pass: Pass, sizes: Sizes) -> String {
     format!("{n}x{d}x{h}x{w}x{c} k{} co{co} {pass}", kernel[0])
 }
 
-/// As [`super::largest_error`], on the device.
+/// As [`super::finding::largest_error`], on the device.
 fn largest_error(found: &Tensor, expected: &Tensor) -> Result<f64> {
     let (found, expected) = (found.flatten_all()?, expected.flatten_all()?);
     let count = expected.elem_count();

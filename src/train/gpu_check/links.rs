@@ -1,7 +1,7 @@
 //! The link between GPUs, at world size 1: all that one device can show.
 
 use super::super::TrainError;
-use super::{Finding, largest_error, normals, values};
+use super::finding::{Finding, largest_error, normals, values};
 use crate::nn::cuda::{Comm, CommId};
 use crate::nn::inplace::AllReduce;
 use candle_core::{Device, Tensor};

@@ -2,7 +2,7 @@
 
 use super::super::TrainError;
 use super::super::objective::supervised::supervised;
-use super::{Finding, largest_error, normals, values};
+use super::finding::{Finding, largest_error, normals, values};
 use crate::nn::cmc::CmcSpec;
 use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::{Heads, NetworkSpec};

@@ -2,7 +2,7 @@
 
 use super::super::TrainError;
 use super::super::objective::{cac::cac, csc::csc, pseudo_label::pseudo_target};
-use super::{Finding, largest_error, normals, values};
+use super::finding::{Finding, largest_error, normals, values};
 use crate::nn::add_act::add_act;
 use crate::nn::channel_dropout::channel_dropout;
 use crate::nn::cmc::mia::mia;

@@ -1,7 +1,7 @@
 //! What a step does with parameters: gradients summed and clipped, AdamW, the moving average.
 
 use super::super::TrainError;
-use super::{Finding, largest_error, normals, values};
+use super::finding::{Finding, largest_error, normals, values};
 use crate::nn::adamw::{AdamW, AdamWConfig};
 use crate::nn::ema;
 use crate::nn::gradients::Gradients;

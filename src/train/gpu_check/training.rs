@@ -5,7 +5,7 @@ use super::super::device::Precision;
 use super::super::model::ModelSpec;
 use super::super::objective::{CacSpec, CscSpec, ObjectiveSpec, PseudoLabelSpec, SupervisedSpec};
 use super::super::trainer::{StepRows, Trainer, TrainerConfig};
-use super::Finding;
+use super::finding::Finding;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::cmc::CmcSpec;
 use crate::nn::cuda;

@@ -1,15 +1,19 @@
 //! Steps of training on small volumes.
 
 use super::super::checkpoint::{self, ModelFile, State};
+use super::super::model::ModelSpec;
 use super::super::objective::bcp::BcpSpec;
 use super::super::objective::cps::CpsSpec;
 use super::super::objective::cutmix::CutMixSpec;
 use super::super::objective::feature_dropout::FeatureDropoutSpec;
 use super::super::objective::mean_teacher::{MeanTeacherSpec, UncertaintySpec};
+use super::super::objective::threshold::ThresholdSpec;
 use super::super::objective::{ObjectiveSpec, PseudoLabelSpec};
+use super::super::schedule::Schedule;
 use super::*;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::network::NetworkSpec;
+use crate::nn::optimizer::OptimizerConfig;
 use crate::nn::unet3d::Unet3dSpec;
 use crate::volume::row::Channel;
 use crate::volume::{Grid, Volume};

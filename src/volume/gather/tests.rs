@@ -1,5 +1,5 @@
 use super::super::grid::Grid;
-use super::super::{Channel, Row, VolumeError, Warp};
+use super::super::{Channel, Interpolation, Row, Volume, VolumeError, Warp};
 use super::*;
 use crate::kernel::warp::{Bend, random_vectors};
 use std::sync::Arc;

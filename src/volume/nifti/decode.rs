@@ -1,7 +1,8 @@
 //! From a file's bytes to a volume in native byte order.
 
 use super::header::Header;
-use super::inflate::{self, Block};
+use super::inflate::Block;
+use super::input;
 use crate::volume::{Volume, VolumeError, Voxel};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
@@ -16,7 +17,7 @@ pub(super) fn volume(header: &Header, index: usize) -> Result<Volume, VolumeErro
         skip: bytes * index as u64,
     };
     let voxels = with_voxel_type!(header.dtype, T => {
-        let mut voxels = inflate::voxels::<T>(&header.voxels_path, block, count)?;
+        let mut voxels = input::voxels::<T>(&header.voxels_path, block, count)?;
         if !header.byte_order.is_native() {
             swap_bytes(&mut voxels);
         }

@@ -1,54 +1,19 @@
 //! What a NIfTI header says, checked.
 
 mod check;
+mod encoding;
 mod fields;
 mod geometry;
 mod pair;
 
+pub use encoding::{ByteOrder, Layout, Version};
+
 use super::affine::{self, Rows};
-use super::{format, inflate};
+use super::{format, inflate, input};
 use crate::volume::{Dtype, Grid, Scaling, VolumeError};
 use check::{dtype, mm_per_unit, scaling, shape, volumes, vox_offset, whole};
 use fields::Fields;
 use std::path::{Path, PathBuf};
-
-/// Version of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// NIfTI-1: 348 bytes, 16-bit dimensions, f32 affines.
-    Nifti1,
-    /// NIfTI-2: 540 bytes, 64-bit dimensions, f64 affines.
-    Nifti2,
-}
-
-/// Order of the bytes of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByteOrder {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
-
-impl ByteOrder {
-    /// Whether this machine's numbers lie so.
-    pub fn is_native(self) -> bool {
-        self == if cfg!(target_endian = "big") {
-            Self::Big
-        } else {
-            Self::Little
-        }
-    }
-}
-
-/// Where the voxels lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Behind the header, in one file (`.nii`).
-    Single,
-    /// In a file of their own (`.hdr` and `.img`).
-    Pair,
-}
 
 /// A checked header; every field fits the file it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,7 +99,7 @@ pub(super) fn files_of(path: &Path) -> Vec<PathBuf> {
 /// Reads and checks the header that `path` names, itself or as the other half of a pair.
 pub(super) fn read(path: &Path) -> Result<Header, VolumeError> {
     let path = &pair::header_path(path);
-    let head = inflate::head(path, inflate::LONGEST)?;
+    let head = input::head(path, inflate::LONGEST)?;
     let fields = Fields::new(path, &head.bytes)?;
     let (dtype, shape_xyz, volumes) = (
         dtype(path, &fields)?,
@@ -174,7 +139,7 @@ pub(super) fn read(path: &Path) -> Result<Header, VolumeError> {
         }
         Layout::Pair => {
             let image = pair::image_path(path)?;
-            let head = inflate::head(&image, 0)?;
+            let head = input::head(&image, 0)?;
             inflate::check_length(&image, &head, vox_offset.saturating_add(whole))?;
             (image, head.gzip)
         }

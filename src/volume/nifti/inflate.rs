@@ -1,6 +1,6 @@
 //! Bytes of a file, inflated when they are gzip. No size is believed before the file confirms it.
 
-use super::{format, io, object};
+use super::{format, io};
 use crate::store::StoreError;
 use crate::volume::{VolumeError, Voxel};
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
@@ -46,9 +46,6 @@ pub(super) struct Block {
 ///
 /// **Errors** `Io`, and `Format` when a gzip file is damaged within the shorter of the two headers.
 pub(super) fn head(path: &Path, limit: u64) -> Result<Head, VolumeError> {
-    if let Some(url) = object::url_of(path)? {
-        return object::head(path, &url, limit);
-    }
     let file = File::open(path).map_err(io(path, "opening"))?;
     let file_bytes = file
         .metadata()
@@ -132,9 +129,6 @@ pub(super) fn voxels<T: Voxel>(
     block: Block,
     count: usize,
 ) -> Result<Vec<T>, VolumeError> {
-    if let Some(url) = object::url_of(path)? {
-        return object::voxels(path, &url, block, count);
-    }
     let head = head(path, 0)?;
     let end = block.offset.saturating_add(block.whole);
     check_length(path, &head, end)?;

@@ -33,6 +33,7 @@ mod affine;
 mod decode;
 mod header;
 mod inflate;
+mod input;
 mod labels;
 mod object;
 mod write;

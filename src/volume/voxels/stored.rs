@@ -192,6 +192,26 @@ impl Stored {
     }
 }
 
+/// The value of a stored number.
+#[inline(always)]
+pub(super) fn value_of<T: Voxel>(stored: T, scaling: Scaling) -> f32 {
+    if scaling == Scaling::NONE {
+        stored.to_f32()
+    } else if T::DTYPE.bytes() <= 2 {
+        stored.to_f32() * scaling.slope as f32 + scaling.intercept as f32
+    } else {
+        // 32-bit integers do not fit an f32: scale first, round once.
+        (stored.to_f64() * scaling.slope + scaling.intercept) as f32
+    }
+}
+
+/// The bytes of one stored number, as [`Stored`] remembers its smallest.
+pub(in crate::volume) fn stored_bytes<T: Voxel>(number: T) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(&number));
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::{Interpolation, LabelInterpolation, Role, Warp};

@@ -1,8 +1,9 @@
 //! Stored numbers as values.
 
-use super::super::deferred::{BLOCK, Change};
+use super::super::change::{BLOCK, Change};
 use super::super::dtype::{Scaling, Voxel};
-use super::{Part, Stored, Volume};
+use super::Volume;
+use super::stored::{Part, Stored, value_of};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use std::borrow::Cow;
@@ -84,19 +85,6 @@ impl Volume {
             }
             values
         })
-    }
-}
-
-/// The value of a stored number.
-#[inline(always)]
-pub(super) fn value_of<T: Voxel>(stored: T, scaling: Scaling) -> f32 {
-    if scaling == Scaling::NONE {
-        stored.to_f32()
-    } else if T::DTYPE.bytes() <= 2 {
-        stored.to_f32() * scaling.slope as f32 + scaling.intercept as f32
-    } else {
-        // 32-bit integers do not fit an f32: scale first, round once.
-        (stored.to_f64() * scaling.slope + scaling.intercept) as f32
     }
 }
 

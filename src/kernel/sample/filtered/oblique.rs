@@ -1,10 +1,10 @@
 //! Sampling voxel by voxel, where source axes follow no output axis.
 
 use super::super::super::gaussian::smooth;
-use super::super::reach;
+use super::super::tap::reach;
+use super::filter::{CUT, Filter};
 use super::planes::Vote;
 use super::stencil::{Stencil, base};
-use super::{CUT, Filter};
 use glam::{DAffine3, DVec3};
 
 /// Edge of the output blocks that are voted on together, in voxels.

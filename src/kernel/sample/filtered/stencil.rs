@@ -1,8 +1,8 @@
 //! Weights along one axis: interpolation and Gaussian as one sum.
 
 use super::super::super::gaussian::{mirrored, weights};
-use super::super::{nearest, reach, tap};
-use super::{AxisReading, CUT, Filter};
+use super::super::tap::{nearest, reach, tap};
+use super::filter::{AxisReading, CUT, Filter};
 use glam::DAffine3;
 
 /// Neighbouring source voxels along one axis, and the weight of each.

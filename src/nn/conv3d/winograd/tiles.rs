@@ -11,6 +11,22 @@ pub(super) const EDGE: usize = 4;
 /// No voxel there: zero padding.
 pub(super) const OUTSIDE: usize = usize::MAX;
 
+/// Whether a convolution is computed here: enough voxels that transforming the kernel pays, channels
+/// that fill a vector, and a plane that tiles cover without much waste.
+pub(in crate::nn::conv3d) fn fits(
+    size: [usize; 3],
+    kernel: [usize; 3],
+    lines: usize,
+    channels: [usize; 2],
+) -> bool {
+    let [_, h, w] = size;
+    let covered = h.next_multiple_of(EDGE) * w.next_multiple_of(EDGE);
+    kernel == [3; 3]
+        && channels.iter().all(|&c| c >= 8)
+        && covered * 2 <= h * w * 3
+        && lines / h * covered / EDGE / EDGE >= 64
+}
+
 /// Channels from `first` on of the voxel at `at`.
 ///
 /// Loops here and below are plain: `array::map` is not inlined, and would not be vectorised.

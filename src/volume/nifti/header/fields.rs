@@ -2,7 +2,7 @@
 
 use super::super::affine::Rows;
 use super::super::format;
-use super::{ByteOrder, Layout, Version};
+use super::encoding::{ByteOrder, Layout, Version};
 use crate::volume::VolumeError;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,31 @@
+//! What is known of a data set once its layout is recognised.
+
+use crate::source::SourceKind;
+use std::collections::BTreeMap;
+
+/// A data set whose layout is known.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Name of the layout, such as `BIDS with sessions`.
+    pub kind: String,
+    /// The source; its path is absolute.
+    pub source: SourceKind,
+    /// Names of classes by the value that is stored for each, as far as the data set tells.
+    pub classes: BTreeMap<i64, String>,
+    /// Values that mark unannotated voxels.
+    pub ignore: Vec<i64>,
+    /// What a reader of the pipeline should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Layout {
+    pub(super) fn new(kind: impl Into<String>, source: SourceKind) -> Self {
+        Self {
+            kind: kind.into(),
+            source,
+            classes: BTreeMap::new(),
+            ignore: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+}
