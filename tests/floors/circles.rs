@@ -11,7 +11,7 @@ type Module = Vec<String>;
 type Item = (Module, String);
 
 /// The files of each circle among `sources`, which are texts by their paths below `src`.
-pub fn circles(sources: &BTreeMap<String, String>) -> Vec<Vec<&str>> {
+pub(super) fn circles(sources: &BTreeMap<String, String>) -> Vec<Vec<&str>> {
     let files: BTreeMap<Module, &str> = sources.keys().map(|p| (module_of(p), &**p)).collect();
     let mut exports: BTreeMap<Item, Item> = BTreeMap::new();
     let mut uses = Vec::new();
