@@ -55,7 +55,7 @@ fn a_stream_ends_after_its_epochs_and_goes_on_from_a_position() {
 
 #[test]
 fn whoever_writes_to_a_sample_changes_no_later_epoch() {
-    // No step of the views computes a voxel: without a copy every epoch would share the kept ones.
+    // No step of the views changes a label: without a copy every epoch would share the kept ones.
     let options = SampleOptions {
         epochs: Some(2),
         ..SampleOptions::default()
@@ -65,7 +65,8 @@ fn whoever_writes_to_a_sample_changes_no_later_epoch() {
         ..options.clone()
     };
     for options in [options, validation] {
-        let mut samples = start(&format!("stages: [zscore: {{}}]\n{TRAIN}"), &options).unwrap();
+        let text = "stages: [zscore: {}]\nviews: { weak: [gamma: { p: 0 }] }\n";
+        let mut samples = start(text, &options).unwrap();
         let rows = rows(&mut samples);
         let half = rows.len() / 2;
         for (one, two) in rows[..half].iter().zip(&rows[half..]) {
@@ -103,7 +104,7 @@ fn what_is_not_there_is_named() {
         labelled: Some(true),
         ..SampleOptions::default()
     };
-    let text = "name: a\nsource: { phantom: { subjects: 2, size: [8, 8, 8], labelled: 0 } }\n";
+    let text = "name: a\nsource: { phantom: { subjects: 2, size: [16, 16, 16], labelled: 0 } }\n";
     let (plan, cohort) = open(&SourceFile {
         name: "a.yaml".to_owned(),
         text: text.to_owned(),
@@ -124,7 +125,8 @@ fn what_is_not_there_is_named() {
         },
         ..SampleOptions::default()
     };
-    let mut samples = start(TRAIN, &options).unwrap();
+    let patches = format!("views: {{ shared: [patch: {{ size: [8, 8, 8] }}] }}\n{TRAIN}");
+    let mut samples = start(&patches, &options).unwrap();
     let error = samples.next().unwrap().unwrap_err().to_string();
     assert!(
         error.starts_with("no train subject can be used; the last, "),
