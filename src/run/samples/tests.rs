@@ -117,16 +117,9 @@ fn what_is_not_there_is_named() {
         error.to_string(),
         "no subject to stream: train subjects with labels were asked for, and the cohort has 0 train with labels, 2 train without, 0 validation, 0 test"
     );
-    // Every subject fails: a patch larger than the budget leaves room for.
-    let options = SampleOptions {
-        run: RunOptions {
-            memory: Some(1000),
-            ..RunOptions::default()
-        },
-        ..SampleOptions::default()
-    };
-    let patches = format!("views: {{ shared: [patch: {{ size: [8, 8, 8] }}] }}\n{TRAIN}");
-    let mut samples = start(&patches, &options).unwrap();
+    // A step fails every subject.
+    let text = "stages: [remap: { map: { 7: 1 }, others: fail }]\nviews: { shared: [patch: { size: [8, 8, 8] }] }\n";
+    let mut samples = start(text, &SampleOptions::default()).unwrap();
     let error = samples.next().unwrap().unwrap_err().to_string();
     assert!(
         error.starts_with("no train subject can be used; the last, "),
