@@ -17,8 +17,8 @@
 //! over threads are cut by shape, see [`nn`]. Workers, batch sizes and restarts change no byte.
 //!
 //! **Floors**, from the ground up; a module imports from its own floor or below, and a test reads
-//! the imports: `draw kernel spec store` · `volume` · `metric nn` · `sink` · `stage query` · `source train
-//! report view` · `init` · `plan` · `registry schema error` · `run cli`.
+//! the imports: `draw kernel spec store` · `volume` · `metric nn view` · `sink` · `stage query` · `source
+//! train report` · `init` · `plan` · `registry schema error` · `run cli`.
 //!
 //! **A new stage** is one file and one line: see [`stage`].
 //!

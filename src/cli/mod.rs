@@ -12,6 +12,7 @@ pub mod gpu_check;
 pub mod init;
 pub mod inspect;
 mod landmarks;
+pub mod query;
 pub mod run;
 pub mod schema;
 pub mod stages;
@@ -27,10 +28,9 @@ pub use file::{open, planned, read};
 pub use init::InitArgs;
 
 use crate::error::Error;
-use crate::query::Format;
 use crate::run::chain::causes;
 use crate::run::display::Aside;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
@@ -129,16 +129,20 @@ enum Command {
     ///
     /// Exit codes: 0 all tests hold; 1 one does not; 2 a mistake in a file, or no test in any.
     Test(test::TestArgs),
-    /// Ask a run's tables in SQL.
-    Query {
-        /// Run folder.
-        run: PathBuf,
-        /// A query; tables are named as their files: subjects, metrics, scores, edges, failures, ….
-        sql: String,
-        /// How the answer is printed.
-        #[arg(long, value_enum, default_value_t = FormatArg::Table)]
-        format: FormatArg,
-    },
+    /// Ask runs in SQL: one statement, a script, or an interactive shell.
+    ///
+    /// Of a run folder every table is asked under its name: subjects, metrics, scores, edges, failures, ….
+    /// Of several runs, or a folder that holds runs, each table is the union over them with the columns
+    /// run, pipeline, fold and seed. Views: leaderboard, worst_subjects, class_progress,
+    /// pseudo_label_quality, stage_time, cohort, runs; compare('run_a', 'run_b') tests two runs on the same
+    /// subjects. `show tables` lists what there is, `describe scores` columns with unit and meaning.
+    ///
+    /// Functions on volumes decode voxels only where they are asked for: dice(a, b, class),
+    /// volume_ml(label, class), components(label, class), mean_in(image, label, class),
+    /// percentile(image, p), voxels(volume), slice_png(image, label, axis, index).
+    ///
+    /// For example: voxstream query runs "select * from leaderboard where split = 'test'"
+    Query(query::QueryArgs),
     /// Turn weights of a public PyTorch model into safetensors of this program.
     ///
     /// Known are the released CMC model and the U-Net of CLIP-Driven Universal Model; both become
@@ -179,18 +183,6 @@ enum Command {
         /// Run folder.
         run: PathBuf,
     },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    /// A table for people.
-    Table,
-    /// Comma-separated values with a header.
-    Csv,
-    /// One JSON object a line.
-    Json,
-    /// Parquet.
-    Parquet,
 }
 
 /// Carries a command out; returns the exit code.
@@ -251,19 +243,7 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
         }
         Command::View(args) => view::view(args, &mut out),
         Command::Test(args) => test::test(args, &mut out),
-        Command::Query { run, sql, format } => {
-            let format = match format {
-                FormatArg::Table => Format::Table,
-                FormatArg::Csv => Format::Csv,
-                FormatArg::Json => Format::Json,
-                FormatArg::Parquet => Format::Parquet,
-            };
-            file::checked_path(run)?;
-            let batches = crate::query::Session::open(run)?.sql(sql)?;
-            // Not the locked stream: Parquet's writer wants one that may move between threads.
-            crate::query::print(&batches, format, out)?;
-            Ok(0)
-        }
+        Command::Query(args) => query::query(args, &mut out),
         Command::Convert { file, out: to, key } => {
             convert::convert(file, to, key.as_deref(), &mut out)
         }

@@ -6,11 +6,13 @@ pub mod crop;
 pub mod dice;
 pub mod figures;
 pub mod lesion;
+pub mod paired;
 pub mod surface;
 pub mod volume;
 
 pub use dice::{ClassScore, Confusion, confusion, mean};
 pub use figures::{ClassFigures, Metric, MissedDistance, Wanted, figures};
+pub use paired::{Paired, paired};
 
 /// Why two label maps cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

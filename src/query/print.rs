@@ -21,6 +21,8 @@ pub enum Format {
     Csv,
     /// One JSON object a line, nulls written out.
     Json,
+    /// A table in Markdown.
+    Markdown,
     /// A Parquet file, voxels included.
     Parquet,
 }
@@ -47,7 +49,7 @@ pub fn print(
     }
     let texts: Vec<RecordBatch> = batches
         .iter()
-        .map(|batch| readable(batch, format == Format::Csv))
+        .map(|batch| readable(batch, matches!(format, Format::Csv | Format::Markdown)))
         .collect::<Result<_, _>>()
         .map_err(|e| failure(&e))?;
     write_text(&texts, format, &mut out).map_err(|e| failure(&e))?;
@@ -73,11 +75,46 @@ fn write_text(
             texts.iter().try_for_each(|batch| writer.write(batch))?;
             writer.finish()
         }
+        Format::Markdown => markdown(texts, out),
         Format::Table | Format::Parquet => {
             let table = pretty_format_batches_with_options(texts, &options())?;
             Ok(writeln!(out, "{table}")?)
         }
     }
+}
+
+/// A table in Markdown: numbers to the right, `|` escaped, line breaks as `<br>`.
+fn markdown(texts: &[RecordBatch], out: &mut impl Write) -> Result<(), ArrowError> {
+    let Some(first) = texts.first() else {
+        return Ok(());
+    };
+    let escaped = |text: &str| text.replace('|', "\\|").replace('\n', "<br>");
+    let schema = first.schema();
+    let fields = schema.fields().iter();
+    let names: Vec<String> = fields.clone().map(|f| escaped(f.name())).collect();
+    let rules: Vec<&str> = fields
+        .map(|f| {
+            if f.data_type().is_numeric() {
+                "--:"
+            } else {
+                "---"
+            }
+        })
+        .collect();
+    writeln!(out, "| {} |\n| {} |", names.join(" | "), rules.join(" | "))?;
+    let options = FormatOptions::new();
+    for batch in texts {
+        let columns = batch.columns().iter();
+        let columns = columns.map(|c| ArrayFormatter::try_new(c, &options));
+        let columns: Vec<ArrayFormatter<'_>> = columns.collect::<Result<_, _>>()?;
+        for i in 0..batch.num_rows() {
+            let cells: Vec<String> = (columns.iter())
+                .map(|c| escaped(&c.value(i).to_string()))
+                .collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+    }
+    Ok(())
 }
 
 fn options() -> FormatOptions<'static> {

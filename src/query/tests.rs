@@ -136,19 +136,72 @@ fn units_and_meaning_reach_the_result() {
 }
 
 #[test]
-fn mistakes_list_the_tables() {
+fn mistakes_name_what_is_nearest() {
     let folder = run_folder();
     let session = Session::open(folder.path()).unwrap();
-    let error = session.sql("select * from score").unwrap_err().to_string();
-    assert!(error.contains("score"), "{error}");
+    let said = |sql: &str| session.sql(sql).unwrap_err().to_string();
+    for (sql, expected) in [
+        (
+            "select * from score",
+            "there is no table `score`; did you mean `scores`?",
+        ),
+        (
+            "select * from x",
+            "there is no table `x`; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, runs, compare",
+        ),
+        (
+            "select * from metrics",
+            "there is no table `metrics`; no run here has written it; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, runs, compare",
+        ),
+        (
+            "select dicee from scores",
+            "there is no column `dicee`; did you mean `dice`?",
+        ),
+        (
+            "select run from scores",
+            "there is no column `run`: tables of one run have none; the views do, and tables do where several runs or a folder of runs are asked",
+        ),
+        (
+            "select avgg(dice) from scores",
+            "there is no function `avgg`; did you mean `avg`?",
+        ),
+        (
+            "select dice(label, 1) from predictions",
+            "dice(a, b, class) takes 3 arguments, found 2",
+        ),
+        (
+            "select volume_ml(subject_id, 1) from predictions",
+            "argument 1 of volume_ml(label, class) is text; expected a volume, such as `label` of `predictions` or `\"image.ct\"` of `prepared`",
+        ),
+        (
+            "select subject_id\nfrom scores wher dice > 1",
+            "line 2, column 18: expected end of statement, found dice\n  from scores wher dice > 1\n                   ^",
+        ),
+        (
+            "copy scores to 'x.csv'",
+            "queries only read: COPY is not allowed; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, runs, compare",
+        ),
+        (
+            "select 1; select 2",
+            "found 2 statements, expected one; in the shell, end each with `;`",
+        ),
+        (
+            "select * from compare('a', 'b', 'dise')",
+            "compare knows no figure `dise`; did you mean `dice`?",
+        ),
+    ] {
+        assert_eq!(said(sql), expected, "{sql}");
+    }
     assert!(
-        error.ends_with("; tables here: predictions, scores, labelled_only.scores"),
-        "{error}"
+        said("select subject_id from scores s join labelled_only.scores l on true")
+            .contains("in several of the tables")
     );
     for writing in [
         "drop table scores",
-        "copy scores to 'x.csv'",
+        "insert into scores select * from scores",
+        "create table x as select 1",
         "set datafusion.execution.batch_size = 1",
+        "explain copy scores to 'x.csv'",
     ] {
         assert!(session.sql(writing).is_err(), "{writing}");
     }
@@ -163,9 +216,99 @@ fn mistakes_list_the_tables() {
         Session::open(&nothing.path().join("x")),
         Err(QueryError::Io { .. })
     ));
+    // A damaged table does not keep others from being asked.
     std::fs::write(nothing.path().join("scores.parquet"), b"no parquet").unwrap();
+    let damaged = Session::open(nothing.path()).unwrap();
     assert!(matches!(
-        Session::open(nothing.path()),
+        damaged.sql("select * from scores"),
         Err(QueryError::Table { .. })
     ));
+    assert_eq!(damaged.sql("select 1").unwrap().len(), 1);
+}
+
+#[test]
+fn columns_are_described_with_unit_and_meaning() {
+    let folder = run_folder();
+    let session = Session::open(folder.path()).unwrap();
+    let lines = text(&session, "describe scores", Format::Markdown);
+    assert!(
+        lines.contains("| truth_ml | double | ml | false | Volume of the class in the truth. |"),
+        "{lines}"
+    );
+    let lines = text(&session, "describe predictions", Format::Markdown);
+    assert!(
+        lines.contains("| label | volume |  | false | Class numbers. |"),
+        "{lines}"
+    );
+    let lines = text(&session, "describe leaderboard", Format::Markdown);
+    assert!(lines.contains("| mean_hd95_mm | double | mm |"), "{lines}");
+    assert!(
+        lines.contains("| fold | bigint |  | true | Fold of a cross-validation"),
+        "{lines}"
+    );
+    let lines = text(&session, "describe compare", Format::Markdown);
+    assert!(lines.contains("| p_value | double | 1 |"), "{lines}");
+    let lines = text(&session, "show tables", Format::Markdown);
+    assert!(
+        lines.contains("| leaderboard | view | 1 | One row a run, split and checkpoint"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("| labelled_only.scores | table | 1 | Of the run labelled_only. One row"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn a_query_ends_at_its_budget_or_when_it_is_stopped() {
+    let folder = run_folder();
+    let limits = Limits {
+        memory: 1 << 20,
+        ..Limits::default()
+    };
+    let stop = Arc::clone(&limits.stop);
+    let session = Session::open_all(&[folder.path().to_owned()], limits).unwrap();
+    let all = "select a.value from generate_series(1, 1000) a, generate_series(1, 1000) b";
+    let error = session.sql(all).unwrap_err();
+    assert!(matches!(error, QueryError::Stopped { .. }), "{error}");
+    assert!(error.to_string().contains("1.0 MiB"), "{error}");
+    let stopper = std::thread::Builder::new().name("stopper".to_owned());
+    let stopper = stopper.spawn(move || {
+        // The statement clears the flag when it begins.
+        for _ in 0..600 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let many = "select count(*) from generate_series(1, 1000000000000) a where a.value % 7 = 1";
+    let error = session.sql(many).unwrap_err();
+    assert_eq!(error.to_string(), "stopped at your request");
+    drop(stopper);
+}
+
+#[test]
+fn voxels_are_read_only_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let grid = Grid::with_spacing([64, 64, 64], [1.0; 3]).unwrap();
+    // Noise, which does not compress.
+    let mut state = 1u64;
+    let voxels = (0..64 * 64 * 64).map(|_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    });
+    let voxels = voxels.collect();
+    let row = PredictionRow {
+        label: Volume::from_vec(voxels, grid).unwrap(),
+        ..prediction("a", 1)
+    };
+    write_table(&folder.path().join("predictions/best/a.parquet"), &[row]).unwrap();
+    let session = Session::open(folder.path()).unwrap();
+    let bytes = |sql: &str| session.answer(sql).unwrap().stats.bytes_read;
+    let volume = 64 * 64 * 64;
+    assert!(bytes("select subject_id, modality from predictions") < 2000);
+    assert!(bytes("select count(*) from predictions") < 2000);
+    assert!(bytes("select volume_ml(label, 3) from predictions") > volume / 2);
+    assert!(bytes("select label from predictions") > volume / 2);
 }

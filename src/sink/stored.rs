@@ -128,6 +128,17 @@ fn binary_array(mut blobs: Vec<Vec<u8>>) -> LargeBinaryArray {
     }
 }
 
+/// What a stored volume says of its voxels before they are decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHead {
+    /// BLAKE3 of the decoded bytes, in hex.
+    pub blake3: String,
+    /// Stored type.
+    pub dtype: Dtype,
+    /// Bytes of the decoded voxels.
+    pub bytes: usize,
+}
+
 /// Reads and checks one volume of a stored volume column; `None` where it is null.
 ///
 /// **Errors** when the struct is no stored volume, its codec is unknown, the blob is damaged or
@@ -142,35 +153,71 @@ pub fn read_stored_volume(array: &StructArray, index: usize) -> Result<Option<Vo
     if array.is_null(index) {
         return Ok(None);
     }
-    let row = array.slice(index, 1);
-    let text = |column: usize| row.column(column).as_string::<i32>().value(0).to_owned();
-    let (codec_name, sum, dtype) = (text(1), text(2), text(3));
-    let itemsize = Dtype::from_name(&dtype)
-        .ok_or_else(|| problem(format!("unknown dtype `{dtype}`")))?
-        .bytes();
-    let expected = codec::name(itemsize);
+    let head = stored_head(array, index)?;
+    let voxels = decode_voxels(array, index, &head)?;
+    stored_volume(array, index, voxels).map(Some)
+}
+
+/// Reads what one volume of a stored volume column says of itself; the volume is not null.
+///
+/// **Errors** if its type or codec is unknown or its shape impossible.
+pub fn stored_head(array: &StructArray, index: usize) -> Result<StoredHead, SinkError> {
+    let text = |column: usize| array.column(column).as_string::<i32>().value(index);
+    let (codec_name, dtype) = (text(1), text(3));
+    let dtype =
+        Dtype::from_name(dtype).ok_or_else(|| problem(format!("unknown dtype `{dtype}`")))?;
+    let expected = codec::name(dtype.bytes());
     if codec_name != expected {
         return Err(problem(format!(
             "codec `{codec_name}` for dtype {dtype}, expected `{expected}`; read it with the version that wrote it"
         )));
     }
-    let shape = row.column(4).as_list::<i32>().value(0);
+    let shape = array.column(4).as_list::<i32>().value(index);
     let shape = shape.as_primitive::<Int32Type>().values();
-    let length = shape
+    let bytes = shape
         .iter()
-        .try_fold(itemsize, |n, &side| {
+        .try_fold(dtype.bytes(), |n, &side| {
             n.checked_mul(usize::try_from(side).ok()?)
         })
         .ok_or_else(|| problem(format!("impossible shape {shape:?} (z, y, x)")))?;
-    let bytes = codec::decode(row.column(0).as_binary::<i64>().value(0), itemsize, length)?;
+    Ok(StoredHead {
+        blake3: text(2).to_owned(),
+        dtype,
+        bytes,
+    })
+}
+
+/// Decodes the voxels of one volume of a stored volume column.
+///
+/// **Errors** if the blob is damaged or its checksum differs.
+pub fn decode_voxels(
+    array: &StructArray,
+    index: usize,
+    head: &StoredHead,
+) -> Result<Buffer, SinkError> {
+    let blob = array.column(0).as_binary::<i64>().value(index);
+    let bytes = codec::decode(blob, head.dtype.bytes(), head.bytes)?;
     let found = blake3::hash(&bytes).to_hex();
-    if found.as_str() != sum {
+    if found.as_str() != head.blake3 {
         return Err(problem(format!(
-            "checksum {found} of the decoded voxels, expected {sum}; the file is damaged, write it again"
+            "checksum {found} of the decoded voxels, expected {}; the file is damaged, write it again",
+            head.blake3
         )));
     }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, bytes.len() as i64]));
-    let voxels = LargeBinaryArray::new(offsets, Buffer::from_vec(bytes), None);
+    Ok(Buffer::from_vec(bytes))
+}
+
+/// One volume of a stored volume column, with its decoded voxels.
+///
+/// **Errors** if the shape or affine has another length than 3 or 12.
+pub fn stored_volume(
+    array: &StructArray,
+    index: usize,
+    voxels: Buffer,
+) -> Result<Volume, SinkError> {
+    let row = array.slice(index, 1);
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, voxels.len() as i64]));
+    let voxels = LargeBinaryArray::new(offsets, voxels, None);
     let mut columns: Vec<ArrayRef> = vec![Arc::new(voxels)];
     for (column, field) in row.columns()[3..].iter().zip(&volume_fields()[1..]) {
         let column = cast(column, field.data_type());
@@ -182,7 +229,7 @@ pub fn read_stored_volume(array: &StructArray, index: usize) -> Result<Option<Vo
             "shape or affine of another length than 3 or 12: {e}"
         ))
     })?;
-    Ok(volume_at(&plain, 0, "stored volume")?)
+    volume_at(&plain, 0, "stored volume")?.ok_or_else(|| problem("the volume is null".to_owned()))
 }
 
 /// Voxels are stored encoded, so the plain ones must not be concatenated first.

@@ -83,22 +83,71 @@ impl Canvas {
         }
     }
 
+    /// The part that begins at a place and has a size; what lies outside of the picture is `colour`.
+    pub fn cropped(&self, [x, y]: [i64; 2], [width, height]: [usize; 2], colour: Rgb) -> Self {
+        let mut part = Self::new(width, height, colour);
+        let inside = |at: i64, n: usize| usize::try_from(at).ok().filter(|at| *at < n);
+        for row in 0..height {
+            let Some(from) = inside(y + row as i64, self.height) else {
+                continue;
+            };
+            for column in 0..width {
+                if let Some(at) = inside(x + column as i64, self.width) {
+                    part.pixels[row * width + column] = self.pixels[from * self.width + at];
+                }
+            }
+        }
+        part
+    }
+
+    /// Rounds every colour to even values: a difference nobody sees, which makes PNG files smaller
+    /// and leaves room for other colours among the 256 of a palette.
+    pub fn quantise(&mut self) {
+        self.pixels
+            .as_flattened_mut()
+            .iter_mut()
+            .for_each(|v| *v &= 0xFE);
+    }
+
     /// The bytes red, green, blue of every pixel, row by row.
     pub fn bytes(&self) -> &[u8] {
         self.pixels.as_flattened()
     }
 
-    /// Writes the picture as PNG.
+    /// Writes the picture as PNG: with a palette where it has at most 256 colours.
     ///
     /// **Errors** if the picture has no pixel or `out` cannot be written.
     pub fn write_png(&self, out: impl Write) -> Result<(), png::EncodingError> {
         let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut encoder = png::Encoder::new(out, side(self.width), side(self.height));
-        encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        let palette = self.palette();
+        let indices = palette.as_ref().map(|palette| -> Vec<u8> {
+            let index = |colour: &Rgb| palette.binary_search(colour).unwrap_or(0) as u8;
+            self.pixels.iter().map(index).collect()
+        });
+        match palette {
+            Some(palette) => {
+                encoder.set_color(png::ColorType::Indexed);
+                encoder.set_palette(palette.concat());
+            }
+            None => encoder.set_color(png::ColorType::Rgb),
+        }
         let mut writer = encoder.write_header()?;
-        writer.write_image_data(self.bytes())?;
+        writer.write_image_data(indices.as_deref().unwrap_or_else(|| self.bytes()))?;
         writer.finish()
+    }
+
+    /// The colours in order; `None` if there are more than 256.
+    fn palette(&self) -> Option<Vec<Rgb>> {
+        let mut colours = std::collections::BTreeSet::new();
+        for pixels in self.pixels.chunk_by(|a, b| a == b) {
+            colours.insert(pixels[0]);
+            if colours.len() > 256 {
+                return None;
+            }
+        }
+        Some(colours.into_iter().collect())
     }
 }
 
@@ -139,9 +188,9 @@ mod tests {
         canvas.paste(&small, [4, 2]);
         let mut file = Vec::new();
         canvas.write_png(&mut file).unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(file))
-            .read_info()
-            .unwrap();
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
         assert_eq!((info.width, info.height), (5, 3));
@@ -150,5 +199,26 @@ mod tests {
         assert_eq!(canvas.get(4, 1), Some([200, 0, 0]));
         assert_eq!(canvas.get(4, 2), Some([9, 9, 9]));
         assert_eq!(canvas.get(5, 0), None);
+        // More colours than a palette holds.
+        let mut many = Canvas::new(40, 40, [0; 3]);
+        (0..1600).for_each(|i| many.set(i % 40, i / 40, [(i % 256) as u8, (i / 256) as u8, 7]));
+        assert!(many.palette().is_none());
+        let mut file = Vec::new();
+        many.write_png(&mut file).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file))
+            .read_info()
+            .unwrap();
+        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut bytes).unwrap();
+        assert_eq!(bytes, many.bytes());
+    }
+
+    #[test]
+    fn a_part_may_reach_beyond_the_picture() {
+        let mut canvas = Canvas::new(3, 2, [1; 3]);
+        canvas.set(2, 1, [9; 3]);
+        let part = canvas.cropped([1, -1], [3, 3], [0; 3]);
+        let at = |x, y| part.get(x, y).unwrap()[0];
+        assert_eq!([at(0, 0), at(0, 1), at(1, 2), at(2, 2)], [0, 1, 9, 0]);
     }
 }

@@ -31,6 +31,11 @@ impl Section {
         }
     }
 
+    /// The world axis (0 = x) across the plane.
+    pub fn across_world(self) -> usize {
+        self.world_axes()[2]
+    }
+
     /// World axes (0 = x) from left to right, from top to bottom, and across the plane.
     fn world_axes(self) -> [usize; 3] {
         match self {
@@ -141,6 +146,20 @@ impl Plane {
         }
         voxel[self.axes[2].0] = self.slice[0];
         voxel
+    }
+
+    /// Column and row of a voxel; `None` if the voxel is in another slice.
+    pub fn place(&self, voxel: [usize; 3]) -> Option<[usize; 2]> {
+        let at = |(axis, backwards): (usize, bool)| {
+            let last = self.grid.shape_xyz()[axis] - 1;
+            if backwards {
+                last - voxel[axis]
+            } else {
+                voxel[axis]
+            }
+        };
+        let is_here = voxel[self.axes[2].0] == self.slice[0];
+        is_here.then(|| [at(self.axes[0]), at(self.axes[1])])
     }
 
     /// The slice's values row by row, from a volume on any grid: the nearest voxel of each position,
