@@ -13,8 +13,10 @@ pub mod init;
 pub mod inspect;
 mod landmarks;
 pub mod query;
+pub mod report;
 pub mod run;
 pub mod schema;
+pub mod serve;
 pub mod stages;
 pub mod test;
 mod verify;
@@ -178,11 +180,17 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Write a run's `report.html` again.
-    Report {
-        /// Run folder.
-        run: PathBuf,
-    },
+    /// Show runs on a page that follows them while they are under way: graph, curves, slices, failures, SQL.
+    ///
+    /// Reads only, on this machine alone unless `--address` says otherwise; then a token is needed, which is
+    /// part of the address that is printed. `/metrics` is OpenMetrics, for Prometheus.
+    Serve(serve::ServeArgs),
+    /// Write a page about a run with pictures, or about several runs side by side: `report.html`.
+    ///
+    /// Of one run: what ran, scores, curves, weak and strong views, the worst, median and best subject of
+    /// every class, time and waits of every node, outliers of the cohort, warnings, failures. Of several:
+    /// their scores, and each against the best with intervals. The file needs no network and is below 10 MB.
+    Report(report::ReportArgs),
 }
 
 /// Carries a command out; returns the exit code.
@@ -257,11 +265,8 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             out.write_all(&script).map_err(stdout)?;
             Ok(0)
         }
-        Command::Report { run } => {
-            file::checked_path(run)?;
-            let path = crate::report::write(run)?;
-            say(&mut out, &format!("{}\n", path.display()))
-        }
+        Command::Report(args) => report::report(args, &mut out),
+        Command::Serve(args) => serve::serve(args, &mut out),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `view`: pictures of what a pipeline does to a subject, and of what a run predicted for it.
 
-mod predicted;
-mod traced;
+pub(super) mod predicted;
+pub(super) mod traced;
 
 use super::file::checked_path;
 use super::{open, read, say, stdout};

@@ -20,6 +20,7 @@ mod catalog;
 mod compare;
 mod describe;
 mod error;
+mod located;
 mod predicate;
 mod print;
 mod runs;

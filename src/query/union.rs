@@ -1,11 +1,11 @@
 //! One table over the files of many runs, with columns that say of which run a row is.
 
 use super::QueryError;
+use super::located::located;
 use super::runs::Run;
 use crate::sink::parquet::schema_of;
 use crate::sink::table::{DOC_KEY, VERSION_KEY};
 use crate::sink::{TableDef, causes};
-use crate::store::{self, Location};
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt64Array,
 };
@@ -17,22 +17,17 @@ use datafusion::common::{DFSchema, Result, ScalarValue, project_schema};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::object_store::ObjectMeta;
-use datafusion::object_store::path::Path as StorePath;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// Columns in front of those of the files, with type and meaning.
 const OF_RUN: [(&str, DataType, bool, &str); 4] = [
@@ -286,39 +281,6 @@ impl UnionTable {
         let format = ParquetFormat::default().with_skip_metadata(false);
         format.create_physical_plan(state, config).await
     }
-}
-
-/// The store of a file, which the session gets to know, and the file as that store describes it.
-fn located(path: &Path, state: &dyn Session) -> Result<(ObjectStoreUrl, ObjectMeta)> {
-    let external = |e: Box<dyn std::error::Error + Send + Sync>| DataFusionError::External(e);
-    let named = |e: std::io::Error| external(format!("{}: {e}", path.display()).into());
-    let described = |location, changed: std::time::SystemTime, size, e_tag| ObjectMeta {
-        location,
-        last_modified: changed.into(),
-        size,
-        e_tag,
-        version: None,
-    };
-    if let Location::Object(object) = Location::of(path).map_err(named)? {
-        let found = store::metadata(path).map_err(named)?;
-        let changed = Duration::from_nanos(found.changed_nanos);
-        let url = ListingTableUrl::parse(object.escaped())?;
-        let of_store = url.object_store();
-        let runtime = state.runtime_env();
-        if runtime.object_store(&of_store).is_err() {
-            let patient = store::patient(&object).map_err(named)?;
-            runtime.register_object_store(of_store.as_ref(), patient);
-        }
-        let key = url.prefix().clone();
-        let meta = described(key, UNIX_EPOCH + changed, found.bytes, found.tag);
-        return Ok((of_store, meta));
-    }
-    let whole = fs::canonicalize(path).map_err(named)?;
-    let found = fs::metadata(&whole).map_err(named)?;
-    let key = StorePath::from_absolute_path(&whole).map_err(|e| external(Box::new(e)))?;
-    let changed = found.modified().map_err(named)?;
-    let meta = described(key, changed, found.len(), None);
-    Ok((ObjectStoreUrl::local_filesystem(), meta))
 }
 
 /// One schema for all files.

@@ -62,6 +62,37 @@ pub(super) fn panels(metrics: &[MetricRow]) -> Vec<Panel> {
     panels
 }
 
+/// Mean validation Dice of several runs over their steps; `None` where no run measured it twice.
+pub(super) fn over_runs(runs: &[(String, Vec<MetricRow>)]) -> Option<Panel> {
+    let means = |rows: &[MetricRow]| -> Vec<(f64, f64)> {
+        let mut steps: BTreeMap<i64, Vec<Option<f64>>> = BTreeMap::new();
+        for row in rows
+            .iter()
+            .filter(|m| m.name == "mean_dice" && m.split == "validation")
+        {
+            steps.entry(row.step).or_default().push(finite(row.value));
+        }
+        let point = |(step, values): (i64, Vec<Option<f64>>)| Some((step as f64, mean(values)?));
+        steps.into_iter().filter_map(point).collect()
+    };
+    let series = runs.iter().take(MOST_SERIES).map(|(name, rows)| Series {
+        name: name.clone(),
+        points: means(rows),
+    });
+    let series: Vec<Series> = series.filter(|s| s.points.len() > 1).collect();
+    let chart = Chart {
+        x_name: "step",
+        y_name: "Dice".to_owned(),
+        series,
+        y_limits: Some((0.0, 1.0)),
+    };
+    let svg = chart.render();
+    (!svg.is_empty()).then(|| Panel {
+        title: "Mean validation Dice".to_owned(),
+        svg: Value::from_safe_string(svg),
+    })
+}
+
 /// Largest mean validation Dice, and the step it was reached at first: what was measured as
 /// `mean_dice`, or the mean over heads and classes where it was not.
 pub(super) fn best_validation_dice(metrics: &[MetricRow]) -> Option<(f64, i64)> {

@@ -1,16 +1,23 @@
-//! One page about a run that opens without a network: `report.html`.
+//! One page about a run, or about several, that opens without a network: `report.html`.
 //!
-//! Everything shown is computed from the run's own Parquet tables; a table that is not there
-//! leaves its section out.
+//! Everything shown is computed from the Parquet tables of runs; a table that is not there leaves its
+//! section out. Pictures are drawn by whoever has the data and handed in.
 
 mod compare;
 mod curves;
+mod facts;
+mod graph;
+mod pictures;
+mod quality;
 mod run;
 mod scores;
 mod svg;
 
+pub use pictures::{ClassPictures, Picture, Pictures};
+
+use crate::query::{QueryError, Runs};
 use crate::sink::parquet::write_whole;
-use crate::sink::{EdgeRow, FailureRow, SinkError, WarningRow};
+use crate::sink::{EdgeRow, FailureRow, ScoreRow, SinkError, WarningRow, read_run_table};
 use curves::Panel;
 use run::Run;
 use serde::Serialize;
@@ -26,6 +33,9 @@ pub enum ReportError {
     /// A table could not be read, or the page not be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The runs could not be found.
+    #[error(transparent)]
+    Runs(#[from] QueryError),
     /// Nothing to report on.
     #[error(
         "{} holds none of the tables of a run; give the folder of a run, such as runs/<name>/<stamp>", path.display()
@@ -33,6 +43,14 @@ pub enum ReportError {
     Empty {
         /// The folder.
         path: PathBuf,
+    },
+    /// Nothing to compare.
+    #[error(
+        "of {} fewer than two have scores; a run has them where its pipeline has `score` or `train`", runs.join(", ")
+    )]
+    Alone {
+        /// Names of the runs.
+        runs: Vec<String>,
     },
     /// The page's template failed.
     #[error("the report's template failed")]
@@ -46,11 +64,16 @@ struct Page {
     version: &'static str,
     pipeline: Option<String>,
     cards: Vec<Card>,
+    facts: Vec<(&'static str, String)>,
     comparison: Option<compare::Comparison>,
     panels: Vec<Panel>,
     scores: Vec<scores::Group>,
+    pictures: pictures::Shown,
+    lanes: Vec<graph::Lane>,
     edges: Vec<EdgeView>,
     busiest: Option<String>,
+    quality: Vec<quality::Line>,
+    outliers: usize,
     failures: Vec<FailureRow>,
     failures_total: usize,
     warnings: Vec<WarningRow>,
@@ -82,25 +105,59 @@ struct Share {
     percent: f64,
 }
 
-/// Writes `report.html` into a run folder, or beside the tables of a run in a store, and says where it is.
+/// Writes `report.html` into a run folder, here or in a store, from the tables there, without pictures, and
+/// says where it is.
 ///
 /// Sub-folders with `scores.parquet` are compared with each other.
 /// **Errors** when the folder holds no table, a table is damaged or the page cannot be written.
 pub fn write(run_dir: &Path) -> Result<PathBuf, ReportError> {
+    write_to(&run_dir.join("report.html"), run_dir, &Pictures::default())
+}
+
+/// Writes the page of a run into a file, and says where it is.
+///
+/// **Errors** as [`write`].
+pub fn write_to(path: &Path, run_dir: &Path, pictures: &Pictures) -> Result<PathBuf, ReportError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let html = page_of(run_dir, pictures, folder)?;
+    write_whole(path, html.as_bytes())?;
+    Ok(path.to_owned())
+}
+
+/// The page of a run.
+///
+/// **Errors** as [`write`].
+pub fn html(run_dir: &Path, pictures: &Pictures) -> Result<String, ReportError> {
+    page_of(run_dir, pictures, run_dir)
+}
+
+/// The page of a run; links are relative to `folder`.
+fn page_of(run_dir: &Path, pictures: &Pictures, folder: &Path) -> Result<String, ReportError> {
     let run = Run::load(run_dir)?;
-    let comparison = compare::compare(run_dir)?;
+    let comparison = match Runs::below(run_dir) {
+        Ok(below) => compare::compare(&below, folder)?,
+        // A folder without runs has nothing to compare.
+        Err(QueryError::Empty { .. }) => None,
+        Err(e) => return Err(e.into()),
+    };
     if run.is_empty() && comparison.is_none() {
         return Err(ReportError::Empty {
             path: run_dir.to_owned(),
         });
     }
+    let (quality, outliers) = quality::lines(&run.quality, &run.subjects);
     let page = Page {
         cards: cards(&run),
+        facts: facts::facts(&run),
         comparison,
         panels: curves::panels(&run.metrics),
         scores: scores::groups(&run.scores),
+        pictures: pictures::Shown::of(pictures),
+        lanes: graph::lanes(run.plan.as_deref(), &run.edges),
         edges: edge_views(&run.edges),
         busiest: busiest(&run.edges),
+        quality,
+        outliers,
         failures_total: run.failures.len(),
         failures: run.failures.into_iter().take(MOST_SHOWN).collect(),
         warnings_total: run.warnings.len(),
@@ -110,15 +167,67 @@ pub fn write(run_dir: &Path) -> Result<PathBuf, ReportError> {
         version: env!("CARGO_PKG_VERSION"),
         pipeline: run.pipeline,
     };
+    render(&page)
+}
+
+/// Writes the page of several runs side by side into a file, and says where it is.
+///
+/// **Errors** if fewer than two runs have scores, a table is damaged or the page cannot be written.
+pub fn write_runs(path: &Path, runs: &Runs) -> Result<PathBuf, ReportError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let comparison = compare::compare(runs, folder)?;
+    if comparison.is_none() {
+        return Err(ReportError::Alone {
+            runs: runs.all.iter().map(|r| r.name.clone()).collect(),
+        });
+    }
+    let mut metrics = Vec::new();
+    for run in &runs.all {
+        metrics.push((run.name.clone(), read_run_table(&run.path)?));
+    }
+    let html = render(&Page {
+        name: format!("{} runs", runs.all.len()),
+        written: None,
+        version: env!("CARGO_PKG_VERSION"),
+        pipeline: None,
+        cards: Vec::new(),
+        facts: Vec::new(),
+        comparison,
+        panels: curves::over_runs(&metrics).into_iter().collect(),
+        scores: Vec::new(),
+        pictures: pictures::Shown::of(&Pictures::default()),
+        lanes: Vec::new(),
+        edges: Vec::new(),
+        busiest: None,
+        quality: Vec::new(),
+        outliers: 0,
+        failures: Vec::new(),
+        failures_total: 0,
+        warnings: Vec::new(),
+        warnings_total: 0,
+    })?;
+    write_whole(path, html.as_bytes())?;
+    Ok(path.to_owned())
+}
+
+fn render(page: &Page) -> Result<String, ReportError> {
     let mut templates = minijinja::Environment::new();
     // The name's ending turns escaping on.
     templates.add_template("report.html", include_str!("report.html"))?;
-    let html = templates
-        .get_template("report.html")?
-        .render(minijinja::value::Serde(&page))?;
-    let path = run_dir.join("report.html");
-    write_whole(&path, html.as_bytes())?;
-    Ok(path)
+    let template = templates.get_template("report.html")?;
+    Ok(template.render(minijinja::value::Serde(page))?)
+}
+
+/// The split whose subjects are shown: test, else validation, else train, of those that have scores.
+pub fn shown_split(scores: &[ScoreRow]) -> String {
+    let splits = scores.iter().map(|s| s.split.as_str());
+    let first = splits.min_by_key(|s| (scores::rank(s), *s));
+    first.unwrap_or_default().to_owned()
+}
+
+/// The checkpoint whose scores of a split are shown: the best one, where there are scores of it.
+pub fn shown_checkpoint<'a>(scores: &'a [ScoreRow], split: &str) -> &'a str {
+    scores::checkpoint(scores, split)
 }
 
 fn cards(run: &Run) -> Vec<Card> {

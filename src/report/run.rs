@@ -2,7 +2,7 @@
 
 use super::ReportError;
 use crate::sink::{
-    EdgeRow, FailureRow, Ledger, MetricRow, ScoreRow, SubjectRow, TableRow, WarningRow,
+    EdgeRow, FailureRow, Ledger, MetricRow, QualityRow, ScoreRow, SubjectRow, TableRow, WarningRow,
 };
 use crate::store;
 use chrono::{DateTime, Local};
@@ -15,6 +15,10 @@ pub(super) struct Run {
     pub(super) name: String,
     pub(super) written: Option<String>,
     pub(super) pipeline: Option<String>,
+    /// `plan.json`, what was planned.
+    pub(super) plan: Option<String>,
+    /// `status.json`, how far it came.
+    pub(super) status: Option<String>,
     pub(super) subjects: Vec<SubjectRow>,
     pub(super) metrics: Vec<MetricRow>,
     pub(super) scores: Vec<ScoreRow>,
@@ -22,6 +26,7 @@ pub(super) struct Run {
     pub(super) failures: Vec<FailureRow>,
     pub(super) has_failures: bool,
     pub(super) warnings: Vec<WarningRow>,
+    pub(super) quality: Vec<QualityRow>,
     tables: usize,
 }
 
@@ -36,6 +41,8 @@ impl Run {
         Ok(Self {
             name: name(run_dir),
             pipeline: store::read_to_string(&run_dir.join("pipeline.yaml")).ok(),
+            plan: store::read_to_string(&run_dir.join("plan.json")).ok(),
+            status: store::read_to_string(&run_dir.join("status.json")).ok(),
             subjects: table(&ledger, &mut count)?,
             metrics: table(&ledger, &mut count)?,
             scores: table(&ledger, &mut count)?,
@@ -43,6 +50,7 @@ impl Run {
             failures: table(&ledger, &mut count)?,
             has_failures: !ledger.files(FailureRow::TABLE.name).is_empty(),
             warnings: table(&ledger, &mut count)?,
+            quality: table(&ledger, &mut count)?,
             tables,
             written: newest.map(|time| {
                 let local: DateTime<Local> = time.into();

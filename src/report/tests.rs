@@ -1,5 +1,5 @@
 use super::*;
-use crate::sink::{MetricRow, ScoreRow, SubjectRow, WarningRow, write_table};
+use crate::sink::{MetricRow, QualityRow, ScoreRow, SubjectRow, WarningRow, write_table};
 
 const CLASSES: [&str; 4] = ["liver", "spleen", "kidney", "pancreas"];
 
@@ -151,6 +151,12 @@ fn edges() -> Vec<EdgeRow> {
 
 const PIPELINE: &str = "seed: 20\nsource:\n  manifest: { path: manifest.parquet, where: \"split < 'z'\" }\nstages:\n  - orient: RAS\n  - resample: { spacing_mm: [1.5, 1.5, 2.0] }\ntrain: { network: cmc, steps: 4000 }\n";
 
+const PLAN: &str = r#"{"name": "cmc_amos", "seed": 20, "chains": {"stages": [
+    {"path": "stages[0].orient"}, {"path": "stages[1].resample"}, {"path": "stages[2].patch"}],
+    "views.strong": [{"path": "views.strong[0].gamma"}]}}"#;
+const STATUS: &str = r#"{"progress": "finished", "version": "0.1.0", "started": "2026-01-02T10:00:00+00:00", "starts": 2,
+    "machine": {"host": "node7", "processor": "Some <CPU>", "cores": 2, "memory_bytes": 25769803776}}"#;
+
 fn fill(run: &Path, gain: f64) {
     write_table(&run.join("metrics.parquet"), &metrics()).unwrap();
     write_table(&run.join("scores.parquet"), &scores(18, gain)).unwrap();
@@ -183,7 +189,23 @@ fn fill(run: &Path, gain: f64) {
         ..warning.clone()
     };
     write_table(&run.join("warnings.parquet"), &[run_wide, warning]).unwrap();
+    let quality = |i: usize| QualityRow {
+        subject_id: format!("amos_{i:04}"),
+        sample: 0,
+        step: 0,
+        modality: "ct".into(),
+        name: "snr".into(),
+        value: if i == 33 {
+            3.0
+        } else {
+            20.0 + 2.0 * noise(i as u64)
+        },
+    };
+    let quality: Vec<QualityRow> = (0..60).map(quality).collect();
+    write_table(&run.join("quality.parquet"), &quality).unwrap();
     std::fs::write(run.join("pipeline.yaml"), PIPELINE).unwrap();
+    std::fs::write(run.join("plan.json"), PLAN).unwrap();
+    std::fs::write(run.join("status.json"), STATUS).unwrap();
 }
 
 /// A page, with its escaped slashes readable.
@@ -219,6 +241,17 @@ fn a_whole_run_is_shown() {
     assert!(html.contains("<td>no_foreground</td>") && html.contains("&lt;b&gt;0&lt;"));
     assert!(html.contains("&lt;script&gt;") && !html.contains("<script"));
     assert!(html.contains("where: &quot;split &lt; "));
+    for fact in [
+        "<dd>cmc_amos</dd>",
+        "<dd>Some &lt;CPU&gt;, 2 cores</dd>",
+        "<dd>24.0 GiB</dd>",
+        "<dd>2: it was resumed</dd>",
+        "data digest",
+    ] {
+        assert!(html.contains(fact), "{fact}");
+    }
+    assert!(html.contains("<h2>Graph</h2>") && html.contains("<b>resample</b>"));
+    assert!(html.contains("1 subject is unlike the others") && html.contains("amos_0033 (3)"));
     for outside in ["http://", "https://", "url(", "src="] {
         assert!(!html.contains(outside), "{outside}");
     }
@@ -286,6 +319,54 @@ fn figures_are_those_of_the_tables() {
     // The mean of 0.7 and 0.1: classes weigh the same, and the last checkpoint is not the best.
     assert!(html.contains("<small>test Dice</small><b>0.400</b>"));
     assert!(html.contains("<b>0.750</b><small>at step 20</small>"));
+}
+
+#[test]
+fn pictures_are_inside_of_the_page() {
+    let temporary = tempfile::tempdir().unwrap();
+    let run = temporary.path().join("run");
+    fill(&run, 0.0);
+    let picture = |title: &str| Picture {
+        title: title.to_owned(),
+        lines: vec!["Dice <0.5".to_owned()],
+        png: vec![0x89, b'P', b'N', b'G'],
+        size: [30, 20],
+    };
+    let pictures = Pictures {
+        views: vec![picture("a view")],
+        classes: vec![ClassPictures {
+            class: "liver".into(),
+            pictures: vec![picture("worst: a"), picture("best: b")],
+        }],
+        notes: vec!["3 pictures are left out".into()],
+    };
+    let html = page(&write_to(&temporary.path().join("page.html"), &run, &pictures).unwrap());
+    assert_eq!(
+        html.matches(r#"<img width="30" height="20" alt="" src="data:image/png;base64,iVBORw==">"#)
+            .count(),
+        3
+    );
+    assert!(html.contains("<h3>liver</h3>") && html.contains("<b>worst: a</b><br>Dice &lt;0.5"));
+    assert!(html.contains("3 pictures are left out") && html.contains("#e69f00"));
+}
+
+#[test]
+fn several_runs_stand_side_by_side() {
+    let temporary = tempfile::tempdir().unwrap();
+    for (name, gain) in [("a/1", -0.08), ("a/2", 0.04), ("b/1", 0.0)] {
+        fill(&temporary.path().join(name), gain);
+    }
+    let runs = Runs::find(&[temporary.path().to_owned()]).unwrap();
+    let html = page(&write_runs(&temporary.path().join("page.html"), &runs).unwrap());
+    assert!(html.contains("<h1>3 runs</h1>"));
+    assert!(html.contains("Each run against the best, a/2"));
+    // Every subject gains the same, so the interval is one number and all signs agree: 2 of 4096.
+    assert!(html.contains(r#"<td class="n"><mark>-0.120</mark></td><td class="n">-0.120 to -0.120</td><td class="n">&lt; 0.001</td><td class="n">12</td>"#));
+    let one = Runs::find(&[temporary.path().join("a/1")]).unwrap();
+    assert!(matches!(
+        write_runs(&temporary.path().join("x.html"), &one),
+        Err(ReportError::Alone { .. })
+    ));
 }
 
 #[test]

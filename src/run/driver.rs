@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::feed::TrainingSubjects;
 use super::folder::{Progress, RunFolder, pipeline_alone};
 use super::guard::caught;
+use super::live::Live;
 use super::prediction::{Predictor, predict, predictor};
 use super::preparation::prepare;
 use super::prepare::Preparer;
@@ -85,6 +86,12 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             action: "starting the display",
             source,
         })?;
+    let live = Live::start(cx.counters.clone(), cx.folder.join("edges.parquet"));
+    let live = live.map_err(|source| Error::Io {
+        path: cx.folder.path.clone(),
+        action: "starting to write the table of edges",
+        source,
+    })?;
     let done = caught(|| {
         cx.folder.note(Progress::Started)?;
         let digest = |weights: &str| {
@@ -102,7 +109,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     });
     // A panic outside any subject's work ends the run; its tables are written all the same.
     let done = done.unwrap_or_else(|panic| Err(panic.into()));
-    drop((watchdog, display));
+    drop((watchdog, display, live));
     if let Err(error) = done {
         // Tables of the failures so far are written; but who stops a run does not wait for every
         // header to be read, and parts are committed already.

@@ -1,5 +1,6 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run goes on.
 
+use super::machine::Machine;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::sink::parquet::write_whole;
@@ -33,6 +34,8 @@ struct Status {
     pipeline: Option<PathBuf>,
     #[serde(default)]
     starts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<Machine>,
 }
 
 /// The pipeline file that a run was started with; `None` if the run did not note it.
@@ -190,6 +193,7 @@ impl RunFolder {
             started: self.started.clone(),
             pipeline: self.pipeline.clone(),
             starts: self.starts,
+            machine: Some(Machine::this()),
         };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
         Ok(write_whole(

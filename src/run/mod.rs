@@ -38,6 +38,8 @@ pub mod guard;
 pub mod initial;
 pub mod kept;
 pub mod landmarks;
+mod live;
+mod machine;
 pub mod noted;
 pub mod options;
 pub mod ordered;

@@ -1,6 +1,7 @@
 //! The tables every run has: subjects, edges, failures, warnings.
 
 use super::context::RunContext;
+use super::counters::Counters;
 use super::noted::Known;
 use super::outcome::{Status, quality_row, subject_row};
 use crate::error::Error;
@@ -38,20 +39,7 @@ impl RunContext {
     ///
     /// **Errors** when the table cannot be written.
     pub fn write_edges(&self) -> Result<(), Error> {
-        let edges: Vec<EdgeRow> = self
-            .counters
-            .snapshot()
-            .into_iter()
-            .map(|n| EdgeRow {
-                node: n.node,
-                rows: n.rows as i64,
-                bytes: n.bytes as i64,
-                busy_seconds: n.busy.as_secs_f64(),
-                starved_seconds: n.starved.as_secs_f64(),
-                blocked_seconds: n.blocked.as_secs_f64(),
-                failures: n.failures as i64,
-            })
-            .collect();
+        let edges = edge_rows(&self.counters);
         write_table(&self.folder.join("edges.parquet"), &edges)?;
         Ok(())
     }
@@ -70,4 +58,21 @@ impl RunContext {
         }
         Ok(())
     }
+}
+
+/// What flowed through every node so far.
+pub(super) fn edge_rows(counters: &Counters) -> Vec<EdgeRow> {
+    counters
+        .snapshot()
+        .into_iter()
+        .map(|n| EdgeRow {
+            node: n.node,
+            rows: n.rows as i64,
+            bytes: n.bytes as i64,
+            busy_seconds: n.busy.as_secs_f64(),
+            starved_seconds: n.starved.as_secs_f64(),
+            blocked_seconds: n.blocked.as_secs_f64(),
+            failures: n.failures as i64,
+        })
+        .collect()
 }

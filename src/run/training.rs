@@ -17,6 +17,10 @@ use crate::train::figures::Figure;
 use crate::train::infer::Window;
 use crate::train::trainer::StepRows;
 use crate::volume::Split;
+use std::time::{Duration, Instant};
+
+/// Time between two writes of the metrics: a table of a long run is large.
+const PUBLISHED: Duration = Duration::from_secs(10);
 
 /// One training run under way.
 struct Training<'a> {
@@ -27,6 +31,8 @@ struct Training<'a> {
     metrics: Vec<MetricRow>,
     best: Option<Best>,
     validation: Vec<usize>,
+    /// When the metrics were written last.
+    published: Instant,
 }
 
 /// Trains, scores and writes every table of a training run.
@@ -71,6 +77,7 @@ impl<'a> Training<'a> {
             metrics: Vec::new(),
             best: None,
             validation,
+            published: Instant::now(),
         })
     }
 
@@ -143,6 +150,7 @@ impl<'a> Training<'a> {
             node.passed(count, 0);
             positions = after;
             self.record(epoch, &figures);
+            self.publish()?;
             bar.set_message(format!("loss {:.4}", figures[0].value));
             bar.inc(1);
             let step = self.trainers.first.step;
@@ -184,6 +192,15 @@ impl<'a> Training<'a> {
             value: f.value,
             unit: "1".to_owned(),
         }));
+    }
+
+    /// Writes the metrics so far every few seconds, for who follows the run.
+    fn publish(&mut self) -> Result<(), Error> {
+        if self.published.elapsed() >= PUBLISHED {
+            write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
+            self.published = Instant::now();
+        }
+        Ok(())
     }
 
     fn validate(&mut self, epoch: u64) -> Result<(), Error> {

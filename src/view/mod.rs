@@ -15,6 +15,7 @@ pub mod contour;
 pub mod errors;
 pub mod focus;
 mod histogram;
+pub mod overlay;
 pub mod page;
 pub mod panel;
 pub mod plane;

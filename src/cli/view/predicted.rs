@@ -137,7 +137,7 @@ fn refuse_options(args: &ViewArgs) -> Result<(), Error> {
 
 /// Files with predictions by the file stem of their subject; those of the best checkpoint where
 /// there are several. The file of a part holds several subjects.
-fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+pub(in crate::cli) fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let (table, mut kept) = (PredictionRow::TABLE.name, BTreeMap::new());
     for part in Ledger::open(run)?.parts() {
         let file = |table: &str| run.join(table).join(format!("{}.parquet", part.part));
@@ -192,7 +192,7 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
 }
 
 /// The pipeline as it ran, looked at from the folder of the file it was read from.
-fn pipeline_of(run: &Path, set: &[String]) -> Result<SourceFile, Error> {
+pub(in crate::cli) fn pipeline_of(run: &Path, set: &[String]) -> Result<SourceFile, Error> {
     let copy = read(&run.join("pipeline.yaml"), set)?;
     let origin = folder::origin(run)?;
     Ok(match origin {
@@ -212,14 +212,26 @@ fn dice(scores: &[ScoreRow], subject: &str) -> Option<f64> {
     mean(own.map(|s| s.dice))
 }
 
-/// The worst slices of a subject, one band a slice and head.
-fn subject(
+/// What a head predicted for a subject, with what it is looked at beside.
+pub(in crate::cli) struct HeadCase {
+    /// The head: a modality, or `joint`.
+    pub(in crate::cli) head: String,
+    /// The head's image as stored, else the first one; `None` if the subject has none.
+    pub(in crate::cli) image: Option<Volume>,
+    /// The truth; `None` if the subject has none.
+    pub(in crate::cli) truth: Option<Volume>,
+    /// The prediction.
+    pub(in crate::cli) prediction: Volume,
+}
+
+/// Every prediction of a subject in a file, in the file's order.
+///
+/// **Errors** if the subject is unknown or cannot be read.
+pub(in crate::cli) fn cases(
     predictions: &Path,
     preparer: &Preparer,
     id: &str,
-    most: usize,
-    (scores, classes): (&[ScoreRow], &mut BTreeSet<u16>),
-) -> Result<Vec<Band>, Error> {
+) -> Result<Vec<HeadCase>, Error> {
     let cohort = preparer.cohort();
     let index = choose(&**cohort, Some(id))?;
     let record = preparer.subject(index);
@@ -229,24 +241,45 @@ fn subject(
     let truth = preparer
         .relabelled(index, truth)
         .map_err(|f| Error::run(format!("{id}: {}: {}", f.stage, f.cause)))?;
-    let mut bands = Vec::new();
     let mut predictions: Vec<PredictionRow> = read_table(predictions)?;
     predictions.retain(|row| row.subject_id == id);
+    let case = |prediction: PredictionRow| {
+        let head = prediction.modality;
+        let channel = row.images.iter().find(|c| c.name == head);
+        let image = channel.and_then(|c| c.volume.as_ref());
+        HeadCase {
+            image: image.or(row.first_image().map(|(_, v)| v)).cloned(),
+            truth: truth_of(&truth, &head).cloned(),
+            prediction: prediction.label,
+            head,
+        }
+    };
+    Ok(predictions.into_iter().map(case).collect())
+}
+
+/// The worst slices of a subject, one band a slice and head.
+fn subject(
+    predictions: &Path,
+    preparer: &Preparer,
+    id: &str,
+    most: usize,
+    (scores, classes): (&[ScoreRow], &mut BTreeSet<u16>),
+) -> Result<Vec<Band>, Error> {
+    let cohort = preparer.cohort();
+    let record = preparer.subject(choose(&**cohort, Some(id))?);
+    let mut bands = Vec::new();
+    let mut cases = cases(predictions, preparer, id)?;
     // The worst head first, as of subjects.
     let own = |head: &str| {
         let rows = scores.iter().filter(|s| s.modality == head).cloned();
         dice(&rows.collect::<Vec<_>>(), id).unwrap_or(f64::INFINITY)
     };
-    predictions.sort_by(|a, b| own(&a.modality).total_cmp(&own(&b.modality)));
-    let heads = if most == 1 { 1 } else { predictions.len() };
-    for prediction in predictions.iter().take(heads) {
-        let head = &prediction.modality;
-        let label = truth_of(&truth, head);
-        let channel = row.images.iter().find(|c| c.name == *head);
-        let image = channel.and_then(|c| c.volume.as_ref());
-        let image = image.or(row.first_image().map(|(_, v)| v));
+    cases.sort_by(|a, b| own(&a.head).total_cmp(&own(&b.head)));
+    let heads = if most == 1 { 1 } else { cases.len() };
+    for found in cases.iter().take(heads) {
+        let head = &found.head;
         let title = format!("{id} ({}), head {head}", record.split.name());
-        let (Some(image), Some(label)) = (image, label) else {
+        let (Some(image), Some(truth)) = (&found.image, &found.truth) else {
             bands.push(Band {
                 title,
                 lines: vec!["no truth to compare with".to_owned()],
@@ -257,8 +290,8 @@ fn subject(
         };
         let case = Case {
             image,
-            truth: label,
-            prediction: &prediction.label,
+            truth,
+            prediction: &found.prediction,
         };
         let slices = case.slices();
         let count = slices.len();

@@ -210,6 +210,25 @@ pub(super) fn page(plan: &Plan, subject: &SubjectRecord, trace: &Trace) -> Page 
     page
 }
 
+/// Every view of a subject as the network sees it, side by side: one band a modality; none where the
+/// pipeline has no views or the subject ended before.
+pub(in crate::cli) fn view_bands(trace: &Trace) -> Vec<Band> {
+    let mut look = Look {
+        width: SMALL,
+        ..Look::default()
+    };
+    // Views are looked at as their prepared volume lies.
+    look.at(trace.prepared(), false);
+    (look.drew, look.windows) = (true, BTreeMap::new());
+    let mut ends = Vec::new();
+    for view in &trace.views {
+        let mut own = look.clone();
+        own.at(trace.view(view), false);
+        ends.push((view.name.as_str(), trace.view(view), own));
+    }
+    side_by_side(&ends)
+}
+
 /// One band a modality: every view as the network sees it, in the weak view's range of values.
 fn side_by_side(ends: &[(&str, &Row, Look)]) -> Vec<Band> {
     let Some((_, weak, first)) = ends.first() else {
