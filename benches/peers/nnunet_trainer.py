@@ -51,8 +51,11 @@ def compare(dataset):
 
 
 def deliver(name, dataset, samples):
+    import torch
     from loaders import cpu_seconds
 
+    # As in nnU-Net's workers: operators on labels are too small for threads.
+    torch.set_num_threads(1)
     made = trainer(name, dataset)
     batches, _ = made.get_dataloaders()
     warm, taken = 32, 0
