@@ -85,10 +85,7 @@ impl Catalog {
     /// Views whose tables a run has.
     pub(super) fn views(&self) -> Vec<&'static View> {
         let has = |table: &&str| self.runs.all.iter().any(|r| r.tables.contains_key(*table));
-        VIEWS
-            .iter()
-            .filter(|v| v.needs.iter().any(|t| has(&t)))
-            .collect()
+        VIEWS.iter().filter(|v| v.needs.iter().any(&has)).collect()
     }
 
     /// Everything that can be asked, in the order of a reader's interest.

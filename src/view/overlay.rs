@@ -24,6 +24,9 @@ const MARGIN: f64 = 1.5;
 /// Least width of the close-up, mm.
 const LEAST_MM: f64 = 30.0;
 
+/// Which pairs of outlines a layer shows, and its colour.
+type Layer<'a> = (&'a dyn Fn(&(u16, u16)) -> bool, Rgb);
+
 /// A class to be drawn.
 pub struct Overlay<'a> {
     /// The image, on any grid.
@@ -97,7 +100,7 @@ impl Overlay<'_> {
         let is_truth = |pair: &(u16, u16)| pair.0 > 0;
         let is_prediction = |pair: &(u16, u16)| pair.1 > 0;
         // What both have is drawn last: lines are two pixels wide and overlap.
-        let layers: [(&dyn Fn(&(u16, u16)) -> bool, Rgb); 3] = [
+        let layers: [Layer<'_>; 3] = [
             (&is_truth, TRUTH),
             (&is_prediction, PREDICTION),
             (&|pair| is_truth(pair) && is_prediction(pair), BOTH),
