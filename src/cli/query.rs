@@ -2,6 +2,7 @@
 
 mod complete;
 mod export;
+mod fit;
 mod shell;
 mod statements;
 

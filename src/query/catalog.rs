@@ -28,6 +28,8 @@ const RUNS: &str = "runs";
 pub struct Names {
     /// Tables, those of sub-runs with their schema in front, then views.
     pub tables: Vec<String>,
+    /// Columns of the tables and views that are defined by this program.
+    pub columns: Vec<String>,
     /// Functions: those on volumes first, then the engine's.
     pub functions: Vec<String>,
     /// Returns `true` if one run folder was named.
@@ -83,10 +85,7 @@ impl Catalog {
     /// Views whose tables a run has.
     pub(super) fn views(&self) -> Vec<&'static View> {
         let has = |table: &&str| self.runs.all.iter().any(|r| r.tables.contains_key(*table));
-        VIEWS
-            .iter()
-            .filter(|v| v.needs.iter().any(|t| has(&t)))
-            .collect()
+        VIEWS.iter().filter(|v| v.needs.iter().any(&has)).collect()
     }
 
     /// Everything that can be asked, in the order of a reader's interest.
@@ -148,8 +147,19 @@ impl Catalog {
         let mut functions: Vec<String> = all.cloned().collect();
         functions.sort_by_key(|name| (!volumes::NAMES.contains(&&**name), name.clone()));
         functions.dedup();
+        let defined = TABLES
+            .iter()
+            .filter(|t| self.runs.tables().contains(&t.name));
+        let mut columns: Vec<String> = defined
+            .flat_map(|t| t.columns.iter().map(|c| c.name.to_owned()))
+            .collect();
+        let views = self.views().into_iter();
+        columns.extend(views.flat_map(|v| v.columns.iter().map(|(name, ..)| (*name).to_owned())));
+        columns.sort();
+        columns.dedup();
         Names {
             tables,
+            columns,
             functions,
             single: self.runs.single,
             memory,

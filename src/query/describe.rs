@@ -8,12 +8,17 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use std::sync::Arc;
 
+/// Unit and meaning of a column.
+type Meaning = (Option<String>, Option<String>);
+/// A text about a column.
+type TextOf<'a> = &'a dyn Fn(&(&Arc<Field>, Meaning)) -> Option<String>;
+
 /// What `DESCRIBE` answers: one row a column with type, unit and meaning.
 pub(super) fn described(name: &str, schema: &SchemaRef) -> RecordBatch {
     let view = VIEWS.iter().find(|v| v.name == name);
     let fields = schema.fields().iter();
     let of_run = run_fields();
-    let meaning = |field: &Arc<Field>| -> (Option<String>, Option<String>) {
+    let meaning = |field: &Arc<Field>| -> Meaning {
         let of_view = view.and_then(|v| v.columns.iter().find(|(n, ..)| n == field.name()));
         if let Some((_, unit, doc)) = of_view {
             let unit = Some((*unit).to_owned()).filter(|u| !u.is_empty());
@@ -28,10 +33,9 @@ pub(super) fn described(name: &str, schema: &SchemaRef) -> RecordBatch {
         )
     };
     let described: Vec<_> = fields.map(|f| (f, meaning(f))).collect();
-    let texts = |of: &dyn Fn(
-        &(&Arc<Field>, (Option<String>, Option<String>)),
-    ) -> Option<String>|
-     -> ArrayRef { Arc::new(described.iter().map(of).collect::<StringArray>()) };
+    let texts = |of: TextOf<'_>| -> ArrayRef {
+        Arc::new(described.iter().map(of).collect::<StringArray>())
+    };
     let nullable: BooleanArray = described
         .iter()
         .map(|(f, _)| Some(f.is_nullable()))

@@ -24,6 +24,9 @@ const MARGIN: f64 = 1.5;
 /// Least width of the close-up, mm.
 const LEAST_MM: f64 = 30.0;
 
+/// Which pairs of outlines a layer shows, and its colour.
+type Layer<'a> = (&'a dyn Fn(&(u16, u16)) -> bool, Rgb);
+
 /// A class to be drawn.
 pub struct Overlay<'a> {
     /// The image, on any grid.
@@ -41,20 +44,24 @@ impl Overlay<'_> {
     /// wide and high; `None` if neither truth nor prediction has the class.
     ///
     /// Planes go through the voxel of the truth next to its centre of mass, or of the prediction
-    /// where the truth has none. All three have one scale, at which the class fits with a margin.
+    /// where the truth has none. All three have one scale, at which the class fits with a margin:
+    /// that of the truth, so that a prediction which is everywhere does not make it small.
     pub fn draw(&self, side: usize) -> Option<Canvas> {
-        let focus = [self.truth, self.prediction]
+        let shown = [self.truth, self.prediction]
             .into_iter()
-            .filter(|label| has(label, self.class))
-            .find_map(|label| Focus::in_class(label, Some(self.class)))?;
+            .find(|label| has(label, self.class))?;
+        let focus = Focus::in_class(shown, Some(self.class))?;
         let values = [self.image, self.truth, self.prediction].map(Values::of);
         let [image, truth, prediction] = &values;
         let grid = truth.grid;
         let through = focus.voxel(&grid);
         let planes = PLANES.map(|section| Plane::new(&grid, &grid.axes(), section, through));
-        let boxes = planes.map(|plane| self.reach(&plane, truth, prediction, through));
+        let shown = Values::of(shown);
+        let boxes = planes.map(|plane| self.reach(&plane, &shown, through));
         let widest = boxes.iter().map(|b| b.width_mm).fold(LEAST_MM, f64::max);
-        let scale = side as f64 / (widest * MARGIN);
+        let extents = planes.iter().flat_map(|plane| plane.extent_mm());
+        // Beyond the volume there is nothing to see.
+        let scale = side as f64 / (widest * MARGIN).min(extents.fold(LEAST_MM, f64::max));
         let window = Window::of(&image.values);
         let mut canvas = Canvas::new(3 * side + 2 * GAP, side + BELOW, CARD);
         for (i, (plane, reach)) in planes.iter().zip(&boxes).enumerate() {
@@ -93,7 +100,7 @@ impl Overlay<'_> {
         let is_truth = |pair: &(u16, u16)| pair.0 > 0;
         let is_prediction = |pair: &(u16, u16)| pair.1 > 0;
         // What both have is drawn last: lines are two pixels wide and overlap.
-        let layers: [(&dyn Fn(&(u16, u16)) -> bool, Rgb); 3] = [
+        let layers: [Layer<'_>; 3] = [
             (&is_truth, TRUTH),
             (&is_prediction, PREDICTION),
             (&|pair| is_truth(pair) && is_prediction(pair), BOTH),
@@ -106,18 +113,10 @@ impl Overlay<'_> {
     }
 
     /// The extent of the class in a plane; the voxel of the focus where the plane has none of it.
-    fn reach(
-        &self,
-        plane: &Plane,
-        truth: &Values<'_>,
-        prediction: &Values<'_>,
-        through: [usize; 3],
-    ) -> Reach {
+    fn reach(&self, plane: &Plane, label: &Values<'_>, through: [usize; 3]) -> Reach {
         let class = f32::from(self.class);
-        let labels = plane.read(truth).into_iter().zip(plane.read(prediction));
-        let inside = labels
-            .enumerate()
-            .filter(|(_, (t, p))| *t == class || *p == class);
+        let values = plane.read(label).into_iter().enumerate();
+        let inside = values.filter(|(_, value)| *value == class);
         let mut places: Vec<[usize; 2]> = inside
             .map(|(i, _)| [i % plane.size[0], i / plane.size[0]])
             .collect();

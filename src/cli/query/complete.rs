@@ -148,7 +148,11 @@ fn candidates(
         .filter(|t| words.contains(t.as_str()))
         .cloned()
         .collect();
-    let columns = columns(&named);
+    // A statement is often written from its beginning: its tables are not known yet.
+    let columns = match named.is_empty() {
+        true => names.columns.clone(),
+        false => columns(&named),
+    };
     // Only columns follow the name of a table or an alias.
     if let Some((_, rest)) = word.rsplit_once('.') {
         let begin = start + word.len() - rest.len();
@@ -192,14 +196,12 @@ mod tests {
                 .map(str::to_owned)
                 .to_vec(),
             functions: ["dice", "avg"].map(str::to_owned).to_vec(),
+            columns: ["hd95_mm"].map(str::to_owned).to_vec(),
             ..Names::default()
         };
-        candidates(line, line.len(), &names, |tables| match tables {
-            [] => Vec::new(),
-            tables => {
-                assert_eq!(tables, ["scores"]);
-                vec!["dice".to_owned(), "subject_id".to_owned()]
-            }
+        candidates(line, line.len(), &names, |tables| {
+            assert_eq!(tables, ["scores"]);
+            vec!["dice".to_owned(), "subject_id".to_owned()]
         })
     }
 
@@ -225,6 +227,7 @@ mod tests {
         assert_eq!((start, found), (22, vec!["dice".to_owned()]));
         assert_eq!(completed("from lab").1, ["labelled_only.scores"]);
         assert!(completed("sel").1.contains(&"select".to_owned()));
+        assert_eq!(completed("select hd").1, ["hd95_mm"]);
         assert!(completed("select 'ü', d").1.contains(&"dice".to_owned()));
     }
 }

@@ -1,7 +1,7 @@
 //! The interactive shell of `query`.
 
 use super::complete::{COMMANDS, Typing};
-use super::{export, statements, took};
+use super::{export, fit, statements, took};
 use crate::cli::{show_error, stdout};
 use crate::error::Error;
 use crate::query::{Answer, Format, HELP, Limits, Session, print};
@@ -187,8 +187,18 @@ impl Shell<'_> {
             shown.push(batch.slice(0, rows));
             left -= rows;
         }
-        let mut text = Vec::new();
-        print(&shown, self.format, &mut text)?;
+        let format = self.format;
+        let printed = |batches: &[RecordBatch]| {
+            let mut text = Vec::new();
+            print(batches, format, &mut text).map(|()| text)
+        };
+        let width = self.width();
+        // A pager scrolls sideways.
+        let is_cut = format == Format::Table && pager().is_none();
+        let mut text = match is_cut {
+            true => fit::fitted(&shown, width, printed)?,
+            false => printed(&shown)?,
+        };
         let all: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if all > SHOWN {
             let more = all - SHOWN;
@@ -198,8 +208,7 @@ impl Shell<'_> {
     }
 
     fn page(&mut self, text: &[u8]) -> Result<(), Error> {
-        let pager = std::env::var("PAGER").ok().filter(|p| !p.trim().is_empty());
-        let Some(pager) = pager.filter(|_| !self.fits(text)) else {
+        let Some(pager) = pager().filter(|_| !self.fits(text)) else {
             return self.out.write_all(text).map_err(stdout);
         };
         let mut command = Command::new("sh");
@@ -228,9 +237,14 @@ impl Shell<'_> {
         let Some((columns, rows)) = self.editor.dimensions() else {
             return true;
         };
-        let text = String::from_utf8_lossy(text);
-        let widest = text.lines().map(|l| l.chars().count()).max().unwrap_or(0);
-        text.lines().count() + 2 < usize::from(rows) && widest <= usize::from(columns)
+        let lines = text.iter().filter(|c| **c == b'\n').count();
+        lines + 2 < usize::from(rows) && fit::widest(text) <= usize::from(columns)
+    }
+
+    /// Letters in a line of the terminal.
+    fn width(&mut self) -> usize {
+        let dimensions = self.editor.dimensions();
+        dimensions.map_or(80, |(columns, _)| usize::from(columns))
     }
 
     fn command(&mut self, typed: &str) -> Result<(), Error> {
@@ -241,22 +255,28 @@ impl Shell<'_> {
             ("tables", _) => {
                 self.session.borrow_mut().refresh()?;
                 let listed = self.session.borrow().answer("show tables")?;
-                self.show(&listed.batches)
+                let width = self.width();
+                let lines = listed
+                    .batches
+                    .iter()
+                    .map(|batch| fit::wrapped(batch, width));
+                self.page(lines.collect::<String>().as_bytes())
             }
             ("schema", "") => {
                 self.session.borrow_mut().refresh()?;
                 let names = self.session.borrow().names().tables;
-                let mut text = Vec::new();
+                let width = self.width();
+                let mut text = String::new();
                 for table in names {
-                    writeln!(text, "{table}").map_err(stdout)?;
                     let described = self.session.borrow().describe(&table)?;
-                    print(&[described], self.format, &mut text)?;
+                    text.push_str(&format!("{table}\n{}\n", fit::wrapped(&described, width)));
                 }
-                self.page(&text)
+                self.page(text.as_bytes())
             }
             ("schema", table) => {
                 let described = self.session.borrow().describe(table)?;
-                self.show(&[described])
+                let width = self.width();
+                self.page(fit::wrapped(&described, width).as_bytes())
             }
             ("functions", _) => {
                 let lines = HELP
@@ -309,6 +329,11 @@ impl Shell<'_> {
     fn say(&mut self, text: &str) -> Result<(), Error> {
         self.out.write_all(text.as_bytes()).map_err(stdout)
     }
+}
+
+/// The user's pager, if there is one.
+fn pager() -> Option<String> {
+    std::env::var("PAGER").ok().filter(|p| !p.trim().is_empty())
 }
 
 fn help() -> String {

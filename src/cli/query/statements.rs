@@ -47,8 +47,8 @@ impl Iterator for Scan<'_> {
             let length = |end: Option<usize>, more: usize| end.map_or(rest.len(), |e| e + more);
             let skipped = if rest.starts_with("--") {
                 length(rest.find('\n'), 1)
-            } else if rest.starts_with("/*") {
-                length(rest[2..].find("*/"), 4)
+            } else if let Some(inner) = rest.strip_prefix("/*") {
+                length(inner.find("*/"), 4)
             } else if first == '\'' || first == '"' {
                 self.at += length(rest[1..].find(first), 2);
                 return Some((at, '_'));

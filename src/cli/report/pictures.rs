@@ -12,6 +12,7 @@ use crate::run::prepare::Preparer;
 use crate::run::trace::trace;
 use crate::sink::{ScoreRow, file_stem, read_run_table};
 use crate::view::Canvas;
+use crate::view::canvas::CARD;
 use crate::view::overlay::Overlay;
 use crate::volume::Split;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 /// Subjects whose views are shown.
 const SUBJECTS: usize = 3;
+/// Pixels between views.
+const GAP: usize = 6;
 /// Pixels of one plane of an overlay.
 const SIDE: usize = 200;
 /// Most bytes of all pictures; the page, in which they grow by a third, stays below 10 MB.
@@ -126,10 +129,8 @@ impl Drawn {
                     "unlabelled"
                 };
                 let title = format!("{} ({kind}): {}", record.id, band.title);
-                let mut lines = band.lines;
-                for picture in band.pictures {
-                    let lines = std::mem::take(&mut lines);
-                    let drawn = self.encoded(title.clone(), lines, picture);
+                if let Some(picture) = side_by_side(&band.pictures) {
+                    let drawn = self.encoded(title, band.lines, picture);
                     self.pictures.views.extend(drawn);
                 }
             }
@@ -199,6 +200,19 @@ impl Drawn {
         }
         Ok(())
     }
+}
+
+/// One picture of several from left to right; `None` of none.
+fn side_by_side(pictures: &[Canvas]) -> Option<Canvas> {
+    let height = pictures.iter().map(Canvas::height).max()?;
+    let width = pictures.iter().map(|p| p.width() + GAP).sum::<usize>() - GAP;
+    let mut whole = Canvas::new(width, height, CARD);
+    let mut x = 0;
+    for picture in pictures {
+        whole.paste(picture, [x, 0]);
+        x += picture.width() + GAP;
+    }
+    Some(whole)
 }
 
 fn overlay(case: &HeadCase, class: i32) -> Option<Canvas> {
