@@ -37,6 +37,7 @@ pub mod guard;
 pub mod initial;
 pub mod kept;
 pub mod landmarks;
+pub mod lease;
 pub mod noted;
 pub mod options;
 pub mod ordered;
