@@ -7,7 +7,8 @@ use std::sync::Arc;
 use voxstream::cli::{open, read};
 use voxstream::query::{Format, Session, print};
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
-use voxstream::sink::{FailureRow, Ledger, SubjectRow, TableRow, parts};
+use voxstream::run::lease::hold;
+use voxstream::sink::{FailureRow, Ledger, PartRow, SubjectRow, TableRow, parts};
 use voxstream::spec::SourceFile;
 use voxstream::store;
 use voxstream::train::checkpoint;
@@ -53,19 +54,34 @@ fn cohort(folder: &Path) {
 }
 
 fn prepared(source: &str, out: PathBuf) -> RunOutcome {
+    prepared_with(source, "prepared: { parquet: true }", out, false).unwrap()
+}
+
+fn prepared_with(
+    source: &str,
+    sinks: &str,
+    out: PathBuf,
+    resume: bool,
+) -> Result<RunOutcome, voxstream::error::Error> {
+    // The pipeline file is beside the run if that is local.
+    let name = match store::is_url(&out) {
+        true => PathBuf::from("pipeline.yaml"),
+        false => out.with_extension("yaml"),
+    };
     let file = SourceFile {
-        name: out.with_extension("yaml").display().to_string(),
+        name: name.display().to_string(),
         text: format!(
-            "name: c\nsource: {{ {source} }}\nstages: [orient: {{ to: RAS }}, zscore: {{}}]\nsinks: {{ prepared: {{ parquet: true }} }}\n"
+            "name: c\nsource: {{ {source} }}\nstages: [orient: {{ to: RAS }}, zscore: {{}}]\nsinks: {{ {sinks} }}\n"
         ),
     };
     let (plan, cohort) = open(&file).unwrap();
     let options = RunOptions {
         out: Some(out),
         workers: Some(2),
+        resume,
         ..RunOptions::default()
     };
-    run(plan, cohort, &options).unwrap()
+    run(plan, cohort, &options)
 }
 
 fn answer(run: &Path, sql: &str) -> String {
@@ -241,4 +257,116 @@ fn checkpoints_in_a_store_are_those_of_the_folder() {
     assert!(error.to_string().contains("is no checkpoint"), "{error}");
     let from = "train.initial={from: \"memory://checkpoints/runs/first\", skip: []}";
     train(&[from.to_owned()], folder.path().join("second"));
+}
+
+/// Everything a run has in a store, by path.
+fn objects(run: &Path) -> Vec<String> {
+    let objects = store::walk(run).unwrap().into_iter();
+    objects.map(|(path, _)| path).collect()
+}
+
+fn commits(run: &Path) -> Vec<(String, String)> {
+    let parts: Vec<PartRow> = Ledger::open(run).unwrap().read().unwrap();
+    parts.into_iter().map(|p| (p.part, p.committed)).collect()
+}
+
+#[test]
+fn a_run_is_written_to_a_store_and_goes_on_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (local, remote) = (folder.path().join("cohort"), bucket("out"));
+    cohort(&local);
+    let source = format!(
+        "folders: {{ path: {}/data, images: '{{subject}}_ct.nii.gz', labels: '{{subject}}_label.nii', modalities: [ct] }}",
+        local.display()
+    );
+    let sinks = "prepared: { parquet: true, nifti: true }, part_size: 1MiB";
+    let (whole, run) = (folder.path().join("whole"), remote.join("runs/a"));
+    let go = |out: &Path, resume: bool| prepared_with(&source, sinks, out.to_owned(), resume);
+    go(&whole, false).unwrap();
+    let expected = [SUBJECTS, VOXELS].map(|sql| answer(&whole, sql));
+    let outcome = go(&run, false).unwrap();
+    assert_eq!((outcome.failures.len(), &outcome.folder), (1, &run));
+    assert_eq!([SUBJECTS, VOXELS].map(|sql| answer(&run, sql)), expected);
+    let all = objects(&run);
+    let below: Vec<String> = walkdir::WalkDir::new(&whole)
+        .into_iter()
+        .map(|e| e.unwrap().into_path())
+        .filter(|path| path.is_file() && !path.ends_with(".lock"))
+        .map(|path| path.strip_prefix(&whole).unwrap().display().to_string())
+        .collect();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(all.clone()), sorted(below));
+    assert!(
+        all.iter().any(|p| p.starts_with("prepared/nifti/")),
+        "{all:?}"
+    );
+    let (files, faults) = parts::verify(&run).unwrap();
+    assert!(files > 10 && faults.is_empty(), "{faults:?}");
+    // Started afresh it is refused, resumed it is kept.
+    let error = go(&run, false).err().unwrap();
+    assert!(error.to_string().contains("not empty"), "{error}");
+    let before = commits(&run);
+    assert!(before.len() > 1, "{before:?}");
+    go(&run, true).unwrap();
+    assert_eq!(commits(&run), before);
+    // A file that is gone, and one that no record names: one part is written again, the other file goes.
+    let lost = all
+        .iter()
+        .find(|p| p.starts_with("prepared/part-"))
+        .unwrap();
+    store::remove(&run.join(lost)).unwrap();
+    store::write(&run.join("subjects/part-zz-0.parquet"), b"PAR1").unwrap();
+    let status = store::read_to_string(&run.join("status.json")).unwrap();
+    let started = status.replace("\"finished\"", "\"started\"");
+    store::write(&run.join("status.json"), started.as_bytes()).unwrap();
+    go(&run, true).unwrap();
+    assert_eq!(sorted(objects(&run)), sorted(all));
+    let after = commits(&run);
+    let kept = after.iter().filter(|part| before.contains(part)).count();
+    assert_eq!((after.len(), kept), (before.len(), before.len() - 1));
+    assert_eq!([SUBJECTS, VOXELS].map(|sql| answer(&run, sql)), expected);
+}
+
+#[test]
+fn a_run_in_a_store_is_written_by_one_process() {
+    let run = bucket("lease").join("run");
+    let held = hold(&run).unwrap();
+    let error = hold(&run).err().unwrap().to_string();
+    assert!(
+        error.contains("another process is running this run (process "),
+        "{error}"
+    );
+    assert!(held.is_held());
+    drop(held);
+    assert!(objects(&run).is_empty());
+    // A process of this machine that is gone holds nothing.
+    let host = sysinfo::System::host_name().unwrap_or_default();
+    let gone = format!(r#"{{"host":"{host}","process":4194303,"since":"","renewed":0}}"#);
+    store::write(&run.join(".lease"), gone.as_bytes()).unwrap();
+    drop(hold(&run).unwrap());
+    // One of another machine is asked to prove itself by time.
+    let other = r#"{"host":"elsewhere","process":1,"since":"","renewed":0}"#;
+    store::write(&run.join(".lease"), other.as_bytes()).unwrap();
+    let error = hold(&run).err().unwrap().to_string();
+    assert!(error.contains("process 1 on elsewhere"), "{error}");
+    assert!(error.contains("can be taken over in 1"), "{error}");
+}
+
+#[test]
+fn a_training_is_not_written_to_a_store() {
+    let set: Vec<String> = TINY.iter().map(|s| (*s).to_owned()).collect();
+    let file = read(Path::new("pipelines/04-cmc-phantom.yaml"), &set).unwrap();
+    let (plan, cohort) = open(&file).unwrap();
+    let options = RunOptions {
+        out: Some(bucket("training").join("run")),
+        ..RunOptions::default()
+    };
+    let error = run(plan, cohort, &options).err().unwrap().to_string();
+    assert!(
+        error.contains("memory://training/run: a training needs a local folder"),
+        "{error}"
+    );
 }

@@ -1,5 +1,6 @@
 //! `run`: a pipeline from file to closed run folder.
 
+use super::file::checked_path;
 use super::{RunArgs, open, read, stdout};
 use crate::error::Error;
 use crate::run::chain::Failure;
@@ -27,6 +28,9 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
         resume: args.resume,
         progress: std::io::stderr().is_terminal(),
     };
+    if let Some(out) = &args.out {
+        checked_path(out)?;
+    }
     stop_on_signals();
     let (plan, cohort) = open(&read(&args.file, &args.set)?)?;
     let plan = match args.no_optimize {

@@ -3,7 +3,8 @@
 use super::file::checked_path;
 use super::{say, stdout};
 use crate::error::Error;
-use crate::run::folder::{STATUS, lock};
+use crate::run::folder::STATUS;
+use crate::run::lease::hold;
 use crate::sink::Ledger;
 use crate::sink::parts::{Fault, verify as check};
 use crate::store;
@@ -33,7 +34,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let damaged: BTreeSet<&str> = faults.iter().map(|fault| fault.part.as_str()).collect();
     let what = match drop {
         true => {
-            let _held = lock(run)?;
+            let _held = hold(run)?;
             let mut ledger = opened(run)?;
             let kept = ledger.parts().into_iter().map(|row| row.part.clone());
             let kept = kept
@@ -60,7 +61,8 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
 /// **Errors** if the folder holds no run in parts, another process runs it, or a file cannot be
 /// removed.
 pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
-    let _held = lock(run)?;
+    checked_path(run)?;
+    let _held = hold(run)?;
     let removed = opened(run)?.sweep()?;
     say(out, &format!("{removed} files removed\n"))
 }

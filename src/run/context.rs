@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::plan::sections::{FileFormats, TrainSection};
 use crate::sink::{PseudoLabelRow, ScoreRow, write_table};
 use crate::source::SubjectRecord;
+use crate::store;
 use crate::train::infer::Window;
 use crate::train::model::Model;
 use crate::volume::Split;
@@ -297,11 +298,13 @@ impl RunContext {
             return Ok(Vec::new());
         }
         let folder = place.parent().unwrap_or(place);
-        std::fs::create_dir_all(folder).map_err(|source| Error::Io {
-            path: folder.to_owned(),
-            action: "creating the folder",
-            source,
-        })?;
+        if !store::is_url(folder) {
+            std::fs::create_dir_all(folder).map_err(|source| Error::Io {
+                path: folder.to_owned(),
+                action: "creating the folder",
+                source,
+            })?;
+        }
         // The input's header lends its codes and units, so that a viewer overlays both.
         let like = record
             .images

@@ -1,5 +1,6 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run goes on.
 
+use super::lease::{Held, LEASE, hold};
 use super::machine::Machine;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -7,9 +8,7 @@ use crate::sink::parquet::write_whole;
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// How far a run came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +51,7 @@ pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
 /// One run's folder.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
-    /// The folder.
+    /// The folder, or the URL of one in a store.
     pub path: PathBuf,
     /// How far the run had come when it was opened.
     pub progress: Progress,
@@ -63,10 +62,10 @@ pub struct RunFolder {
     started: String,
     pipeline: Option<PathBuf>,
     /// Held while the run goes on: two processes never write one run.
-    _lock: Arc<File>,
+    held: Held,
 }
 
-fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::Io {
         path: path.to_owned(),
         action,
@@ -97,9 +96,10 @@ impl RunFolder {
                 run.join(STATUS).exists()
             })?,
         };
-        refuse_store(&path)?;
+        refuse_training(&path, plan)?;
         let status_file = path.join(STATUS);
-        if resume && status_file.exists() {
+        let is_there = store::exists(&status_file);
+        if resume && is_there.map_err(io(&status_file, "looking for the run"))? {
             return Self::reopen(path, ledger);
         }
         if resume {
@@ -110,9 +110,11 @@ impl RunFolder {
             return Err(Error::run(problem));
         }
         refuse_occupied(&path)?;
-        std::fs::create_dir_all(&path).map_err(io(&path, "creating the folder"))?;
+        if !store::is_url(&path) {
+            std::fs::create_dir_all(&path).map_err(io(&path, "creating the folder"))?;
+        }
         let folder = Self {
-            _lock: lock(&path)?,
+            held: hold(&path)?,
             path,
             progress: Progress::Started,
             resumed: false,
@@ -135,7 +137,7 @@ impl RunFolder {
     fn reopen(path: PathBuf, ledger: &Value) -> Result<Self, Error> {
         let read = |name: &'static str| -> Result<String, Error> {
             let file = path.join(name);
-            std::fs::read_to_string(&file).map_err(io(&file, "reading"))
+            store::read_to_string(&file).map_err(io(&file, "reading"))
         };
         let not_ours = |name: &str, e: serde_json::Error| {
             Error::run(format!(
@@ -143,7 +145,7 @@ impl RunFolder {
                 path.join(name).display()
             ))
         };
-        let lock = lock(&path)?;
+        let held = hold(&path)?;
         let status: Status =
             serde_json::from_str(&read("status.json")?).map_err(|e| not_ours("status.json", e))?;
         let old: Value =
@@ -179,7 +181,7 @@ impl RunFolder {
             starts: status.starts + 1,
             started: status.started,
             pipeline: status.pipeline,
-            _lock: lock,
+            held,
         })
     }
 
@@ -202,41 +204,33 @@ impl RunFolder {
         )?)
     }
 
+    /// Checks that no other process has taken the run over.
+    ///
+    /// **Errors** if one has: what is not committed yet is lost.
+    pub fn check_held(&self) -> Result<(), Error> {
+        match self.held.is_held() {
+            true => Ok(()),
+            false => Err(Error::run(format!(
+                "{}: another process has taken the run over, as this one could not renew its lease; what was committed is kept",
+                self.path.display()
+            ))),
+        }
+    }
+
     /// A file or folder in the run folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 }
 
-/// Locks a run folder for the life of this process.
-///
-/// **Errors** when another process holds it.
-pub fn lock(folder: &Path) -> Result<Arc<File>, Error> {
-    refuse_store(folder)?;
-    let path = folder.join(".lock");
-    let file = File::create(&path).map_err(io(&path, "creating the lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Arc::new(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::run(format!(
-            "{}: another process is running this run; wait for its end, or choose another `--out`",
-            folder.display()
-        ))),
-        // Some network file systems know no locks; the run is as safe there as its author is careful.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(folder = %folder.display(), %error, "the run folder cannot be locked");
-            Ok(Arc::new(file))
-        }
-    }
-}
-
-/// Refuses to write a run in a store.
-fn refuse_store(folder: &Path) -> Result<(), Error> {
-    if !store::is_url(folder) {
+/// Refuses to train into a store.
+fn refuse_training(path: &Path, plan: &Plan) -> Result<(), Error> {
+    if plan.pipeline.train.is_none() || !store::is_url(path) {
         return Ok(());
     }
     Err(Error::run(format!(
-        "{}: a run is written to a local folder; choose one with `--out`, and copy it to the store when it is finished",
-        store::redacted(&folder.to_string_lossy())
+        "{}: a training needs a local folder for its checkpoints; choose one with `--out`, and copy it to the store when the run is finished",
+        path.display()
     )))
 }
 
@@ -252,11 +246,12 @@ fn whole_path(path: PathBuf) -> Option<PathBuf> {
 ///
 /// **Errors** say so, or that it cannot be read.
 pub fn refuse_occupied(path: &Path) -> Result<(), Error> {
-    let occupied = path.exists()
-        && std::fs::read_dir(path)
-            .map_err(io(path, "reading the folder"))?
-            .next()
-            .is_some();
+    let entries = match store::list(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(io(path, "reading the folder"))?,
+    };
+    // A process that was killed before it wrote anything else leaves its lease.
+    let occupied = entries.iter().any(|e| !e.path.ends_with(LEASE));
     if occupied {
         let problem = format!(
             "{}: the folder is not empty; choose another `--out`, or go on with `--resume`",

@@ -38,6 +38,7 @@ pub mod guard;
 pub mod initial;
 pub mod kept;
 pub mod landmarks;
+pub mod lease;
 mod live;
 mod machine;
 pub mod noted;

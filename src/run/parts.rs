@@ -52,8 +52,8 @@ impl Parts {
     /// Names of the parts that an earlier start committed, whose files are there and in which no subject
     /// is to be tried again; each with the number of subjects that failed in it.
     pub(super) fn committed(&self) -> BTreeMap<String, u64> {
-        let parts = self.ledger.parts().into_iter();
-        let whole = parts.filter(|row| row.retry == 0 && self.ledger.whole(&row.part).is_some());
+        let whole = self.ledger.whole_parts();
+        let whole = whole.into_iter().filter(|row| row.retry == 0);
         let failures = |n: i64| u64::try_from(n).unwrap_or(0);
         whole
             .map(|row| (row.part.clone(), failures(row.failures)))
@@ -89,8 +89,9 @@ impl Parts {
 
     /// Commits the part of a stretch, all subjects of which are in it.
     ///
-    /// **Errors** if a file cannot be written.
-    pub(super) fn commit(&mut self, stretch: &Stretch) -> Result<(), Error> {
+    /// **Errors** if a file cannot be written, or another process has taken the run over.
+    pub(super) fn commit(&mut self, cx: &RunContext, stretch: &Stretch) -> Result<(), Error> {
+        cx.folder.check_held()?;
         if let Some(part) = self.pending.take() {
             part.commit(&mut self.ledger)?;
             self.names.insert(stretch.name.clone());

@@ -128,7 +128,7 @@ fn make_parts(
             predict_into(cx, predictor, &wanted, index, part)?;
             bar.inc(1);
         }
-        parts.commit(&stretch)?;
+        parts.commit(cx, &stretch)?;
     }
     bar.finish_and_clear();
     cx.check_with(earlier)

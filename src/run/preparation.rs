@@ -13,6 +13,7 @@ use super::prepare::Preparer;
 use crate::error::Error;
 use crate::plan::sections::FileFormats;
 use crate::sink::{SinkError, encode_prepared, file_stem, write_nifti};
+use crate::store::{self, Entry};
 use crate::volume::Row;
 use arrow::array::RecordBatch;
 use indicatif::ProgressBar;
@@ -224,7 +225,7 @@ fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(
         bar.inc(1);
         cx.check_with(lock(&earlier).failures)?;
         if job.stretch.subjects.last() == Some(&job.subject) {
-            node.busy(|| parts.commit(&job.stretch))?;
+            node.busy(|| parts.commit(cx, &job.stretch))?;
         }
     }
     bar.finish_and_clear();
@@ -270,19 +271,17 @@ fn remove_absent_subjects(cx: &RunContext) -> Result<(), Error> {
             source,
         }
     };
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
+    let entries = match store::list(&folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(io(&folder, "listing the folder")(e)),
+        listed => listed.map_err(io(&folder, "listing the folder"))?,
     };
     let known: BTreeSet<String> = (cx.subjects(|_| true).into_iter())
         .map(|index| file_stem(&cx.preparer.subject(index).id))
         .collect();
-    for entry in entries {
-        let entry = entry.map_err(io(&folder, "listing the folder"))?;
-        if !known.contains(&*entry.file_name().to_string_lossy()) {
-            let path = entry.path();
-            std::fs::remove_dir_all(&path)
+    for Entry { path, .. } in entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !known.contains(&*name) {
+            store::remove_folder(&path)
                 .map_err(io(&path, "removing the files of a subject that is gone"))?;
         }
     }

@@ -94,6 +94,22 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// Returns `true` if an object is there that was to be created.
+    pub(crate) fn exists_already(&self) -> bool {
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        source.kind() == std::io::ErrorKind::AlreadyExists
+    }
+
+    /// Returns `true` if the file is not there.
+    pub fn is_absent(&self) -> bool {
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        source.kind() == std::io::ErrorKind::NotFound
+    }
+
     /// Returns `true` if the error concerns the volumes of one subject, so that others can still be
     /// written; `false` if it concerns the disk or the folder.
     pub fn is_of_one_subject(&self) -> bool {

@@ -3,6 +3,7 @@
 //! A file is written under a hidden name beside its final one and renamed when it is whole, so a
 //! reader, or a run that resumes, never meets half a table. What is read may be an object in a store.
 
+mod publish;
 mod table_file;
 
 use super::rows::TableRow;
@@ -19,7 +20,9 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use ::parquet::schema::types::ColumnPath;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use std::fs::{self, File};
+pub(super) use publish::sync_folder;
+use publish::{hidden_file, publish};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use table_file::TableFile;
@@ -43,6 +46,8 @@ pub struct Receipt {
     pub rows: u64,
     /// Bytes of the file.
     pub bytes: u64,
+    /// BLAKE3 of what was uploaded, in hex; `None` of a local file.
+    pub digest: Option<String>,
 }
 
 /// Writes one Parquet file that appears under its name when [`TableWriter::close`] succeeds.
@@ -59,11 +64,14 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// Opens a hidden file beside `path`; missing folders are made.
+    /// Opens a hidden file beside `path`; missing folders are made. What goes to a store is written to
+    /// the folder of temporary files first, and uploaded by `close`.
     ///
     /// **Errors** when the folder cannot be written.
     pub fn create(path: &Path, schema: SchemaRef) -> Result<Self, SinkError> {
+        let temporary = std::env::temp_dir();
         let folder = match path.parent() {
+            _ if store::is_url(path) => &temporary,
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
@@ -136,8 +144,13 @@ impl TableWriter {
         let file = writer
             .into_inner()
             .map_err(parquet_error(&path, "finishing"))?;
-        let bytes = publish(file, &path)?;
-        Ok(Receipt { path, rows, bytes })
+        let (bytes, digest) = publish(file, &path)?;
+        Ok(Receipt {
+            path,
+            rows,
+            bytes,
+            digest,
+        })
     }
 }
 
@@ -163,6 +176,26 @@ pub fn write_table<R: TableRow>(path: &Path, rows: &[R]) -> Result<Receipt, Sink
     let mut writer = TableWriter::create(path, R::TABLE.arrow_schema())?;
     writer.write(&R::batch(rows)?)?;
     writer.close()
+}
+
+/// Writes a table that nobody may have written yet; an object is put only where there is none.
+///
+/// **Errors** as [`write_table`]; [`SinkError::Io`] of kind `AlreadyExists` if the object is there.
+pub fn create_table<R: TableRow>(path: &Path, rows: &[R]) -> Result<(), SinkError> {
+    if !store::is_url(path) {
+        return write_table(path, rows).map(drop);
+    }
+    let (mut bytes, schema) = (Vec::new(), R::TABLE.arrow_schema());
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties(&schema, None)))
+            .map_err(parquet_error(path, "creating"))?;
+    writer
+        .write(&R::batch(rows)?)
+        .and_then(|()| writer.close())
+        .map_err(parquet_error(path, "writing"))?;
+    store::create(path, &bytes)
+        .map(drop)
+        .map_err(io_error(path, "committing"))
 }
 
 /// Reads a table.
@@ -283,50 +316,11 @@ fn column_names(schema: &Schema) -> String {
     names.join(", ")
 }
 
-fn hidden_file(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(DRAFT[0]).suffix(DRAFT[1]);
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; tables are for everyone the umask lets in.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
-
 /// Returns `true` if a path is that of a file in the making, a table or a NIfTI file, which a killed
 /// run leaves behind.
 pub(super) fn is_draft(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
     name.starts_with(DRAFT[0]) && (name.ends_with(DRAFT[1]) || name.ends_with(nifti::DRAFT))
-}
-
-/// Makes names that were given to files in a folder survive a crash of the machine.
-///
-/// **Errors** if the folder cannot be opened or flushed.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), SinkError> {
-    // Windows opens no folder as a file; names are durable there with the file.
-    if cfg!(unix) {
-        let opened = File::open(folder).and_then(|f| f.sync_all());
-        opened.map_err(io_error(folder, "flushing"))?;
-    }
-    Ok(())
-}
-
-fn publish(file: NamedTempFile, path: &Path) -> Result<u64, SinkError> {
-    // Without it, a crash of the machine could leave the name without the bytes.
-    file.as_file()
-        .sync_all()
-        .map_err(io_error(path, "flushing"))?;
-    let bytes = file
-        .as_file()
-        .metadata()
-        .map_err(io_error(path, "measuring"))?
-        .len();
-    file.persist(path)
-        .map_err(|e| io_error(path, "renaming into place")(e.error))?;
-    Ok(bytes)
 }
 
 fn parquet_error<'a>(

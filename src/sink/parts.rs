@@ -7,7 +7,8 @@
 //! writing and no other, and its tables can be read while it runs: each is the union of the files of
 //! its committed parts, and of `<table>.parquet` where the run has something to say as a whole.
 //!
-//! A run may be read from a store: its URL takes the place of the folder.
+//! A run may be in a store: its URL takes the place of the folder. Files of a part are uploaded when they are
+//! complete, the record last, and only where there is none.
 //!
 //! The name of a part ends in the digest of its inputs and plan ([`part_name`]): a resumed run skips
 //! the parts whose names it would write again.
@@ -22,7 +23,6 @@ use super::parquet::{is_draft, read_table};
 use super::{PartRow, SinkError, TableRow, file_stem, io_error};
 use crate::store;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folder of commit records, and the name of their table.
@@ -69,8 +69,13 @@ impl Ledger {
             true => store::many(&records, |path| read_table::<PartRow>(path)),
             false => records.iter().map(|path| read_table(path)).collect(),
         };
-        for row in rows.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
-            parts.insert(row.part.clone(), row);
+        for rows in rows {
+            match rows {
+                Ok(rows) => parts.extend(rows.into_iter().map(|row| (row.part.clone(), row))),
+                // A list of a store may name what was removed meanwhile.
+                Err(e) if store::is_url(run) && e.is_absent() => {}
+                Err(e) => return Err(e),
+            }
         }
         let of_store = match store::is_url(run) {
             true => Some(files_in(run)?.into_iter().collect()),
@@ -104,6 +109,19 @@ impl Ledger {
         };
         let files: Option<Vec<_>> = row.files.iter().map(|f| PartFile::parse(f)).collect();
         files?.iter().all(is_there).then_some(row)
+    }
+
+    /// The committed parts whose files are all there, by their sizes.
+    pub fn whole_parts(&self) -> Vec<&PartRow> {
+        let parts = self.parts();
+        let whole = |row: &&PartRow| self.whole(&row.part).is_some();
+        let found: Vec<bool> = match self.of_store {
+            Some(_) => store::many(&parts, whole),
+            None => parts.iter().map(whole).collect(),
+        };
+        let kept = parts.into_iter().zip(found);
+        kept.filter_map(|(row, found)| found.then_some(row))
+            .collect()
     }
 
     /// Files of a table: that of the run as a whole, if there is one, and those of its parts.
@@ -191,14 +209,21 @@ impl Ledger {
                     && stem.starts_with("part-")
                     && path.extension().is_some_and(|e| e == "parquet")
                     && !self.parts.contains_key(stem);
+                if is_orphan && self.is_committed(stem)? {
+                    continue;
+                }
                 if is_orphan || is_draft(&path) {
                     remove(&path)?;
                     removed += 1;
                 }
             }
         }
-        // NIfTI files are in folders of their subjects.
-        for table in ["prepared", "predictions"] {
+        // NIfTI files are in folders of their subjects. A store has no drafts.
+        let tables = match self.of_store {
+            Some(_) => &[][..],
+            None => &["prepared", "predictions"][..],
+        };
+        for table in tables {
             let below = walkdir::WalkDir::new(self.folder.join(table)).min_depth(2);
             for entry in below.into_iter().filter_map(Result::ok) {
                 if entry.file_type().is_file() && is_draft(entry.path()) {
@@ -208,6 +233,15 @@ impl Ledger {
             }
         }
         Ok(removed)
+    }
+
+    /// Returns `true` if a part has a commit record that the list of a store did not name yet.
+    fn is_committed(&self, part: &str) -> Result<bool, SinkError> {
+        let record = self.record(part);
+        match self.of_store {
+            Some(_) => store::exists(&record).map_err(io_error(&record, "looking for the record")),
+            None => Ok(false),
+        }
     }
 
     fn record(&self, part: &str) -> PathBuf {
@@ -270,10 +304,7 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, SinkError> {
 }
 
 fn remove(path: &Path) -> Result<(), SinkError> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error(path, "removing")(e)),
-        _ => Ok(()),
-    }
+    store::remove(path).map_err(io_error(path, "removing"))
 }
 
 #[cfg(test)]

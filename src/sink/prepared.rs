@@ -6,6 +6,7 @@ use super::stored::{
 };
 use super::table::{DOC_KEY, NAME_KEY};
 use super::{SinkError, io_error};
+use crate::store;
 use crate::volume::columns::volume_array;
 use crate::volume::row::column_name;
 use crate::volume::{Role, Row, nifti};
@@ -58,7 +59,9 @@ pub fn write_nifti(
     row: &Row,
     index: Option<usize>,
 ) -> Result<Vec<PathBuf>, SinkError> {
-    fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
+    if !store::is_url(folder) {
+        fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
+    }
     let mut files = Vec::new();
     let images = row.images.iter().map(|c| (Role::Image, c));
     for (role, channel) in images.chain(row.labels.iter().map(|c| (Role::Label, c))) {

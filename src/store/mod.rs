@@ -27,7 +27,12 @@
 //! and every later answer is compared with them. An object that is replaced meanwhile is an error,
 //! never a mixture of two contents.
 //!
-//! **Memory.** A reader holds at most [`READ_AHEAD`] bytes, which are fetched in parallel.
+//! **Writing.** An object appears whole or not at all. [`create`] puts one only where there is none, and
+//! [`replace`] only over a known version: with these a commit record and a lease are safe between processes.
+//! What a run has is what the store lists, which S3, Google Cloud and Azure do at once; where a list lags, a
+//! resumed run writes some parts again, and the report of a run that ends meanwhile may lack them.
+//!
+//! **Memory.** A reader holds at most [`READ_AHEAD`] bytes, which are fetched in parallel, an upload at most [`UPLOAD_AHEAD`].
 //!
 //! Requests run on one runtime of this module ([`runtime`]): the bridge from blocking to asynchronous
 //! code is here and nowhere else.
@@ -58,7 +63,7 @@ pub use patient::patient;
 pub use reader::{ObjectReader, READ_AHEAD};
 pub use reading::{exists, is_dir, metadata, open, read, read_to_string};
 pub use registry::{backing, register};
-pub use writing::write;
+pub use writing::{UPLOAD_AHEAD, create, remove, remove_folder, replace, upload, write};
 
 #[cfg(doc)]
 use std::path::Path;

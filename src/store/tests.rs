@@ -348,3 +348,35 @@ fn many_keeps_the_order() {
     );
     assert_eq!(many(&[] as &[usize], |i| *i), Vec::<usize>::new());
 }
+
+#[test]
+fn objects_are_put_whole_created_once_and_replaced_at_their_version() {
+    let (store, path) = store("writing", b"");
+    let folder = tempfile::tempdir().unwrap();
+    // Three requests, the last one short.
+    let bytes = content(20_000_001);
+    let file = folder.path().join("file");
+    write(&file, &bytes).unwrap();
+    upload(&file, &path).unwrap();
+    assert!(read(&path).unwrap() == bytes);
+    write(&path, &bytes[1..]).unwrap();
+    assert!(read(&path).unwrap() == bytes[1..]);
+    let record = path.with_file_name("record");
+    let first = create(&record, b"first").unwrap();
+    let error = create(&record, b"second").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let second = replace(&record, &first, b"second").unwrap();
+    let error = replace(&record, &first, b"third").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert_eq!(read(&record).unwrap(), b"second");
+    assert_eq!(metadata(&record).unwrap(), second);
+    remove(&record).unwrap();
+    remove(&record).unwrap();
+    assert!(!exists(&record).unwrap());
+    write(&path.with_file_name("sub").join("a"), b"1").unwrap();
+    remove_folder(&parent(&path)).unwrap();
+    assert!(walk(Path::new("memory://writing")).unwrap().is_empty());
+    let absent = upload(&folder.path().join("absent"), &path).unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    drop(store);
+}

@@ -1,5 +1,6 @@
 use super::*;
 use crate::sink::{FailureRow, SubjectRow, WarningRow, write_table};
+use std::fs;
 
 fn attempt() -> Attempt {
     Attempt {

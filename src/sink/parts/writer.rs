@@ -1,7 +1,9 @@
 //! Writes one part: its tables, then its commit record.
 
 use super::{Ledger, PartFile, RECORDS};
-use crate::sink::parquet::{TableWriter, sync_folder, write_table};
+use crate::sink::parquet::{
+    Receipt, TableWriter, create_table, read_table, sync_folder, write_table,
+};
 use crate::sink::{
     FailureRow, PartRow, QualityRow, ScoreRow, SinkError, SubjectRow, TableRow, WarningRow,
     io_error,
@@ -10,6 +12,9 @@ use crate::store;
 use arrow::array::RecordBatch;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// A file below the run folder, and its digest and bytes where they are known.
+type WrittenFile = (PathBuf, Option<(String, u64)>);
 
 /// Who makes a part.
 #[derive(Debug, Clone)]
@@ -33,8 +38,8 @@ pub struct PartWriter {
     failures: Vec<FailureRow>,
     warnings: Vec<WarningRow>,
     scores: Vec<ScoreRow>,
-    /// Files written already, below the run folder.
-    files: Vec<PathBuf>,
+    /// Files written already, below the run folder, with digest and bytes where they are known.
+    files: Vec<WrittenFile>,
     started: Instant,
 }
 
@@ -121,7 +126,7 @@ impl PartWriter {
 
     /// Adds a file that was written for a subject of the part, by its path below the run folder.
     pub fn add_file(&mut self, path: PathBuf) {
-        self.files.push(path);
+        self.files.push((path, None));
     }
 
     /// Failures so far.
@@ -134,30 +139,25 @@ impl PartWriter {
     /// **Errors** if a file cannot be written or read back; the part does not exist then.
     pub fn commit(mut self, ledger: &mut Ledger) -> Result<(), SinkError> {
         if let Some((table, writer)) = self.volumes.take() {
-            writer.close()?;
-            self.files.push(self.table_file(table));
+            let receipt = writer.close()?;
+            self.files.push((self.table_file(table), known(receipt)));
         }
-        self.publish(&self.subjects)?;
-        self.publish(&self.quality)?;
-        self.publish(&self.failures)?;
-        self.publish(&self.warnings)?;
-        self.publish(&self.scores)?;
-        for (table, rows) in [
-            (SubjectRow::TABLE, self.subjects.len()),
-            (QualityRow::TABLE, self.quality.len()),
-            (FailureRow::TABLE, self.failures.len()),
-            (WarningRow::TABLE, self.warnings.len()),
-            (ScoreRow::TABLE, self.scores.len()),
-        ] {
-            if rows > 0 {
-                self.files.push(self.table_file(table.name));
-            }
-        }
+        let tables = [
+            self.publish(&self.subjects)?,
+            self.publish(&self.quality)?,
+            self.publish(&self.failures)?,
+            self.publish(&self.warnings)?,
+            self.publish(&self.scores)?,
+        ];
+        self.files.extend(tables.into_iter().flatten());
         let mut row = self.row;
         row.subjects = self.subjects.len() as i64;
         row.failures = self.failures.len() as i64;
-        for path in &self.files {
-            let (digest, bytes) = digest_of(&self.folder.join(path))?;
+        for (path, known) in &self.files {
+            let (digest, bytes) = match known {
+                Some(known) => known.clone(),
+                None => digest_of(&self.folder.join(path))?,
+            };
             row.bytes += bytes as i64;
             // Paths below the run folder are ASCII: file stems escape everything else.
             let path = path.to_string_lossy().replace('\\', "/");
@@ -171,22 +171,46 @@ impl PartWriter {
         row.seconds = self.started.elapsed().as_secs_f64();
         row.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let record = ledger.record(&row.part);
-        write_table(&record, std::slice::from_ref(&row))?;
-        sync_folder(&self.folder.join(RECORDS))?;
+        match create_table(&record, std::slice::from_ref(&row)) {
+            Err(e) if e.exists_already() => replace(&record, &row)?,
+            created => created?,
+        }
+        if !store::is_url(&record) {
+            sync_folder(&self.folder.join(RECORDS))?;
+        }
         ledger.add(row);
         Ok(())
     }
 
-    fn publish<R: TableRow>(&self, rows: &[R]) -> Result<(), SinkError> {
-        if !rows.is_empty() {
-            write_table(&self.folder.join(self.table_file(R::TABLE.name)), rows)?;
+    /// Writes a table, unless it is empty.
+    fn publish<R: TableRow>(&self, rows: &[R]) -> Result<Option<WrittenFile>, SinkError> {
+        if rows.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        let path = self.table_file(R::TABLE.name);
+        let receipt = write_table(&self.folder.join(&path), rows)?;
+        Ok(Some((path, known(receipt))))
     }
 
     fn table_file(&self, table: &str) -> PathBuf {
         Path::new(table).join(format!("{}.parquet", self.row.part))
     }
+}
+
+/// Replaces the commit record of a part that is in the store already: the answer to our own request was
+/// lost, or an earlier start had committed the part and the list did not name it. Its files were replaced.
+fn replace(record: &Path, row: &PartRow) -> Result<(), SinkError> {
+    let known = read_table::<PartRow>(record)?;
+    if known.iter().any(|known| known == row) {
+        return Ok(());
+    }
+    tracing::info!(part = %row.part, "the part was committed before and is replaced");
+    write_table(record, std::slice::from_ref(row)).map(drop)
+}
+
+/// Digest and bytes of a file that was uploaded.
+fn known(receipt: Receipt) -> Option<(String, u64)> {
+    Some((receipt.digest?, receipt.bytes))
 }
 
 /// BLAKE3 and length of a file or an object.

@@ -7,6 +7,7 @@
 use super::affine::{self, Quaternion};
 use super::header::{Header, Version};
 use super::{format, io};
+use crate::store;
 use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 use libdeflater::{CompressionLvl, Compressor};
 use std::borrow::Cow;
@@ -57,6 +58,13 @@ pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), 
         (volume.dtype(), volume.buffer().as_slice())
     };
     let header = header(path, volume.grid(), dtype, volume.scaling(), like)?;
+    if store::is_url(path) {
+        let content = match gzip {
+            true => compressed(path, &header, voxels)?,
+            false => [&header[..], voxels].concat(),
+        };
+        return store::write(path, &content).map_err(io(path, "uploading"));
+    }
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
