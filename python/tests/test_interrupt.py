@@ -30,6 +30,8 @@ voxstream.run(sys.argv[1], out=sys.argv[2], device="cpu")
 
 
 def interrupted(code, path, out, wait):
+    # A job in a shell's background ignores SIGINT, and so would its children.
+    code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" + code
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(path), str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

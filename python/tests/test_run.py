@@ -40,6 +40,7 @@ def test_a_volume_is_an_array_with_its_affine(run):
     assert np.allclose(volume.affine[3], [0, 0, 0, 1]) and (volume.spacing > 0).all()
     # However a row comes, its volume is the same.
     row = predictions.to_pylist()[0]
+    pytest.importorskip("pandas")
     frame = predictions.to_pandas()
     of_rows = [voxstream.volume(value, "label") for value in (row, frame.iloc[0], predictions.to_batches()[0].slice(0, 1))]
     values = [predictions["label"][0], row["label"], frame["label"].iloc[0]]
