@@ -4,7 +4,7 @@ use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::spec::Diagnostic;
 use crate::train::TrainError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names the file or folder, and what was tried, in an error of the system.
+    pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            action,
+            source,
+        }
+    }
+
     /// A run that cannot start or go on.
     pub fn run(problem: impl Into<String>) -> Self {
         Self::Run {

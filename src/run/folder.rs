@@ -42,7 +42,8 @@ struct Status {
 /// **Errors** if the folder has no `status.json` or it is damaged.
 pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
     let file = run.join(STATUS);
-    let text = store::read_to_string(&file).map_err(io(&file, "reading the run's status"))?;
+    let text =
+        store::read_to_string(&file).map_err(Error::io(&file, "reading the run's status"))?;
     let status: Status = serde_json::from_str(&text)
         .map_err(|e| Error::run(format!("{}: {e}; the file is damaged", file.display())))?;
     Ok(status.pipeline)
@@ -63,14 +64,6 @@ pub struct RunFolder {
     pipeline: Option<PathBuf>,
     /// Held while the run goes on: two processes never write one run.
     held: Held,
-}
-
-pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io {
-        path: path.to_owned(),
-        action,
-        source,
-    }
 }
 
 impl RunFolder {
@@ -99,7 +92,7 @@ impl RunFolder {
         refuse_training(&path, plan)?;
         let status_file = path.join(STATUS);
         let is_there = store::exists(&status_file);
-        if resume && is_there.map_err(io(&status_file, "looking for the run"))? {
+        if resume && is_there.map_err(Error::io(&status_file, "looking for the run"))? {
             return Self::reopen(path, ledger);
         }
         if resume {
@@ -111,7 +104,7 @@ impl RunFolder {
         }
         refuse_occupied(&path)?;
         if !store::is_url(&path) {
-            std::fs::create_dir_all(&path).map_err(io(&path, "creating the folder"))?;
+            std::fs::create_dir_all(&path).map_err(Error::io(&path, "creating the folder"))?;
         }
         let folder = Self {
             held: hold(&path)?,
@@ -137,7 +130,7 @@ impl RunFolder {
     fn reopen(path: PathBuf, ledger: &Value) -> Result<Self, Error> {
         let read = |name: &'static str| -> Result<String, Error> {
             let file = path.join(name);
-            store::read_to_string(&file).map_err(io(&file, "reading"))
+            store::read_to_string(&file).map_err(Error::io(&file, "reading"))
         };
         let not_ours = |name: &str, e: serde_json::Error| {
             Error::run(format!(
@@ -248,7 +241,7 @@ fn whole_path(path: PathBuf) -> Option<PathBuf> {
 pub fn refuse_occupied(path: &Path) -> Result<(), Error> {
     let entries = match store::list(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        listed => listed.map_err(io(path, "reading the folder"))?,
+        listed => listed.map_err(Error::io(path, "reading the folder"))?,
     };
     // A process that was killed before it wrote anything else leaves its lease.
     let occupied = entries.iter().any(|e| !e.path.ends_with(LEASE));
@@ -266,7 +259,8 @@ pub fn refuse_occupied(path: &Path) -> Result<(), Error> {
 ///
 /// **Errors** when there is none.
 pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, Error> {
-    let entries = std::fs::read_dir(parent).map_err(io(parent, "looking for a run to resume"))?;
+    let entries =
+        std::fs::read_dir(parent).map_err(Error::io(parent, "looking for a run to resume"))?;
     let mut folders: Vec<PathBuf> = entries
         .filter_map(|e| e.ok().map(|e| e.path()))
         .filter(|p| is_run(p))

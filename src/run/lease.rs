@@ -5,7 +5,6 @@
 //! whose holder was a process of this machine that is gone, may be taken over by replacing the very version
 //! that was looked at. So of two processes one gets it, whatever their clocks say.
 
-use super::folder::io;
 use crate::error::Error;
 use crate::store::{self, Version};
 use serde::{Deserialize, Serialize};
@@ -65,7 +64,7 @@ pub fn hold(run: &Path) -> Result<Held, Error> {
 /// Locks a local run folder for the life of this process.
 fn lock(folder: &Path) -> Result<Arc<File>, Error> {
     let path = folder.join(".lock");
-    let file = File::create(&path).map_err(io(&path, "creating the lock"))?;
+    let file = File::create(&path).map_err(Error::io(&path, "creating the lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Arc::new(file)),
         Err(TryLockError::WouldBlock) => Err(Error::run(format!(
@@ -165,7 +164,7 @@ impl Lease {
         let version = match store::create(&path, &holder.text()) {
             Ok(version) => version,
             Err(e) if e.kind() == ErrorKind::AlreadyExists => take_over(run, &path, &holder)?,
-            Err(e) => return Err(io(&path, "taking the lease")(e)),
+            Err(e) => return Err(Error::io(&path, "taking the lease")(e)),
         };
         let (stop, stopped) = channel();
         let state = Arc::new(State {
@@ -205,7 +204,7 @@ impl Lease {
         let thread = std::thread::Builder::new().name("lease".to_owned());
         let renewing = thread
             .spawn(renew)
-            .map_err(io(&path, "renewing the lease"))?;
+            .map_err(Error::io(&path, "renewing the lease"))?;
         Ok(Self {
             path,
             state,
@@ -247,17 +246,17 @@ fn take_over(run: &Path, path: &Path, holder: &Holder) -> Result<Version, Error>
         Err(e) if e.kind() == ErrorKind::NotFound => {
             return store::create(path, &holder.text()).map_err(|e| match e.kind() {
                 ErrorKind::AlreadyExists => refused("it was faster"),
-                _ => io(path, "taking the lease")(e),
+                _ => Error::io(path, "taking the lease")(e),
             });
         }
-        Err(e) => return Err(io(path, "reading the lease")(e)),
+        Err(e) => return Err(Error::io(path, "reading the lease")(e)),
     };
     // The answer to our own first request was lost: it is ours.
     if holder.wrote(&text) {
         return Ok(known);
     }
     let other: Option<Holder> = serde_json::from_slice(&text).ok();
-    let age = age(run, &known).map_err(io(path, "reading the clock of the store"))?;
+    let age = age(run, &known).map_err(Error::io(path, "reading the clock of the store"))?;
     let is_gone = other.as_ref().is_some_and(Holder::is_gone);
     if age < EXPIRES && !is_gone {
         let who = other.map_or_else(
@@ -272,7 +271,7 @@ fn take_over(run: &Path, path: &Path, holder: &Holder) -> Result<Version, Error>
     }
     store::replace(path, &known, &holder.text()).map_err(|e| match e.kind() {
         ErrorKind::InvalidData => refused("it was faster"),
-        _ => io(path, "taking the lease over")(e),
+        _ => Error::io(path, "taking the lease over")(e),
     })
 }
 

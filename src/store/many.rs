@@ -27,7 +27,7 @@ pub fn many<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
         // This thread is one of them, and does the work alone where the system starts no other.
         for _ in 1..AT_A_TIME.min(items.len()) {
             let builder = std::thread::Builder::new().name("requests".to_owned());
-            if builder.spawn_scoped(scope, &run).is_err() {
+            if builder.spawn_scoped(scope, run).is_err() {
                 break;
             }
         }

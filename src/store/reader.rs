@@ -14,6 +14,9 @@ const AHEAD: usize = 3;
 /// Most bytes that a reader holds.
 pub const READ_AHEAD: u64 = (AHEAD as u64 + 1) * CHUNK;
 
+/// A range, and the answer to its request.
+type Asked = (Range<u64>, Pending<(ObjectMeta, Bytes)>);
+
 /// Bytes of a range of an object, in order.
 ///
 /// A request that fails for a reason that may pass is repeated from where it began; the reader does not
@@ -22,7 +25,7 @@ pub struct ObjectReader {
     object: Object,
     /// What is not asked for yet.
     rest: Range<u64>,
-    coming: VecDeque<(Range<u64>, Pending<(ObjectMeta, Bytes)>)>,
+    coming: VecDeque<Asked>,
     current: Bytes,
 }
 

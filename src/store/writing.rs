@@ -72,7 +72,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Location::Local(path) => fs::write(path, bytes),
         Location::Object(url) => {
             let content = Content::Bytes(Bytes::copy_from_slice(bytes));
-            put_whole(&url, content)
+            put_whole(&url, &content)
         }
     }
 }
@@ -81,7 +81,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// **Errors** `AlreadyExists` if it is there; as [`write`].
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<Version> {
-    put(path, bytes, PutMode::Create)
+    put(path, bytes, &PutMode::Create)
 }
 
 /// Replaces an object that is still at a version, in one request; returns its new version.
@@ -92,10 +92,10 @@ pub fn replace(path: &Path, known: &Version, bytes: &[u8]) -> io::Result<Version
         e_tag: known.tag.clone(),
         version: None,
     });
-    put(path, bytes, mode)
+    put(path, bytes, &mode)
 }
 
-fn put(path: &Path, bytes: &[u8], mode: PutMode) -> io::Result<Version> {
+fn put(path: &Path, bytes: &[u8], mode: &PutMode) -> io::Result<Version> {
     let url = url_of(path)?;
     let (store, bytes) = (backing(&url)?, Bytes::copy_from_slice(bytes));
     let tag = retried(&url, || {
@@ -120,10 +120,10 @@ fn put(path: &Path, bytes: &[u8], mode: PutMode) -> io::Result<Version> {
 /// under the name then.
 pub fn upload(file: &Path, to: &Path) -> io::Result<()> {
     let length = fs::metadata(file)?.len();
-    put_whole(&url_of(to)?, Content::File(file.to_owned(), length))
+    put_whole(&url_of(to)?, &Content::File(file.to_owned(), length))
 }
 
-fn put_whole(url: &ObjectUrl, content: Content) -> io::Result<()> {
+fn put_whole(url: &ObjectUrl, content: &Content) -> io::Result<()> {
     let store = backing(url)?;
     retried(url, || {
         let (store, key, content) = (Arc::clone(&store), url.key(), content.clone());
