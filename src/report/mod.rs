@@ -116,7 +116,7 @@ pub fn write(run_dir: &Path) -> Result<PathBuf, ReportError> {
 
 /// Writes the page of a run into a file, and says where it is.
 ///
-/// **Errors** as [`write`].
+/// **Errors** as [`write()`].
 pub fn write_to(path: &Path, run_dir: &Path, pictures: &Pictures) -> Result<PathBuf, ReportError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let html = page_of(run_dir, pictures, folder)?;
@@ -126,7 +126,7 @@ pub fn write_to(path: &Path, run_dir: &Path, pictures: &Pictures) -> Result<Path
 
 /// The page of a run.
 ///
-/// **Errors** as [`write`].
+/// **Errors** as [`write()`].
 pub fn html(run_dir: &Path, pictures: &Pictures) -> Result<String, ReportError> {
     page_of(run_dir, pictures, run_dir)
 }

@@ -1,7 +1,7 @@
 //! Who may write a run: one process at a time, by a lock on a local folder, by a lease in a store.
 //!
 //! A lease is the object `.lease` in the run's folder. It is created only where there is none, and renewed
-//! by its holder every [`RENEWED`]. One that was not renewed for [`EXPIRES`], by the clock of the store, or
+//! by its holder every `RENEWED`. One that was not renewed for `EXPIRES`, by the clock of the store, or
 //! whose holder was a process of this machine that is gone, may be taken over by replacing the very version
 //! that was looked at. So of two processes one gets it, whatever their clocks say.
 

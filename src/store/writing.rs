@@ -79,14 +79,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Puts an object that is not there yet, in one request; returns its version.
 ///
-/// **Errors** `AlreadyExists` if it is there; as [`write`].
+/// **Errors** `AlreadyExists` if it is there; as [`write()`].
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<Version> {
     put(path, bytes, &PutMode::Create)
 }
 
 /// Replaces an object that is still at a version, in one request; returns its new version.
 ///
-/// **Errors** `InvalidData` if it is at another version; as [`write`].
+/// **Errors** `InvalidData` if it is at another version; as [`write()`].
 pub fn replace(path: &Path, known: &Version, bytes: &[u8]) -> io::Result<Version> {
     let mode = PutMode::Update(UpdateVersion {
         e_tag: known.tag.clone(),

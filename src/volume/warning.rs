@@ -53,7 +53,7 @@ impl WarningKind {
 
 /// One warning: where it arose, what kind it is, and the reason in words.
 ///
-/// A source or a stage adds it to its row with [`Row::warn`]; a source that has no row at hand
+/// A source or a stage adds it to its row with [`Row::warn`](super::Row::warn); a source that has no row at hand
 /// returns it from [`Cohort::warnings`](crate::source::Cohort::warnings); training and scoring add
 /// it to the run's [`Warnings`](crate::run::warnings::Warnings).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
