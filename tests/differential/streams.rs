@@ -278,10 +278,12 @@ fn halved(exact: &Arc<Plan>, half: &Arc<Plan>, cohort: &Arc<Drawn>) -> Result<()
             (a, b) => return Err(format!("half precision: {a:?} / {b:?}")),
         };
         for ((role, a), (_, b)) in a.volumes().zip(b.volumes()) {
+            let scaling = a.scaling();
             let (a, b) = (values(a), values(b));
             let worst = a.iter().zip(&b).find(|(a, b)| {
-                // 11 bits of each value, or of the smallest that half floats hold.
-                let most = a.abs() * 2f64.powi(-11) + 2f64.powi(-25);
+                // 11 bits of each stored number, or of the smallest that half floats hold.
+                let stored = (**a - scaling.intercept).abs() + scaling.slope.abs() * 2f64.powi(-14);
+                let most = stored * 2f64.powi(-11) + a.abs() * 2f64.powi(-22);
                 match role {
                     Role::Image => first_difference(&[**a], &[**b], most).is_some(),
                     Role::Label => a != b,
