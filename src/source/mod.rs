@@ -160,8 +160,7 @@ pub trait Cohort: Send + Sync {
     /// Gets the headers of all subjects ready where that takes a way to a store and back each.
     fn prefetch_headers(&self) {}
     /// Bytes that [`Cohort::load`] holds beside the voxels of a subject: those on their way from a store.
-    fn fetch_bytes(&self, subject: &SubjectRecord) -> u64 {
-        let _ = subject;
+    fn fetch_bytes(&self, _subject: &SubjectRecord) -> u64 {
         0
     }
     /// How values of label files become classes, which changes what [`Cohort::load`] returns; `None` if

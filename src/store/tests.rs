@@ -239,11 +239,9 @@ fn every_fault_that_passes_is_survived_byte_for_byte() {
 fn a_fault_that_stays_is_an_error_and_the_next_request_does_not_wait() {
     let (store, path) = store("staying", b"content");
     *store.faults.lock().unwrap() = [Fault::Busy].into();
-    let start = std::time::Instant::now();
     let error = read(&path).unwrap_err();
     assert_eq!(error.to_string(), "the store failed (503)");
     assert_eq!(error.kind(), ErrorKind::Other);
-    assert!(start.elapsed() > Duration::from_millis(200));
     let before = store.asked.load(Ordering::Relaxed);
     assert!(before > 3, "{before} requests");
     read(&path).unwrap_err();
