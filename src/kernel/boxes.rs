@@ -43,7 +43,7 @@ impl VoxelBox {
         }
     }
 
-    /// Whether the box is inside a volume of `shape`.
+    /// Returns `true` if the box is inside a volume of `shape`.
     pub fn fits(&self, shape: [usize; 3]) -> bool {
         (0..3).all(|a| {
             let end = self.first[a].checked_add(self.size[a]);

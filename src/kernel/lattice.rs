@@ -91,7 +91,7 @@ impl Lattice {
         (first, count)
     }
 
-    /// Whether some output voxel has no source voxel.
+    /// Returns `true` if some output voxel has no source voxel.
     pub fn reaches_out(&self, source_shape: [usize; 3], shape: [usize; 3]) -> bool {
         self.inside(source_shape, shape) != shape.map(|n| [0, n])
     }

@@ -32,7 +32,7 @@ impl Moments {
 
 /// The value that foreground exceeds where it is "above the minimum" `low`.
 ///
-/// **Law** `low + 2^-21 |low|`: an interpolated background of one value holds values a few f32 steps
+/// **Law** `low + 2^-21 |low|`, rounded to f32: an interpolated background of one value holds values a few f32 steps
 /// apart, and those above the smallest are background too. The minimum itself where it is 0 or not
 /// finite.
 pub fn above_minimum(low: f32) -> f32 {

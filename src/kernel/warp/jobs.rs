@@ -18,7 +18,8 @@ pub trait Job {
 /// Values by trilinear interpolation.
 ///
 /// **Law** an affine route returns what [`sample_linear`](crate::kernel::sample::sample_linear) returns,
-/// up to rounding; voxel centres keep their value.
+/// up to rounding; voxel centres keep their value. Voxels without weight do not count, whatever they
+/// hold: a value that is not finite spreads to what it has a share in, and no further.
 pub struct Linear<'a> {
     source: &'a [f32],
     fill: f32,
@@ -27,7 +28,8 @@ pub struct Linear<'a> {
 
 /// Values by cubic convolution, which keeps edges sharper than linear and may overshoot.
 ///
-/// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it.
+/// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it, and
+/// voxels without weight do not count, as for [`Linear`].
 /// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
 pub struct Cubic<'a> {
     source: &'a [f32],
@@ -113,15 +115,53 @@ impl Job for Linear<'_> {
         vectorised(
             #[inline(always)]
             || {
-                linear_row(source, taps, out);
+                if !linear_row(source, taps, out) {
+                    repair(out, |i| linear_at(source, taps, i));
+                }
                 taps.fill(out, fill);
             },
         );
     }
 }
 
+/// Replaces the values that are not finite, which are few: the vectorised sums of a row multiply
+/// every voxel by its weight, and 0 times infinity is not 0.
+#[inline(never)]
+fn repair(out: &mut [f32], value: impl Fn(usize) -> f32) {
+    for (i, old) in out.iter_mut().enumerate() {
+        if !old.is_finite() {
+            *old = value(i);
+        }
+    }
+}
+
+/// The sum of the voxels that have a weight along one axis.
 #[inline(always)]
-fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) {
+fn weighted(parts: impl IntoIterator<Item = (f32, f32)>) -> f32 {
+    let counted = parts.into_iter().filter(|(weight, _)| *weight != 0.0);
+    counted.map(|(weight, value)| weight * value).sum()
+}
+
+/// One value of a row whose voxels without weight do not count.
+fn linear_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
+    let at = taps.at[i] as usize;
+    let strides = taps.stride.map(|s| s as usize);
+    weighted((0..8).map(|corner| {
+        let (mut weight, mut from) = (1.0, at);
+        for axis in 0..3 {
+            let upper = corner >> axis & 1 == 1;
+            let share = taps.weight[axis][i];
+            weight *= if upper { share } else { 1.0 - share };
+            from += usize::from(upper) * strides[axis];
+        }
+        (weight, source[from])
+    }))
+}
+
+/// Fills a row; returns `true` if all its values are finite.
+#[inline(always)]
+fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
+    let mut all_finite = true;
     let [sx, sy, sz] = taps.stride.map(|s| s as usize);
     let [u, v, w] = &taps.weight;
     let weights = u.iter().zip(v).zip(w);
@@ -133,7 +173,9 @@ fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) {
         let near = along_x(0) * (1.0 - v) + along_x(sy) * v;
         let far = along_x(sz) * (1.0 - v) + along_x(sz + sy) * v;
         *value = near * (1.0 - w) + far * w;
+        all_finite &= value.is_finite();
     }
+    all_finite
 }
 
 impl Job for Cubic<'_> {
@@ -146,8 +188,13 @@ impl Job for Cubic<'_> {
         vectorised(
             #[inline(always)]
             || {
+                let mut all_finite = true;
                 for (i, value) in out.iter_mut().enumerate() {
-                    *value = cubic_at(source, taps, i);
+                    *value = cubic_at(source, taps, i, plain);
+                    all_finite &= value.is_finite();
+                }
+                if !all_finite {
+                    repair(out, |i| cubic_at(source, taps, i, weighted));
                 }
                 taps.fill(out, fill);
             },
@@ -164,25 +211,29 @@ fn keys(t: f32) -> [f32; 4] {
     [far(t), near(t), near(s), far(s)]
 }
 
+/// The sum of all voxels along one axis.
 #[inline(always)]
-fn cubic_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
+fn plain(parts: [(f32, f32); 4]) -> f32 {
+    let [a, b, c, d] = parts.map(|(weight, value)| weight * value);
+    (a + b) + (c + d)
+}
+
+#[inline(always)]
+fn cubic_at(source: &[f32], taps: &Taps, i: usize, sum: impl Fn([(f32, f32); 4]) -> f32) -> f32 {
     let [nx, ny, _] = taps.source_shape;
     let [wx, wy, wz] = [0, 1, 2].map(|a| keys(taps.weight[a][i]));
     let [x, y, z] = [0, 1, 2].map(|a| {
         let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
         [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
     });
-    let mut sum = 0.0;
-    for (z, wz) in z.iter().zip(wz) {
-        let mut plane = 0.0;
-        for (y, wy) in y.iter().zip(wy) {
-            let row = &source[(z * ny + y) * nx..][..nx];
-            let [a, b, c, d] = x.map(|x| row[x]);
-            plane += wy * ((wx[0] * a + wx[1] * b) + (wx[2] * c + wx[3] * d));
-        }
-        sum += wz * plane;
-    }
-    sum
+    let along = |weights: [f32; 4], values: [f32; 4]| {
+        sum([0, 1, 2, 3].map(|tap| (weights[tap], values[tap])))
+    };
+    let row = |z: usize, y: usize| {
+        let row = &source[(z * ny + y) * nx..][..nx];
+        along(wx, x.map(|x| row[x]))
+    };
+    along(wz, z.map(|z| along(wy, y.map(|y| row(z, y)))))
 }
 
 impl<T: bytemuck::Pod> Job for Nearest<'_, T> {

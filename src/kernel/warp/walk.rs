@@ -260,7 +260,8 @@ fn split(positions: &[Vec<f64>; 3], bounds: &[Bound; 3], taps: &mut Taps) {
             let shifted = rounded + MAGIC;
             *low = shifted.to_bits() as u32;
             let w = (p - (shifted - MAGIC)) as f32;
-            *weight = if w < SNAP as f32 { 0.0 } else { w };
+            let w = if w < SNAP as f32 { 0.0 } else { w };
+            *weight = if w > 1.0 - SNAP as f32 { 1.0 } else { w };
         }
     }
     let [nx, ny] = [taps.source_shape[0] as u32, taps.source_shape[1] as u32];
