@@ -301,11 +301,13 @@ fn cropped(parameters: &Value, volume: &Naive) -> Naive {
 fn standardised(parameters: &Value, volume: &Naive) -> Naive {
     let finite = volume.values.iter().copied().filter(|v| v.is_finite());
     let low = finite.clone().fold(f64::INFINITY, f64::min);
+    // The threshold is a number of the image's type, as its law says.
+    let above = f64::from((low + low.abs() * ROUNDING_SHARE * 2.0) as f32);
     let kind = parameters["foreground"].as_str().unwrap_or("above_min");
     let is_foreground = |v: f64| {
         v.is_finite()
             && match kind {
-                "above_min" => v > low + low.abs() * ROUNDING_SHARE * 2.0,
+                "above_min" => v > above,
                 "nonzero" => v != 0.0,
                 _ => true,
             }
@@ -378,6 +380,21 @@ fn resampled(parameters: &Value, row: &Row, volume: &Naive) -> Option<Naive> {
     })
 }
 
+/// The largest number that is rounded to f32 on the way: of both images, and of a window's ends.
+fn rounded(step: &Step, source: &Naive, expected: &Naive) -> f64 {
+    let ends = match step.stage.as_str() {
+        "window" => numbers::<2>(&step.parameters["to"]).unwrap_or([Some(0.0), Some(1.0)]),
+        _ => [None; 2],
+    };
+    let ends = ends
+        .into_iter()
+        .flatten()
+        .fold(0.0, |m: f64, end| m.max(end.abs()));
+    extent(&source.values)
+        .max(extent(&expected.values))
+        .max(ends)
+}
+
 /// Compares what a step made of a row with the reference; rows it has none for pass.
 pub(crate) fn compared(step: &Step, before: &Row, after: &Row) -> Result<bool, String> {
     let mut compared = false;
@@ -406,7 +423,7 @@ pub(crate) fn compared(step: &Step, before: &Row, after: &Row) -> Result<bool, S
                 Role::Label => Naive::of(role, new).values,
             };
             let most = match role {
-                Role::Image => ROUNDING * extent(&source.values).max(extent(&expected.values)),
+                Role::Image => ROUNDING * rounded(step, &source, &expected),
                 Role::Label => 0.0,
             };
             if let Some((i, found, wanted)) = first_difference(&found, &expected.values, most) {

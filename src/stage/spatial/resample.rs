@@ -308,17 +308,23 @@ impl Stage for Resample {
             },
         };
         let row = row.try_map_volumes(|_, role, volume| {
-            match (volume.grid().is_same(&target, SAME_GRID_TOLERANCE_MM), role) {
-                (true, Role::Image) => Ok(volume.into_f32()),
-                (true, Role::Label) => Ok(volume),
-                (false, _) if are_apart(&target, volume.grid()) => Err(VolumeError::Apart {
-                    corners_mm: target.corner_distance_mm(volume.grid()),
-                }),
-                (false, role) => match self.filter(role, volume.grid(), &target) {
-                    Some(filter) => volume.resampled_through(role, target, &filter),
-                    None => Ok(volume.resampled(role, target, reading)),
-                },
-            }
+            let there = volume.grid().is_same(&target, SAME_GRID_TOLERANCE_MM);
+            let volume = match self.filter(role, volume.grid(), &target) {
+                _ if there => volume,
+                _ if are_apart(&target, volume.grid()) => {
+                    return Err(VolumeError::Apart {
+                        corners_mm: target.corner_distance_mm(volume.grid()),
+                    });
+                }
+                Some(filter) => volume.resampled_through(role, target, &filter)?,
+                None => volume.resampled(role, target, reading),
+            };
+            // Also where voxels fall on voxels and nothing is interpolated: the type behind a step
+            // must not depend on the subject.
+            Ok(match role {
+                Role::Image => volume.into_f32(),
+                Role::Label => volume,
+            })
         });
         Ok(vec![row.map_err(in_column)?])
     }
