@@ -93,7 +93,9 @@ fn columns(
                 .modalities
                 .iter()
                 .map(|m| column_name(Role::Image, m));
-            images.chain([column_name(Role::Label, "")]).collect()
+            let labels = phantom.label_names();
+            let labels = labels.iter().map(|name| column_name(Role::Label, name));
+            images.chain(labels).collect()
         }
         None => edge.channels.iter().map(|c| c.column()).collect(),
     })

@@ -1,5 +1,6 @@
-//! Random anatomy: body, fat, spine, organs and unlabelled blobs, as implicit shapes.
+//! Random anatomy: body, fat, spine, organs, lesions and unlabelled blobs, as implicit shapes.
 
+use super::settings::Lesions;
 use crate::draw::SampleRng;
 use crate::volume::Grid;
 use glam::{DAffine3, DMat3, DQuat, DVec3, EulerRot};
@@ -8,7 +9,7 @@ use std::f64::consts::TAU;
 /// Most organs a phantom can have.
 pub(super) const MAX_ORGANS: u8 = 8;
 
-/// Codes of a tissue map: four fixed tissues, then organs, then blobs.
+/// Codes of a tissue map: four fixed tissues, then organs, blobs, and lesions.
 pub(super) const AIR: u8 = 0;
 pub(super) const FAT: u8 = 1;
 pub(super) const MUSCLE: u8 = 2;
@@ -29,14 +30,14 @@ pub(super) fn extent_mm(grid: &Grid) -> DVec3 {
 /// **Law** In the direction n of its own frame the radius is scaled by 1 + nᵀAn + b·n³, with a random
 /// symmetric A and b, bounded by ±0.3.
 #[derive(Debug, Clone)]
-struct Shape {
-    centre_mm: DVec3,
+pub(super) struct Shape {
+    pub(super) centre_mm: DVec3,
     semi_axes_mm: DVec3,
     /// From the world into the shape's frame.
     turn: DQuat,
     quadratic: [f64; 6],
     cubic: DVec3,
-    code: u8,
+    pub(super) code: u8,
 }
 
 impl Shape {
@@ -61,7 +62,7 @@ impl Shape {
     }
 
     /// Below 1 inside, growing outwards.
-    fn level(&self, position_mm: DVec3) -> f64 {
+    pub(super) fn level(&self, position_mm: DVec3) -> f64 {
         let scaled = self.turn * (position_mm - self.centre_mm) / self.semi_axes_mm;
         let radius = scaled.length();
         if radius == 0.0 {
@@ -82,7 +83,7 @@ impl Shape {
     /// Half the box along x, y, z that holds the shape after `pose`, in mm.
     ///
     /// **Law** An ellipsoid with semi-axes a, turned by R, spans sqrt(Σⱼ (Rᵢⱼ aⱼ)²) along axis i.
-    fn reach_mm(&self, pose: &DAffine3) -> DVec3 {
+    pub(super) fn reach_mm(&self, pose: &DAffine3) -> DVec3 {
         let axes = pose.matrix3
             * DMat3::from_quat(self.turn.inverse())
             * DMat3::from_diagonal(self.semi_axes_mm);
@@ -94,11 +95,14 @@ impl Shape {
 
 /// The shapes of one subject, in mm about the grid's centre.
 pub(super) struct Anatomy {
-    body_mm: DVec3,
-    fat: f64,
-    spine: Shape,
-    organs: Vec<Shape>,
-    blobs: Vec<Shape>,
+    pub(super) body_mm: DVec3,
+    pub(super) fat: f64,
+    pub(super) spine: Shape,
+    pub(super) organs: Vec<Shape>,
+    pub(super) blobs: Vec<Shape>,
+    pub(super) lesions: Vec<Shape>,
+    /// For each lesion the organ it is in.
+    pub(super) hosts: Vec<usize>,
     /// For each blob the two organs it looks like, in even and in odd modalities.
     pub(super) likeness: Vec<[usize; 2]>,
 }
@@ -125,10 +129,33 @@ impl Anatomy {
             spine,
             organs,
             blobs: Vec::new(),
+            lesions: Vec::new(),
+            hosts: Vec::new(),
             likeness: Vec::new(),
         };
         anatomy.draw_blobs(rng, extent);
         anatomy
+    }
+
+    /// Adds round lesions, each with its centre inside an organ.
+    pub(super) fn add_lesions(&mut self, rng: &mut SampleRng, wanted: &Lesions) {
+        let count = wanted.count.draw(rng).round() as usize;
+        for _ in 0..count {
+            let host = rng.below(self.organs.len());
+            let radius = wanted.radius_mm.draw(rng);
+            let mut ratio = || rng.uniform(0.85, 1.15);
+            let axes = DVec3::new(ratio(), ratio(), ratio()) * radius;
+            let inside = DVec3::new(rng.normal(), rng.normal(), rng.normal())
+                .normalize_or(DVec3::Z)
+                * rng.uniform(0.0, 0.6);
+            let organ = &self.organs[host];
+            let centre = organ.centre_mm + organ.turn.inverse() * (inside * organ.semi_axes_mm);
+            let code =
+                FIRST_ORGAN + (self.organs.len() + self.blobs.len() + self.lesions.len()) as u8;
+            self.lesions
+                .push(Shape::draw(rng, code, centre, axes, TAU / 2.0, 0.04));
+            self.hosts.push(host);
+        }
     }
 
     /// Blobs with the organs' intensities, clear of every organ: half like one organ in all
@@ -163,48 +190,6 @@ impl Anatomy {
             let first = i % organs;
             let other = if i % 4 < 2 { first } else { rng.below(organs) };
             self.likeness.push([first, other]);
-        }
-    }
-
-    /// The tissue at every voxel `[z, y, x]`, the anatomy moved by `pose` about the grid's centre.
-    pub(super) fn tissues(&self, grid: &Grid, pose: DAffine3) -> Tissues {
-        let canvas = Canvas {
-            shape: grid.shape_xyz(),
-            spacing: DVec3::from(grid.spacing_mm()),
-            pose,
-            back: pose.inverse(),
-        };
-        let mut codes = vec![AIR; grid.voxel_count()];
-        let (per_body, fat) = (self.body_mm.recip(), self.fat * self.fat);
-        canvas.each([0; 3], canvas.shape, |i, position| {
-            let square = (position * per_body).length_squared();
-            if square < fat {
-                codes[i] = MUSCLE;
-            } else if square < 1.0 {
-                codes[i] = FAT;
-            }
-        });
-        for shape in std::iter::once(&self.spine).chain(&self.blobs) {
-            canvas.each_near(shape, |i, position| {
-                if codes[i] != AIR && shape.level(position) < 1.0 {
-                    codes[i] = shape.code;
-                }
-            });
-        }
-        // Where organs meet, the one whose surface is further away wins: a shared smooth border.
-        let mut nearest = vec![1.0; codes.len()];
-        for shape in &self.organs {
-            canvas.each_near(shape, |i, position| {
-                let level = shape.level(position);
-                if level < nearest[i] {
-                    nearest[i] = level;
-                    codes[i] = shape.code;
-                }
-            });
-        }
-        Tissues {
-            codes,
-            organs: self.organs.len() as u8,
         }
     }
 }
@@ -260,62 +245,4 @@ fn draw_organs(rng: &mut SampleRng, count: u8, extent: DVec3, least_mm: f64) -> 
         ));
     }
     organs
-}
-
-/// Visits voxels with their place in the anatomy's frame.
-struct Canvas {
-    shape: [usize; 3],
-    spacing: DVec3,
-    pose: DAffine3,
-    back: DAffine3,
-}
-
-impl Canvas {
-    fn centre(&self) -> DVec3 {
-        DVec3::from(self.shape.map(|n| (n as f64 - 1.0) / 2.0))
-    }
-
-    fn each(&self, low: [usize; 3], high: [usize; 3], mut visit: impl FnMut(usize, DVec3)) {
-        let [width, height, _] = self.shape;
-        let step = self.back.matrix3 * DVec3::new(self.spacing.x, 0.0, 0.0);
-        for z in low[2]..high[2] {
-            for y in low[1]..high[1] {
-                let first = DVec3::new(low[0] as f64, y as f64, z as f64);
-                let start = self
-                    .back
-                    .transform_point3((first - self.centre()) * self.spacing);
-                let row = (z * height + y) * width;
-                for x in low[0]..high[0] {
-                    visit(row + x, start + step * (x - low[0]) as f64);
-                }
-            }
-        }
-    }
-
-    fn each_near(&self, shape: &Shape, visit: impl FnMut(usize, DVec3)) {
-        let at = self.pose.transform_point3(shape.centre_mm) / self.spacing + self.centre();
-        let reach = shape.reach_mm(&self.pose) / self.spacing;
-        // Casts saturate: below 0 is 0.
-        let low = [0, 1, 2].map(|i| (at[i] - reach[i]).floor() as usize);
-        let high =
-            [0, 1, 2].map(|i| (((at[i] + reach[i]).ceil() + 1.0) as usize).min(self.shape[i]));
-        self.each(low, high, visit);
-    }
-}
-
-/// The tissue of every voxel `[z, y, x]`.
-pub(super) struct Tissues {
-    pub(super) codes: Vec<u8>,
-    organs: u8,
-}
-
-impl Tissues {
-    /// Label values: 1 for the first organ, 0 for whatever is no organ.
-    pub(super) fn labels(&self) -> Vec<u8> {
-        let organ = |&code: &u8| match code.checked_sub(FIRST_ORGAN) {
-            Some(k) if k < self.organs => k + 1,
-            _ => 0,
-        };
-        self.codes.iter().map(organ).collect()
-    }
 }

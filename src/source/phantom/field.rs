@@ -95,3 +95,26 @@ pub(super) fn soften(values: &mut [f32], shape: [usize; 3]) {
         }
     }
 }
+
+/// Means over blocks of `parts` values along z, y, x.
+///
+/// **Shape** `values` of `shape` times `parts`; the result of `shape`.
+pub(super) fn averaged(values: Vec<f32>, shape: [usize; 3], parts: [usize; 3]) -> Vec<f32> {
+    if parts == [1; 3] {
+        return values;
+    }
+    let [_, height, width] = shape;
+    let mut out = vec![0.0; shape.iter().product()];
+    let share = 1.0 / parts.iter().product::<usize>() as f32;
+    for (row, values) in values.chunks_exact(width * parts[2]).enumerate() {
+        let (z, y) = (
+            row / (height * parts[1]) / parts[0],
+            row % (height * parts[1]) / parts[1],
+        );
+        let out = &mut out[(z * height + y) * width..][..width];
+        for (out, block) in out.iter_mut().zip(values.chunks_exact(parts[2])) {
+            *out += block.iter().sum::<f32>() * share;
+        }
+    }
+    out
+}

@@ -1,10 +1,13 @@
 //! What an author says of a phantom cohort.
 
 use super::anatomy::MAX_ORGANS;
-use crate::draw::check_probability;
+use super::settings::{
+    Contrast, LabelFrames, Lesions, Misalignment, PerModality, unknown_modalities,
+};
 use crate::source::name_problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A seeded synthetic multimodal cohort; needs no files.
 ///
@@ -13,6 +16,11 @@ use serde::{Deserialize, Serialize};
 /// the organs' intensities. A modality named `ct` is CT-like (HU); the first other one is MR-like;
 /// each further one has a contrast of its own drawn from the seed. A subject depends on these
 /// parameters, the seed and its number alone.
+///
+/// What makes several modalities worth having, and hard to use, is off unless it is asked for:
+/// organs that show in one modality alone (`contrast`), motion between the acquisitions
+/// (`misalignment`), voxel sizes of their own (`acquired_mm`), label maps in the frame of each
+/// modality or of one (`labels`), and `lesions` that one modality shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PhantomSpec {
@@ -43,20 +51,36 @@ pub struct PhantomSpec {
     #[serde(default)]
     pub seed: Option<u64>,
     /// Standard deviation of Gaussian noise, as a fraction of the modality's range (400 HU; in MR the
-    /// subject's gain).
+    /// subject's gain); one number, or one for each modality such as `{ ct: 0.02, mr: 0.1 }`. Default of each 0.05.
     #[serde(default = "default_noise")]
-    pub noise: f64,
+    pub noise: PerModality,
     /// Strength of the smooth multiplicative bias field of MR-like modalities: values are scaled by
-    /// up to exp(±`bias_field`).
+    /// up to exp(±`bias_field`); one number, or one for each modality. Default of each 0.3.
     #[serde(default = "default_bias")]
-    pub bias_field: f64,
+    pub bias_field: PerModality,
     /// Largest displacement in mm by which every modality but the first is moved, as a rigid motion
-    /// drawn for each subject.
+    /// drawn for each subject: the amount is uniform from 0, shared at random between shift and turn.
+    /// Not together with `misalignment`.
     #[serde(default)]
     pub misalign_mm: f64,
-    /// Probability that a modality is missing; one always remains.
-    #[serde(default)]
-    pub missing: f64,
+    /// How every modality but the first is moved, in known amounts: for curves of robustness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misalignment: Option<Misalignment>,
+    /// Which modalities show the border of an organ.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub contrast: Contrast,
+    /// Voxel size along x, y, z in mm of modalities that are acquired on a grid of their own, such as `{ mr: [1.5, 1.5, 6.0] }` for thick slices, over which the tissue is averaged; all grids share their centre.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub acquired_mm: BTreeMap<String, [f64; 3]>,
+    /// In whose frame subjects are annotated.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: LabelFrames,
+    /// Small lesions, a class behind the organs; default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lesions: Option<Lesions>,
+    /// Probability that a modality is missing; one number, or one for each modality (default of each 0). One always remains.
+    #[serde(default = "default_missing")]
+    pub missing: PerModality,
     /// Probability that an axial slice of a labelled training subject is not annotated: its voxels
     /// hold 255. At least one slice is annotated.
     #[serde(default)]
@@ -79,12 +103,26 @@ fn default_classes() -> u8 {
     3
 }
 
-fn default_noise() -> f64 {
-    0.05
+/// Noise of modalities that no map names.
+pub(super) const NOISE: f64 = 0.05;
+/// Bias field of modalities that no map names.
+pub(super) const BIAS_FIELD: f64 = 0.3;
+
+fn default_noise() -> PerModality {
+    PerModality::All(NOISE)
 }
 
-fn default_bias() -> f64 {
-    0.3
+fn default_bias() -> PerModality {
+    PerModality::All(BIAS_FIELD)
+}
+
+fn default_missing() -> PerModality {
+    PerModality::All(0.0)
+}
+
+/// Returns `true` if a field has its default value; it is left out of plans, whose digests stay.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Subjects of the largest made-up cohort: no study has more.
@@ -147,23 +185,63 @@ impl PhantomSpec {
             ),
         );
         for (name, value, most) in [
-            ("noise", self.noise, 1.0),
-            ("bias_field", self.bias_field, 2.0),
             ("misalign_mm", self.misalign_mm, 1000.0),
+            ("partial_labels", self.partial_labels, 1.0),
         ] {
             refuse(
                 !(0.0..=most).contains(&value),
                 format!("`{name}` is {value}; allowed is 0 to {most}"),
             );
         }
-        for (name, p) in [
-            ("missing", self.missing),
-            ("partial_labels", self.partial_labels),
-        ] {
-            if let Err(problem) = check_probability(p) {
-                problems.push(problem.replace("`p`", &format!("`{name}`")));
+        problems.extend(self.modality_problems());
+        problems
+    }
+
+    /// What is wrong with what is said of single modalities, motion and lesions.
+    fn modality_problems(&self) -> Vec<String> {
+        let modalities = &self.modalities;
+        let mut problems = [
+            self.noise.problems("noise", modalities, 1.0),
+            self.bias_field.problems("bias_field", modalities, 2.0),
+            self.missing.problems("missing", modalities, 1.0),
+            unknown_modalities("acquired_mm", self.acquired_mm.keys(), modalities),
+        ]
+        .concat();
+        if let Some(lesions) = &self.lesions {
+            problems.extend(lesions.problems(modalities));
+        }
+        if let Some(misalignment) = &self.misalignment {
+            let extent_mm = [0, 1, 2].map(|axis| self.size[axis] as f64 * self.spacing_mm[axis]);
+            let longest_mm = extent_mm.into_iter().fold(0.0, f64::max);
+            problems.extend(misalignment.problems(longest_mm));
+            if self.misalign_mm != 0.0 {
+                problems.push(
+                    "`misalign_mm` and `misalignment` both move modalities; remove one".to_owned(),
+                );
+            }
+        }
+        if self.contrast == Contrast::Complementary && modalities.len() < 2 {
+            problems.push(
+                "`contrast: complementary` needs two modalities or more; with one, organs would be invisible".to_owned(),
+            );
+        }
+        for (name, spacing_mm) in &self.acquired_mm {
+            let parts = [0, 1, 2].map(|axis| spacing_mm[axis] / self.spacing_mm[axis]);
+            if parts.iter().any(|ratio| !(0.1..=16.0).contains(ratio)) {
+                problems.push(format!(
+                    "`acquired_mm` of `{name}` is {spacing_mm:?}; every axis needs 0.1 to 16 times `spacing_mm`, which is {:?}",
+                    self.spacing_mm
+                ));
             }
         }
         problems
+    }
+
+    /// Label columns of the cohort: one empty name for one label map for all modalities.
+    pub fn label_names(&self) -> Vec<String> {
+        match self.labels {
+            LabelFrames::First => vec![String::new()],
+            LabelFrames::Each | LabelFrames::One => self.modalities.clone(),
+        }
     }
 }

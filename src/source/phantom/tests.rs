@@ -1,6 +1,8 @@
+mod acquisition;
+
 use crate::source::tests::open;
 use crate::source::{Cohort, SubjectRecord};
-use crate::volume::{Dtype, Row, Split};
+use crate::volume::{Dtype, Grid, Row, Split};
 use std::collections::BTreeSet;
 
 fn labels(row: &Row) -> Vec<u8> {
