@@ -256,7 +256,7 @@ fn valued(volume: &Volume) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// The histogram's line; `low` is told when there is no other value.
+/// The histogram's line; only `low` is shown if there is no other value.
 fn histogram(values: &[f32], low: f64) -> String {
     let mut finite: Vec<f32> = values.iter().copied().filter(|v| v.is_finite()).collect();
     if finite.is_empty() {

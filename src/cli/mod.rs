@@ -12,6 +12,7 @@ pub mod gpu_check;
 pub mod init;
 pub mod inspect;
 mod landmarks;
+mod output;
 pub mod query;
 pub mod report;
 pub mod run;
@@ -28,12 +29,14 @@ pub use args::{
 };
 pub use file::{open, planned, read};
 pub use init::InitArgs;
+pub use output::show_error;
+pub(crate) use output::{colours, say, stdout};
 
 use crate::error::Error;
-use crate::run::chain::causes;
 use crate::run::display::Aside;
 use clap::{Parser, Subcommand};
-use std::io::{IsTerminal as _, Write};
+use output::UntilClosed;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Streaming data pipelines for registered multimodal medical volumes.
@@ -48,7 +51,7 @@ use std::path::PathBuf;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// How much is told on stderr: error, warn, info, debug.
+    /// Level of messages on stderr: error, warn, info, debug.
     #[arg(long, global = true, default_value = "info")]
     log: String,
 }
@@ -267,87 +270,5 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
         }
         Command::Report(args) => report::report(args, &mut out),
         Command::Serve(args) => serve::serve(args, &mut out),
-    }
-}
-
-/// Standard output; whoever closes it early (`head`) has seen enough, which is no failure.
-struct UntilClosed<W>(W);
-
-impl<W: Write> Write for UntilClosed<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self.0.write(bytes) {
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
-            other => other,
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self.0.flush() {
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
-    }
-}
-
-/// Whether what is written to stderr may be coloured; an empty `NO_COLOR` says nothing.
-fn colours() -> bool {
-    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !forbidden
-}
-
-fn stdout(source: std::io::Error) -> Error {
-    Error::Io {
-        path: PathBuf::from("stdout"),
-        action: "writing",
-        source,
-    }
-}
-
-fn say(out: &mut dyn Write, text: &str) -> Result<u8, Error> {
-    out.write_all(text.as_bytes()).map_err(stdout)?;
-    Ok(0)
-}
-
-/// Shows an error on stderr: diagnostics with their place, anything else with its causes.
-pub fn show_error(error: &Error) {
-    let colour = colours();
-    let mut err = std::io::stderr().lock();
-    let text = match error {
-        Error::Pipeline { diagnostics } => {
-            diagnostics
-                .iter()
-                .map(|d| d.render(colour))
-                .collect::<Vec<_>>()
-                .join("\n\n")
-                + &format!("\n\n{error}")
-        }
-        other => format!("error: {}", causes(other)),
-    };
-    // Nothing is left to tell a user whose stderr is closed.
-    writeln!(err, "{text}").ok();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::ErrorKind;
-
-    struct Fails(ErrorKind);
-
-    impl Write for Fails {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            Err(self.0.into())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Err(self.0.into())
-        }
-    }
-
-    #[test]
-    fn a_closed_pipe_is_no_failure() {
-        let mut closed = UntilClosed(Fails(ErrorKind::BrokenPipe));
-        say(&mut closed, "a line\n").unwrap();
-        closed.flush().unwrap();
-        assert!(say(&mut UntilClosed(Fails(ErrorKind::StorageFull)), "a line\n").is_err());
     }
 }

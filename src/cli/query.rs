@@ -5,15 +5,17 @@ mod export;
 mod fit;
 mod shell;
 mod statements;
+mod summary;
 
 use super::file::checked_path;
 use super::stdout;
 use crate::error::Error;
-use crate::query::{Answer, Format, Limits, Session, print};
+use crate::query::{Format, Limits, Session, print};
 use crate::store;
 use clap::{Args, ValueEnum};
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::PathBuf;
+use summary::took;
 
 /// Options of `query`.
 #[derive(Debug, Args)]
@@ -130,20 +132,6 @@ fn answer(
         writeln!(std::io::stderr(), "{}", took(&answer)).ok();
     }
     out.flush().map_err(stdout)
-}
-
-/// Rows, time and bytes of an answer as a line.
-fn took(answer: &Answer) -> String {
-    let stats = &answer.stats;
-    let rows = match stats.rows {
-        1 => "1 row".to_owned(),
-        n => format!("{n} rows"),
-    };
-    let read = match stats.bytes_read {
-        0 => String::new(),
-        bytes => format!(", {} read", bytesize::ByteSize(bytes)),
-    };
-    format!("{rows}, {:.3} s{read}", stats.time.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod access;
 mod answers;
+mod kept;
 mod metrics;
 mod slices;
 

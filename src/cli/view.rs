@@ -1,7 +1,12 @@
 //! `view`: pictures of what a pipeline does to a subject, and of what a run predicted for it.
 
+mod args;
 pub(super) mod predicted;
+mod subject;
 pub(super) mod traced;
+
+pub use args::ViewArgs;
+pub(super) use subject::choose;
 
 use super::file::checked_path;
 use super::{open, read, say, stdout};
@@ -12,45 +17,14 @@ use crate::run::prepare::Preparer;
 use crate::run::{counters::Counters, trace::trace};
 use crate::sink::parquet::write_whole;
 use crate::sink::prepared::file_stem;
-use crate::source::Cohort;
-use crate::spec::suggest;
 use crate::store;
+use crate::view::Canvas;
 use crate::view::terminal::{self, Protocol};
-use crate::view::{Canvas, Page};
-use crate::volume::Split;
-use clap::Args;
+use args::MEMORY;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes that a subject may take while it is looked at.
-const MEMORY: u64 = 8 << 30;
-
-/// Options of `view`.
-#[derive(Debug, Args)]
-pub struct ViewArgs {
-    /// Pipeline file, or the folder of a run that kept its predictions as Parquet.
-    pub target: PathBuf,
-    /// Subject to look at; default: the first labelled training subject, or the worst ones of a run.
-    #[arg(long)]
-    pub subject: Option<String>,
-    /// Look at one step before and after it: its path, such as `stages[1].window`, or its name.
-    #[arg(long, value_name = "PATH")]
-    pub stage: Option<String>,
-    /// Seed of the draws; default: the file's.
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Epoch of the draws, from 0.
-    #[arg(long, default_value_t = 0)]
-    pub epoch: u64,
-    /// Change a value of the file; may be repeated.
-    #[arg(long = "set", value_name = "PATH=VALUE")]
-    pub set: Vec<String>,
-    /// PNG file to write, `-` for standard output; default: named after pipeline and subject, in the current folder.
-    #[arg(short, long, value_name = "PNG")]
-    pub out: Option<PathBuf>,
-}
 
 /// Draws the pictures, writes them as PNG, and shows them in a terminal that can. Returns 1 if
 /// the subject failed on its way; the pictures show how far it came.
@@ -100,43 +74,6 @@ pub fn view(args: &ViewArgs, out: &mut dyn Write) -> Result<u8, Error> {
         }
         None => 0,
     })
-}
-
-/// Position of the subject that was asked for, or of one that shows most.
-///
-/// **Errors** if there is no such subject, with the nearest name, or the cohort is empty.
-pub(super) fn choose(cohort: &dyn Cohort, wanted: Option<&str>) -> Result<usize, Error> {
-    let subjects = cohort.subjects();
-    match wanted {
-        Some(id) => subjects.iter().position(|s| s.id == id).ok_or_else(|| {
-            let ids: Vec<&str> = subjects.iter().map(|s| &*s.id).collect();
-            unknown_subject(id, &ids)
-        }),
-        None => {
-            let labelled = |s: &&crate::source::SubjectRecord| {
-                s.split == Split::Train
-                    && s.labelled
-                    && s.images.iter().all(|i| i.location.is_some())
-            };
-            let first = subjects.iter().find(labelled).or(subjects.first());
-            let first = first.and_then(|first| subjects.iter().position(|s| s.id == first.id));
-            first.ok_or_else(|| Error::run("the cohort has no subject; look at `source`"))
-        }
-    }
-}
-
-/// The error for a subject that is not there.
-fn unknown_subject(id: &str, ids: &[&str]) -> Error {
-    const LISTED: usize = 12;
-    let hint = suggest(id, ids);
-    let hint = match hint.starts_with("did you mean") || ids.len() <= LISTED {
-        true => hint,
-        false => {
-            let first = suggest("", &ids[..LISTED]);
-            format!("{first} or {} more", ids.len() - LISTED)
-        }
-    };
-    Error::run(format!("unknown subject `{id}`; {hint}"))
 }
 
 /// The path of the step that was asked for by its path, a beginning of it up to the name, or the
@@ -222,23 +159,6 @@ fn deliver(
         ),
     )?;
     Ok(())
-}
-
-/// Names and colours of classes: those of `train.classes`, unless a step gives classes other
-/// numbers on the way.
-fn legend(page: &mut Page, plan: &Plan, classes: &BTreeSet<u16>) {
-    let renumbered = plan.pipeline.stages.iter().any(|s| s.stage.relabels());
-    let train = plan.pipeline.train.as_ref().filter(|_| !renumbered);
-    let names = train.map_or(&[][..], |(train, _)| &train.classes);
-    for class in classes {
-        let name = match names.get(usize::from(*class)) {
-            Some(name) => name.clone(),
-            None if *class == crate::view::contour::IGNORED_CLASS => "not annotated".to_owned(),
-            None => format!("class {class}"),
-        };
-        page.legend
-            .extend(crate::view::contour::colour(*class).map(|colour| (name, colour)));
-    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Wanted {
         self.metrics.iter().any(|m| of.contains(m))
     }
 
-    /// Whether a figure needs more than counts of voxels.
+    /// Returns `true` if a figure needs more than counts of voxels.
     pub fn shapes(&self) -> bool {
         self.elements() || self.voxels() || self.any(&[Metric::LesionF1])
     }

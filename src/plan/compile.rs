@@ -65,7 +65,7 @@ impl Plan {
     }
 }
 
-/// Whether two preparations give the same voxels, as [`Plan::stages_json`] lists them: prediction must
+/// Returns `true` if two preparations give the same voxels, as [`Plan::stages_json`] lists them: prediction must
 /// prepare as training did.
 pub fn prepare_alike(stages: &serde_json::Value, others: &serde_json::Value) -> bool {
     let changing = |stages: &serde_json::Value| -> Vec<serde_json::Value> {
@@ -80,7 +80,7 @@ pub fn prepare_alike(stages: &serde_json::Value, others: &serde_json::Value) -> 
     changing(stages) == changing(others)
 }
 
-/// Whether a step only decides in which order subjects are read, or where they are kept.
+/// Returns `true` if a step only decides in which order subjects are read, or where they are kept.
 pub fn orders_or_keeps(name: &str) -> bool {
     [Shuffle::NAME, Balance::NAME, Cache::NAME].contains(&name)
 }

@@ -1,12 +1,13 @@
 //! Which tables, views and functions there are by name, opened when a statement asks for them.
 
 use super::error::table as no_table;
+use super::names::{FUNCTIONS, Names};
 use super::runs::{Run, Runs};
 use super::union::{UnionTable, run_fields};
 use super::views::{VIEWS, View};
-use super::{QueryError, compare, volumes};
+use super::{QueryError, compare};
 use crate::sink::table::DOC_KEY;
-use crate::sink::{TABLES, TableDef};
+use crate::sink::{TABLES, tables};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
@@ -22,21 +23,6 @@ use tokio::runtime::Runtime;
 const EVERY_RUN: &str = "every_run";
 /// The table of the runs themselves.
 const RUNS: &str = "runs";
-
-/// What there is, for errors and completion.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    /// Tables, those of sub-runs with their schema in front, then views.
-    pub tables: Vec<String>,
-    /// Columns of the tables and views that are defined by this program.
-    pub columns: Vec<String>,
-    /// Functions: those on volumes first, then the engine's.
-    pub functions: Vec<String>,
-    /// Returns `true` if one run folder was named.
-    pub single: bool,
-    /// Bytes that a query may take.
-    pub memory: u64,
-}
 
 /// A table or view, as `SHOW TABLES` lists it.
 #[derive(Debug, Clone)]
@@ -114,7 +100,7 @@ impl Catalog {
         });
         for name in self.tables() {
             let (schema, table) = name.split_once('.').unwrap_or(("", &name));
-            let known = TableDef::by_name(table).map_or("", |t| t.doc);
+            let known = tables::by_name(table).map_or("", |t| t.doc);
             let has = |run: &&Run| run.tables.contains_key(table);
             entries.push(Entry {
                 runs: match schema.is_empty() {
@@ -145,7 +131,7 @@ impl Catalog {
         let others = state.aggregate_functions().keys();
         let all = scalar.chain(others).chain(state.window_functions().keys());
         let mut functions: Vec<String> = all.cloned().collect();
-        functions.sort_by_key(|name| (!volumes::NAMES.contains(&&**name), name.clone()));
+        functions.sort_by_key(|name| (!FUNCTIONS.contains(&&**name), name.clone()));
         functions.dedup();
         let defined = TABLES
             .iter()

@@ -1,6 +1,7 @@
 //! Why a query has no answer, in words that say what to do next.
 
-use super::catalog::Names;
+use super::names::{FUNCTIONS, Names};
+use crate::sink::tables;
 use crate::spec::suggest;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -139,8 +140,7 @@ pub(super) fn table(found: &str, names: &Names) -> QueryError {
     if !hint.starts_with("did you mean") {
         hint = format!("tables: {}", known.join(", "));
     }
-    let unwritten =
-        crate::sink::TableDef::by_name(found).map(|_| "no run here has written it; ".to_owned());
+    let unwritten = tables::by_name(found).map(|_| "no run here has written it; ".to_owned());
     QueryError::sql(format!(
         "there is no table `{found}`; {}{hint}",
         unwritten.unwrap_or_default()
@@ -168,7 +168,7 @@ fn function(found: &str, names: &Names) -> String {
         true => format!("there is no function `{found}`; {hint}"),
         false => format!(
             "there is no function `{found}`; functions on volumes are {}, all others those of DataFusion's SQL",
-            super::volumes::NAMES.join(", ")
+            FUNCTIONS.join(", ")
         ),
     }
 }

@@ -1,7 +1,7 @@
 //! What a statement is, before it is planned.
 
 use super::{QueryError, error};
-use crate::query::catalog::Names;
+use crate::query::names::Names;
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as Sql;

@@ -22,18 +22,8 @@ use decoder::Decoder;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::names::FUNCTIONS;
 use crate::sink::stored::is_stored_volume;
-
-/// Names of the functions.
-pub(super) const NAMES: [&str; 7] = [
-    "dice",
-    "volume_ml",
-    "components",
-    "mean_in",
-    "percentile",
-    "voxels",
-    "slice_png",
-];
 
 /// A function for `.help`: how it is written, and what it returns.
 pub const HELP: [(&str, &str); 7] = [
@@ -99,7 +89,7 @@ impl Function {
     ];
 
     fn name(self) -> &'static str {
-        NAMES[self as usize]
+        FUNCTIONS[self as usize]
     }
 
     fn arguments(self) -> &'static [Argument] {

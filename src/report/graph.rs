@@ -1,6 +1,6 @@
 //! The graph of a run: its chains from left to right, with rates and waits of every node.
 
-use super::{duration, size};
+use super::units::{duration, size};
 use crate::sink::EdgeRow;
 use serde::Serialize;
 use serde_json::Value;

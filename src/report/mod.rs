@@ -5,6 +5,7 @@
 
 mod compare;
 mod curves;
+mod error;
 mod facts;
 mod graph;
 mod pictures;
@@ -12,50 +13,23 @@ mod quality;
 mod run;
 mod scores;
 mod svg;
+mod units;
 
+pub use error::ReportError;
 pub use pictures::{ClassPictures, Picture, Pictures};
 
 use crate::query::{QueryError, Runs};
 use crate::sink::parquet::write_whole;
-use crate::sink::{EdgeRow, FailureRow, ScoreRow, SinkError, WarningRow, read_run_table};
+use crate::sink::{EdgeRow, FailureRow, ScoreRow, WarningRow, read_run_table};
 use curves::Panel;
 use run::Run;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use units::{duration, size};
 
 /// Failures shown, and warnings; the tables hold them all.
 const MOST_SHOWN: usize = 200;
-
-/// Why a report could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// A table could not be read, or the page not be written.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// The runs could not be found.
-    #[error(transparent)]
-    Runs(#[from] QueryError),
-    /// Nothing to report on.
-    #[error(
-        "{} holds none of the tables of a run; give the folder of a run, such as runs/<name>/<stamp>", path.display()
-    )]
-    Empty {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Nothing to compare.
-    #[error(
-        "of {} fewer than two have scores; a run has them where its pipeline has `score` or `train`", runs.join(", ")
-    )]
-    Alone {
-        /// Names of the runs.
-        runs: Vec<String>,
-    },
-    /// The page's template failed.
-    #[error("the report's template failed")]
-    Template(#[from] minijinja::Error),
-}
 
 #[derive(Serialize)]
 struct Page {
@@ -327,20 +301,6 @@ fn busiest(edges: &[EdgeRow]) -> Option<String> {
         "Most work was done by {}: {time}, {share:.0} % of all",
         node.node
     ))
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 0.0005 => "0 s".to_owned(),
-        s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
-        s if s < 120.0 => format!("{s:.1} s"),
-        s if s < 7200.0 => format!("{:.1} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
-    }
-}
-
-fn size(bytes: i64) -> String {
-    bytesize::ByteSize::b(u64::try_from(bytes).unwrap_or(0)).to_string()
 }
 
 #[cfg(test)]

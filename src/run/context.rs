@@ -51,7 +51,7 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// Positions of the subjects that `pick` wants, at most `limit`.
+    /// Positions of the subjects that `pick` selects, at most `limit`.
     pub fn subjects(&self, pick: impl Fn(&SubjectRecord) -> bool) -> Vec<usize> {
         let all = self.preparer.cohort().subjects().iter().enumerate();
         all.filter(|(_, s)| pick(s))
@@ -322,12 +322,12 @@ impl RunContext {
     }
 }
 
-/// Whether a subject trains with its labels.
+/// Returns `true` if a subject trains with its labels.
 pub fn is_labelled(s: &SubjectRecord) -> bool {
     s.split == Split::Train && s.labelled
 }
 
-/// Whether a subject trains without labels.
+/// Returns `true` if a subject trains without labels.
 pub fn is_unlabelled(s: &SubjectRecord) -> bool {
     s.split == Split::Train && !s.labelled
 }

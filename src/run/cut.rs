@@ -94,7 +94,7 @@ impl Cut {
     }
 }
 
-/// Whether a stretch of `held` bytes ends before a subject of `bytes`.
+/// Returns `true` if a stretch of `held` bytes ends before a subject of `bytes`.
 fn ends_before(id: &str, bytes: u64, held: u64, most: u64) -> bool {
     if held + bytes > most {
         return true;

@@ -124,7 +124,7 @@ pub fn judge(losses: &[(f64, f64)], rose: bool) -> Findings {
 /// Trains the network that the pipeline begins with on the pipeline's own stream, each step at a
 /// higher learning rate, and keeps nothing.
 ///
-/// Weights of the objective's terms are those of the beginning of the training; `told` hears the
+/// Weights of the objective's terms are those of the beginning of the training; `report` receives the
 /// learning rate and the loss of every step.
 ///
 /// **Errors** when the pipeline has no `train`, the sweep is none, or the stream has no subject.
@@ -133,7 +133,7 @@ pub fn find_lr(
     cohort: Box<dyn Cohort>,
     options: &RunOptions,
     sweep: Sweep,
-    mut told: impl FnMut(f64, f64),
+    mut report: impl FnMut(f64, f64),
 ) -> Result<Findings, Error> {
     sweep.check()?;
     let (plan, cohort): (Arc<Plan>, Arc<dyn Cohort>) = (Arc::new(plan), Arc::from(cohort));
@@ -178,7 +178,7 @@ pub fn find_lr(
         losses.push((lr, loss));
         mean = MEMORY * mean + (1.0 - MEMORY) * loss;
         let smoothed = mean / (1.0 - MEMORY.powi(i as i32 + 1));
-        told(lr, loss);
+        report(lr, loss);
         least = least.min(smoothed);
         if i >= sweep.steps / 10 && smoothed > RISEN * least {
             rose = true;

@@ -1,4 +1,4 @@
-//! A run folder: a ledger that says what ran, how far it came, and from which a run goes on.
+//! A run folder: a ledger that says what ran, how far it came, and from which a run resumes.
 
 use super::lease::{Held, LEASE, hold};
 use super::machine::Machine;
@@ -56,13 +56,13 @@ pub struct RunFolder {
     pub path: PathBuf,
     /// How far the run had come when it was opened.
     pub progress: Progress,
-    /// Whether it goes on from an earlier start.
+    /// Whether it resumes an earlier start.
     pub resumed: bool,
     /// How often the run was started, this time included.
     pub starts: u32,
     started: String,
     pipeline: Option<PathBuf>,
-    /// Held while the run goes on: two processes never write one run.
+    /// Held while the run is under way: two processes never write one run.
     held: Held,
 }
 
@@ -274,7 +274,7 @@ pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, 
     })
 }
 
-/// Returns `true` if a run goes on with other inputs than it began with: its ledger names none.
+/// Returns `true` if a run is resumed with other inputs than it began with: its ledger names none.
 fn is_of_parts(ledger: &Value) -> bool {
     ledger.get("subjects").is_none()
 }

@@ -61,7 +61,7 @@ pub fn landmarks(
     let mut means = BTreeMap::<String, (u64, Vec<f64>)>::new();
     let results = prepared_rows(&preparer, wanted, options.threads(), memory);
     for rows in results.map_err(no_thread)? {
-        // A subject that failed is told by the preparer.
+        // The preparer reports a subject that failed.
         for row in rows.into_iter().flatten() {
             for image in &row.images {
                 let found = image.volume.as_ref();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Time between two renewals.
 const RENEWED: Duration = Duration::from_secs(30);
-/// Age of a lease that nobody renews any more.
+/// Age from which a lease counts as abandoned.
 const EXPIRES: Duration = Duration::from_secs(180);
 /// Name of a lease.
 pub(super) const LEASE: &str = ".lease";
@@ -128,7 +128,7 @@ impl Holder {
     }
 }
 
-/// How a lease stands.
+/// State of a lease.
 #[derive(Debug)]
 struct State {
     lost: AtomicBool,
@@ -230,7 +230,7 @@ impl Drop for Lease {
     }
 }
 
-/// Takes a lease that nobody holds any more.
+/// Takes over an abandoned lease.
 ///
 /// **Errors** if somebody does, or another process was faster.
 fn take_over(run: &Path, path: &Path, holder: &Holder) -> Result<Version, Error> {

@@ -22,7 +22,7 @@ use crate::volume::{Channel, Row, Warning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Loads subjects and runs `stages` on them; remembers failures so that each is told once.
+/// Loads subjects and runs `stages` on them; remembers failures so that each is reported once.
 pub struct Preparer {
     cohort: Arc<dyn Cohort>,
     stages: Chain,
@@ -262,7 +262,7 @@ impl Preparer {
         }
     }
 
-    /// Whether a step of `stages` left a subject out.
+    /// Returns `true` if a step of `stages` left a subject out.
     pub fn is_left_out(&self, index: usize) -> bool {
         self.lock_left_out().contains(&index)
     }
@@ -271,7 +271,7 @@ impl Preparer {
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the failure of a subject that was to be used; reports it if nobody did yet.
+    /// Notes the failure of a subject that was to be used; reports it unless it has been reported.
     pub fn note(&self, failure: Failure) {
         let told = self.lock_failed().contains_key(&failure.subject);
         self.noted.failure(failure, |first| {

@@ -81,7 +81,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Takes the initial weights that the author wants.
+    /// Loads the initial weights of `train.initial`.
     fn begin(&mut self) -> Result<Positions, Error> {
         if let Some(initial) = Initial::read(&self.cx.plan, self.section)? {
             initial.give(|weights, skip| self.trainers.begin_with(weights, skip))?;
@@ -163,7 +163,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Whether validation has not improved for as long as the author waits.
+    /// Returns `true` if validation has not improved for as long as the author waits.
     fn stalls(&self) -> bool {
         let validate = &self.section.validate;
         let (Some(patience), Some(best)) = (validate.patience, &self.best) else {
@@ -319,7 +319,7 @@ impl<'a> Training<'a> {
             self.cx.score(&model, self.window, epoch, "best")?
         };
         let of_last = if last_is_best {
-            // One checkpoint is both: its scores are told under both names.
+            // One checkpoint is both: its scores are written under both names.
             let renamed = |s: &ScoreRow| ScoreRow {
                 checkpoint: "last".to_owned(),
                 ..s.clone()

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long nothing moves before every node's state is told.
+/// Time without progress after which every node's state is reported.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Watches the counters of a run; dropping it ends the watch.

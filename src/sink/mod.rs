@@ -7,12 +7,14 @@
 
 mod cell;
 pub mod codec;
+mod keys;
 pub mod parquet;
 pub mod parts;
 pub mod prepared;
 pub mod rows;
 pub mod stored;
 pub mod table;
+pub mod tables;
 
 pub use parquet::{Receipt, TableWriter, read_table, write_table};
 pub use parts::{Ledger, PartWriter, read_run_table};
@@ -22,7 +24,8 @@ pub use rows::{
     PseudoLabelRow, QualityRow, ScoreRow, SubjectRow, TableRow, WarningRow,
 };
 pub use stored::{read_stored_volume, stored_volume_array};
-pub use table::{ColumnDef, ColumnType, TABLES, TableDef};
+pub use table::{ColumnDef, ColumnType, TableDef};
+pub use tables::TABLES;
 
 use crate::volume::VolumeError;
 use std::path::{Path, PathBuf};

@@ -21,7 +21,7 @@ use ::parquet::schema::types::ColumnPath;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 pub(super) use publish::sync_folder;
-use publish::{hidden_file, publish};
+use publish::{DRAFT, hidden_file, publish};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,6 @@ const VOLUME_ROWS_A_GROUP: usize = 8;
 /// Bytes at which a table with volumes begins another row group: a large subject has one of its
 /// own, and ten thousand tiny ones do not have ten thousand.
 const VOLUME_BYTES_A_GROUP: usize = 1 << 20;
-/// Beginning and ending of the name of a file that is being written.
-const DRAFT: [&str; 2] = [".", ".part"];
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,7 +260,7 @@ pub fn write_stream(
     writer.close().map(|_| ())
 }
 
-/// Whether any column holds stored volumes.
+/// Returns `true` if any column holds stored volumes.
 pub fn has_volumes(schema: &Schema) -> bool {
     schema
         .fields()

@@ -4,7 +4,7 @@
 //! C++ (pyarrow, pandas) refuses a file in which a fixed-size list lies under a null struct, which
 //! is every missing modality.
 
-use super::table::DOC_KEY;
+use super::keys::DOC_KEY;
 use super::{SinkError, codec};
 use crate::volume::columns::{volume_array, volume_at, volume_fields};
 use crate::volume::{Dtype, Volume};
@@ -53,7 +53,7 @@ pub fn stored_volume_fields() -> Fields {
     fields.collect()
 }
 
-/// Whether a type is a stored volume, told by its fields' names and types.
+/// Returns `true` if a type is a stored volume, recognised by its fields' names and types.
 pub fn is_stored_volume(dtype: &DataType) -> bool {
     let DataType::Struct(fields) = dtype else {
         return false;

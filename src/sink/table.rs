@@ -1,39 +1,13 @@
 //! What an output table is: name, version, and columns with type, unit and meaning.
 
-use super::rows;
 use super::stored::stored_volume_fields;
+
+pub use super::keys::{DOC_KEY, NAME_KEY, UNIT_KEY, VERSION_KEY, VOLATILE_KEY};
+
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Every output table, in the order in which a reader would ask for them.
-pub const TABLES: &[&TableDef] = &[
-    &rows::SUBJECTS,
-    &rows::PARTS,
-    &rows::QUALITY,
-    &rows::METRICS,
-    &rows::SCORES,
-    &rows::EDGES,
-    &rows::FAILURES,
-    &rows::WARNINGS,
-    &rows::PSEUDO_LABELS,
-    &rows::PREDICTIONS,
-    &rows::FINGERPRINT,
-    &rows::FINGERPRINT_CLASSES,
-];
-
-/// Schema metadata key of a table's name.
-pub const NAME_KEY: &str = "voxstream.schema";
-/// Schema metadata key of a table's version.
-pub const VERSION_KEY: &str = "voxstream.schema_version";
-/// Metadata key of a table's or column's meaning.
-pub const DOC_KEY: &str = "voxstream.doc";
-/// Field metadata key of a column's unit; absent where there is none.
-pub const UNIT_KEY: &str = "voxstream.unit";
-
-/// Field metadata key of a column whose values depend on who did the work and when; absent elsewhere.
-pub const VOLATILE_KEY: &str = "voxstream.volatile";
 
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,11 +121,6 @@ impl TableDef {
             .collect();
         json!({"table": self.name, "version": self.version, "doc": self.doc, "columns": columns})
     }
-
-    /// The table of a name.
-    pub fn by_name(name: &str) -> Option<&'static Self> {
-        TABLES.iter().copied().find(|t| t.name == name)
-    }
 }
 
 impl ColumnDef {
@@ -167,7 +136,7 @@ impl ColumnDef {
     }
 }
 
-/// Keys and values are texts; the names are those that Arrow's builder gives.
+/// Keys and values are texts; the names are those of Arrow's builder.
 fn text_map() -> DataType {
     let entries = vec![
         Field::new("keys", DataType::Utf8, false),
@@ -199,45 +168,5 @@ fn type_json(dtype: &DataType) -> Value {
         }
         DataType::Map(..) => json!({"map": ["utf8", "utf8"]}),
         plain => plain.to_string().to_lowercase().into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_carries_name_version_unit_and_meaning() {
-        let schema = rows::EDGES.arrow_schema();
-        assert_eq!(schema.metadata()[NAME_KEY], "edges");
-        assert_eq!(schema.metadata()[VERSION_KEY], "1");
-        let busy = schema.field_with_name("busy_seconds").unwrap();
-        assert_eq!(busy.metadata()[UNIT_KEY], "s");
-        assert!(!busy.metadata()[DOC_KEY].is_empty());
-    }
-
-    #[test]
-    fn every_column_is_documented_and_named_once() {
-        for table in TABLES {
-            assert!(TableDef::by_name(table.name).is_some_and(|t| t.doc == table.doc));
-            let names: std::collections::BTreeSet<_> =
-                table.columns.iter().map(|c| c.name).collect();
-            assert_eq!(names.len(), table.columns.len(), "{}", table.name);
-            for column in table.columns {
-                assert!(column.doc.len() > 3, "{}.{}", table.name, column.name);
-                assert!(!column.doc.starts_with(' '));
-            }
-        }
-    }
-
-    #[test]
-    fn json_names_nested_types() {
-        let json = rows::PSEUDO_LABELS.to_json();
-        let columns = json["columns"].as_array().unwrap();
-        let label = columns.iter().find(|c| c["name"] == "label").unwrap();
-        assert_eq!(label["type"]["struct"][0]["name"], "voxels");
-        assert_eq!(label["type"]["struct"][0]["type"], "largebinary");
-        let thresholds = columns.iter().find(|c| c["name"] == "thresholds").unwrap();
-        assert_eq!(thresholds["type"], json!({"list": "float32"}));
     }
 }

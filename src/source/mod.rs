@@ -62,7 +62,7 @@ pub struct SubjectRecord {
 }
 
 impl SubjectRecord {
-    /// Whether its label maps are ever read: not those of unlabelled training subjects.
+    /// Returns `true` if its label maps are ever read: not those of unlabelled training subjects.
     pub fn reads_labels(&self) -> bool {
         self.split != Split::Train || self.labelled
     }
@@ -98,7 +98,7 @@ pub struct VolumeRef {
 }
 
 impl VolumeRef {
-    /// The file it lies in; `None` where it is missing or made on demand.
+    /// Its file; `None` if it is missing or made on demand.
     pub fn file(&self) -> Option<&Path> {
         match &self.location {
             Some(Location::File { path, .. }) => Some(path),
@@ -181,7 +181,7 @@ pub trait Cohort: Send + Sync {
         Vec::new()
     }
 
-    /// What [`Cohort::load`] gives, from the headers of all subjects.
+    /// What [`Cohort::load`] returns, from the headers of all subjects.
     ///
     /// A field on which subjects agree is known, any other is `None`. Subjects whose headers
     /// cannot be read are passed over: they fail when their turn comes.
@@ -215,7 +215,7 @@ pub trait Cohort: Send + Sync {
         })
     }
 
-    /// What [`Cohort::load`] gives of each subject whose headers can be read, with the columns that
+    /// What [`Cohort::load`] returns for each subject whose headers can be read, with the columns that
     /// the subject has.
     fn subject_schemas(&self) -> Vec<EdgeSchema> {
         (all_headers(self).into_iter().flatten())
@@ -223,7 +223,7 @@ pub trait Cohort: Send + Sync {
             .collect()
     }
 
-    /// What [`Cohort::load`] gives of the subject with these headers.
+    /// What [`Cohort::load`] returns for the subject with these headers.
     fn subject_schema(&self, headers: &[VolumeHeader]) -> EdgeSchema {
         let mut columns = agreements(self);
         columns.iter_mut().for_each(|column| column.add(headers));

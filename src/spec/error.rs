@@ -189,7 +189,7 @@ fn wanted(found: de::Unexpected<'_>, words: &str) -> String {
     told.to_owned()
 }
 
-/// Whether a number is whole and larger than `most`.
+/// Returns `true` if a number is whole and larger than `most`.
 fn is_above(found: de::Unexpected<'_>, most: i64) -> bool {
     match found {
         de::Unexpected::Signed(value) => value > most,

@@ -164,12 +164,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether the node is a map.
+    /// Returns `true` if the node is a map.
     pub fn is_map(self) -> bool {
         matches!(self.yaml.data, YamlData::Mapping(_))
     }
 
-    /// Whether the node is a sequence.
+    /// Returns `true` if the node is a sequence.
     pub fn is_sequence(self) -> bool {
         matches!(self.yaml.data, YamlData::Sequence(_))
     }

@@ -97,7 +97,7 @@ pub trait Stage: Parameters {
     fn effect(&self) -> Effect {
         Effect::Opaque
     }
-    /// Whether class numbers mean something else behind the step. The truth that predictions are
+    /// Returns `true` if class numbers mean something else behind the step. The truth that predictions are
     /// scored against takes such steps of `stages`, too, on its own grid and without images.
     fn relabels(&self) -> bool {
         false
@@ -170,7 +170,7 @@ pub trait AnyStage: Send + Sync {
     fn name(&self) -> &'static str;
     /// The parameters, defaults included.
     fn to_json(&self) -> serde_json::Value;
-    /// Whether anything is drawn: rows before the first random step can be cached.
+    /// Returns `true` if anything is drawn: rows before the first random step can be cached.
     fn is_random(&self) -> bool;
     /// What the step does with voxels; `None` for a step that moves and changes none.
     fn effect(&self) -> Option<Effect>;

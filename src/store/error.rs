@@ -1,6 +1,6 @@
 //! Errors of stores in words that a user can act on, and without anything secret.
 
-use super::{ObjectUrl, client};
+use super::{ObjectUrl, credentials};
 use object_store::Error as Cause;
 use std::io::{self, ErrorKind};
 
@@ -26,7 +26,7 @@ impl StoreError {
     pub(super) fn credentials(scheme: &str) -> Self {
         let problem = format!(
             "a URL may hold no credentials and no `?` or `#`, as it is shown in plans and tables; write it without them, and {}",
-            client::instead_of_credentials(scheme)
+            credentials::instead_of_credentials(scheme)
         );
         Self::new(ErrorKind::InvalidInput, problem)
     }
@@ -80,7 +80,9 @@ impl StoreError {
             None => problem,
         };
         let problem = match kind {
-            ErrorKind::PermissionDenied => format!("{problem}; {}", client::hint(url.scheme())),
+            ErrorKind::PermissionDenied => {
+                format!("{problem}; {}", credentials::hint(url.scheme()))
+            }
             _ => problem,
         };
         Self::new(kind, problem)

@@ -38,6 +38,7 @@
 //! code is here and nowhere else.
 
 pub mod client;
+mod credentials;
 mod error;
 mod listing;
 mod location;

@@ -1,7 +1,6 @@
 //! An object that was opened: what it was then, and its bytes.
 
 use super::error::StoreError;
-use super::reader::ObjectReader;
 use super::registry::backing;
 use super::retry::retried;
 use super::{ObjectUrl, runtime};
@@ -110,19 +109,6 @@ impl Object {
         Ok((object, bytes))
     }
 
-    /// Opens an object and reads all of it.
-    ///
-    /// **Errors** as [`Object::open`].
-    pub fn open_and_read(url: &ObjectUrl) -> io::Result<(Self, Bytes)> {
-        let (object, head) = Self::open_with_head(url, CHUNK)?;
-        if head.len() as u64 == object.version.bytes {
-            return Ok((object, head));
-        }
-        let mut bytes = head.to_vec();
-        io::Read::read_to_end(&mut object.reader(CHUNK..object.version.bytes), &mut bytes)?;
-        Ok((object, bytes.into()))
-    }
-
     /// Its URL.
     pub fn url(&self) -> &ObjectUrl {
         &self.url
@@ -142,11 +128,6 @@ impl Object {
         }
         let (meta, bytes) = retried(&self.url, || self.begin(range.clone()).wait())?;
         self.checked(&meta, bytes)
-    }
-
-    /// Reads a range of its bytes from front to back, further ones being fetched meanwhile.
-    pub fn reader(&self, range: Range<u64>) -> ObjectReader {
-        ObjectReader::new(self.clone(), range)
     }
 
     /// Begins to read a range.

@@ -1,5 +1,6 @@
 //! Reads an object from front to back while its next bytes are on their way.
 
+use super::ObjectUrl;
 use super::object::{CHUNK, Object};
 use super::runtime::Pending;
 use bytes::{Buf, Bytes};
@@ -29,16 +30,34 @@ pub struct ObjectReader {
     current: Bytes,
 }
 
-impl ObjectReader {
-    pub(super) fn new(object: Object, range: Range<u64>) -> Self {
-        Self {
-            object,
+impl Object {
+    /// Opens an object and reads all of it.
+    ///
+    /// **Errors** as [`Object::open`].
+    pub fn open_and_read(url: &ObjectUrl) -> io::Result<(Self, Bytes)> {
+        let (object, head) = Self::open_with_head(url, CHUNK)?;
+        if head.len() as u64 == object.version().bytes {
+            return Ok((object, head));
+        }
+        let mut bytes = head.to_vec();
+        object
+            .reader(CHUNK..object.version().bytes)
+            .read_to_end(&mut bytes)?;
+        Ok((object, bytes.into()))
+    }
+
+    /// Reads a range of its bytes from front to back, further ones being fetched meanwhile.
+    pub fn reader(&self, range: Range<u64>) -> ObjectReader {
+        ObjectReader {
+            object: self.clone(),
             rest: range,
             coming: VecDeque::new(),
             current: Bytes::new(),
         }
     }
+}
 
+impl ObjectReader {
     /// Asks for the next bytes, as far as there is room for them.
     fn ask(&mut self) {
         while self.coming.len() < AHEAD && !self.rest.is_empty() {

@@ -36,7 +36,7 @@ impl Batch {
         self.subjects.len()
     }
 
-    /// Whether there are no rows.
+    /// Returns `true` if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.subjects.is_empty()
     }

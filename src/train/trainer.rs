@@ -163,7 +163,7 @@ impl Trainer {
         )
     }
 
-    /// Whether rows of one step are pasted into each other.
+    /// Returns `true` if rows of one step are pasted into each other.
     pub(super) fn mixes_rows(&self) -> bool {
         let spec = self.config.objective.pseudo_label.as_ref();
         spec.is_some_and(|spec| spec.cutmix.is_some())

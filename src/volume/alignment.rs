@@ -40,7 +40,7 @@ pub fn overlap(reference: &Grid, other: &Grid) -> f64 {
     inside as f64 / POINTS.pow(3) as f64
 }
 
-/// Whether two grids share nothing that [`overlap`] would see, from either side.
+/// Returns `true` if two grids share nothing that [`overlap`] would see, from either side.
 pub fn are_apart(a: &Grid, b: &Grid) -> bool {
     overlap(a, b) == 0.0 && overlap(b, a) == 0.0
 }

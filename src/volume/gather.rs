@@ -36,7 +36,7 @@ impl Gather {
         Some(stored_bytes(self.source.lowest_value()))
     }
 
-    /// Whether the result's voxels lie between voxels of the source for some step.
+    /// Returns `true` if the result's voxels lie between voxels of the source for some step.
     fn interpolates(&self) -> bool {
         !self.route.iter().all(is_lattice)
     }
@@ -140,7 +140,7 @@ impl Gather {
         })
     }
 
-    /// Whether positions are computed voxel by voxel: a path with a bend, or a way of reading that
+    /// Returns `true` if positions are computed voxel by voxel: a path with a bend, or a way of reading that
     /// has no short cut along affine paths.
     pub(super) fn walks(&self) -> bool {
         let short_cut = match self.role {
@@ -150,7 +150,7 @@ impl Gather {
         self.interpolates() && !(short_cut && self.affine().is_some())
     }
 
-    /// Whether both read at the same positions.
+    /// Returns `true` if both read at the same positions.
     pub(super) fn goes_with(&self, other: &Self) -> bool {
         let from = |gather: &Self| gather.source.grid().shape_xyz();
         from(self) == from(other) && self.route == other.route
@@ -248,7 +248,7 @@ impl Gather {
     }
 }
 
-/// Whether voxels keep to the lattice they are on.
+/// Returns `true` if voxels keep to the lattice they are on.
 fn is_lattice(step: &Step) -> bool {
     matches!(step, Step::Affine(affine) if Lattice::from_affine(affine).is_some())
 }

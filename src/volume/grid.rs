@@ -10,7 +10,7 @@ pub const SAME_GRID_TOLERANCE_MM: f64 = 1e-2;
 /// Most voxels of one volume: 16 GiB of f32, more than any scanner makes; offsets fit 32 bits.
 pub const MOST_VOXELS: usize = 1 << 32;
 
-/// Whether a volume may have this shape.
+/// Returns `true` if a volume may have this shape.
 pub fn is_in_bounds(shape_xyz: [usize; 3]) -> bool {
     let count = shape_xyz
         .iter()

@@ -313,7 +313,7 @@ impl Row {
             .and_then(|c| c.volume.as_ref())
     }
 
-    /// Whether any label map is present.
+    /// Returns `true` if any label map is present.
     pub fn is_labelled(&self) -> bool {
         self.labels.iter().any(|c| c.volume.is_some())
     }

@@ -1,7 +1,8 @@
 //! The interactive shell of `query`.
 
 use super::complete::{COMMANDS, Typing};
-use super::{export, fit, statements, took};
+use super::summary::took;
+use super::{export, fit, statements};
 use crate::cli::{show_error, stdout};
 use crate::error::Error;
 use crate::query::{Answer, Format, HELP, Limits, Session, print};

@@ -1,6 +1,6 @@
 //! Answers of the server about runs, and to statements.
 
-use super::slices::Kept;
+use super::kept::Kept;
 use crate::query::{Run, Runs};
 use crate::report::{self, Pictures, ReportError};
 use crate::run::chain::causes;

@@ -1,6 +1,7 @@
 //! Slices of subjects: image, truth and prediction, to leaf through.
 
 use super::answers::{App, Problem, Reply, parameter};
+use super::kept::Kept;
 use crate::cli::open;
 use crate::cli::view::predicted::{self, HeadCase};
 use crate::run::chain::causes;
@@ -20,13 +21,6 @@ use std::sync::{Arc, PoisonError};
 const SIDE: f64 = 640.0;
 /// Bytes that a subject may take.
 const MEMORY: u64 = 4 << 30;
-
-/// A subject whose volumes are in memory.
-pub(super) struct Kept {
-    run: String,
-    subject: String,
-    cases: Arc<Vec<HeadCase>>,
-}
 
 /// Subjects of a run that have a prediction.
 pub(super) fn cases(app: &App, asked: &BTreeMap<String, String>) -> Result<Reply, Problem> {

@@ -1,10 +1,12 @@
 //! The page of a run: its predictions against the truth, the worst first.
 
-use super::{ViewArgs, choose, legend, unknown_subject};
+use super::args::{MEMORY, ViewArgs};
+use super::subject::{choose, legend, unknown_subject};
 use crate::cli::{open, read};
 use crate::error::Error;
 use crate::metric::mean;
 use crate::plan::Plan;
+use crate::run::chain::causes;
 use crate::run::counters::Counters;
 use crate::run::folder;
 use crate::run::prepare::Preparer;
@@ -81,7 +83,7 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
         bands: Vec::new(),
     };
     let plan = Arc::new(plan.unoptimized());
-    let memory = plan.pipeline.memory.unwrap_or(super::MEMORY);
+    let memory = plan.pipeline.memory.unwrap_or(MEMORY);
     let preparer = Preparer::new(&plan, Arc::from(cohort), memory, &Counters::default())?;
     let most = if args.subject.is_some() { SLICES } else { 1 };
     let mut classes = BTreeSet::new();
@@ -235,7 +237,7 @@ pub(in crate::cli) fn cases(
     let cohort = preparer.cohort();
     let index = choose(&**cohort, Some(id))?;
     let record = preparer.subject(index);
-    let failed = |e: &dyn std::error::Error| Error::run(format!("{id}: {}", super::causes(e)));
+    let failed = |e: &dyn std::error::Error| Error::run(format!("{id}: {}", causes(e)));
     let row = cohort.load(record).map_err(|e| failed(&e))?;
     let truth = cohort.load_labels(record).map_err(|e| failed(&e))?;
     let truth = preparer

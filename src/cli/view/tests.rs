@@ -1,3 +1,4 @@
+use super::subject::unknown_subject;
 use super::*;
 use crate::cli::planned;
 use crate::spec::SourceFile;

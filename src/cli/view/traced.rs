@@ -1,6 +1,6 @@
 //! The page of a subject on its way through a pipeline.
 
-use super::legend;
+use super::subject::legend;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::trace::{Stop, Trace};
@@ -105,7 +105,7 @@ fn changes(before: &Row, after: &Row) -> bool {
         .any(|(a, b)| differs(a, b))
 }
 
-/// What a step was told and what it drew.
+/// Parameters and draws of a step.
 fn lines(stop: &Stop) -> Vec<String> {
     let parameters = options(&stop.options);
     let mut lines = Vec::new();

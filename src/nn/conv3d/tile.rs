@@ -121,7 +121,7 @@ impl Problem {
         (self.input[2] + self.kernel[2] - 1) * self.ci
     }
 
-    /// Whether tiles must end with their plane.
+    /// Returns `true` if tiles must end with their plane.
     fn planewise(&self) -> bool {
         matches!(self.path, Path::View | Path::Planar)
     }

@@ -150,7 +150,7 @@ fn view_mut<'a>(
     }
 }
 
-/// Whether rows of `c` values can be read 16 bytes at a time.
+/// Returns `true` if rows of `c` values can be read 16 bytes at a time.
 fn is_wide<T: Value>(c: usize, layouts: &[&Layout]) -> bool {
     let aligned = |layout: &&Layout| layout.start_offset().is_multiple_of(T::WIDE);
     c.is_multiple_of(T::WIDE) && layouts.iter().all(aligned)

@@ -31,7 +31,7 @@ fn first_stage(device: &CudaDevice, problem: &Problem) -> Result<([usize; 3], Cu
     ))
 }
 
-/// Whether the first stage reads whole packs: a row of them must fit a block.
+/// Returns `true` if the first stage reads whole packs: a row of them must fit a block.
 fn wide_rows<T: Value>(problem: &Problem, layouts: &[&Layout]) -> bool {
     is_wide::<T>(problem.channels, layouts) && problem.channels / T::WIDE <= THREADS
 }

@@ -45,7 +45,7 @@ fn kernel<T: Value>(pass: Pass, of: Sizes) -> Option<Kernel> {
     }
 }
 
-/// Whether a kernel of this file makes the pass; operands begin at multiples of 16 bytes, and volumes
+/// Returns `true` if a kernel of this file makes the pass; operands begin at multiples of 16 bytes, and volumes
 /// count less than 2³¹ values.
 pub(super) fn suits<T: Value>(pass: Pass, of: Sizes) -> bool {
     kernel::<T>(pass, of).is_some()

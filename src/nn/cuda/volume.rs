@@ -23,7 +23,7 @@ pub(super) fn ints(of: [usize; 3]) -> [i32; 3] {
     of.map(|size| size as i32)
 }
 
-/// Whether rows are moved in whole words of 16 bytes, counted in 32 bits; of all operands' layouts.
+/// Returns `true` if rows are moved in whole words of 16 bytes, counted in 32 bits; of all operands' layouts.
 fn is_wide_volume<T: Value>(size: [usize; 5], layouts: &[&Layout]) -> bool {
     let words = size.iter().product::<usize>() / T::WIDE;
     is_wide::<T>(size[4], layouts) && words < (1 << 31)

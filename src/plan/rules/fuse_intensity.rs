@@ -9,7 +9,7 @@ use crate::stage::Effect;
 pub const NAME: &str = "fuse_intensity";
 pub(super) const WHAT: &str = "changes values in the pass of the step before it";
 
-/// Whether `next` changes voxels that are just being made.
+/// Returns `true` if `next` changes voxels that are just being made.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
     next == Effect::Pointwise && !matches!(last, Effect::Opaque)
 }

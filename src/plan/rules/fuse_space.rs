@@ -11,7 +11,7 @@ use crate::stage::Effect;
 pub const NAME: &str = "fuse_space";
 pub(super) const WHAT: &str = "moves voxels with the step before it: one interpolation";
 
-/// Whether `next` can be made with the moves before it.
+/// Returns `true` if `next` can be made with the moves before it.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
     match next {
         Effect::Permutes => !matches!(last, Effect::Pointwise | Effect::Opaque),

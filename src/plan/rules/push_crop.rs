@@ -11,7 +11,7 @@ use crate::stage::Effect;
 pub const NAME: &str = "push_crop";
 pub(super) const WHAT: &str = "is cut before the steps in front of it: nothing outside is computed";
 
-/// Whether `next` cuts what the moves before it have not made yet.
+/// Returns `true` if `next` cuts what the moves before it have not made yet.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
     next == Effect::Crops && !matches!(last, Effect::Pointwise | Effect::Opaque)
 }

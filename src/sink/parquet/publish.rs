@@ -1,10 +1,13 @@
 //! Files in the making, and how they get their names: here by a rename, in a store by an upload.
 
-use super::{DRAFT, SinkError, io_error};
+use crate::sink::{SinkError, io_error};
 use crate::store;
 use std::fs::{self, File};
 use std::path::Path;
 use tempfile::NamedTempFile;
+
+/// Beginning and ending of the name of a file that is being written.
+pub(super) const DRAFT: [&str; 2] = [".", ".part"];
 
 /// A hidden file in a folder.
 pub(super) fn hidden_file(folder: &Path) -> std::io::Result<NamedTempFile> {

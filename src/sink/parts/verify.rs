@@ -3,7 +3,8 @@
 use super::writer::digest_of;
 use super::{Ledger, PartFile, TABLES};
 use crate::sink::parquet::schema_of;
-use crate::sink::table::{NAME_KEY, TableDef};
+use crate::sink::table::NAME_KEY;
+use crate::sink::tables;
 use crate::sink::{SinkError, causes};
 use std::path::Path;
 
@@ -65,7 +66,7 @@ fn problem(run: &Path, file: &PartFile<'_>) -> Option<String> {
     match schema_of(&path) {
         Ok(schema) => {
             let name = schema.metadata().get(NAME_KEY).map(String::as_str);
-            let known = TableDef::by_name(table).is_none() || name == Some(table);
+            let known = tables::by_name(table).is_none() || name == Some(table);
             (!known).then(|| format!("table `{}`, expected `{table}`", name.unwrap_or("none")))
         }
         Err(e) => Some(causes(&e)),

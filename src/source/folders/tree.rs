@@ -1,4 +1,4 @@
-//! What stands below a folder, and what to say where a pattern fits nothing of it.
+//! The files below a folder, and the error for a pattern that matches none of them.
 
 use super::pattern::Pattern;
 use crate::source::SourceError;
@@ -21,7 +21,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Lists what stands at most `depth` folders deep; everything if `None`.
+    /// Lists entries at most `depth` folders deep; all if `None`.
     ///
     /// Links are followed. A link to nothing, to a folder that contains it, and a folder that cannot be
     /// listed are returned as files: if a pattern names one, its subject fails when it is read.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Column that remembers where a row stood before `where`.
 const POSITION: &str = "voxstream_row";
 
-/// How positions are told to the user.
+/// Name of the column of positions in messages.
 enum Positions {
     /// Lines of a file, and what separates its columns.
     Lines(Vec<usize>, Delimiter),

@@ -44,7 +44,7 @@ impl Plane {
         }
     }
 
-    /// Whether a quarter turn leaves shape and voxel size as they are.
+    /// Returns `true` if a quarter turn leaves shape and voxel size as they are.
     fn is_square(self, volume: &Volume) -> bool {
         let [a, b] = self.axes();
         let (shape, spacing) = (volume.grid().shape_xyz(), volume.grid().spacing_mm());

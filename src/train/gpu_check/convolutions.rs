@@ -69,7 +69,7 @@ pub struct ConvolutionFinding {
 }
 
 impl ConvolutionFinding {
-    /// Whether device and reference agree, or the way has nothing for the shape.
+    /// Returns `true` if device and reference agree, or the way has nothing for the shape.
     pub fn agrees(&self) -> bool {
         self.refusal.is_some() || self.error <= self.tolerance
     }

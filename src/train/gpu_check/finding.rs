@@ -20,7 +20,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether device and CPU agree.
+    /// Returns `true` if device and CPU agree.
     pub fn agrees(&self) -> bool {
         self.error <= self.tolerance
     }

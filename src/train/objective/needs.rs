@@ -4,12 +4,12 @@ use super::spec::ObjectiveSpec;
 use super::terms::Term;
 
 impl Term {
-    /// Whether it compares modalities, and so needs a head a modality.
+    /// Returns `true` if it compares modalities, and so needs a head a modality.
     pub fn compares_modalities(self) -> bool {
         matches!(self, Self::Csc | Self::Cac | Self::CmcAsReleased)
     }
 
-    /// Whether it needs a teacher, and so the section `pseudo_label`.
+    /// Returns `true` if it needs a teacher, and so the section `pseudo_label`.
     pub fn needs_teacher(self) -> bool {
         matches!(
             self,
@@ -17,12 +17,12 @@ impl Term {
         )
     }
 
-    /// Whether it learns from unlabelled rows and from nothing else.
+    /// Returns `true` if it learns from unlabelled rows and from nothing else.
     pub fn needs_unlabelled(self) -> bool {
         !matches!(self, Self::Supervised | Self::Csc | Self::Cac)
     }
 
-    /// Whether it looks at the unlabelled strong views.
+    /// Returns `true` if it looks at the unlabelled strong views.
     pub fn looks_at_strong_views(self) -> bool {
         matches!(
             self,
@@ -32,7 +32,7 @@ impl Term {
 }
 
 impl ObjectiveSpec {
-    /// Whether a term asks for pseudo-labels above a threshold.
+    /// Returns `true` if a term asks for pseudo-labels above a threshold.
     pub fn needs_pseudo_labels(&self) -> bool {
         self.pseudo_label.is_some() || self.feature_dropout.is_some()
     }

@@ -21,7 +21,7 @@ pub(super) fn keys(rows: &[&Row]) -> Vec<RowKey> {
 }
 
 impl Ahead {
-    /// Whether no batch is there.
+    /// Returns `true` if no batch is there.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.made.is_empty()

@@ -11,7 +11,7 @@ pub(super) const EDGE: usize = 4;
 /// No voxel there: zero padding.
 pub(super) const OUTSIDE: usize = usize::MAX;
 
-/// Whether a convolution is computed here: enough voxels that transforming the kernel pays, channels
+/// Returns `true` if a convolution is computed here: enough voxels that transforming the kernel pays, channels
 /// that fill a vector, and a plane that tiles cover without much waste.
 pub(in crate::nn::conv3d) fn fits(
     size: [usize; 3],

@@ -19,7 +19,7 @@ pub enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// Whether this machine's numbers lie so.
+    /// Returns `true` if this machine's numbers lie so.
     pub fn is_native(self) -> bool {
         self == if cfg!(target_endian = "big") {
             Self::Big
