@@ -7,6 +7,7 @@ mod differential;
 mod edge;
 mod floors;
 mod flow;
+mod folds;
 mod init;
 mod label_map;
 mod panics;

@@ -1,5 +1,6 @@
 //! Options of the commands that have many.
 
+use super::FoldArg;
 use crate::train::device::DeviceChoice;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -55,6 +56,9 @@ pub struct RunArgs {
     /// Go on with an earlier run (of `--out`, or the latest of this pipeline) to the same result.
     #[arg(long)]
     pub resume: bool,
+    /// Fold of a cross-validation (`split: { folds: 5 }`) to run, from 0, or `all`. `--out` is then the folder of the group, in which each fold has its run folder `fold_<number>`.
+    #[arg(long, value_name = "FOLD")]
+    pub fold: Option<FoldArg>,
 }
 
 /// Options of `bench`.

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::chain::causes;
 use crate::source::reading::Severity;
-use crate::source::{Cohort, RegistrationSpec, check_place};
+use crate::source::{Cohort, Folds, RegistrationSpec, check_place};
 use crate::volume::Role;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -136,6 +136,38 @@ impl Headers {
     }
 }
 
+/// What the folds of a cross-validation hold.
+fn fold_lines(folds: &Folds) -> Vec<String> {
+    let count = folds.parts.len();
+    let mut lines = vec![format!(
+        "{count} folds of {}, stratified by {}; fold {} validates here",
+        folds.what,
+        folds.stratify.describe(),
+        folds.chosen
+    )];
+    let strata: BTreeSet<&String> = folds.parts.iter().flat_map(|f| f.strata.keys()).collect();
+    for (number, fold) in folds.parts.iter().enumerate() {
+        let of_strata = fold.strata.iter().map(|(name, n)| format!("{n} {name}"));
+        let of_strata = match strata.len() {
+            0 | 1 => String::new(),
+            _ => format!(" ({})", of_strata.collect::<Vec<_>>().join(", ")),
+        };
+        let who = match folds.what {
+            "patients" => format!(
+                "{} patients with {} subjects",
+                fold.patients,
+                fold.validation.len()
+            ),
+            what => format!("{} {what}", fold.patients),
+        };
+        lines.push(format!(
+            "fold {number}: {who} validate{of_strata}, {} subjects are trained on",
+            fold.train
+        ));
+    }
+    lines
+}
+
 /// Looks at every subject's headers.
 fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
     let (mut missing, mut other_grid) = (0, 0);
@@ -173,6 +205,8 @@ fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
             .filter(|h| first.is_some_and(|f| !h.grid.is_same(&f.grid, registration.tolerance_mm)));
         other_grid += others.count();
     }
+    let folds = cohort.folds().into_iter().flat_map(fold_lines);
+    found.extend(folds.map(|line| (Level::Note, line)));
     let count = |split| {
         let subjects = cohort.subjects().iter();
         subjects.filter(|s| s.split == split).count()

@@ -8,6 +8,7 @@ pub mod demo;
 mod explain;
 mod file;
 mod find_lr;
+mod folds;
 pub mod gpu_check;
 pub mod init;
 pub mod inspect;
@@ -28,6 +29,7 @@ pub use args::{
     RunArgs,
 };
 pub use file::{open, planned, read};
+pub use folds::FoldArg;
 pub use init::InitArgs;
 pub use output::show_error;
 pub(crate) use output::{colours, say, stdout};
@@ -139,7 +141,7 @@ enum Command {
     /// Of a run folder every table is asked under its name: subjects, metrics, scores, edges, failures, ….
     /// Of several runs, or a folder that holds runs, each table is the union over them with the columns
     /// run, pipeline, fold and seed. Views: leaderboard, worst_subjects, class_progress,
-    /// pseudo_label_quality, stage_time, cohort, runs; compare('run_a', 'run_b') tests two runs on the same
+    /// pseudo_label_quality, stage_time, cohort, cross_validation, runs; compare('run_a', 'run_b') tests two runs on the same
     /// subjects. `show tables` lists what there is, `describe scores` columns with unit and meaning.
     ///
     /// Functions on volumes decode voxels only where they are asked for: dice(a, b, class),

@@ -1,7 +1,7 @@
 //! `run`: a pipeline from file to closed run folder.
 
 use super::file::checked_path;
-use super::{RunArgs, open, read, stdout};
+use super::{RunArgs, folds, open, read, stdout};
 use crate::error::Error;
 use crate::run::chain::Failure;
 use crate::run::context::CANCELLED;
@@ -9,6 +9,7 @@ use crate::run::driver::{RunOptions, RunOutcome, run as drive};
 use crate::run::evaluate::summary as dice_summary;
 use crate::run::warnings::summary;
 use crate::sink::ScoreRow;
+use crate::spec::SourceFile;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 use std::sync::atomic::Ordering;
@@ -32,12 +33,28 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
         checked_path(out)?;
     }
     stop_on_signals();
-    let (plan, cohort) = open(&read(&args.file, &args.set)?)?;
-    let plan = match args.no_optimize {
+    let file = read(&args.file, &args.set)?;
+    match args.fold {
+        Some(fold) => folds::run(args, fold, &file, &options, out),
+        None => run_file(&file, args.no_optimize, &options, out),
+    }
+}
+
+/// Runs a pipeline that was read, and prints its scores and its folder. Returns the exit code.
+///
+/// **Errors** as [`drive`].
+pub(super) fn run_file(
+    file: &SourceFile,
+    as_written: bool,
+    options: &RunOptions,
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
+    let (plan, cohort) = open(file)?;
+    let plan = match as_written {
         true => plan.unoptimized(),
         false => plan,
     };
-    let outcome = drive(plan, cohort, &options)?;
+    let outcome = drive(plan, cohort, options)?;
     print(&outcome, out).map_err(stdout)?;
     let failures = &outcome.failures;
     Ok(match failures.iter().any(Failure::is_internal) {

@@ -9,6 +9,7 @@ use super::step::Step;
 use super::views::Views;
 use crate::source::SourceSpec;
 use crate::spec::{At, Node, SpecError};
+use crate::volume::Split;
 use std::collections::BTreeSet;
 
 /// The chains of a pipeline.
@@ -137,6 +138,21 @@ impl Reader<'_> {
         sinks
     }
 
+    /// What is scored: in a cross-validation also those who validate, unless the file names the splits.
+    fn score(&mut self, root: Node<'_>, in_folds: bool) -> Option<(ScoreSection, At)> {
+        let node = root.get("score");
+        let is_named = node.is_some_and(|score| score.get("splits").is_some());
+        if !in_folds || is_named {
+            return self.section(root, "score");
+        }
+        let (mut section, at) = match node {
+            Some(_) => self.section::<ScoreSection>(root, "score")?,
+            None => (ScoreSection::default(), root.at()),
+        };
+        section.splits = vec![Split::Validation, Split::Test];
+        Some((section, at))
+    }
+
     /// Refuses class names that are empty or equal: scores are listed by them.
     fn classes(&mut self, train: Option<Node<'_>>) {
         let names = train.and_then(|train| train.get("classes"));
@@ -225,7 +241,8 @@ impl Reader<'_> {
             self.label_map(root.get("source"), problems);
         }
         let predict = self.section(root, "predict");
-        let score = self.section(root, "score");
+        let folds = source.as_ref().and_then(|(source, _)| source.folds());
+        let score = self.score(root, folds.is_some());
         let sinks = self.sinks(root);
         let tests = self.tests(root);
         let ((name, _), (source, source_at)) = (name?, source?);

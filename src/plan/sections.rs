@@ -196,7 +196,7 @@ pub struct PredictSection {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreSection {
-    /// Parts of the cohort.
+    /// Parts of the cohort; default: `test`, in a cross-validation `validation` and `test`.
     #[serde(default = "default_splits")]
     pub splits: Vec<Split>,
     /// Figures of each class; Dice and volumes are always there. Surface distances take the head's label map and the truth on the truth's grid, voxel sizes along its axes.

@@ -147,11 +147,11 @@ fn mistakes_name_what_is_nearest() {
         ),
         (
             "select * from x",
-            "there is no table `x`; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, runs, compare",
+            "there is no table `x`; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, cross_validation, runs, compare",
         ),
         (
             "select * from metrics",
-            "there is no table `metrics`; no run here has written it; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, runs, compare",
+            "there is no table `metrics`; no run here has written it; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, cross_validation, runs, compare",
         ),
         (
             "select dicee from scores",
@@ -179,7 +179,7 @@ fn mistakes_name_what_is_nearest() {
         ),
         (
             "copy scores to 'x.csv'",
-            "queries only read: COPY is not allowed; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, runs, compare",
+            "queries only read: COPY is not allowed; tables: predictions, scores, labelled_only.scores, leaderboard, worst_subjects, cross_validation, runs, compare",
         ),
         (
             "select 1; select 2",

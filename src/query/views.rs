@@ -16,7 +16,7 @@ pub(super) struct View {
 }
 
 /// Every view.
-pub(super) const VIEWS: [View; 6] = [
+pub(super) const VIEWS: [View; 7] = [
     View {
         name: "leaderboard",
         doc: "One row a run, split and checkpoint: its mean scores, the best run first.",
@@ -203,6 +203,46 @@ order by p.run, p.subject_id, p.modality",
             ("missed", "classes", "Classes of the truth that were missed as a whole."),
             ("warnings", "", "Warnings about the subject."),
             ("failure", "", "Why the subject failed; null if it did not."),
+        ],
+    },
+    View {
+        name: "cross_validation",
+        doc: "One row a class of a cross-validation: mean and spread of its scores over the folds. `run` is the folder that holds them.",
+        needs: &["scores"],
+        sql: "with classes as (
+  select run, pipeline, fold, seed, split, checkpoint, modality, class, class_id,
+         avg(dice) as dice, avg(hd95_mm) as hd95_mm,
+         count(distinct subject_id) as subjects, count(*) filter (where missed) as missed
+  from every_run.scores where class_id > 0 and fold is not null
+  group by run, pipeline, fold, seed, split, checkpoint, modality, class, class_id),
+per_fold as (
+  select * from classes
+  union all
+  select run, pipeline, fold, seed, split, checkpoint, null, null, null,
+         avg(dice), avg(hd95_mm), max(subjects), sum(missed)
+  from classes group by run, pipeline, fold, seed, split, checkpoint),
+grouped as (
+  select coalesce(nullif(regexp_replace(run, '/?[^/]*$', ''), ''), '.') as of_group, * from per_fold)
+select of_group as run, pipeline, cast(null as bigint) as fold, seed, split, checkpoint, modality, class,
+       count(dice) as folds, sum(subjects) as subjects,
+       avg(dice) as mean_dice, stddev_samp(dice) as sd_dice, min(dice) as worst_fold_dice, max(dice) as best_fold_dice,
+       avg(hd95_mm) as mean_hd95_mm, stddev_samp(hd95_mm) as sd_hd95_mm, sum(missed) as missed
+from grouped group by of_group, pipeline, seed, split, checkpoint, modality, class, class_id
+order by of_group, pipeline, split, checkpoint, modality nulls last, class_id nulls last",
+        columns: &[
+            ("split", "", "Part of the cohort: validation, of which each fold has its own, or test, which they share."),
+            ("checkpoint", "", "Weights the predictions were made with: best or last."),
+            ("modality", "", "Modality (prediction head); null for the mean over all."),
+            ("class", "", "Class; null for the mean over all."),
+            ("folds", "folds", "Folds with a Dice of the class."),
+            ("subjects", "subjects", "Subjects scored, summed over folds."),
+            ("mean_dice", "1", "Mean over folds of the mean Dice over subjects."),
+            ("sd_dice", "1", "Standard deviation over folds (n - 1) of the mean Dice; null for one fold."),
+            ("worst_fold_dice", "1", "Mean Dice of the worst fold."),
+            ("best_fold_dice", "1", "Mean Dice of the best fold."),
+            ("mean_hd95_mm", "mm", "Mean over folds of the mean HD95; null where it was not wanted."),
+            ("sd_hd95_mm", "mm", "Standard deviation over folds (n - 1) of the mean HD95."),
+            ("missed", "", "Times the class was missed as a whole, summed over folds."),
         ],
     },
 ];

@@ -149,6 +149,7 @@ impl<'a> Job<'a> {
         limit: Option<usize>,
     ) -> Result<Self, Error> {
         if let Some((section, _)) = &plan.pipeline.train {
+            fold_is_named(plan)?;
             let subjects = TrainingSubjects::new(preparer, section, limit)?;
             return Ok(Self::Train(section, subjects));
         }
@@ -161,6 +162,21 @@ impl<'a> Job<'a> {
         };
         let predictor = predictor(plan, section, preparer.cohort().modalities(), device)?;
         Ok(Self::Predict(Box::new(predictor)))
+    }
+}
+
+/// A training of a cross-validation knows its fold.
+///
+/// **Errors** say how to name it.
+fn fold_is_named(plan: &Plan) -> Result<(), Error> {
+    let source = &plan.pipeline.source;
+    match (source.folds(), source.fold()) {
+        (Some(folds), None) => Err(Error::run(format!(
+            "{}: the source has {folds} folds; say which one validates: `--fold 0` to `--fold {}`, or `--fold all` for each in turn",
+            plan.file.name,
+            folds - 1
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -195,6 +211,9 @@ fn devices(options: &RunOptions) -> Result<Vec<Device>, Error> {
 fn ledger(plan: &Plan, inputs: Option<&dyn Cohort>, options: &RunOptions) -> serde_json::Value {
     let mut ledger: serde_json::Value = explain::json(plan);
     ledger["limit"] = options.limit.into();
+    if let Some(fold) = plan.pipeline.source.fold() {
+        ledger["fold"] = fold.into();
+    }
     let Some(cohort) = inputs else {
         return ledger;
     };

@@ -1,6 +1,7 @@
 //! A cohort whose volumes are NIfTI files; manifests and folders both end here.
 
-use super::split::{Candidate, SplitSpec};
+use super::split::{Candidate, Folds, SplitSpec};
+use super::strata::traits;
 use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
 use crate::store::Version;
 use crate::volume::nifti::LabelValues;
@@ -40,6 +41,11 @@ impl Listed {
             labels: Vec::new(),
         }
     }
+
+    /// Returns `true` if it has a label map that may be used.
+    pub(super) fn has_labels(&self) -> bool {
+        self.may_label && self.labels.iter().any(|l| l.location.is_some())
+    }
 }
 
 /// Subjects in files.
@@ -50,31 +56,40 @@ pub struct FileCohort {
     subjects: Vec<SubjectRecord>,
     label_values: LabelValues,
     warnings: Vec<Warning>,
+    folds: Option<Folds>,
 }
 
 impl FileCohort {
-    /// Applies the split and seals the labels of unlabelled training subjects.
+    /// Applies the split and seals the labels of unlabelled training subjects; label files are read by
+    /// `label_values`.
     pub(super) fn try_new(
         cohort: &str,
         modalities: Vec<String>,
         label_names: Vec<String>,
         mut listed: Vec<Listed>,
         split: &SplitSpec,
+        label_values: &LabelValues,
     ) -> Result<Self, SourceError> {
         listed.sort_by(|a, b| a.id.cmp(&b.id));
+        let traits = match split.folds {
+            Some(_) => traits(&listed, split.stratify.unwrap_or_default(), label_values),
+            None => vec![Vec::new(); listed.len()],
+        };
         let candidates: Vec<Candidate<'_>> = listed
             .iter()
-            .map(|s| Candidate {
+            .zip(&traits)
+            .map(|(s, traits)| Candidate {
                 id: &s.id,
                 patient: s.patient.as_deref(),
                 placed: s.placed,
-                has_labels: s.may_label && s.labels.iter().any(|l| l.location.is_some()),
+                has_labels: s.has_labels(),
+                traits,
             })
             .collect();
         let resolved = split.resolve(&candidates)?;
         let subjects = listed
             .into_iter()
-            .zip(resolved)
+            .zip(resolved.places)
             .filter_map(|(s, place)| {
                 let (split, labelled) = place?;
                 let record = SubjectRecord {
@@ -94,8 +109,9 @@ impl FileCohort {
             modalities,
             label_names,
             subjects,
-            label_values: LabelValues::default(),
+            label_values: label_values.clone(),
             warnings: Vec::new(),
+            folds: resolved.folds,
         })
     }
 
@@ -112,12 +128,6 @@ impl FileCohort {
             })
             .into_iter()
             .collect();
-        self
-    }
-
-    /// The same cohort whose label files are read by `values`.
-    pub(super) fn with_label_values(mut self, values: LabelValues) -> Self {
-        self.label_values = values;
         self
     }
 }
@@ -277,6 +287,10 @@ impl Cohort for FileCohort {
 
     fn label_values(&self) -> Option<&LabelValues> {
         Some(&self.label_values)
+    }
+
+    fn folds(&self) -> Option<&Folds> {
+        self.folds.as_ref()
     }
 
     fn warnings(&self) -> Vec<(Option<String>, Warning)> {

@@ -3,6 +3,7 @@
 use super::files::FileCohort;
 use super::{ModalityNames, SourceError, SplitSpec, name_problems, resolve_path};
 use crate::spec::suggest;
+use crate::volume::nifti::LabelValues;
 use found::Found;
 use pattern::{Pattern, placeholders};
 use schemars::JsonSchema;
@@ -160,7 +161,11 @@ impl FoldersSpec {
         patterns.collect::<Result<_, _>>().map_err(problem)
     }
 
-    pub(super) fn open(&self, base: &Path) -> Result<FileCohort, SourceError> {
+    pub(super) fn open(
+        &self,
+        base: &Path,
+        label_values: &LabelValues,
+    ) -> Result<FileCohort, SourceError> {
         let folder = resolve_path(&self.path, base)?;
         let image_patterns = self.patterns(&self.images)?;
         let label_pattern = self.labels.as_deref().unwrap_or_default();
@@ -225,6 +230,7 @@ impl FoldersSpec {
             label_names,
             listed,
             &split,
+            label_values,
         )
         .map(|cohort| cohort.with_warnings(warnings))
     }

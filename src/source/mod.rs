@@ -15,6 +15,7 @@ pub mod phantom;
 pub mod reading;
 mod spec;
 pub mod split;
+mod strata;
 
 use agreement::Agreement;
 
@@ -24,7 +25,7 @@ pub use folders::FoldersSpec;
 pub use manifest::ManifestSpec;
 pub use named::{ModalityNames, Named};
 pub use phantom::PhantomSpec;
-pub use split::{SplitError, SplitPart, SplitSpec};
+pub use split::{Fold, Folds, SplitError, SplitPart, SplitSpec, fold_folder, fold_number};
 
 pub use labels::LabelsSpec;
 pub use reading::RegistrationSpec;
@@ -166,6 +167,10 @@ pub trait Cohort: Send + Sync {
     /// How values of label files become classes, which changes what [`Cohort::load`] returns; `None` if
     /// there are no files.
     fn label_values(&self) -> Option<&LabelValues> {
+        None
+    }
+    /// The folds of a cross-validation, one of which validates; `None` where the split has none.
+    fn folds(&self) -> Option<&Folds> {
         None
     }
     /// Digest of what [`Cohort::load`] would read: path, size and time of change of each file (of an object

@@ -2,7 +2,7 @@
 
 use super::labels::LabelsSpec;
 use super::reading::RegistrationSpec;
-use super::{Cohort, FoldersSpec, ManifestSpec, PhantomSpec, SourceError};
+use super::{Cohort, FoldersSpec, ManifestSpec, PhantomSpec, SourceError, SplitSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -122,12 +122,8 @@ impl SourceSpec {
         self.check()
             .map_err(|problems| SourceError::Options { problems })?;
         match &self.kind {
-            SourceKind::Manifest(spec) => Ok(Box::new(
-                spec.open(base)?.with_label_values(self.labels.values()),
-            )),
-            SourceKind::Folders(spec) => Ok(Box::new(
-                spec.open(base)?.with_label_values(self.labels.values()),
-            )),
+            SourceKind::Manifest(spec) => Ok(Box::new(spec.open(base, &self.labels.values())?)),
+            SourceKind::Folders(spec) => Ok(Box::new(spec.open(base, &self.labels.values())?)),
             SourceKind::Phantom(spec) => spec.open(seed),
         }
     }
@@ -186,6 +182,26 @@ impl SourceSpec {
             SourceKind::Folders(spec) => Some(&spec.path),
             SourceKind::Phantom(_) => None,
         }
+    }
+
+    /// The division into parts, and where it stands in a pipeline file; `None` if there is none.
+    pub fn split(&self) -> Option<(&'static str, &SplitSpec)> {
+        let (place, split) = match &self.kind {
+            SourceKind::Manifest(spec) => ("source.manifest.split", &spec.split),
+            SourceKind::Folders(spec) => ("source.folders.split", &spec.split),
+            SourceKind::Phantom(_) => return None,
+        };
+        split.as_ref().map(|split| (place, split))
+    }
+
+    /// The number of folds of a cross-validation; `None` if there are none.
+    pub fn folds(&self) -> Option<usize> {
+        self.split().and_then(|(_, split)| split.folds)
+    }
+
+    /// The fold that the file names; `None` if it names none.
+    pub fn fold(&self) -> Option<usize> {
+        self.split().and_then(|(_, split)| split.fold)
     }
 
     /// The SQL condition that chooses subjects, where one is written.

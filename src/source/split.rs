@@ -4,13 +4,15 @@
 //! on ids alone, never on the order of files, and growing a part never changes who was in it.
 
 mod error;
+mod folds;
 mod patients;
 
 pub use error::SplitError;
+pub use folds::{Fold, Folds, Stratify, fold_folder, fold_number};
 
 use super::SubjectRecord;
 use crate::volume::Split;
-use patients::Patients;
+use patients::{Patients, free};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +27,10 @@ use std::collections::BTreeMap;
 /// Where the source names patients, every count is of patients: they are ranked instead of subjects,
 /// and all subjects of a patient are in one part. The other subjects of a listed subject's patient join
 /// it. In test and validation subjects without labels are then not used, as they are not scored.
+///
+/// With `folds`, those that are not in test are dealt to so many parts by rank; one part validates and
+/// the others are trained on. Who has no labels is trained on in every fold, apart from other subjects
+/// of a patient that validates, which are then not used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SplitSpec {
@@ -44,6 +50,16 @@ pub struct SplitSpec {
     /// Default: all that have labels. A larger count contains every smaller one.
     #[serde(default)]
     pub labelled: Option<SplitPart>,
+    /// Number of folds of a cross-validation, from 2, instead of `train` and `validation`: each patient
+    /// with labels that is not in test validates in one of them. `run --fold all` trains them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
+    /// The fold that validates, from 0; `run --fold` sets it. Default: 0, but a training must name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
+    /// What every fold receives its share of; default: `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stratify: Option<Stratify>,
 }
 
 /// A count of subjects, or of patients where the source names them, or a list of subjects' ids.
@@ -70,6 +86,17 @@ pub(super) struct Candidate<'a> {
     pub(super) placed: Option<Split>,
     /// Whether it has labels that may be used.
     pub(super) has_labels: bool,
+    /// What folds are stratified by.
+    pub(super) traits: &'a [String],
+}
+
+/// A split that was carried out.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// The split and whether labels are used, for each candidate; `None`: not used.
+    pub(super) places: Vec<Option<(Split, bool)>>,
+    /// The folds, where there are some.
+    pub(super) folds: Option<Folds>,
 }
 
 const PARTS: [(Split, &str); 3] = [
@@ -103,14 +130,12 @@ impl SplitSpec {
         if self.train == Some(SplitPart::Count(0)) {
             problems.push("`split.train` is 0; leave it out to train on all others".to_owned());
         }
+        problems.extend(self.fold_problems());
         problems
     }
 
-    /// The split and whether labels are used, for each candidate; `None`: not used.
-    pub(super) fn resolve(
-        &self,
-        candidates: &[Candidate<'_>],
-    ) -> Result<Vec<Option<(Split, bool)>>, SplitError> {
+    /// Divides candidates.
+    pub(super) fn resolve(&self, candidates: &[Candidate<'_>]) -> Result<Resolved, SplitError> {
         let index: BTreeMap<&str, usize> = candidates
             .iter()
             .enumerate()
@@ -142,9 +167,22 @@ impl SplitSpec {
             }
         }
         patients.check(candidates, &places)?;
+        if let (Some(_), Some(i)) = (
+            self.folds,
+            places.iter().position(|p| *p == Some(Split::Validation)),
+        ) {
+            return Err(SplitError::PlacedValidation {
+                subject: candidates[i].id.to_owned(),
+            });
+        }
         let mut unused = patients.join(candidates, &mut places);
         let ranked = patients.ranked(self.seed, "");
+        let mut folds = None;
         for (split, part) in PARTS {
+            if split == Split::Validation && self.folds.is_some() {
+                folds = self.place_fold(candidates, &patients, &mut places, &mut unused)?;
+                continue;
+            }
             let wanted = match self.part(split) {
                 Some(SplitPart::Count(count)) => *count,
                 None if split == Split::Train => {
@@ -158,14 +196,9 @@ impl SplitSpec {
                 _ => continue,
             };
             let scored = split != Split::Train;
-            let is_free = |members: &&[usize]| {
-                let used = |i: &usize| candidates[*i].has_labels || !scored;
-                let free = members.iter().all(|i| places[*i].is_none() && !unused[*i]);
-                free && members.iter().any(used)
-            };
-            let free: Vec<&[usize]> = ranked.iter().copied().filter(is_free).collect();
+            let free = free(&ranked, candidates, (&places, &unused), scored);
             if free.len() < wanted {
-                let condition = if scored { " with labels" } else { "" };
+                let condition = if scored { WITH_LABELS } else { "" };
                 return Err(SplitError::TooFew {
                     part,
                     wanted,
@@ -181,11 +214,11 @@ impl SplitSpec {
             }
         }
         let labelled = self.labelled(candidates, &places, &index, &patients)?;
-        Ok(places
-            .iter()
-            .zip(labelled)
-            .map(|(p, l)| p.map(|p| (p, l)))
-            .collect())
+        let places = places.iter().zip(labelled);
+        Ok(Resolved {
+            places: places.map(|(p, l)| p.map(|p| (p, l))).collect(),
+            folds,
+        })
     }
 
     fn labelled(
@@ -239,6 +272,9 @@ impl SplitSpec {
         Ok(labelled)
     }
 }
+
+/// Which subjects count where a part is scored.
+const WITH_LABELS: &str = " with labels";
 
 fn listed(part: Option<&SplitPart>) -> impl Iterator<Item = &str> {
     let ids = match part {

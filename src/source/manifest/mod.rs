@@ -13,6 +13,7 @@ use super::files::{FileCohort, Listed};
 use super::{Location, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path};
 use crate::store;
 use crate::volume::Split;
+use crate::volume::nifti::LabelValues;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,7 +92,11 @@ impl ManifestSpec {
         problems
     }
 
-    pub(super) fn open(&self, base: &Path) -> Result<FileCohort, SourceError> {
+    pub(super) fn open(
+        &self,
+        base: &Path,
+        label_values: &LabelValues,
+    ) -> Result<FileCohort, SourceError> {
         let path = resolve_path(&self.path, base)?;
         let text_columns = self
             .columns
@@ -152,6 +157,7 @@ impl ManifestSpec {
             columns.all_labels().into_iter().map(|(n, _)| n).collect(),
             listed,
             &self.split.clone().unwrap_or_default(),
+            label_values,
         )
         .map(|cohort| cohort.with_warnings(empty_lines))
     }

@@ -45,6 +45,14 @@ pub enum SplitError {
         /// What it lacks and what to do.
         problem: &'static str,
     },
+    /// A table that places subjects in validation, where folds do.
+    #[error(
+        "`split.folds` says who validates, but the table places subject `{subject}` in validation; remove the folds, or leave `columns.split` out"
+    )]
+    PlacedValidation {
+        /// The first such subject.
+        subject: String,
+    },
     /// A patient in two parts.
     #[error(
         "patient `{patient}` is in two parts: subject `{}` in {}, subject `{}` in {}; keep all subjects of a patient in one",

@@ -109,3 +109,18 @@ impl<'a> Patients<'a> {
         order.into_iter().map(|(_, members)| members).collect()
     }
 }
+
+/// Patients none of whose subjects is placed or left out; for a part that is `scored`, those with labels.
+pub(super) fn free<'a>(
+    ranked: &[&'a [usize]],
+    candidates: &[Candidate<'_>],
+    (places, unused): (&[Option<Split>], &[bool]),
+    scored: bool,
+) -> Vec<&'a [usize]> {
+    let is_free = |members: &&[usize]| {
+        let used = |i: &usize| candidates[*i].has_labels || !scored;
+        let free = members.iter().all(|i| places[*i].is_none() && !unused[*i]);
+        free && members.iter().any(used)
+    };
+    ranked.iter().copied().filter(is_free).collect()
+}

@@ -1,3 +1,5 @@
+mod folds;
+
 use super::*;
 
 fn ids(count: usize) -> Vec<String> {
@@ -11,6 +13,7 @@ fn candidates(ids: &[String]) -> Vec<Candidate<'_>> {
             patient: None,
             placed: None,
             has_labels: true,
+            traits: &[],
         })
         .collect()
 }
@@ -19,7 +22,7 @@ fn who(spec: &SplitSpec, found: &[Candidate<'_>]) -> BTreeMap<String, (Split, bo
     let resolved = spec.resolve(found).unwrap();
     found
         .iter()
-        .zip(resolved)
+        .zip(resolved.places)
         .filter_map(|(c, r)| r.map(|r| (c.id.to_owned(), r)))
         .collect()
 }
