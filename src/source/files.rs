@@ -1,52 +1,14 @@
 //! A cohort whose volumes are NIfTI files; manifests and folders both end here.
 
+use super::listed::Listed;
 use super::split::{Candidate, Folds, SplitSpec};
 use super::strata::traits;
 use super::{Cohort, Location, SourceError, SubjectRecord, VolumeHeader, VolumeRef};
 use crate::store::Version;
 use crate::volume::nifti::LabelValues;
-use crate::volume::{
-    Channel, Dtype, Role, Row, Scaling, Split, VolumeError, Warning, WarningKind, nifti,
-};
-use std::collections::BTreeMap;
+use crate::volume::{Channel, Dtype, Role, Row, Scaling, VolumeError, Warning, WarningKind, nifti};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-
-/// A subject as its source lists it, before the split.
-#[derive(Debug, Clone)]
-pub(super) struct Listed {
-    pub(super) id: String,
-    /// The patient it shows; `None` where the source names none.
-    pub(super) patient: Option<String>,
-    /// What the placeholders of its paths stand for.
-    pub(super) entities: BTreeMap<String, String>,
-    /// Where the source places it.
-    pub(super) placed: Option<Split>,
-    /// Whether the source allows its labels to be used in training.
-    pub(super) may_label: bool,
-    pub(super) images: Vec<VolumeRef>,
-    pub(super) labels: Vec<VolumeRef>,
-}
-
-impl Listed {
-    /// A subject without volumes.
-    pub(super) fn new(id: String) -> Self {
-        Self {
-            id,
-            patient: None,
-            entities: BTreeMap::new(),
-            placed: None,
-            may_label: true,
-            images: Vec::new(),
-            labels: Vec::new(),
-        }
-    }
-
-    /// Returns `true` if it has a label map that may be used.
-    pub(super) fn has_labels(&self) -> bool {
-        self.may_label && self.labels.iter().any(|l| l.location.is_some())
-    }
-}
 
 /// Subjects in files.
 #[derive(Debug, Clone)]

@@ -3,92 +3,23 @@
 //! Counts are filled by rank: subjects are ordered by blake3(seed, id). A split therefore depends
 //! on ids alone, never on the order of files, and growing a part never changes who was in it.
 
+mod candidate;
 mod error;
 mod folds;
 mod patients;
+mod spec;
 
 pub use error::SplitError;
-pub use folds::{Fold, Folds, Stratify, fold_folder, fold_number};
+pub use folds::{Fold, Folds, fold_folder, fold_number};
+pub use spec::{SplitPart, SplitSpec, Stratify};
+
+pub(super) use candidate::Candidate;
 
 use super::SubjectRecord;
 use crate::volume::Split;
+use candidate::WITH_LABELS;
 use patients::{Patients, free};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Divides a cohort into training, validation and test, and says who keeps labels.
-///
-/// **Law** Lists are placed first. Then counts are filled in the order test, validation, train,
-/// each with the next subjects by rank; test and validation take only subjects with labels, as they
-/// are scored. Without `train` all others are trained on; with it, others are not used. Subjects
-/// that the manifest itself places in validation or test stay there.
-///
-/// Where the source names patients, every count is of patients: they are ranked instead of subjects,
-/// and all subjects of a patient are in one part. The other subjects of a listed subject's patient join
-/// it. In test and validation subjects without labels are then not used, as they are not scored.
-///
-/// With `folds`, those that are not in test are dealt to so many parts by rank; one part validates and
-/// the others are trained on. Who has no labels is trained on in every fold, apart from other subjects
-/// of a patient that validates, which are then not used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SplitSpec {
-    /// Seed of the ranks; another seed gives another split. Independent of the pipeline's seed.
-    #[serde(default)]
-    pub seed: u64,
-    /// Subjects to train on; default: all that are in no other part.
-    #[serde(default)]
-    pub train: Option<SplitPart>,
-    /// Subjects that choose the best checkpoint; default: none.
-    #[serde(default)]
-    pub validation: Option<SplitPart>,
-    /// Subjects scored once at the end; default: none.
-    #[serde(default)]
-    pub test: Option<SplitPart>,
-    /// Training subjects whose labels are used; the label files of all others are never opened.
-    /// Default: all that have labels. A larger count contains every smaller one.
-    #[serde(default)]
-    pub labelled: Option<SplitPart>,
-    /// Number of folds of a cross-validation, from 2, instead of `train` and `validation`: each patient
-    /// with labels that is not in test validates in one of them. `run --fold all` trains them all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folds: Option<usize>,
-    /// The fold that validates, from 0; `run --fold` sets it. Default: 0, but a training must name it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fold: Option<usize>,
-    /// What every fold receives its share of; default: `files`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stratify: Option<Stratify>,
-}
-
-/// A count of subjects, or of patients where the source names them, or a list of subjects' ids.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a count such as 160, or a list of subject ids such as [\"s1\", \"s2\"]"
-)]
-pub enum SplitPart {
-    /// So many subjects or patients, by rank.
-    Count(usize),
-    /// These subjects.
-    Subjects(Vec<String>),
-}
-
-/// A subject before the split.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate<'a> {
-    /// Its id.
-    pub(super) id: &'a str,
-    /// Its patient; `None` if it is a patient of its own.
-    pub(super) patient: Option<&'a str>,
-    /// Where the manifest places it.
-    pub(super) placed: Option<Split>,
-    /// Whether it has labels that may be used.
-    pub(super) has_labels: bool,
-    /// What folds are stratified by.
-    pub(super) traits: &'a [String],
-}
 
 /// A split that was carried out.
 #[derive(Debug)]
@@ -272,9 +203,6 @@ impl SplitSpec {
         Ok(labelled)
     }
 }
-
-/// Which subjects count where a part is scored.
-const WITH_LABELS: &str = " with labels";
 
 fn listed(part: Option<&SplitPart>) -> impl Iterator<Item = &str> {
     let ids = match part {

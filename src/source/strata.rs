@@ -1,6 +1,6 @@
 //! What folds of a cross-validation are stratified by.
 
-use super::files::Listed;
+use super::listed::Listed;
 use super::split::Stratify;
 use super::{Location, VolumeRef};
 use crate::volume::Volume;

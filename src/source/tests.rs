@@ -1,6 +1,8 @@
 use super::*;
 use crate::spec::node::Document;
+use crate::volume::Dtype;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// An uncompressed NIfTI-1 file of u8 voxels with a diagonal sform.
 pub(super) fn write_nifti(path: &Path, shape: [usize; 3], frames: usize, spacing: f32, fill: u8) {

@@ -1,8 +1,8 @@
 //! Subjects that files make, by what their paths say.
 
-use super::FoldersSpec;
 use super::pattern::{Entities, filled};
-use crate::source::files::Listed;
+use super::spec::FoldersSpec;
+use crate::source::listed::Listed;
 use crate::source::{Location, SourceError, VolumeRef};
 use std::collections::BTreeMap;
 use std::path::Path;

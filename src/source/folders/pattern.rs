@@ -1,8 +1,10 @@
 //! Patterns of paths: named placeholders, `*` and `**`.
 
-use super::MODALITY;
 use regex::Regex;
 use std::collections::BTreeMap;
+
+/// The placeholder of the modality.
+pub(super) const MODALITY: &str = "{modality}";
 
 /// What a pattern is made of, folder by folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ pub use columns::{ColumnRef, ManifestColumns};
 pub use delimited::Delimiter;
 pub(crate) use delimited::texts;
 
-use super::files::{FileCohort, Listed};
+use super::files::FileCohort;
+use super::listed::Listed;
 use super::{Location, SourceError, SplitSpec, VolumeRef, name_problems, resolve_path};
 use crate::store;
 use crate::volume::Split;

@@ -27,19 +27,24 @@ impl PerModality {
         }
     }
 
-    /// What is wrong with the names and values, which are allowed up to `most`.
-    pub(super) fn problems(&self, field: &str, modalities: &[String], most: f64) -> Vec<String> {
-        let bad = |value: f64| !(0.0..=most).contains(&value);
+    /// What is wrong with the names, and with values that `check` refuses.
+    ///
+    /// `check` receives what the value is called, and the value.
+    pub(super) fn problems(
+        &self,
+        field: &str,
+        modalities: &[String],
+        check: impl Fn(&str, f64) -> Result<(), String>,
+    ) -> Vec<String> {
         match self {
-            Self::All(value) if bad(*value) => {
-                vec![format!("`{field}` is {value}; allowed is 0 to {most}")]
-            }
-            Self::All(_) => Vec::new(),
+            Self::All(value) => check(&format!("`{field}`"), *value)
+                .err()
+                .into_iter()
+                .collect(),
             Self::Each(values) => {
                 let unknown = unknown_modalities(field, values.keys(), modalities);
-                let outside = values.iter().filter(|(_, value)| bad(**value));
-                let outside = outside.map(|(name, value)| {
-                    format!("`{field}` of `{name}` is {value}; allowed is 0 to {most}")
+                let outside = (values.iter()).filter_map(|(name, value)| {
+                    check(&format!("`{field}` of `{name}`"), *value).err()
                 });
                 unknown.into_iter().chain(outside).collect()
             }

@@ -4,6 +4,7 @@ use super::anatomy::MAX_ORGANS;
 use super::settings::{
     Contrast, LabelFrames, Lesions, Misalignment, PerModality, unknown_modalities,
 };
+use crate::draw::check_probability;
 use crate::source::name_problems;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,19 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Refuses values below 0 and above `most`.
+fn up_to(most: f64) -> impl Fn(&str, f64) -> Result<(), String> {
+    move |name, value| match (0.0..=most).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("{name} is {value}; allowed is 0 to {most}")),
+    }
+}
+
+/// Refuses what is no probability.
+fn probability(name: &str, value: f64) -> Result<(), String> {
+    check_probability(value).map_err(|problem| problem.replace("`p`", name))
+}
+
 /// Subjects of the largest made-up cohort: no study has more.
 const MOST_SUBJECTS: usize = 1_000_000;
 
@@ -184,15 +198,8 @@ impl PhantomSpec {
                 self.labelled.unwrap_or_default()
             ),
         );
-        for (name, value, most) in [
-            ("misalign_mm", self.misalign_mm, 1000.0),
-            ("partial_labels", self.partial_labels, 1.0),
-        ] {
-            refuse(
-                !(0.0..=most).contains(&value),
-                format!("`{name}` is {value}; allowed is 0 to {most}"),
-            );
-        }
+        problems.extend(up_to(1000.0)("`misalign_mm`", self.misalign_mm).err());
+        problems.extend(probability("`partial_labels`", self.partial_labels).err());
         problems.extend(self.modality_problems());
         problems
     }
@@ -201,9 +208,10 @@ impl PhantomSpec {
     fn modality_problems(&self) -> Vec<String> {
         let modalities = &self.modalities;
         let mut problems = [
-            self.noise.problems("noise", modalities, 1.0),
-            self.bias_field.problems("bias_field", modalities, 2.0),
-            self.missing.problems("missing", modalities, 1.0),
+            self.noise.problems("noise", modalities, up_to(1.0)),
+            self.bias_field
+                .problems("bias_field", modalities, up_to(2.0)),
+            self.missing.problems("missing", modalities, probability),
             unknown_modalities("acquired_mm", self.acquired_mm.keys(), modalities),
         ]
         .concat();

@@ -1,33 +1,12 @@
 //! The parts of a cross-validation.
 
+use super::candidate::{Candidate, WITH_LABELS};
+use super::error::SplitError;
 use super::patients::{Patients, free};
-use super::{Candidate, SplitError, SplitSpec, WITH_LABELS};
+use super::spec::{SplitSpec, Stratify};
 use crate::volume::Split;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// What every fold receives its share of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Stratify {
-    /// The modalities and label maps that subjects have; no file is opened.
-    #[default]
-    Files,
-    /// The classes that label maps contain; all of them are read whenever the source is opened.
-    Classes,
-}
-
-impl Stratify {
-    /// What it looks at, in words.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Files => "modalities and label maps that are present",
-            Self::Classes => "classes in the label maps",
-        }
-    }
-}
 
 /// The folds of a cross-validation.
 #[derive(Debug, Clone, PartialEq)]

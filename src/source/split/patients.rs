@@ -1,6 +1,7 @@
 //! Subjects by patient, so that a split never shows one patient on both sides.
 
-use super::{Candidate, SplitError};
+use super::candidate::Candidate;
+use super::error::SplitError;
 use crate::volume::Split;
 use std::collections::BTreeMap;
 
