@@ -175,3 +175,88 @@ fn check_says_what_the_folds_hold() {
         "{text}"
     );
 }
+
+/// A pipeline that predicts the test part with these checkpoints.
+fn predicts(folder: &Path, checkpoint: &str) -> PathBuf {
+    let begin = &PIPELINE[..PIPELINE.find("views:").unwrap()];
+    let begin = begin.replace("name: folds", "name: predicts");
+    let text = format!(
+        "{begin}predict: {{ checkpoint: {checkpoint} }}\nscore: {{ splits: [test] }}\nsinks: {{ predictions: {{ parquet: true }} }}\n"
+    );
+    let file = folder.join("predicts.yaml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn a_group_predicts_as_an_ensemble() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let (file, group) = (written(root), root.join("group"));
+    let fold = |fold| RunArgs {
+        fold: Some(fold),
+        ..args(&file, &group)
+    };
+    // A fold that has not come to a checkpoint is not left out.
+    run(&fold(FoldArg::One(0)), &mut Vec::new()).unwrap();
+    std::fs::create_dir(group.join("fold_1")).unwrap();
+    let of = |checkpoint: &str, out: &str| {
+        let file = predicts(root, checkpoint);
+        run(&args(&file, &root.join(out)), &mut Vec::new())
+    };
+    let unfinished = of("group", "none").unwrap_err().to_string();
+    assert!(
+        unfinished.contains("fold_1") && unfinished.contains("fold without a checkpoint"),
+        "{unfinished}"
+    );
+    std::fs::remove_dir(group.join("fold_1")).unwrap();
+    for number in 1..3 {
+        run(&fold(FoldArg::One(number)), &mut Vec::new()).unwrap();
+    }
+
+    assert_eq!(of("group", "all").unwrap(), 0);
+    assert_eq!(
+        of("[group/fold_2, group/fold_0, group/fold_1]", "listed").unwrap(),
+        0
+    );
+    assert_eq!(of("group/fold_0", "single").unwrap(), 0);
+    let scores = |out: &str| {
+        let session = Session::open(&root.join(out)).unwrap();
+        let sql = "select subject_id || ' ' || class || ' ' || cast(round(dice, 6) as varchar) || ' ' || checkpoint
+                   from scores order by subject_id, class";
+        texts(&session, sql)
+    };
+    let all = scores("all");
+    assert!(
+        all.len() == 4 && all.iter().all(|row| row.ends_with(" ensemble")),
+        "{all:?}"
+    );
+    assert_eq!(all, scores("listed"));
+    assert!(scores("single").iter().all(|row| row.ends_with(" best")));
+
+    let plan = |out: &str| -> serde_json::Value {
+        let text = std::fs::read_to_string(root.join(out).join("plan.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let members = plan("all")["predictor"]["checkpoints"].clone();
+    let members = members.as_array().unwrap();
+    assert_eq!(members.len(), 3);
+    for (number, member) in members.iter().enumerate() {
+        let folder = member["folder"].as_str().unwrap();
+        assert!(folder.contains(&format!("fold_{number}")), "{folder}");
+        assert_eq!(member["digest"].as_str().map(str::len), Some(64));
+    }
+
+    let twice = of("[group/fold_0, group]", "twice")
+        .unwrap_err()
+        .to_string();
+    assert!(twice.contains("is named twice"), "{twice}");
+    // What begins a training is one network.
+    let begins = voxstream::train::checkpoint::find(&group).unwrap_err();
+    assert!(
+        begins
+            .to_string()
+            .contains("name one of them, such as `fold_0`"),
+        "{begins}"
+    );
+}

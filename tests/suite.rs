@@ -13,6 +13,7 @@ mod label_map;
 mod panics;
 mod parts;
 mod pipelines;
+mod postprocessing;
 mod presets;
 mod resume;
 mod rules;

@@ -101,11 +101,17 @@ fn look(path: &std::path::Path, set: &[String], data: bool) -> Result<Checked, E
 /// **Errors** if a path exists in the current folder only.
 fn places(plan: &Plan) -> Result<(), Error> {
     let pipeline = &plan.pipeline;
-    let predict = pipeline.predict.as_ref().map(|(p, _)| &*p.checkpoint);
+    let predict = pipeline
+        .predict
+        .iter()
+        .flat_map(|(p, _)| p.checkpoint.paths());
     let train = pipeline.train.as_ref().map(|(train, _)| train);
     let initial = train.and_then(|t| t.initial.as_ref()).map(|i| &*i.from);
     let source = pipeline.source.path();
-    for text in source.into_iter().chain(predict).chain(initial) {
+    for text in (source.into_iter())
+        .chain(predict.map(String::as_str))
+        .chain(initial)
+    {
         check_place(text, &plan.file.folder())?;
     }
     Ok(())

@@ -130,6 +130,8 @@ pub(super) fn sections(
         );
     }
     if let Some((predict, at)) = &pipeline.predict {
+        let node = root.get("predict").and_then(|p| p.get("checkpoint"));
+        predict.checkpoint.check(*at, node, errors);
         window(
             predict.window.as_ref().map(|w| (w.size, w.overlap)),
             *at,

@@ -21,6 +21,7 @@
 //!
 //! Nothing here decodes a voxel; with a cohort at hand only headers are read.
 
+pub mod checkpoints;
 mod checks;
 pub mod compile;
 mod edges;

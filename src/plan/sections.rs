@@ -1,5 +1,6 @@
 //! The sections of a pipeline file as plain data; their doc comments are the user's reference.
 
+use super::checkpoints::Checkpoints;
 use super::optimizer::OptimizerSection;
 use crate::metric::{Metric, MissedDistance, Wanted};
 use crate::nn::network::NetworkSpec;
@@ -68,6 +69,11 @@ pub struct TrainSection {
     /// Sliding window of validation, prediction and scoring; default: the training patch, overlap 0.5.
     #[serde(default)]
     pub window: Option<WindowSection>,
+    /// Chooses on all validation subjects at the end, class by class, whether predictions keep the
+    /// largest connected component alone: where that raises the mean Dice. The best checkpoint notes the
+    /// choice and is scored with it; the table `postprocessing` says why.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub postprocess: bool,
 }
 
 fn one() -> u32 {
@@ -184,10 +190,16 @@ fn default_overlap() -> f64 {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PredictSection {
-    /// A checkpoint folder (`…/checkpoints/best`) or a run folder, whose best checkpoint is taken, on this machine or in a store (`s3://…`);
-    /// a relative path begins at the folder of the pipeline file.
-    pub checkpoint: String,
-    /// Sliding window; default: the one the checkpoint was validated with.
+    /// A checkpoint folder, a run folder, whose best checkpoint is taken, or the folder of a group of
+    /// folds, of which all are taken; on this machine or in a store (`s3://…`). A list of them is an
+    /// ensemble, too: the probabilities of all networks are averaged. A relative path begins at the
+    /// folder of the pipeline file.
+    pub checkpoint: Checkpoints,
+    /// Applies the post-processing that was chosen on the validation subjects; of an ensemble what more
+    /// than half of its members chose.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub postprocess: bool,
+    /// Sliding window; default: the one the checkpoints were validated with.
     #[serde(default)]
     pub window: Option<WindowSection>,
 }
@@ -320,4 +332,8 @@ pub struct FileFormats {
 
 fn yes() -> bool {
     true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }

@@ -40,7 +40,7 @@ from means m join cases c on m.run = c.run and m.split = c.split and m.checkpoin
 order by m.split, m.checkpoint, rank, m.run",
         columns: &[
             ("split", "", "Part of the cohort: train, validation or test."),
-            ("checkpoint", "", "Weights the predictions were made with: best or last."),
+            ("checkpoint", "", "Weights the predictions were made with: best, last or ensemble."),
             ("rank", "", "Place of the run by its mean Dice, 1 for the best, within split and checkpoint."),
             ("subjects", "subjects", "Subjects scored."),
             ("mean_dice", "1", "Mean Dice: over subjects for each modality and class, then over those."),
@@ -64,7 +64,7 @@ group by run, pipeline, fold, seed, split, checkpoint, subject_id, modality
 order by run, split, checkpoint, rank",
         columns: &[
             ("split", "", "Part of the cohort: train, validation or test."),
-            ("checkpoint", "", "Weights the prediction was made with: best or last."),
+            ("checkpoint", "", "Weights the prediction was made with: best, last or ensemble."),
             ("rank", "", "1 for the lowest mean Dice within run, split and checkpoint."),
             ("subject_id", "", "The subject's id."),
             ("modality", "", "Modality whose prediction head made the label map."),
@@ -156,7 +156,7 @@ from every_run.edges order by run, busy_seconds desc, node",
 scored as (
   select run, subject_id, modality, avg(dice) as mean_dice, min(dice) as worst_dice, max(hd95_mm) as worst_hd95_mm,
          count(*) filter (where missed) as missed
-  from every_run.scores s where class_id > 0 and checkpoint = 'best'
+  from every_run.scores s where class_id > 0 and checkpoint in ('best', 'ensemble')
   group by run, subject_id, modality),
 warned as (
   select run, subject_id, count(*) as warnings from every_run.warnings group by run, subject_id),
@@ -197,7 +197,7 @@ order by p.run, p.subject_id, p.modality",
             ("entropy_bits", "bits", "Entropy of the histogram likewise."),
             ("foreground_share", "1", "Share of the voxels that are foreground, likewise."),
             ("nan_share", "1", "Share of the voxels that are not finite, likewise."),
-            ("mean_dice", "1", "Mean Dice over classes of the best checkpoint; null without scores."),
+            ("mean_dice", "1", "Mean Dice over classes of the best checkpoint or the ensemble; null without scores."),
             ("worst_dice", "1", "Lowest Dice of a class likewise."),
             ("worst_hd95_mm", "mm", "Largest HD95 of a class likewise."),
             ("missed", "classes", "Classes of the truth that were missed as a whole."),
@@ -231,7 +231,7 @@ from grouped group by of_group, pipeline, seed, split, checkpoint, modality, cla
 order by of_group, pipeline, split, checkpoint, modality nulls last, class_id nulls last",
         columns: &[
             ("split", "", "Part of the cohort: validation, of which each fold has its own, or test, which they share."),
-            ("checkpoint", "", "Weights the predictions were made with: best or last."),
+            ("checkpoint", "", "Weights the predictions were made with: best, last or ensemble."),
             ("modality", "", "Modality (prediction head); null for the mean over all."),
             ("class", "", "Class; null for the mean over all."),
             ("folds", "folds", "Folds with a Dice of the class."),

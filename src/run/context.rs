@@ -5,6 +5,7 @@ use super::display::screen;
 use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
 use super::folder::RunFolder;
 use super::guard::{guarded, written};
+use super::inference::Inference;
 use super::outcome::Used;
 use super::prepare::Preparer;
 use crate::error::Error;
@@ -112,8 +113,7 @@ impl RunContext {
     /// **Errors** when the run is stopped, or `each` fails.
     pub fn evaluate(
         &self,
-        model: &Model,
-        window: Window,
+        inference: Inference<'_>,
         wanted: &Wanted,
         subjects: &[usize],
         what: &'static str,
@@ -126,7 +126,7 @@ impl RunContext {
             let record = self.preparer.subject(index);
             let mut used = Used::default();
             let results = guarded(&record.id, what, || {
-                node.busy(|| subject(model, &self.preparer, index, window, wanted, &mut used))
+                node.busy(|| subject(inference, &self.preparer, index, wanted, &mut used))
             });
             self.preparer.note_warnings(index, &used.warnings);
             match &used.prepared {
@@ -188,42 +188,35 @@ impl RunContext {
     /// **Errors** when the run is stopped or an output cannot be written.
     pub fn score(
         &self,
-        model: &Model,
-        window: Window,
+        inference: Inference<'_>,
         epoch: u64,
         checkpoint: &str,
     ) -> Result<Vec<ScoreRow>, Error> {
         let (subjects, wanted) = self.scored();
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
-        self.evaluate(
-            model,
-            window,
-            &wanted,
-            &subjects,
-            "score",
-            |record, results| {
-                let rows: Vec<_> = results
-                    .iter()
-                    .map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint))
-                    .collect();
-                for result in results {
-                    scores.extend(result.score_rows(
-                        &model.spec.classes,
-                        &record.id,
-                        record.split.name(),
-                        checkpoint,
-                    ));
-                }
-                let Some(formats) = &formats else {
-                    return Ok(());
-                };
-                let place = self.join_volume("predictions", checkpoint, &record.id);
-                if formats.parquet && !rows.is_empty() {
-                    write_table(&place.with_added_extension("parquet"), &rows)?;
-                }
-                self.keep_nifti(formats, &place, record, results).map(drop)
-            },
-        )?;
+        let classes = &inference.first().spec.classes;
+        self.evaluate(inference, &wanted, &subjects, "score", |record, results| {
+            let rows: Vec<_> = results
+                .iter()
+                .map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint))
+                .collect();
+            for result in results {
+                scores.extend(result.score_rows(
+                    classes,
+                    &record.id,
+                    record.split.name(),
+                    checkpoint,
+                ));
+            }
+            let Some(formats) = &formats else {
+                return Ok(());
+            };
+            let place = self.join_volume("predictions", checkpoint, &record.id);
+            if formats.parquet && !rows.is_empty() {
+                write_table(&place.with_added_extension("parquet"), &rows)?;
+            }
+            self.keep_nifti(formats, &place, record, results).map(drop)
+        })?;
         Ok(scores)
     }
 
@@ -242,8 +235,7 @@ impl RunContext {
             return Ok(());
         };
         self.evaluate(
-            teacher,
-            window,
+            Inference::of(teacher, window),
             &Wanted::default(),
             subjects,
             "pseudo_label",

@@ -8,7 +8,8 @@ use super::feed::TrainingSubjects;
 use super::folder::{Progress, RunFolder, pipeline_alone};
 use super::guard::caught;
 use super::live::Live;
-use super::prediction::{Predictor, predict, predictor};
+use super::prediction::predict;
+use super::predictor::{Predictor, predictor};
 use super::preparation::prepare;
 use super::prepare::Preparer;
 use super::training::train;
@@ -53,7 +54,10 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
     let in_parts = !matches!(job, Job::Train(..));
     let inputs = (!in_parts).then(|| preparer.cohort());
-    let ledger = ledger(&plan, inputs.map(|cohort| &**cohort), options);
+    let mut ledger = ledger(&plan, inputs.map(|cohort| &**cohort), options);
+    if let Job::Predict(predictor) = &job {
+        ledger["predictor"] = predictor.record();
+    }
     let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
     // A run in parts looks at its inputs again: parts of those that are new or changed are made.
     if folder.progress == Progress::Finished && !in_parts {
@@ -100,10 +104,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         };
         match job {
             Job::Train(section, subjects) => train(&cx, section, &subjects),
-            Job::Predict(predictor) => {
-                let Predictor { model, window, .. } = &*predictor;
-                predict(&cx, model, *window, &digest(&predictor.digest))
-            }
+            Job::Predict(predictor) => predict(&cx, &predictor, &digest(&predictor.digest)),
             Job::Prepare => prepare(&cx, &digest("")),
         }
     });

@@ -1,6 +1,7 @@
 //! Predicts subjects on their own grid and scores them against their truth.
 
 use super::failure::Failure;
+use super::inference::Inference;
 use super::outcome::Used;
 use super::prepare::{Preparer, Reading};
 use crate::metric::volume::relative_difference;
@@ -8,8 +9,9 @@ use crate::metric::{ClassFigures, ClassScore, Wanted, confusion, figures};
 use crate::nn::dice_ce::IGNORE;
 use crate::sink::{MetricRow, PredictionRow, ScoreRow};
 use crate::train::batch::classes_of;
-use crate::train::infer::{Window, predict};
+use crate::train::infer::predict;
 use crate::train::model::Model;
+use crate::train::postprocessing::every_class;
 use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 
 /// One head's prediction of one subject.
@@ -24,6 +26,9 @@ pub struct HeadResult {
     pub scores: Vec<ClassScore>,
     /// Further figures, class by class; empty without truth.
     pub figures: Vec<ClassFigures>,
+    /// Agreement with the truth if the largest component of every class is kept alone; empty unless the
+    /// inference tries that.
+    pub largest: Vec<ClassScore>,
     /// Tolerances of the normalised surface Dice, mm.
     nsd_tolerance_mm: Vec<f32>,
 }
@@ -32,10 +37,9 @@ pub struct HeadResult {
 ///
 /// **Errors** the subject's failure, with the part that failed.
 pub fn subject(
-    model: &Model,
+    inference: Inference<'_>,
     preparer: &Preparer,
     index: usize,
-    window: Window,
     wanted: &Wanted,
     used: &mut Used,
 ) -> Result<Vec<HeadResult>, Failure> {
@@ -45,7 +49,7 @@ pub fn subject(
     };
     let heads = preparer.with_prepared(index, 0, Reading::Whole, |row| {
         *used = Used::of(std::slice::from_ref(&row));
-        predict(model, &row, window).map_err(|e| failure("predict")(&e))
+        predict(inference.models, &row, inference.window).map_err(|e| failure("predict")(&e))
     })?;
     let Some(heads) = heads else {
         return Ok(Vec::new());
@@ -56,7 +60,7 @@ pub fn subject(
         .map_err(|e| failure("score")(&e))?;
     let truth = preparer.relabelled(index, truth)?;
     let input = input_grid(preparer, index)?;
-    let mut results = Vec::new();
+    let (mut results, model) = (Vec::new(), inference.first());
     for (head, probabilities) in model.head_names().into_iter().zip(heads) {
         let Some(probabilities) = probabilities else {
             continue;
@@ -68,10 +72,21 @@ pub fn subject(
         let truth = own.and_then(|c| c.volume.as_ref());
         let grid = truth.map_or(input, |t| *t.grid());
         let (classes, confidence) = probabilities.on_grid(&grid);
+        let processed = inference.postprocessing;
+        let processed = processed.apply(&head, &classes, grid.shape_xyz());
+        let classes = processed.unwrap_or(classes);
         let (scores, figures) = match truth {
             Some(truth) => score(model, &classes, truth, &record.id, wanted)
                 .map_err(|e| failure("score")(e.as_ref()))?,
             None => (Vec::new(), Vec::new()),
+        };
+        let largest = match truth.filter(|_| inference.tries_largest) {
+            Some(truth) => match every_class(&classes, grid.shape_xyz()) {
+                Some(largest) => class_scores(model, &largest, truth, &record.id)
+                    .map_err(|e| failure("score")(e.as_ref()))?,
+                None => scores.clone(),
+            },
+            None => Vec::new(),
         };
         let label = Volume::from_vec(classes, grid).map_err(|e| failure("predict")(&e))?;
         results.push(HeadResult {
@@ -80,6 +95,7 @@ pub fn subject(
             confidence,
             scores,
             figures,
+            largest,
             nsd_tolerance_mm: wanted.nsd_tolerance_mm.iter().map(|t| *t as f32).collect(),
         });
     }
@@ -103,6 +119,22 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
 
 type Scored = (Vec<ClassScore>, Vec<ClassFigures>);
 
+/// Agreement on each class over the voxels that somebody annotated: the others say nothing about the
+/// prediction.
+fn class_scores(
+    model: &Model,
+    predicted: &[u8],
+    truth: &Volume,
+    subject: &str,
+) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
+    let classes = classes_of(truth, model.classes(), subject)?;
+    let annotated = predicted.iter().copied().zip(classes.iter().copied());
+    let annotated = annotated.filter(|(_, t)| *t != IGNORE);
+    let (kept, kept_truth): (Vec<u8>, Vec<u8>) = annotated.unzip();
+    let counts = confusion(&kept, &kept_truth, model.classes())?;
+    Ok(counts.scores(truth.grid().voxel_volume_mm3()))
+}
+
 fn score(
     model: &Model,
     predicted: &[u8],
@@ -110,16 +142,13 @@ fn score(
     subject: &str,
     wanted: &Wanted,
 ) -> Result<Scored, Box<dyn std::error::Error>> {
-    let classes = model.classes();
-    let grid = truth.grid();
-    let mut truth = classes_of(truth, classes, subject)?;
-    // Voxels nobody annotated say nothing about the prediction.
-    let annotated = predicted.iter().copied().zip(truth.iter().copied());
-    let annotated = annotated.filter(|(_, t)| *t != IGNORE);
-    let (kept, kept_truth): (Vec<u8>, Vec<u8>) = annotated.unzip();
-    let counts = confusion(&kept, &kept_truth, classes)?;
+    let (scores, grid) = (
+        class_scores(model, predicted, truth, subject)?,
+        truth.grid(),
+    );
+    let mut truth = classes_of(truth, model.classes(), subject)?;
     let mut predicted = std::borrow::Cow::Borrowed(predicted);
-    if kept.len() < truth.len() {
+    if truth.contains(&IGNORE) {
         // A shape needs its neighbours: there both maps hold background.
         for (t, p) in truth.iter_mut().zip(predicted.to_mut()) {
             if *t == IGNORE {
@@ -128,8 +157,8 @@ fn score(
         }
     }
     let place = (grid.shape_xyz(), grid.spacing_mm());
-    let figures = figures(&predicted, &truth, place, classes, wanted)?;
-    Ok((counts.scores(grid.voxel_volume_mm3()), figures))
+    let figures = figures(&predicted, &truth, place, model.classes(), wanted)?;
+    Ok((scores, figures))
 }
 
 impl HeadResult {

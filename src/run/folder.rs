@@ -164,6 +164,10 @@ impl RunFolder {
             );
             return Err(Error::run(problem));
         }
+        if old["predictor"] != ledger["predictor"] {
+            let text = format!("{ledger:#}\n");
+            write_whole(&path.join("plan.json"), text.as_bytes())?;
+        }
         if status.version != env!("CARGO_PKG_VERSION") {
             tracing::warn!(started_with = %status.version, "resuming with another version: figures may differ in the last digits");
         }
@@ -286,6 +290,10 @@ pub(super) fn pipeline_alone(ledger: &Value) -> Value {
     alone
         .as_object_mut()
         .and_then(|all| all.remove("optimized"));
+    // Parts are named by the digests of the weights.
+    alone
+        .as_object_mut()
+        .and_then(|all| all.remove("predictor"));
     if let Some(source) = alone["source"].as_object_mut() {
         source.remove("output");
     }

@@ -3,8 +3,10 @@
 use super::context::{RunContext, training_window};
 use super::evaluate::summary;
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
+use super::inference::Inference;
 use super::initial::Initial;
 use super::noted::Known;
+use super::postprocess::choose;
 use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
 use crate::metric::Wanted;
@@ -15,8 +17,10 @@ use crate::train::checkpoint::{self, Best, ModelFile, State};
 use crate::train::data_parallel::DataParallel;
 use crate::train::figures::Figure;
 use crate::train::infer::Window;
+use crate::train::postprocessing::PostProcessing;
 use crate::train::trainer::StepRows;
 use crate::volume::Split;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Time between two writes of the metrics: a table of a long run is large.
@@ -207,8 +211,7 @@ impl<'a> Training<'a> {
         let mut scores = Vec::new();
         let model = self.trainers.first.predictor();
         self.cx.evaluate(
-            model,
-            self.window,
+            Inference::of(model, self.window),
             &Wanted::default(),
             &self.validation,
             "validate",
@@ -269,6 +272,7 @@ impl<'a> Training<'a> {
                 "student"
             }
             .to_owned(),
+            postprocessing: PostProcessing::NONE,
         };
         checkpoint::save(
             &self.cx.folder.join("checkpoints"),
@@ -310,14 +314,21 @@ impl<'a> Training<'a> {
         let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
         let last_is_best = self.best.as_ref().is_some_and(|b| b.step == step);
         let last = self.trainers.first.predictor();
-        let mut scores = if last_is_best {
-            self.cx.score(last, self.window, epoch, "best")?
-        } else {
-            let (model, _) = checkpoint::open(&best, &self.cx.device)?;
-            // As it was validated.
-            let model = model.with_precision(self.section.precision)?;
-            self.cx.score(&model, self.window, epoch, "best")?
+        let opened = match last_is_best {
+            true => None,
+            false => {
+                let (model, _) = checkpoint::open(&best, &self.cx.device)?;
+                // As it was validated.
+                Some(model.with_precision(self.section.precision)?)
+            }
         };
+        let plain = Inference::of(opened.as_ref().unwrap_or(last), self.window);
+        let postprocessing = self.choose_postprocessing(plain, &best)?;
+        let inference = Inference {
+            postprocessing: &postprocessing,
+            ..plain
+        };
+        let mut scores = self.cx.score(inference, epoch, "best")?;
         let of_last = if last_is_best {
             // One checkpoint is both: its scores are written under both names.
             let renamed = |s: &ScoreRow| ScoreRow {
@@ -326,11 +337,27 @@ impl<'a> Training<'a> {
             };
             scores.iter().map(renamed).collect()
         } else {
-            self.cx.score(last, self.window, epoch, "last")?
+            self.cx
+                .score(Inference::of(last, self.window), epoch, "last")?
         };
         scores.extend(of_last);
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(())
+    }
+    /// Chooses the post-processing of the best checkpoint on all validation subjects, and notes it there.
+    fn choose_postprocessing(
+        &self,
+        inference: Inference<'_>,
+        best: &Path,
+    ) -> Result<PostProcessing, Error> {
+        let validation = self.cx.subjects(|s| s.split == Split::Validation);
+        if !self.section.postprocess || validation.is_empty() {
+            return Ok(PostProcessing::NONE);
+        }
+        let (chosen, rows) = choose(self.cx, inference, &validation)?;
+        write_table(&self.cx.folder.join("postprocessing.parquet"), &rows)?;
+        checkpoint::note_postprocessing(best, &chosen)?;
+        Ok(chosen)
     }
 }

@@ -20,8 +20,9 @@ pub use parquet::{Receipt, TableWriter, read_table, write_table};
 pub use parts::{Ledger, PartWriter, read_run_table};
 pub use prepared::{encode_prepared, file_stem, read_prepared, write_nifti};
 pub use rows::{
-    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PartRow, PredictionRow,
-    PseudoLabelRow, QualityRow, ScoreRow, SubjectRow, TableRow, WarningRow,
+    EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PartRow,
+    PostprocessingRow, PredictionRow, PseudoLabelRow, QualityRow, ScoreRow, SubjectRow, TableRow,
+    WarningRow,
 };
 pub use stored::{read_stored_volume, stored_volume_array};
 pub use table::{ColumnDef, ColumnType, TableDef};

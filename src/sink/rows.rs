@@ -184,7 +184,7 @@ tables! {
         subject_id: String => "",
         /// Part of the cohort: train, validation or test.
         split: String => "",
-        /// Weights the prediction was made with: best (on validation) or last.
+        /// Weights the prediction was made with: best (on validation), last, or ensemble.
         checkpoint: String => "",
         /// Modality whose prediction head made the label map.
         modality: String => "",
@@ -234,6 +234,27 @@ tables! {
         found_lesions: Option<i64> => "lesions",
         /// Components of the prediction that touch none of the truth; null where not counted.
         invented_lesions: Option<i64> => "lesions",
+    }
+
+    /// One row a prediction head and class: whether predictions keep its largest component alone.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    PostprocessingRow => POSTPROCESSING "postprocessing" version 1 {
+        /// Modality whose prediction head makes the label map.
+        modality: String => "",
+        /// Class number in the label map.
+        class_id: i32 => "",
+        /// Class name.
+        class: String => "",
+        /// Validation subjects with a Dice of the class.
+        subjects: i64 => "subjects",
+        /// Of these, subjects in which the class has more than one component.
+        changed_subjects: i64 => "subjects",
+        /// Mean Dice with all components.
+        dice: f64 => "1",
+        /// Mean Dice with the largest component alone.
+        largest_dice: f64 => "1",
+        /// Whether predictions keep the largest component alone: it raises the mean Dice.
+        keep_largest: bool => "",
     }
 
     /// One row a node of the running graph: what flowed out of it and whom it waited for.

@@ -10,6 +10,7 @@ pub const TABLES: &[&TableDef] = &[
     &rows::QUALITY,
     &rows::METRICS,
     &rows::SCORES,
+    &rows::POSTPROCESSING,
     &rows::EDGES,
     &rows::FAILURES,
     &rows::WARNINGS,

@@ -5,11 +5,16 @@
 //! positions, thresholds, class statistics); with CPS also `peer.safetensors` and
 //! `peer-optimizer.safetensors`. `checkpoints/best.json` names the folder that validated best.
 
+mod find;
+
+pub use find::{find, find_all};
+
 use super::TrainError;
 use super::learner::Learner;
 use super::model::{Model, ModelSpec};
 use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::Thresholds;
+use super::postprocessing::PostProcessing;
 use super::trainer::Trainer;
 use crate::nn::tensor_file::{read_tensors, write_tensors};
 use crate::store;
@@ -36,6 +41,9 @@ pub struct ModelFile {
     pub version: String,
     /// Which weights predict: `teacher` or `student`.
     pub predictor: String,
+    /// What is done to predicted label maps, chosen on the validation subjects at the end of training.
+    #[serde(default, skip_serializing_if = "PostProcessing::is_none")]
+    pub postprocessing: PostProcessing,
 }
 
 /// Which checkpoint validated best.
@@ -203,34 +211,6 @@ pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
     Ok(step_folder(checkpoints, best.step))
 }
 
-/// Finds the checkpoint a user names: a checkpoint folder, a run folder (its best), or a folder of
-/// runs (the best of the latest that has one).
-///
-/// **Errors** say what was looked for.
-pub fn find(path: &Path) -> Result<PathBuf, TrainError> {
-    let is_there = |file: PathBuf| {
-        let found = store::exists(&file);
-        found.map_err(|e| refuse(&file, format!("cannot be looked up: {e}")))
-    };
-    if is_there(path.join("model.json"))? {
-        return Ok(path.to_owned());
-    }
-    let mut folders = vec![path.to_owned(), path.join("checkpoints")];
-    if let Ok(entries) = store::list(path) {
-        let runs = entries.into_iter().rev();
-        folders.extend(runs.map(|run| run.path.join("checkpoints")));
-    }
-    for folder in folders {
-        if is_there(folder.join("best.json"))? {
-            return best(&folder);
-        }
-    }
-    Err(refuse(
-        path,
-        "is no checkpoint (no model.json), no run folder and no folder of runs (no checkpoints/best.json)",
-    ))
-}
-
 /// Restores a trainer and the state beside it.
 ///
 /// **Errors** when weights are missing or of another shape.
@@ -287,6 +267,19 @@ pub fn digest(folder: &Path) -> Result<String, TrainError> {
         read.map_err(|e| refuse(&path, format!("cannot be read: {e}")))?;
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Notes in a checkpoint what is done to the label maps that it predicts.
+///
+/// **Errors** name the file.
+pub fn note_postprocessing(folder: &Path, chosen: &PostProcessing) -> Result<(), TrainError> {
+    let path = folder.join("model.json");
+    let mut file: ModelFile = read_json(&path)?;
+    if file.postprocessing == *chosen {
+        return Ok(());
+    }
+    file.postprocessing.clone_from(chosen);
+    write_json(&path, &file)
 }
 
 /// Opens a checkpoint for prediction.

@@ -93,15 +93,20 @@ fn cut(
 
 /// Predicts every head on the row's grid; `None` where a head's modality is missing.
 ///
+/// With several models, which have the same modalities, classes and heads, the mean of their
+/// probabilities counts in each window: memory does not grow with their number.
 /// **Errors** when no image is present, or modalities stand on different grids.
 pub fn predict(
-    model: &Model,
+    models: &[Model],
     row: &Row,
     window: Window,
 ) -> Result<Vec<Option<Probabilities>>, TrainError> {
     let refuse = |problem: String| TrainError::Batch {
         subject: row.subject.clone(),
         problem,
+    };
+    let Some(model) = models.first() else {
+        return Err(refuse("no network is there to predict it".to_owned()));
     };
     let Some((first, volume)) = row.first_image() else {
         return Err(refuse("no modality is present".to_owned()));
@@ -147,7 +152,7 @@ pub fn predict(
         for y in axis(1) {
             for x in axis(0) {
                 let start = [x, y, z];
-                let found = infer_window(model, &images, &grid, start, window)?;
+                let found = infer_window(models, &images, &grid, start, window)?;
                 let blend = Blend {
                     grid: &grid,
                     start,
@@ -186,12 +191,12 @@ pub fn predict(
 /// A modality's values `[z, y, x]` and its background.
 type Values<'a> = (std::borrow::Cow<'a, [f32]>, f32);
 
-/// Class probabilities of one window, the mean over its mirrored predictions.
+/// Class probabilities of one window, the mean over its mirrored predictions by every model.
 ///
 /// **Source** mirroring at test time as in nnU-Net (Isensee et al. 2021): 2 to the power of the
 /// axes predictions.
 fn infer_window(
-    model: &Model,
+    models: &[Model],
     images: &[Option<Values<'_>>],
     grid: &Grid,
     start: [i64; 3],
@@ -199,6 +204,7 @@ fn infer_window(
 ) -> Result<Vec<Option<Tensor>>, TrainError> {
     let size = window.size_xyz;
     let shape = (1, size[2], size[1], size[0], 1);
+    let device = models[0].device();
     let tensors = images
         .iter()
         .map(|image| {
@@ -206,26 +212,29 @@ fn infer_window(
                 cut(values, grid.shape_xyz(), start, size, *background)
             });
             patch
-                .map(|p| Tensor::from_vec(p, shape, model.device()))
+                .map(|p| Tensor::from_vec(p, shape, device))
                 .transpose()
         })
         .collect::<candle_core::Result<Vec<_>>>()?;
-    let mut sums: Vec<Option<Tensor>> = vec![None; model.head_names().len()];
+    let mut sums: Vec<Option<Tensor>> = vec![None; models[0].head_names().len()];
     let mirrors = mirrors(window.flips);
     for axes in &mirrors {
         let mirrored = |t: &Option<Tensor>| t.as_ref().map(|t| t.flip(axes)).transpose();
         let seen = tensors.iter().map(mirrored);
-        let logits = model.infer(&seen.collect::<candle_core::Result<Vec<_>>>()?)?;
-        for (sum, logits) in sums.iter_mut().zip(&logits) {
-            let Some(logits) = logits else { continue };
-            let found = softmax(logits)?.flip(axes)?;
-            *sum = Some(match sum.take() {
-                Some(sum) => (sum + found)?,
-                None => found,
-            });
+        let seen = seen.collect::<candle_core::Result<Vec<_>>>()?;
+        for model in models {
+            for (sum, logits) in sums.iter_mut().zip(&model.infer(&seen)?) {
+                let Some(logits) = logits else { continue };
+                let found = softmax(logits)?.flip(axes)?;
+                *sum = Some(match sum.take() {
+                    Some(sum) => (sum + found)?,
+                    None => found,
+                });
+            }
         }
     }
-    let mean = |sum: Tensor| Ok((sum / mirrors.len() as f64)?);
+    let predictions = (mirrors.len() * models.len()) as f64;
+    let mean = |sum: Tensor| Ok((sum / predictions)?);
     sums.into_iter().map(|s| s.map(mean).transpose()).collect()
 }
 

@@ -30,6 +30,7 @@ pub mod infer;
 pub mod learner;
 pub mod model;
 pub mod objective;
+pub mod postprocessing;
 pub mod process_group;
 pub mod schedule;
 pub mod trainer;

@@ -1,13 +1,13 @@
 //! Keeps the largest piece of each class.
 
 use super::{Classes, NOT_ANNOTATED, check_labels, classes, map_labels};
-use crate::kernel::components::{Connectivity, components};
+use crate::kernel::components::Connectivity;
+use crate::kernel::largest::keep_largest;
 use crate::stage::{EdgeSchema, Stage, StageError};
 use crate::volume::{Row, Volume, Voxel};
 use arrow::datatypes::ArrowNativeType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Keeps the largest connected component of each class; voxels of the others become background.
 ///
@@ -56,42 +56,16 @@ impl KeepLargest {
     where
         T: Voxel + ArrowNativeType + Into<u16>,
     {
-        let found = components(
+        let cleaned = keep_largest(
             values,
             labels.grid().shape_xyz(),
             self.connectivity()?,
+            self.min_share,
             |class| self.is_cleaned(class.into()),
         );
-        // Largest component of each class; of equal ones the first.
-        let mut largest: BTreeMap<u16, (usize, usize)> = BTreeMap::new();
-        for (i, component) in found.list.iter().enumerate() {
-            let best = largest
-                .entry(component.value.into())
-                .or_insert((i, component.voxels));
-            if component.voxels > best.1 {
-                *best = (i, component.voxels);
-            }
-        }
-        let kept: Vec<bool> = found
-            .list
-            .iter()
-            .enumerate()
-            .map(|(i, component)| {
-                let (first, voxels) = largest[&component.value.into()];
-                let share = component.voxels as f64 / voxels as f64;
-                i == first || self.min_share.is_some_and(|least| share >= least)
-            })
-            .collect();
-        if kept.iter().all(|kept| *kept) {
+        let Some(values) = cleaned else {
             return Ok(labels.clone());
-        }
-        let mut values = values.to_vec();
-        for run in &found.runs {
-            if !kept[run.component as usize] {
-                let end = run.start + run.length as usize;
-                values[run.start..end].fill(bytemuck::Zeroable::zeroed());
-            }
-        }
+        };
         Volume::from_vec(values, *labels.grid()).map_err(|e| e.to_string())
     }
 }

@@ -61,7 +61,10 @@ fn what_is_mirrored_predicts_what_is_mirrored() {
             overlap: 0.5,
             flips,
         };
-        let found = predict(&model, &row, window).unwrap().remove(0).unwrap();
+        let found = predict(std::slice::from_ref(&model), &row, window)
+            .unwrap()
+            .remove(0)
+            .unwrap();
         found.values.chunks(2).map(|p| p[1]).collect()
     };
     let largest = |flips| {
@@ -94,4 +97,45 @@ fn a_window_beyond_the_volume_is_background() {
             -9.0, 4.0, 5.0, -9.0, 6.0, 7.0, -9.0, -9.0, -9.0, -9.0, -9.0, -9.0
         ]
     );
+}
+
+#[test]
+fn an_ensemble_predicts_the_mean_of_its_members() {
+    let spec = ModelSpec {
+        network: NetworkSpec::Unet3d(Unet3dSpec {
+            width: 2,
+            depth: 2,
+            ..Unet3dSpec::default()
+        }),
+        classes: vec!["background".to_owned(), "organ".to_owned()],
+        modalities: vec!["mr".to_owned()],
+    };
+    let model = |seed| Model::new(&spec, seed, &Device::Cpu).unwrap();
+    let values: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.7).sin()).collect();
+    let grid = Grid::with_spacing([10; 3], [1.0; 3]).unwrap();
+    let row = Row {
+        images: vec![Channel {
+            name: "mr".to_owned(),
+            volume: Some(Volume::from_vec(values, grid).unwrap()),
+        }],
+        ..Row::default()
+    };
+    let window = Window {
+        size_xyz: [8; 3],
+        overlap: 0.5,
+        flips: [true, false, false],
+    };
+    let of = |models: &[Model]| predict(models, &row, window).unwrap().remove(0).unwrap();
+    let members = [model(1), model(2), model(3)];
+    let single: Vec<Probabilities> = members.chunks(1).map(of).collect();
+    let together = of(&members);
+    let apart = |i: usize| single.iter().map(|p| p.values[i]).sum::<f32>() / 3.0;
+    for (i, p) in together.values.iter().enumerate() {
+        assert!((p - apart(i)).abs() < 1e-5, "{i}: {p} {}", apart(i));
+    }
+    let differs = |p: &Probabilities| {
+        let mut pairs = p.values.iter().zip(&together.values);
+        pairs.any(|(a, b)| (a - b).abs() > 1e-3)
+    };
+    assert!(single.iter().all(differs), "the members are one network");
 }

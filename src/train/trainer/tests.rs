@@ -15,6 +15,7 @@ use crate::nn::adamw::AdamWConfig;
 use crate::nn::network::NetworkSpec;
 use crate::nn::optimizer::OptimizerConfig;
 use crate::nn::unet3d::Unet3dSpec;
+use crate::train::postprocessing::PostProcessing;
 use crate::volume::row::Channel;
 use crate::volume::{Grid, Volume};
 
@@ -211,6 +212,7 @@ fn every_method_trains_and_resumes_to_equal_figures() {
             stages: serde_json::Value::Null,
             version: String::new(),
             predictor: "teacher".to_owned(),
+            postprocessing: PostProcessing::NONE,
         };
         let saved = checkpoint::save(folder.path(), &whole, &state, &file, |_| Ok(())).unwrap();
         let mut resumed = trainer(objective);

@@ -1,0 +1,82 @@
+//! Post-processing chosen on the validation subjects, class by class.
+
+use super::context::RunContext;
+use super::inference::Inference;
+use crate::error::Error;
+use crate::metric::Wanted;
+use crate::sink::PostprocessingRow;
+use crate::train::postprocessing::PostProcessing;
+use std::collections::BTreeMap;
+
+/// What a class scored on validation, with all components and with the largest alone.
+#[derive(Default)]
+struct Tried {
+    subjects: usize,
+    changed: usize,
+    all: f64,
+    largest: f64,
+}
+
+/// Decides of which classes a prediction keeps the largest component: those whose mean Dice over
+/// `validation` it raises. Returns the choice, and its reasons as rows.
+///
+/// **Errors** when the run is stopped.
+pub(super) fn choose(
+    cx: &RunContext,
+    inference: Inference<'_>,
+    validation: &[usize],
+) -> Result<(PostProcessing, Vec<PostprocessingRow>), Error> {
+    let trying = Inference {
+        tries_largest: true,
+        ..Inference::of(inference.first(), inference.window)
+    };
+    let mut tried: BTreeMap<(String, usize), Tried> = BTreeMap::new();
+    let each = |_: &_, results: &[super::evaluate::HeadResult]| {
+        for result in results {
+            let pairs = result.scores.iter().zip(&result.largest).skip(1);
+            for (all, largest) in pairs {
+                let (Some(before), Some(after)) = (all.dice, largest.dice) else {
+                    continue;
+                };
+                let key = (result.head.clone(), all.class_id);
+                let class = tried.entry(key).or_default();
+                class.subjects += 1;
+                class.changed += usize::from(all.predicted_voxels != largest.predicted_voxels);
+                class.all += before;
+                class.largest += after;
+            }
+        }
+        Ok(())
+    };
+    let wanted = Wanted::default();
+    cx.evaluate(trying, &wanted, validation, "postprocess", each)?;
+    let classes = &inference.first().spec.classes;
+    let mut chosen = PostProcessing::default();
+    let mut rows = Vec::with_capacity(tried.len());
+    for ((head, class), tried) in tried {
+        let n = tried.subjects as f64;
+        let row = PostprocessingRow {
+            modality: head,
+            class_id: class as i32,
+            class: classes[class].clone(),
+            subjects: tried.subjects as i64,
+            changed_subjects: tried.changed as i64,
+            dice: tried.all / n,
+            largest_dice: tried.largest / n,
+            keep_largest: tried.largest > tried.all,
+        };
+        if row.keep_largest {
+            tracing::info!(
+                head = row.modality,
+                class = row.class,
+                dice = row.dice,
+                largest_dice = row.largest_dice,
+                "predictions keep the largest component"
+            );
+            let of_head = chosen.keep_largest.entry(row.modality.clone());
+            of_head.or_default().insert(class as u16);
+        }
+        rows.push(row);
+    }
+    Ok((chosen, rows))
+}
