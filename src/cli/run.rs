@@ -26,6 +26,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
         memory: args.memory.map(|m| m.as_u64()),
         limit: args.limit,
         resume: args.resume,
+        cluster: args.cluster.clone(),
         progress: std::io::stderr().is_terminal(),
     };
     if let Some(out) = &args.out {
