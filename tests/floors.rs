@@ -21,9 +21,11 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// Packages that only the named places may use.
-const DOORS: [(&str, &[&str]); 16] = [
+const DOORS: [(&str, &[&str]); 18] = [
     ("candle_core", &["nn", "train", "run"]),
-    ("datafusion", &["query", "source/manifest"]),
+    ("datafusion", &["query", "source/manifest", "run/cluster"]),
+    ("ballista", &["run/cluster"]),
+    ("tonic", &["run/cluster"]),
     ("parquet::", &["sink", "query", "source/manifest"]),
     ("nifti::", &["volume/nifti"]),
     ("libdeflater", &["volume/nifti"]),

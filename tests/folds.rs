@@ -57,6 +57,7 @@ pub(crate) fn args(file: &Path, out: &Path) -> RunArgs {
         no_optimize: false,
         resume: false,
         fold: None,
+        cluster: None,
     }
 }
 

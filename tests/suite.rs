@@ -1,6 +1,8 @@
 //! Integration tests: one binary, because each would link the query engine again.
 
 mod cache;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod contract;
 mod diagnostics;
 mod differential;

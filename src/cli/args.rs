@@ -1,9 +1,10 @@
 //! Options of the commands that have many.
 
-use super::FoldArg;
+use crate::run::cluster::ClusterAddress;
 use crate::train::device::DeviceChoice;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
@@ -59,6 +60,62 @@ pub struct RunArgs {
     /// Fold of a cross-validation (`split: { folds: 5 }`) to run, from 0, or `all`. `--out` is then the folder of the group, in which each fold has its run folder `fold_<number>`.
     #[arg(long, value_name = "FOLD")]
     pub fold: Option<FoldArg>,
+    /// Have the executors of this scheduler make the parts, such as `df://host:50050` (preparation, prediction and
+    /// scoring). Data and run folder must be shared under the same paths, or be in stores; `--workers`, `--memory`
+    /// and `--device` are those of the executors.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["workers", "devices"])]
+    pub cluster: Option<ClusterAddress>,
+}
+
+/// Options of `scheduler`.
+#[derive(Debug, Args)]
+pub struct SchedulerArgs {
+    /// Address of this machine to listen on; `0.0.0.0` for all. Who reaches it can run pipelines: keep it in a
+    /// private network.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub bind: String,
+    /// Name under which executors reach it; default `--bind`.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Port.
+    #[arg(long, default_value_t = 50050)]
+    pub port: u16,
+    /// Seconds of silence after which an executor is taken for lost and its parts are given to others.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(10..))]
+    pub executor_timeout: u64,
+}
+
+/// Options of `executor`.
+#[derive(Debug, Args)]
+pub struct ExecutorArgs {
+    /// The scheduler to serve.
+    #[arg(long, value_name = "ADDRESS", default_value = "df://127.0.0.1:50050")]
+    pub scheduler: ClusterAddress,
+    /// Address of this machine to listen on; `0.0.0.0` for all.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub bind: String,
+    /// Name under which others reach it; default: the address that the scheduler sees.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Port; the one after it is used, too. 0: any two that are free.
+    #[arg(long, default_value_t = 50051)]
+    pub port: u16,
+    /// Worker threads; default one a core.
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Budget for volumes in flight and cached, such as `8GiB`; default: the file's, else half of the machine's memory.
+    #[arg(long)]
+    pub memory: Option<bytesize::ByteSize>,
+    /// Parts made at a time; workers and memory are divided among them. More than one pays where a part has
+    /// fewer subjects than there are workers.
+    #[arg(long, default_value_t = 1)]
+    pub parts: usize,
+    /// Device that predicts.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    pub device: DeviceArg,
+    /// Folder for the small results of tasks; default: a temporary one.
+    #[arg(long)]
+    pub work_dir: Option<PathBuf>,
 }
 
 /// Options of `bench`.
@@ -222,4 +279,37 @@ pub enum ForegroundArg {
     Nonzero,
     /// Every voxel.
     All,
+}
+
+/// The folds that `run --fold` runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoldArg {
+    /// One, from 0.
+    One(usize),
+    /// Every one, in order.
+    All,
+}
+
+impl FromStr for FoldArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("all", _) => Ok(Self::All),
+            (_, Ok(fold)) => Ok(Self::One(fold)),
+            _ => Err("expected the number of a fold, from 0, or `all`".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fold_is_a_number_or_all() {
+        assert_eq!("all".parse(), Ok(FoldArg::All));
+        assert_eq!("3".parse(), Ok(FoldArg::One(3)));
+        assert!("-1".parse::<FoldArg>().is_err() && "some".parse::<FoldArg>().is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! `run --fold`: the runs of a cross-validation, one folder each below the folder of their group.
 
-use super::run::run_file;
+use super::args::FoldArg;
 use super::{RunArgs, planned, stdout};
 use crate::error::Error;
 use crate::plan::overrides;
@@ -12,28 +12,6 @@ use crate::spec::{Diagnostic, SourceFile};
 use crate::store;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-/// The folds that `run --fold` runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FoldArg {
-    /// One, from 0.
-    One(usize),
-    /// Every one, in order.
-    All,
-}
-
-impl FromStr for FoldArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse()) {
-            ("all", _) => Ok(Self::All),
-            (_, Ok(fold)) => Ok(Self::One(fold)),
-            _ => Err("expected the number of a fold, from 0, or `all`".to_owned()),
-        }
-    }
-}
 
 /// The mean of the classes of each split and checkpoint, and the spread over folds.
 const TABLE: &str = "select split, checkpoint, modality, class, folds, subjects,
@@ -41,7 +19,7 @@ const TABLE: &str = "select split, checkpoint, modality, class, folds, subjects,
        round(worst_fold_dice, 4) as worst_fold_dice, missed
 from cross_validation order by split desc, checkpoint, modality nulls last, class nulls last";
 
-/// Runs the folds; with scores of two folds or more, prints the table of the cross-validation.
+/// Runs the folds, each by `run_one`; with scores of two folds or more, prints the table of the cross-validation.
 ///
 /// **Errors** if the source has no such fold, or as a run; folds that are finished stay.
 pub(super) fn run(
@@ -49,6 +27,7 @@ pub(super) fn run(
     fold: FoldArg,
     file: &SourceFile,
     options: &RunOptions,
+    run_one: impl Fn(&SourceFile, &RunOptions, &mut dyn Write) -> Result<u8, Error>,
     out: &mut dyn Write,
 ) -> Result<u8, Error> {
     let pipeline = planned(file)?.pipeline;
@@ -88,7 +67,7 @@ pub(super) fn run(
             out: Some(folder),
             ..options.clone()
         };
-        code = code.max(run_file(&named, args.no_optimize, &options, out)?);
+        code = code.max(run_one(&named, &options, out)?);
     }
     table(&group, out)?;
     writeln!(out, "{}", group.display()).map_err(stdout)?;
@@ -128,16 +107,4 @@ fn table(group: &Path, out: &mut dyn Write) -> Result<(), Error> {
         print(&session.sql(TABLE)?, Format::Table, &mut *out)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fold_is_a_number_or_all() {
-        assert_eq!("all".parse(), Ok(FoldArg::All));
-        assert_eq!("3".parse(), Ok(FoldArg::One(3)));
-        assert!("-1".parse::<FoldArg>().is_err() && "some".parse::<FoldArg>().is_err());
-    }
 }

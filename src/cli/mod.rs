@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 pub mod check;
+mod cluster;
 pub mod convert;
 pub mod demo;
 mod explain;
@@ -25,11 +26,10 @@ mod verify;
 pub mod view;
 
 pub use args::{
-    BenchArgs, DeviceArg, ExplainArgs, FindLrArgs, ForegroundArg, GpuCheckArgs, LandmarksArgs,
-    RunArgs,
+    BenchArgs, DeviceArg, ExecutorArgs, ExplainArgs, FindLrArgs, FoldArg, ForegroundArg,
+    GpuCheckArgs, LandmarksArgs, RunArgs, SchedulerArgs,
 };
 pub use file::{open, planned, read};
-pub use folds::FoldArg;
 pub use init::InitArgs;
 pub use output::show_error;
 pub(crate) use output::{colours, say, stdout};
@@ -93,6 +93,10 @@ enum Command {
     Explain(ExplainArgs),
     /// Run a pipeline.
     Run(RunArgs),
+    /// Hand the parts of runs to executors: `run --cluster df://host:50050`. Needs a build with `cluster`.
+    Scheduler(SchedulerArgs),
+    /// Make parts of runs for a scheduler, until a signal ends it: the parts under way are finished first.
+    Executor(ExecutorArgs),
     /// Run a pipeline into nothing: samples a second, MB a second, time of every step.
     Bench(BenchArgs),
     /// Find a learning rate: train at rising ones and see where the loss falls. Keeps nothing.
@@ -232,6 +236,8 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
         } => check::check(files, *data, *format, &mut out),
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Run(args) => run::run(args, &mut out),
+        Command::Scheduler(args) => cluster::scheduler(args),
+        Command::Executor(args) => cluster::executor(args),
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::FindLr(args) => find_lr::find_lr(args, &mut out),
         Command::Landmarks(args) => landmarks::landmarks(args, &mut out),

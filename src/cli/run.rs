@@ -27,6 +27,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
         memory: args.memory.map(|m| m.as_u64()),
         limit: args.limit,
         resume: args.resume,
+        cluster: args.cluster.clone(),
         progress: std::io::stderr().is_terminal(),
     };
     if let Some(out) = &args.out {
@@ -35,7 +36,12 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
     stop_on_signals();
     let file = read(&args.file, &args.set)?;
     match args.fold {
-        Some(fold) => folds::run(args, fold, &file, &options, out),
+        Some(fold) => {
+            let run_one = |file: &SourceFile, options: &RunOptions, out: &mut dyn Write| {
+                run_file(file, args.no_optimize, options, out)
+            };
+            folds::run(args, fold, &file, &options, run_one, out)
+        }
         None => run_file(&file, args.no_optimize, &options, out),
     }
 }
@@ -43,7 +49,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
 /// Runs a pipeline that was read, and prints its scores and its folder. Returns the exit code.
 ///
 /// **Errors** as [`drive`].
-pub(super) fn run_file(
+fn run_file(
     file: &SourceFile,
     as_written: bool,
     options: &RunOptions,

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub static CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// A run under way.
+#[derive(Clone)]
 pub struct RunContext {
     /// What runs.
     pub plan: Arc<Plan>,
@@ -49,6 +50,8 @@ pub struct RunContext {
     pub limit: Option<usize>,
     /// Whether progress is drawn.
     pub progress: bool,
+    /// Set when nobody wants the part any more that is made with this context.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl RunContext {
@@ -72,7 +75,7 @@ impl RunContext {
     ///
     /// **Errors** say which.
     pub fn check_with(&self, earlier: u64) -> Result<(), Error> {
-        if CANCELLED.load(Ordering::Relaxed) {
+        if CANCELLED.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         let (failed, last) = self.preparer.noted().failed();
@@ -291,11 +294,7 @@ impl RunContext {
         }
         let folder = place.parent().unwrap_or(place);
         if !store::is_url(folder) {
-            std::fs::create_dir_all(folder).map_err(|source| Error::Io {
-                path: folder.to_owned(),
-                action: "creating the folder",
-                source,
-            })?;
+            std::fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
         }
         // The input's header lends its codes and units, so that a viewer overlays both.
         let like = record

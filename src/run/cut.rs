@@ -68,30 +68,31 @@ impl Cut {
     fn bytes(&self, place: usize) -> u64 {
         (self.weigh)(&self.preparer, self.subjects[place]).max(LEAST_BYTES)
     }
+}
 
-    fn digest(&self, subjects: &[usize]) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |part: &str| {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
-        };
-        add(&self.plan);
-        let cohort = self.preparer.cohort();
-        for &index in subjects {
-            let record = self.preparer.subject(index);
-            add(&record.id);
-            add(&record.cohort);
-            add(record.split.name());
-            add(if record.labelled {
-                "labelled"
-            } else {
-                "unlabelled"
-            });
-            // A file that is absent now and there later is another input.
-            add(&cohort.digest(record).unwrap_or_default());
-        }
-        hasher.finalize().to_hex().to_string()
+/// Digest of a plan and of the subjects at these positions, as they are.
+pub(super) fn stretch_digest(preparer: &Preparer, plan: &str, subjects: &[usize]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |part: &str| {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    };
+    add(plan);
+    let cohort = preparer.cohort();
+    for &index in subjects {
+        let record = preparer.subject(index);
+        add(&record.id);
+        add(&record.cohort);
+        add(record.split.name());
+        add(if record.labelled {
+            "labelled"
+        } else {
+            "unlabelled"
+        });
+        // A file that is absent now and there later is another input.
+        add(&cohort.digest(record).unwrap_or_default());
     }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Returns `true` if a stretch of `held` bytes ends before a subject of `bytes`.
@@ -138,7 +139,7 @@ impl Iterator for Cut {
             self.next += 1;
         }
         let subjects = self.subjects[start..self.next].to_vec();
-        let digest = self.digest(&subjects);
+        let digest = stretch_digest(&self.preparer, &self.plan, &subjects);
         Some(Stretch {
             name: part_name(&self.preparer.subject(subjects[0]).id, &digest),
             subjects,

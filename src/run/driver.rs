@@ -1,12 +1,14 @@
 //! Runs a pipeline from its plan to its closed run folder.
 
+use super::cluster;
 use super::context::RunContext;
 use super::counters::Counters;
 use super::display::Display;
 use super::failure::Failure;
 use super::feed::TrainingSubjects;
-use super::folder::{Progress, RunFolder, pipeline_alone};
+use super::folder::{Progress, RunFolder};
 use super::guard::caught;
+use super::ledger::{ledger, plan_digest};
 use super::live::Live;
 use super::prediction::predict;
 use super::predictor::{Predictor, predictor};
@@ -15,8 +17,8 @@ use super::prepare::Preparer;
 use super::training::train;
 use super::watchdog::{PATIENCE, Watchdog};
 use crate::error::Error;
+use crate::plan::Plan;
 use crate::plan::sections::TrainSection;
-use crate::plan::{Plan, explain};
 use crate::sink::{FailureRow, Ledger, ScoreRow, WarningRow};
 use crate::source::Cohort;
 use crate::train::device::DeviceChoice;
@@ -53,8 +55,11 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     // What cannot start leaves no folder.
     let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
     let in_parts = !matches!(job, Job::Train(..));
+    if let Some(address) = &options.cluster {
+        cluster::check(address, in_parts)?;
+    }
     let inputs = (!in_parts).then(|| preparer.cohort());
-    let mut ledger = ledger(&plan, inputs.map(|cohort| &**cohort), options);
+    let mut ledger = ledger(&plan, inputs.map(|cohort| &**cohort), options.limit);
     if let Job::Predict(predictor) = &job {
         ledger["predictor"] = predictor.record();
     }
@@ -75,6 +80,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         memory,
         limit: options.limit,
         progress: options.progress,
+        stop: Arc::default(),
     };
     let watchdog = Watchdog::start(cx.counters.clone(), PATIENCE).map_err(|source| Error::Io {
         path: cx.folder.path.clone(),
@@ -98,14 +104,15 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     })?;
     let done = caught(|| {
         cx.folder.note(Progress::Started)?;
-        let digest = |weights: &str| {
-            let pipeline = format!("{}{weights}", pipeline_alone(&ledger));
-            blake3::hash(pipeline.as_bytes()).to_hex()
-        };
-        match job {
-            Job::Train(section, subjects) => train(&cx, section, &subjects),
-            Job::Predict(predictor) => predict(&cx, &predictor, &digest(&predictor.digest)),
-            Job::Prepare => prepare(&cx, &digest("")),
+        let digest = |weights: &str| plan_digest(&ledger, weights);
+        match (job, &options.cluster) {
+            (Job::Train(section, subjects), _) => train(&cx, section, &subjects),
+            (Job::Predict(predictor), None) => predict(&cx, &predictor, &digest(&predictor.digest)),
+            (Job::Prepare, None) => prepare(&cx, &digest("")),
+            (Job::Predict(predictor), Some(address)) => {
+                cluster::predict(&cx, &digest(&predictor.digest), address)
+            }
+            (Job::Prepare, Some(address)) => cluster::prepare(&cx, &digest(""), address),
         }
     });
     // A panic outside any subject's work ends the run; its tables are written all the same.
@@ -206,33 +213,4 @@ fn devices(options: &RunOptions) -> Result<Vec<Device>, Error> {
         [] => Ok(vec![options.device.open()?]),
         _ => Ok((named.iter().map(|i| DeviceChoice::open_cuda(*i))).collect::<Result<_, _>>()?),
     }
-}
-
-/// What must not change between a start and a resume; the inputs of a run that prepares may.
-fn ledger(plan: &Plan, inputs: Option<&dyn Cohort>, options: &RunOptions) -> serde_json::Value {
-    let mut ledger: serde_json::Value = explain::json(plan);
-    ledger["limit"] = options.limit.into();
-    if let Some(fold) = plan.pipeline.source.fold() {
-        ledger["fold"] = fold.into();
-    }
-    let Some(cohort) = inputs else {
-        return ledger;
-    };
-    let digests: serde_json::Map<_, _> = cohort
-        .subjects()
-        .iter()
-        // A subject without a digest has an unreadable file: it fails when it is loaded.
-        .map(|s| {
-            (
-                s.id.clone(),
-                serde_json::json!([
-                    s.split.name(),
-                    s.labelled,
-                    cohort.digest(s).unwrap_or_default()
-                ]),
-            )
-        })
-        .collect();
-    ledger["subjects"] = digests.into();
-    ledger
 }

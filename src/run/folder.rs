@@ -1,6 +1,7 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run resumes.
 
 use super::lease::{Held, LEASE, hold};
+use super::ledger::{difference, pipeline_alone};
 use super::machine::Machine;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -41,12 +42,15 @@ struct Status {
 ///
 /// **Errors** if the folder has no `status.json` or it is damaged.
 pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
+    Ok(read_status(run)?.pipeline)
+}
+
+fn read_status(run: &Path) -> Result<Status, Error> {
     let file = run.join(STATUS);
     let text =
         store::read_to_string(&file).map_err(Error::io(&file, "reading the run's status"))?;
-    let status: Status = serde_json::from_str(&text)
-        .map_err(|e| Error::run(format!("{}: {e}; the file is damaged", file.display())))?;
-    Ok(status.pipeline)
+    serde_json::from_str(&text)
+        .map_err(|e| Error::run(format!("{}: {e}; the file is damaged", file.display())))
 }
 
 /// One run's folder.
@@ -62,8 +66,9 @@ pub struct RunFolder {
     pub starts: u32,
     started: String,
     pipeline: Option<PathBuf>,
-    /// Held while the run is under way: two processes never write one run.
-    held: Held,
+    /// Held while the run is under way: two processes never write one run. `None` in a process that makes
+    /// parts for the one that holds it.
+    held: Option<Held>,
 }
 
 impl RunFolder {
@@ -107,7 +112,7 @@ impl RunFolder {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "creating the folder"))?;
         }
         let folder = Self {
-            held: hold(&path)?,
+            held: Some(hold(&path)?),
             path,
             progress: Progress::Started,
             resumed: false,
@@ -178,8 +183,22 @@ impl RunFolder {
             starts: status.starts + 1,
             started: status.started,
             pipeline: status.pipeline,
-            held,
+            held: Some(held),
         })
+    }
+
+    /// The folder of a run that another process holds, to make parts for its start of this number.
+    #[cfg(feature = "cluster")]
+    pub(super) fn member(path: &Path, starts: u32) -> Self {
+        Self {
+            path: path.to_owned(),
+            progress: Progress::Started,
+            resumed: starts > 1,
+            starts,
+            started: String::new(),
+            pipeline: None,
+            held: None,
+        }
     }
 
     /// Notes how far the run came.
@@ -201,16 +220,29 @@ impl RunFolder {
         )?)
     }
 
-    /// Checks that no other process has taken the run over.
+    /// Checks that no other process has taken the run over, and, for a member, that the run was not started
+    /// again since.
     ///
     /// **Errors** if one has: what is not committed yet is lost.
     pub fn check_held(&self) -> Result<(), Error> {
-        match self.held.is_held() {
-            true => Ok(()),
-            false => Err(Error::run(format!(
-                "{}: another process has taken the run over, as this one could not renew its lease; what was committed is kept",
+        let taken = |why: &str| {
+            Error::run(format!(
+                "{}: {why}; what was committed is kept",
                 self.path.display()
-            ))),
+            ))
+        };
+        match &self.held {
+            Some(held) if held.is_held() => Ok(()),
+            Some(_) => Err(taken(
+                "another process has taken the run over, as this one could not renew its lease",
+            )),
+            None => match read_status(&self.path)?.starts {
+                now if now == self.starts => Ok(()),
+                now => Err(taken(&format!(
+                    "the run was started again (start {now}), so this part of start {} is not committed",
+                    self.starts
+                ))),
+            },
         }
     }
 
@@ -232,7 +264,7 @@ fn refuse_training(path: &Path, plan: &Plan) -> Result<(), Error> {
 }
 
 /// The path of a pipeline file from anywhere; `None` if the current folder is gone.
-fn whole_path(path: PathBuf) -> Option<PathBuf> {
+pub(super) fn whole_path(path: PathBuf) -> Option<PathBuf> {
     match store::is_url(&path) {
         true => Some(path),
         false => std::path::absolute(path).ok(),
@@ -281,74 +313,4 @@ pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, 
 /// Returns `true` if a run is resumed with other inputs than it began with: its ledger names none.
 fn is_of_parts(ledger: &Value) -> bool {
     ledger.get("subjects").is_none()
-}
-
-/// What a ledger says of the pipeline, apart from what depends on the cohort. The limit of subjects
-/// stays: with another one, a resume would remove the parts of the subjects beyond it.
-pub(super) fn pipeline_alone(ledger: &Value) -> Value {
-    let mut alone = ledger.clone();
-    alone
-        .as_object_mut()
-        .and_then(|all| all.remove("optimized"));
-    // Parts are named by the digests of the weights.
-    alone
-        .as_object_mut()
-        .and_then(|all| all.remove("predictor"));
-    if let Some(source) = alone["source"].as_object_mut() {
-        source.remove("output");
-    }
-    let chains = alone["chains"].as_object_mut();
-    let steps = chains.into_iter().flat_map(|chains| chains.values_mut());
-    let steps = steps.filter_map(Value::as_array_mut).flatten();
-    for step in steps.filter_map(Value::as_object_mut) {
-        step.remove("output");
-        step.remove("bytes_per_row");
-    }
-    alone
-}
-
-/// Where two JSON values first differ.
-fn difference(path: &str, a: &Value, b: &Value) -> Option<String> {
-    match (a, b) {
-        (Value::Object(x), Value::Object(y)) => {
-            let keys: std::collections::BTreeSet<&String> = x.keys().chain(y.keys()).collect();
-            keys.into_iter().find_map(|k| {
-                let inner = if path.is_empty() {
-                    k.clone()
-                } else {
-                    format!("{path}.{k}")
-                };
-                match (x.get(k), y.get(k)) {
-                    (Some(p), Some(q)) => difference(&inner, p, q),
-                    _ => Some(inner),
-                }
-            })
-        }
-        (Value::Array(x), Value::Array(y)) if x.len() == y.len() => x
-            .iter()
-            .zip(y)
-            .enumerate()
-            .find_map(|(i, (p, q))| difference(&format!("{path}[{i}]"), p, q)),
-        _ => (a != b).then(|| path.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::difference;
-    use serde_json::json;
-
-    #[test]
-    fn a_difference_is_named_by_its_path() {
-        let a = json!({"train": {"steps": 5, "batch": [1, 2]}});
-        assert_eq!(difference("", &a, &a), None);
-        assert_eq!(
-            difference("", &a, &json!({"train": {"steps": 5, "batch": [1, 3]}})).as_deref(),
-            Some("train.batch[1]")
-        );
-        assert_eq!(
-            difference("", &a, &json!({"train": {"batch": [1, 2]}})).as_deref(),
-            Some("train.steps")
-        );
-    }
 }

@@ -8,6 +8,8 @@
 //! train     feed ─► streams of views (ordered workers) ─► trainer ─► checkpoints ─► scores
 //! ```
 //!
+//! With `--cluster` the driver only cuts and watches: executors make the parts, see [`cluster`].
+//!
 //! Three types carry it. [`prepare::Preparer`] makes prepared rows of a subject, from the cache where it
 //! can. [`ordered::Ordered`] is the parallel map all jobs use: results in the order of their jobs,
 //! within a budget in bytes, a panic as the result of its job. [`context::RunContext`] is what the parts
@@ -23,6 +25,7 @@
 pub mod bench;
 pub mod budget;
 pub mod chain;
+pub mod cluster;
 pub mod context;
 pub mod counters;
 pub mod cut;
@@ -40,6 +43,7 @@ pub mod initial;
 pub mod kept;
 pub mod landmarks;
 pub mod lease;
+mod ledger;
 mod live;
 mod machine;
 pub mod noted;

@@ -1,5 +1,6 @@
 //! What a user says of one run.
 
+use super::cluster::ClusterAddress;
 use crate::plan::Plan;
 use crate::train::device::DeviceChoice;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct RunOptions {
     pub limit: Option<usize>,
     /// Go on with an earlier run.
     pub resume: bool,
+    /// Scheduler of the machines that make the parts, instead of this process.
+    pub cluster: Option<ClusterAddress>,
     /// Draw progress bars.
     pub progress: bool,
 }

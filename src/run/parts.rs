@@ -3,6 +3,8 @@
 use super::context::RunContext;
 use super::cut::Stretch;
 use crate::error::Error;
+#[cfg(feature = "cluster")]
+use crate::sink::PartRow;
 use crate::sink::parts::Attempt;
 use crate::sink::{FailureRow, Ledger, PartWriter, TableRow, WarningRow, write_table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,15 +78,23 @@ impl Parts {
         let part = match self.pending.take() {
             Some(part) => part,
             None => {
-                let id = |index: Option<&usize>| index.map(|i| cx.preparer.subject(*i).id.as_str());
-                let (first, last) = (id(stretch.subjects.first()), id(stretch.subjects.last()));
-                if let (Some(first), Some(last)) = (first, last) {
-                    self.ledger.retire(first, last)?;
-                }
+                self.retire(cx, stretch)?;
                 PartWriter::new(&self.run, &stretch.name, &stretch.digest, &self.attempt)
             }
         };
         Ok(self.pending.insert(part))
+    }
+
+    /// Removes parts of other inputs in the place of a stretch, before it is made.
+    ///
+    /// **Errors** if one of their files cannot be removed.
+    pub(super) fn retire(&mut self, cx: &RunContext, stretch: &Stretch) -> Result<(), Error> {
+        let id = |index: Option<&usize>| index.map(|i| cx.preparer.subject(*i).id.as_str());
+        let (first, last) = (id(stretch.subjects.first()), id(stretch.subjects.last()));
+        if let (Some(first), Some(last)) = (first, last) {
+            self.ledger.retire(first, last)?;
+        }
+        Ok(())
     }
 
     /// Commits the part of a stretch, all subjects of which are in it.
@@ -121,5 +131,49 @@ impl Parts {
             );
         }
         Ok(())
+    }
+}
+
+/// What a run on many machines needs beside: one process holds the run and reads what others commit.
+#[cfg(feature = "cluster")]
+impl Parts {
+    /// A single part of a run that another process holds, to be made here on behalf of `host`.
+    ///
+    /// **Errors** if the part is committed already and its record is damaged.
+    pub(super) fn joined(cx: &RunContext, part: &str, host: &str) -> Result<Self, Error> {
+        let run = cx.folder.path.clone();
+        Ok(Self {
+            ledger: Ledger::of_part(&run, part)?,
+            run,
+            attempt: Attempt {
+                host: host.to_owned(),
+                number: cx.folder.starts,
+            },
+            pending: None,
+            names: BTreeSet::new(),
+        })
+    }
+
+    /// The commit record of a part, if it was read or written here.
+    pub(super) fn record(&self, part: &str) -> Option<&PartRow> {
+        self.ledger.record_of(part)
+    }
+
+    /// Reads the records that others committed since the last call; their parts belong to the run.
+    ///
+    /// **Errors** if one is damaged or the folder cannot be read.
+    pub(super) fn read_new(&mut self) -> Result<Vec<PartRow>, Error> {
+        let new = self.ledger.read_new()?;
+        self.names.extend(new.iter().map(|row| row.part.clone()));
+        Ok(new)
+    }
+
+    /// Reads the record of one part, whether a list names it or not.
+    ///
+    /// **Errors** if it is damaged.
+    pub(super) fn read_one(&mut self, part: &str) -> Result<Option<PartRow>, Error> {
+        let row = self.ledger.read_one(part)?;
+        self.names.extend(row.iter().map(|row| row.part.clone()));
+        Ok(row)
     }
 }

@@ -1,7 +1,7 @@
 //! A run that predicts: subjects of a cohort by the model of a checkpoint.
 
 use super::context::RunContext;
-use super::cut::{Cut, Weigh};
+use super::cut::{Cut, Stretch, Weigh};
 use super::evaluate::{HeadResult, subject};
 use super::guard::{guarded, written};
 use super::outcome::{Outcome, Used};
@@ -12,11 +12,13 @@ use crate::error::Error;
 use crate::metric::Wanted;
 use crate::sink::{PartWriter, PredictionRow, TableRow as _};
 use crate::source::SubjectRecord;
+use indicatif::ProgressBar;
 use std::path::Path;
 use std::time::Instant;
 
 /// The node of the run that predicts, and the stage of failures in it.
 const WHAT: &str = "score";
+
 /// Predicts and scores the subjects, part by part, as [`prepare`](super::preparation::prepare)
 /// prepares them.
 ///
@@ -27,26 +29,42 @@ pub(super) fn predict(
     plan_digest: &str,
 ) -> Result<(), Error> {
     let mut parts = Parts::open(cx)?;
-    let done = make_parts(cx, predictor, plan_digest, &mut parts);
+    let (subjects, wanted) = cx.scored();
+    let bar = cx.bar(subjects.len() as u64, WHAT);
+    let stretches = stretches(cx, subjects, plan_digest);
+    let done = make_parts(cx, predictor, &wanted, stretches, &bar, &mut parts);
     parts.close(done)
 }
 
-fn make_parts(
-    cx: &RunContext,
-    predictor: &Predictor,
-    plan_digest: &str,
-    parts: &mut Parts,
-) -> Result<(), Error> {
-    let (subjects, wanted) = cx.scored();
-    let bar = cx.bar(subjects.len() as u64, WHAT);
+/// Cuts subjects into stretches of the size of a part.
+pub(super) fn stretches(cx: &RunContext, subjects: Vec<usize>, plan_digest: &str) -> Cut {
     let sinks = &cx.plan.pipeline.sinks;
     let weigh: Weigh = match sinks.predictions {
         Some(_) => Box::new(Preparer::label_bytes),
         None => Box::new(|_, _| 0),
     };
-    let (most, committed) = (sinks.part_bytes(), parts.committed());
-    let mut earlier = 0;
-    for stretch in Cut::new(&cx.preparer, subjects, most, weigh, plan_digest) {
+    Cut::new(
+        &cx.preparer,
+        subjects,
+        sinks.part_bytes(),
+        weigh,
+        plan_digest,
+    )
+}
+
+/// Makes the parts of stretches, in order, unless they are committed already.
+///
+/// **Errors** as [`predict`].
+pub(super) fn make_parts(
+    cx: &RunContext,
+    predictor: &Predictor,
+    wanted: &Wanted,
+    stretches: impl Iterator<Item = Stretch>,
+    bar: &ProgressBar,
+    parts: &mut Parts,
+) -> Result<(), Error> {
+    let (mut earlier, committed) = (0, parts.committed());
+    for stretch in stretches {
         if let Some(failures) = committed.get(&stretch.name) {
             earlier += failures;
             bar.inc(stretch.subjects.len() as u64);
@@ -56,7 +74,7 @@ fn make_parts(
         for &index in &stretch.subjects {
             cx.check_with(earlier)?;
             let part = parts.writer(cx, &stretch)?;
-            predict_into(cx, predictor, &wanted, index, part)?;
+            predict_into(cx, predictor, wanted, index, part)?;
             bar.inc(1);
         }
         parts.commit(cx, &stretch)?;

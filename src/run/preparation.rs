@@ -135,8 +135,8 @@ struct Earlier {
 }
 
 /// Lists the subjects of the parts that are not committed yet.
-struct Jobs {
-    cut: Cut,
+struct Jobs<S> {
+    stretches: S,
     /// Names of the committed parts that are kept, with the number of failures in each.
     committed: BTreeMap<String, u64>,
     earlier: Arc<Mutex<Earlier>>,
@@ -144,7 +144,7 @@ struct Jobs {
     current: Option<(Arc<Stretch>, usize)>,
 }
 
-impl Iterator for Jobs {
+impl<S: Iterator<Item = Stretch>> Iterator for Jobs<S> {
     type Item = Job;
 
     fn next(&mut self) -> Option<Job> {
@@ -156,7 +156,7 @@ impl Iterator for Jobs {
                 let stretch = Arc::clone(stretch);
                 return Some(Job { stretch, subject });
             }
-            let stretch = self.cut.next()?;
+            let stretch = self.stretches.next()?;
             let Some(failures) = self.committed.get(&stretch.name) else {
                 self.current = Some((Arc::new(stretch), 0));
                 continue;
@@ -180,28 +180,46 @@ fn lock(earlier: &Mutex<Earlier>) -> std::sync::MutexGuard<'_, Earlier> {
 /// **Errors** when the run is stopped or an output cannot be written; committed parts stay.
 pub(super) fn prepare(cx: &RunContext, plan_digest: &str) -> Result<(), Error> {
     let mut parts = Parts::open(cx)?;
-    let done = make_parts(cx, plan_digest, &mut parts);
+    let subjects = cx.subjects(|_| true);
+    let bar = cx.bar(subjects.len() as u64, "prepare");
+    let stretches = stretches(cx, subjects, plan_digest);
+    let done = make_parts(cx, stretches, &bar, &mut parts);
     parts.close(done)?;
     remove_absent_subjects(cx)
 }
 
-fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(), Error> {
-    let sinks = &cx.plan.pipeline.sinks;
-    let formats = sinks.prepared.clone().unwrap_or(FileFormats {
+/// The files that a run keeps of prepared subjects.
+fn formats(cx: &RunContext) -> FileFormats {
+    let formats = cx.plan.pipeline.sinks.prepared.clone();
+    formats.unwrap_or(FileFormats {
         parquet: false,
         nifti: false,
-    });
-    let subjects = cx.subjects(|_| true);
-    let bar = cx.bar(subjects.len() as u64, "prepare");
-    let node = cx.counters.node("prepare");
-    let earlier = Arc::<Mutex<Earlier>>::default();
+    })
+}
+
+/// Cuts subjects into stretches of the size of a part.
+pub(super) fn stretches(cx: &RunContext, subjects: Vec<usize>, plan_digest: &str) -> Cut {
+    let (formats, most) = (formats(cx), cx.plan.pipeline.sinks.part_bytes());
     let weigh: Weigh = match formats.parquet || formats.nifti {
         true => Box::new(Preparer::output_bytes),
         false => Box::new(|_, _| 0),
     };
-    let most = sinks.part_bytes();
+    Cut::new(&cx.preparer, subjects, most, weigh, plan_digest)
+}
+
+/// Makes the parts of stretches, in order, unless they are committed already.
+///
+/// **Errors** as [`prepare`].
+pub(super) fn make_parts(
+    cx: &RunContext,
+    stretches: impl Iterator<Item = Stretch> + Send + 'static,
+    bar: &ProgressBar,
+    parts: &mut Parts,
+) -> Result<(), Error> {
+    let node = cx.counters.node("prepare");
+    let earlier = Arc::<Mutex<Earlier>>::default();
     let jobs = Jobs {
-        cut: Cut::new(&cx.preparer, subjects, most, weigh, plan_digest),
+        stretches,
         committed: parts.committed(),
         earlier: Arc::clone(&earlier),
         bar: bar.clone(),
@@ -209,7 +227,7 @@ fn make_parts(cx: &RunContext, plan_digest: &str, parts: &mut Parts) -> Result<(
     };
     let work = PrepareSubject {
         preparer: Arc::clone(&cx.preparer),
-        formats,
+        formats: formats(cx),
         run: cx.folder.path.clone(),
     };
     let budget = Budget::new(cx.memory);
@@ -261,7 +279,7 @@ fn add(cx: &RunContext, node: &Node, parts: &mut Parts, done: Done) -> Result<()
 }
 
 /// Removes the NIfTI files of subjects that are not in the cohort any more.
-fn remove_absent_subjects(cx: &RunContext) -> Result<(), Error> {
+pub(super) fn remove_absent_subjects(cx: &RunContext) -> Result<(), Error> {
     let folder = cx.folder.join(NIFTI);
     let io = |path: &Path, action: &'static str| {
         let path = path.to_owned();

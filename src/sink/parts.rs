@@ -13,6 +13,7 @@
 //! The name of a part ends in the digest of its inputs and plan ([`part_name`]): a resumed run skips
 //! the parts whose names it would write again.
 
+mod read;
 mod verify;
 mod writer;
 
@@ -59,35 +60,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads the commit records of a run; there are none in a new folder.
-    ///
-    /// **Errors** if a record is damaged or the folder cannot be read.
-    pub fn open(run: &Path) -> Result<Self, SinkError> {
-        let mut parts = BTreeMap::new();
-        let records = files_in(&run.join(RECORDS))?;
-        let rows = match store::is_url(run) {
-            true => store::many(&records, |path| read_table::<PartRow>(path)),
-            false => records.iter().map(|path| read_table(path)).collect(),
-        };
-        for rows in rows {
-            match rows {
-                Ok(rows) => parts.extend(rows.into_iter().map(|row| (row.part.clone(), row))),
-                // A list of a store may name what was removed meanwhile.
-                Err(e) if store::is_url(run) && e.is_absent() => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let of_store = match store::is_url(run) {
-            true => Some(files_in(run)?.into_iter().collect()),
-            false => None,
-        };
-        Ok(Self {
-            folder: run.to_owned(),
-            parts,
-            of_store,
-        })
-    }
-
     /// The run folder.
     pub fn folder(&self) -> &Path {
         &self.folder

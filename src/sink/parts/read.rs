@@ -1,0 +1,87 @@
+//! Reads commit records: all of a run, those that are new, or that of one part.
+
+use super::{Ledger, RECORDS, files_in};
+use crate::sink::parquet::read_table;
+use crate::sink::{PartRow, SinkError};
+use crate::store;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+impl Ledger {
+    /// Reads the commit records of a run; there are none in a new folder.
+    ///
+    /// **Errors** if a record is damaged or the folder cannot be read.
+    pub fn open(run: &Path) -> Result<Self, SinkError> {
+        let of_store = match store::is_url(run) {
+            true => Some(files_in(run)?.into_iter().collect()),
+            false => None,
+        };
+        let mut ledger = Self {
+            folder: run.to_owned(),
+            parts: BTreeMap::new(),
+            of_store,
+        };
+        ledger.read_new()?;
+        Ok(ledger)
+    }
+
+    /// A ledger that knows of one part alone, if it is committed: for a process that makes it.
+    ///
+    /// **Errors** if its record is damaged.
+    pub fn of_part(run: &Path, part: &str) -> Result<Self, SinkError> {
+        let mut ledger = Self {
+            folder: run.to_owned(),
+            parts: BTreeMap::new(),
+            of_store: None,
+        };
+        ledger.read_one(part)?;
+        Ok(ledger)
+    }
+
+    /// Reads the records that were committed since the ledger was opened or this was called, and returns
+    /// them.
+    ///
+    /// **Errors** if a record is damaged or the folder cannot be read.
+    pub fn read_new(&mut self) -> Result<Vec<PartRow>, SinkError> {
+        let mut records = files_in(&self.folder.join(RECORDS))?;
+        records.retain(|path| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            stem.is_none_or(|stem| !self.parts.contains_key(stem))
+        });
+        let in_store = store::is_url(&self.folder);
+        let read: Vec<_> = match in_store {
+            true => store::many(&records, |path| read_table::<PartRow>(path)),
+            false => records.iter().map(|path| read_table(path)).collect(),
+        };
+        let mut new = Vec::new();
+        for rows in read {
+            match rows {
+                Ok(rows) => new.extend(rows),
+                // A list of a store may name what was removed meanwhile.
+                Err(e) if in_store && e.is_absent() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        new.iter().for_each(|row| self.add(row.clone()));
+        Ok(new)
+    }
+
+    /// Reads the record of one part, whether a list of its folder names it or not; `None` if it is not
+    /// committed.
+    ///
+    /// **Errors** if the record is damaged.
+    pub fn read_one(&mut self, part: &str) -> Result<Option<PartRow>, SinkError> {
+        let rows = match read_table::<PartRow>(&self.record(part)) {
+            Err(e) if e.is_absent() => return Ok(None),
+            rows => rows?,
+        };
+        let row = rows.into_iter().find(|row| row.part == part);
+        row.iter().for_each(|row| self.add(row.clone()));
+        Ok(row)
+    }
+
+    /// The commit record of a part, if the ledger knows of it.
+    pub fn record_of(&self, part: &str) -> Option<&PartRow> {
+        self.parts.get(part)
+    }
+}
