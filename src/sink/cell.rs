@@ -1,9 +1,10 @@
 //! From a Rust field to an Arrow column and back; used by the table definitions alone.
 
+use super::SinkError;
 use super::stored::{is_stored_volume, read_stored_volume, stored_volume_array};
 use super::table::ColumnType;
-use super::{SinkError, VolumeError};
 use crate::volume::Volume;
+use crate::volume::VolumeError;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float32Builder, Float64Array, Int32Array, Int64Array,
     ListBuilder, MapBuilder, RecordBatch, StringArray, StringBuilder,

@@ -128,7 +128,8 @@ fn parts(chain: &Chain, states: &[Vec<Row>], pass: Range<usize>) -> Vec<Range<us
     parts
 }
 
-/// How many of the steps read between voxels: those that resample, and left other values or grids.
+/// How many of the steps read between voxels: those that resample, and left other values or grids. Of a
+/// constant image nobody can tell.
 fn interpolations(chain: &Chain, states: &[Vec<Row>], steps: Range<usize>) -> usize {
     let reads = |i: &usize| {
         let resamples = chain.stages[*i].effect() == Some(Effect::Resamples);
@@ -136,7 +137,9 @@ fn interpolations(chain: &Chain, states: &[Vec<Row>], steps: Range<usize>) -> us
             return false;
         };
         let same = |a: &Volume, b: &Volume| {
-            a.grid() == b.grid() && first_difference(&values(a), &values(b), 0.0).is_none()
+            let (old, new) = (values(a), values(b));
+            let constant = old.windows(2).all(|pair| pair[0] == pair[1]);
+            !constant && a.grid() == b.grid() && first_difference(&old, &new, 0.0).is_none()
         };
         let kept = |(a, b): (&Row, &Row)| {
             let mut both = a.volumes().zip(b.volumes());
