@@ -2,9 +2,9 @@
 
     python3 benches/memory.py target/release/voxstream OUT [--budgets 512MiB 1GiB 2GiB 4GiB] [--steps 40]
 
-Makes eight CT volumes of 512 x 512 x 200 voxels (int16, 0.8 x 0.8 x 1.5 mm, gzip) with label maps (uint8) in OUT
-unless they are there (NumPy and nibabel), runs `prepare` and `train` with each `--memory`, the cache emptied before each
-run, and prints Markdown: the peak resident size as the system keeps it, and the peak of what the process
+Makes eight CT volumes of 512 x 512 x 200 voxels (int16, 0.8 x 0.8 x 1.5 mm, gzip), and eight of 100 slices with label
+maps, in OUT unless they are there (NumPy and nibabel). Prepares the former and trains on the latter with each
+`--memory`, the cache emptied before each run, and prints Markdown: the peak resident size as the system keeps it, and the peak of what the process
 holds by itself (RssAnon, looked at 50 times a second), which leaves out code and mapped pages of the cache: the
 system takes those back whenever others need them.
 """
@@ -16,11 +16,11 @@ import shutil
 import subprocess
 import time
 
-SHAPE, VOXEL, SUBJECTS = (512, 512, 200), (0.8, 0.8, 1.5), 8
+SIDE, VOXEL, SUBJECTS = 512, (0.8, 0.8, 1.5), 8
 COMMON = """name: memory
 seed: 1
 source:
-  folders: {{ path: "{data}", images: "{{subject}}_ct.nii.gz", labels: "{{subject}}_label.nii.gz", modalities: [ct] }}
+  folders: {{ path: "{data}", images: "{{subject}}_ct.nii.gz", {labels}modalities: [ct] }}
 stages:
   - orient: {{ to: RAS }}
   - zscore: {{}}
@@ -38,24 +38,25 @@ train:
 """
 
 
-def cohort(folder):
+def cohort(folder, slices):
     import nibabel as nib
     import numpy as np
 
     folder.mkdir(parents=True, exist_ok=True)
-    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE], indexing="ij", sparse=True)
+    shape = (SIDE, SIDE, slices)
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in shape], indexing="ij", sparse=True)
     affine = np.diag([-VOXEL[0], -VOXEL[1], VOXEL[2], 1.0])
     for number in range(SUBJECTS):
         image, label = (folder / f"s{number}_{name}.nii.gz" for name in ("ct", "label"))
         if image.exists() and label.exists():
             continue
         draw = np.random.default_rng(number)
-        classes = np.zeros(SHAPE, np.uint8)
+        classes = np.zeros(shape, np.uint8)
         for organ in range(1, 4):
             at = draw.uniform(-0.4, 0.4, 3)
             classes[((x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2) < 0.05] = organ
         body = (x / 0.9) ** 2 + (y / 0.7) ** 2 < 1
-        values = np.where(body, 40 + 25 * classes, -1000) + draw.normal(0, 10, SHAPE)
+        values = np.where(body, 40 + 25 * classes, -1000) + draw.normal(0, 10, shape)
         nib.save(nib.Nifti1Image(classes, affine), label)
         nib.save(nib.Nifti1Image(np.round(values).astype(np.int16), affine), image)
 
@@ -89,14 +90,15 @@ def main():
     parser.add_argument("--budgets", nargs="+", default=["512MiB", "1GiB", "2GiB", "4GiB"])
     parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
-    data, cache = arguments.out / "data", arguments.out / "cache"
-    cohort(data)
+    cache = arguments.out / "cache"
     environment = dict(os.environ, VOXSTREAM_CACHE=str(cache))
     print("| work | budget | peak resident MiB | without mapped pages MiB | seconds |")
     print("| --- | --- | --- | --- | --- |")
-    for work, text in [("prepare", PREPARE), ("train", TRAIN)]:
-        pipeline = arguments.out / f"{work}.yaml"
-        pipeline.write_text(text.format(data=data, steps=arguments.steps))
+    labels = 'labels: "{subject}_label.nii.gz", '
+    for work, text, slices, labels in [("prepare", PREPARE, 200, ""), ("train", TRAIN, 100, labels)]:
+        data, pipeline = arguments.out / f"data-{slices}", arguments.out / f"{work}.yaml"
+        cohort(data, slices)
+        pipeline.write_text(text.format(data=data, labels=labels, steps=arguments.steps))
         for budget in arguments.budgets:
             run = arguments.out / "run"
             for folder in (cache, run):
