@@ -4,21 +4,22 @@
 #
 #   tests/cluster/run.sh [PROGRAM] [SECTION …]     default target/debug/voxstream, every section but `scale`
 #
-# Sections: same, kill, driver, cancel, predict, ratio, scale. PROGRAM is built with `--features cluster`, for
-# example by `cargo test --features cluster --no-run`. Needs nothing but bash and coreutils.
+# Sections: same, kill, driver, cancel, predict, store, ratio, scale. PROGRAM is built with `--features cluster`, for
+# example by `cargo test --features cluster --no-run`. Needs bash and coreutils; `store` needs Python 3 and the S3
+# server of `tests/stores/run.sh` in `target/stores/venv`, and is skipped with a reason where they are absent.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 program=$(realpath "${1:-target/debug/voxstream}")
 sections=" ${*:2} "
-[ "$sections" != "  " ] || sections=" same kill driver cancel predict ratio "
+[ "$sections" != "  " ] || sections=" same kill driver cancel predict store ratio "
 
 fail() { echo "FAILED: $1" >&2; exit 1; }
 [ -x "$program" ] || fail "$program is not there; build it with \`cargo test --features cluster --no-run\`"
 
 work=$(mktemp -d)
-pids=()
+pids=() server=
 finish() {
-  for pid in "${pids[@]}"; do kill -KILL "$pid" 2> /dev/null || true; done
+  for pid in "${pids[@]}" $server; do kill -KILL "$pid" 2> /dev/null || true; done
   wait 2> /dev/null || true
   rm -rf "$work"
 }
@@ -39,8 +40,7 @@ add_executor() {
   "$program" executor --scheduler "$address" --port 0 --workers 1 --memory 1GiB 2>> "$work/executors.log" & pids+=($!)
 }
 stop_cluster() {
-  for pid in "${pids[@]}"; do kill -KILL "$pid" 2> /dev/null || true; done
-  wait 2> /dev/null || true
+  for pid in "${pids[@]}"; do kill -KILL "$pid" 2> /dev/null || true; wait "$pid" 2> /dev/null || true; done
   pids=()
 }
 seconds() { date +%s.%N; }
@@ -156,6 +156,31 @@ YAML
   start_cluster 2
   must "$work/predict.yaml" "$work/predict2" --cluster "$address"
   same "predictions and scores of $(committed "$work/predict1") parts" "$work/predict2"
+fi
+if wanted store; then
+  python=$PWD/target/stores/venv/bin/python
+  if ! [ -x "${python%python}moto_server" ]; then
+    echo "store: skipped, as the S3 server is not installed; \`tests/stores/run.sh\` installs it"
+  else
+    for name in $(compgen -e | grep -E '^AWS_' || true); do unset "$name"; done
+    s3=$((port + 500))
+    export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 AWS_ENDPOINT_URL=http://127.0.0.1:$s3
+    export AWS_ACCESS_KEY_ID=cluster-test AWS_SECRET_ACCESS_KEY=cluster-test-secret AWS_REGION=us-east-1
+    "${python%python}moto_server" -H 127.0.0.1 -p "$s3" > "$work/s3.log" 2>&1 & server=$!
+    for _ in $(seq 200); do (: < "/dev/tcp/127.0.0.1/$s3") 2> /dev/null && break; sleep 0.1; done
+    STORES_SERVER=$AWS_ENDPOINT_URL "$python" tests/stores/bucket.py make runs > /dev/null || fail "store: no bucket"
+    sql="select subject_id, \"image.ct\"['blake3'] ct, \"image.mr\"['blake3'] mr, label['blake3'] label from prepared order by 1"
+    sed 's/subjects: 200/subjects: 30/' "$work/many.yaml" > "$work/store.yaml"
+    must "$work/store.yaml" "$work/store" --workers 1
+    "$program" query "$work/store" "$sql" --format csv > "$work/expected"
+    start_cluster 2
+    must "$work/store.yaml" s3://runs/many --cluster "$address"
+    "$program" query s3://runs/many "$sql" --format csv > "$work/found"
+    cmp -s "$work/expected" "$work/found" || { diff "$work/expected" "$work/found" | head -5 >&2; fail "store: other digests"; }
+    "$program" verify s3://runs/many > /dev/null || fail "store: verify"
+    kill -KILL "$server"; wait "$server" 2> /dev/null || true; server=
+    echo "into a store, by 2 executors: equal ($(wc -l < "$work/found") lines)"
+  fi
 fi
 if wanted ratio; then
   # Larger subjects: what a part costs beside them does not count.

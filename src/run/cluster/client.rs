@@ -15,6 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::physical_plan::AsExecutionPlan;
 use datafusion_proto::protobuf::PhysicalPlanNode;
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub(super) struct Client {
     address: ClusterAddress,
     runtime: Runtime,
     scheduler: SchedulerGrpcClient<Channel>,
+    /// Whether the scheduler was asked in vain for long enough: it is not waited for again.
+    gone: Cell<bool>,
 }
 
 /// The settings of a session, the same in driver, scheduler and executors: a task is one part.
@@ -87,6 +90,7 @@ impl Client {
             address: address.clone(),
             runtime,
             scheduler,
+            gone: Cell::new(false),
         })
     }
 
@@ -106,10 +110,11 @@ impl Client {
                 Err(status) => status,
             };
             let may_pass = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
-            if may_pass && start.elapsed() < PATIENCE {
+            if may_pass && start.elapsed() < PATIENCE && !self.gone.get() {
                 std::thread::sleep(PAUSE);
                 continue;
             }
+            self.gone.set(may_pass);
             let then = match may_pass {
                 true => {
                     "; what is committed is kept: start the scheduler and executors again, and go on with `--resume`"
