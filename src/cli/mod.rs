@@ -14,6 +14,7 @@ pub mod gpu_check;
 pub mod init;
 pub mod inspect;
 mod landmarks;
+mod man;
 mod output;
 pub mod query;
 pub mod report;
@@ -22,6 +23,7 @@ pub mod schema;
 pub mod serve;
 pub mod stages;
 pub mod test;
+pub mod top;
 mod verify;
 pub mod view;
 
@@ -189,6 +191,17 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of the program, or of one command.
+    ///
+    /// For example `voxstream man run | man -l -`.
+    Man {
+        /// The command.
+        command: Option<String>,
+    },
+    /// Show what the runs of this machine are doing, from their tables: step, scores, every node.
+    ///
+    /// Redrawn every second until no run is under way; once where standard output is no terminal.
+    Top(top::TopArgs),
     /// Show runs on a page that follows them while they are under way: graph, curves, slices, failures, SQL.
     ///
     /// Reads only, on this machine alone unless `--address` says otherwise; then a token is needed, which is
@@ -276,6 +289,11 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             out.write_all(&script).map_err(stdout)?;
             Ok(0)
         }
+        Command::Man { command } => {
+            let program = <Cli as clap::CommandFactory>::command();
+            man::man(program, command.as_deref(), &mut out)
+        }
+        Command::Top(args) => top::top(args, &mut out),
         Command::Report(args) => report::report(args, &mut out),
         Command::Serve(args) => serve::serve(args, &mut out),
     }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::query::Runs;
 use access::Access;
 use answers::{App, Problem, Reply};
+pub(super) use answers::{changed, state};
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};

@@ -68,12 +68,6 @@ pub(super) fn split(lines: &mut Lines, proposal: &Proposal, template: Template) 
     if !parts.is_given {
         entries.extend((parts.validation > 0).then(|| format!("validation: {}", parts.validation)));
         entries.extend((parts.test > 0).then(|| format!("test: {}", parts.test)));
-        if parts.validation > 1 {
-            lines.comment("    ", &format!(
-                "For a cross-validation instead, and then `voxstream run FILE --fold all`: split: {{ seed: 1, folds: 5, test: {} }}",
-                parts.test
-            ));
-        }
     }
     let mut reason = parts.reason.clone();
     if template == Template::SemiSupervised && parts.unlabelled == 0 {
@@ -91,6 +85,12 @@ pub(super) fn split(lines: &mut Lines, proposal: &Proposal, template: Template) 
             format!("    split: {{ seed: 1, {} }}", entries.join(", ")),
             reason,
         ),
+    }
+    if !parts.is_given && parts.validation > 1 {
+        lines.because(
+            format!("    # split: {{ seed: 1, folds: 5, test: {} }}", parts.test),
+            "instead, for `run FILE --fold all`; remove `score` then",
+        );
     }
 }
 

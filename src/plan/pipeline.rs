@@ -227,6 +227,13 @@ impl Reader<'_> {
         if let Some((source, at)) = &source {
             let problems = source.option_problems().into_iter();
             self.errors.extend(problems.map(|p| SpecError::new(*at, p)));
+            let split = source.split().and_then(|(place, _)| {
+                let mut keys = place.split('.');
+                keys.try_fold(root, |node, key| node.get(key))
+            });
+            let at = split.map_or(*at, Node::at);
+            let problems = source.split_problems().into_iter();
+            self.errors.extend(problems.map(|p| SpecError::new(at, p)));
             self.label_map(root.get("source"), source.labels.map_problems());
         }
         let stages = self.steps(root.get("stages"), "stages");

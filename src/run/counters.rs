@@ -1,5 +1,6 @@
 //! What every node of a run counts: rows, bytes, busy, starved and blocked time.
 
+use crate::sink::EdgeRow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -72,6 +73,23 @@ pub struct NodeCounts {
     pub blocked: Duration,
     /// Subjects that failed in it.
     pub failures: u64,
+}
+
+impl From<EdgeRow> for NodeCounts {
+    /// A row of the table `edges`; negative counts and times, which no run writes, become 0.
+    fn from(row: EdgeRow) -> Self {
+        let count = |n: i64| u64::try_from(n).unwrap_or_default();
+        let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Self {
+            rows: count(row.rows),
+            bytes: count(row.bytes),
+            busy: time(row.busy_seconds),
+            starved: time(row.starved_seconds),
+            blocked: time(row.blocked_seconds),
+            failures: count(row.failures),
+            node: row.node,
+        }
+    }
 }
 
 /// All nodes of a run, in the order of their first use.

@@ -85,12 +85,13 @@ fn draw(bars: &mut Vec<ProgressBar>, nodes: &[NodeCounts], before: &[NodeCounts]
             bars.push(screen().insert(i, bar));
         }
         // Nodes keep their places.
-        bars[i].set_message(line(node, before.get(i), time));
+        bars[i].set_message(node_line(node, before.get(i), time));
     }
 }
 
 /// A node's line: what left it so far, and what its threads did since it was drawn last.
-fn line(now: &NodeCounts, before: Option<&NodeCounts>, time: Duration) -> String {
+/// `time` is that between both.
+pub fn node_line(now: &NodeCounts, before: Option<&NodeCounts>, time: Duration) -> String {
     let since = |of: fn(&NodeCounts) -> Duration| {
         let spent = of(now).saturating_sub(before.map(of).unwrap_or_default());
         spent.as_secs_f64() / time.as_secs_f64().max(1e-3)
@@ -137,16 +138,16 @@ mod tests {
     #[test]
     fn a_line_tells_the_last_moment_and_names_backpressure() {
         let (before, second) = (counts(5.0, 1.0, 0.0), Duration::from_secs(1));
-        let busy = line(&counts(5.9, 1.1, 0.0), Some(&before), second);
+        let busy = node_line(&counts(5.9, 1.1, 0.0), Some(&before), second);
         assert!(busy.starts_with("views.shared[0].patch "), "{busy}");
         assert!(
             busy.contains("12 rows") && busy.contains("3.0 MiB"),
             "{busy}"
         );
         assert!(busy.trim_end().ends_with("busy 0.90"), "{busy}");
-        let blocked = line(&counts(5.1, 1.0, 0.9), Some(&before), second);
+        let blocked = node_line(&counts(5.1, 1.0, 0.9), Some(&before), second);
         assert!(blocked.ends_with("[backpressure]"), "{blocked}");
-        let starved = line(&counts(5.1, 1.9, 0.0), Some(&before), second);
+        let starved = node_line(&counts(5.1, 1.9, 0.0), Some(&before), second);
         assert!(starved.ends_with("waits for input"), "{starved}");
     }
 

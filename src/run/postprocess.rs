@@ -4,9 +4,12 @@ use super::context::RunContext;
 use super::inference::Inference;
 use crate::error::Error;
 use crate::metric::Wanted;
-use crate::sink::PostprocessingRow;
+use crate::sink::{PostprocessingRow, write_table};
+use crate::train::checkpoint;
 use crate::train::postprocessing::PostProcessing;
+use crate::volume::Split;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What a class scored on validation, with all components and with the largest alone.
 #[derive(Default)]
@@ -17,11 +20,30 @@ struct Tried {
     largest: f64,
 }
 
+/// Chooses the post-processing of the checkpoint `best`, whose network `inference` is, on all validation
+/// subjects; notes it there and its reasons in the table `postprocessing`.
+///
+/// **Errors** when the run is stopped, or the choice cannot be written.
+pub(super) fn choose_for(
+    cx: &RunContext,
+    inference: Inference<'_>,
+    best: &Path,
+) -> Result<PostProcessing, Error> {
+    let validation = cx.subjects(|s| s.split == Split::Validation);
+    if validation.is_empty() {
+        return Ok(PostProcessing::NONE);
+    }
+    let (chosen, rows) = choose(cx, inference, &validation)?;
+    write_table(&cx.folder.join("postprocessing.parquet"), &rows)?;
+    checkpoint::note_postprocessing(best, &chosen)?;
+    Ok(chosen)
+}
+
 /// Decides of which classes a prediction keeps the largest component: those whose mean Dice over
 /// `validation` it raises. Returns the choice, and its reasons as rows.
 ///
 /// **Errors** when the run is stopped.
-pub(super) fn choose(
+fn choose(
     cx: &RunContext,
     inference: Inference<'_>,
     validation: &[usize],

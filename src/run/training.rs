@@ -6,7 +6,7 @@ use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
 use super::inference::Inference;
 use super::initial::Initial;
 use super::noted::Known;
-use super::postprocess::choose;
+use super::postprocess::choose_for;
 use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
 use crate::metric::Wanted;
@@ -20,7 +20,6 @@ use crate::train::infer::Window;
 use crate::train::postprocessing::PostProcessing;
 use crate::train::trainer::StepRows;
 use crate::volume::Split;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Time between two writes of the metrics: a table of a long run is large.
@@ -323,7 +322,10 @@ impl<'a> Training<'a> {
             }
         };
         let plain = Inference::of(opened.as_ref().unwrap_or(last), self.window);
-        let postprocessing = self.choose_postprocessing(plain, &best)?;
+        let postprocessing = match self.section.postprocess {
+            true => choose_for(self.cx, plain, &best)?,
+            false => PostProcessing::NONE,
+        };
         let inference = Inference {
             postprocessing: &postprocessing,
             ..plain
@@ -344,20 +346,5 @@ impl<'a> Training<'a> {
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(())
-    }
-    /// Chooses the post-processing of the best checkpoint on all validation subjects, and notes it there.
-    fn choose_postprocessing(
-        &self,
-        inference: Inference<'_>,
-        best: &Path,
-    ) -> Result<PostProcessing, Error> {
-        let validation = self.cx.subjects(|s| s.split == Split::Validation);
-        if !self.section.postprocess || validation.is_empty() {
-            return Ok(PostProcessing::NONE);
-        }
-        let (chosen, rows) = choose(self.cx, inference, &validation)?;
-        write_table(&self.cx.folder.join("postprocessing.parquet"), &rows)?;
-        checkpoint::note_postprocessing(best, &chosen)?;
-        Ok(chosen)
     }
 }

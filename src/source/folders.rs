@@ -1,7 +1,7 @@
 //! A folder whose file names say which subject and modality they are.
 
 use super::files::FileCohort;
-use super::{SourceError, SplitSpec, name_problems, resolve_path};
+use super::{SourceError, name_problems, resolve_path};
 use crate::spec::suggest;
 use crate::volume::nifti::LabelValues;
 use found::Found;
@@ -72,7 +72,6 @@ impl FoldersSpec {
         {
             problems.extend(self.template_problems(key, template, &of_images));
         }
-        problems.extend(self.split.iter().flat_map(SplitSpec::problems));
         problems
     }
 

@@ -133,6 +133,7 @@ impl SourceSpec {
     /// **Errors** every problem: what was found, what was expected, what to do.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut problems = self.option_problems();
+        problems.extend(self.split_problems());
         let of_map = self.labels.map_problems();
         problems.extend(of_map.into_iter().map(|(_, problem)| problem));
         if problems.is_empty() {
@@ -142,7 +143,14 @@ impl SourceSpec {
         }
     }
 
-    /// The problems that [`SourceSpec::check`] finds outside of `labels.map`.
+    /// The problems that [`SourceSpec::check`] finds in the division into parts.
+    pub(crate) fn split_problems(&self) -> Vec<String> {
+        let split = self.split();
+        split.map(|(_, split)| split.problems()).unwrap_or_default()
+    }
+
+    /// The problems that [`SourceSpec::check`] finds outside of `labels.map` and of the division into
+    /// parts.
     pub(crate) fn option_problems(&self) -> Vec<String> {
         let mut problems = match &self.kind {
             SourceKind::Manifest(spec) => spec.problems(),

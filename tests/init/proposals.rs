@@ -175,3 +175,26 @@ fn sides_are_not_mirrored_and_few_subjects_are_not_split() {
     }
     assert!(!text.contains("seed: 1,"), "{text}");
 }
+
+#[test]
+fn the_folds_that_are_proposed_take_the_place_of_the_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    nnunet(&root.join("d"), 8, &SHAPE, &["T1"]);
+    let (text, _) = written(root, "d", Some(Template::Supervised));
+    let chosen: Vec<String> = text
+        .lines()
+        .filter(|line| !line.starts_with("    split:") && !line.starts_with("score:"))
+        .map(|line| line.replace("    # split:", "    split:"))
+        .collect();
+    let path = root.join("folds.yaml");
+    std::fs::write(&path, chosen.join("\n")).unwrap();
+    let (plan, cohort) = open(&read(&path, &[]).unwrap()).unwrap();
+    let folds = cohort.folds().unwrap();
+    assert_eq!(
+        (folds.parts.len(), plan.pipeline.source.folds()),
+        (5, Some(5))
+    );
+    let scored = &plan.pipeline.score.as_ref().unwrap().0.splits;
+    assert_eq!(scored.len(), 2, "{scored:?}");
+}

@@ -137,7 +137,7 @@ pub(super) fn runs(app: &App, _: &BTreeMap<String, String>) -> Result<Reply, Pro
 }
 
 /// When the run wrote something last.
-pub(super) fn changed(run: &Run) -> Option<SystemTime> {
+pub(in crate::cli) fn changed(run: &Run) -> Option<SystemTime> {
     let files = run.table_files().chain([run.path.join("status.json")]);
     files
         .filter_map(|f| f.metadata().and_then(|m| m.modified()).ok())
@@ -145,7 +145,7 @@ pub(super) fn changed(run: &Run) -> Option<SystemTime> {
 }
 
 /// `finished`, `running` or `stopped`.
-pub(super) fn state(run: &Run, changed: Option<SystemTime>) -> &'static str {
+pub(in crate::cli) fn state(run: &Run, changed: Option<SystemTime>) -> &'static str {
     let age = changed.and_then(|t| t.elapsed().ok());
     match run.progress.as_deref() {
         Some("finished") | None => "finished",

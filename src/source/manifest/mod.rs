@@ -89,7 +89,6 @@ impl ManifestSpec {
             }
             (None, None) => {}
         }
-        problems.extend(self.split.iter().flat_map(SplitSpec::problems));
         problems
     }
 
