@@ -10,13 +10,15 @@
 //! memory is short, though tools may show them as resident), and the tensors of a network, which depend
 //! on its width and patch and not on the cohort.
 //!
-//! Peak resident size (`/usr/bin/time -v`, code included) of preparing four CTs of 512x512x200 int16
-//! (66 MB of gzip each) with `orient`, `zscore` and the sink `prepared: { parquet: true }`, two workers
-//! on an `AMD EPYC` (family 25, model 1), `voxstream run ct.yaml --memory BUDGET`, `dev` profile:
+//! Peaks by `benches/memory.py` on an `AMD EPYC` (two workers, release build): eight CTs of 512x512x200
+//! int16 prepared with `orient`, `zscore` and the sink `prepared: { parquet: true }`; and a `unet3d` of
+//! width 8 trained on patches of 64x64x64 of eight CTs of 512x512x100 with labels, from the cache.
 //!
 //! | budget | 512 MiB | 1 GiB | 2 GiB | 4 GiB |
 //! | --- | --- | --- | --- | --- |
-//! | peak | 540 MiB | 847 MiB | 995 MiB | 1330 MiB |
+//! | preparation, resident | 451 MiB | 811 MiB | 993 MiB | 1117 MiB |
+//! | training, without mapped pages | 297 MiB | 349 MiB | 550 MiB | 818 MiB |
+//! | training, resident | 1282 MiB | 1334 MiB | 1415 MiB | 1660 MiB |
 //!
 //! Before items were admitted in order, eight such CTs took 1544 MiB at 1 GiB and 1647 MiB at 2 GiB.
 

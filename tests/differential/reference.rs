@@ -279,6 +279,15 @@ fn spacing_mm(affine: DAffine3) -> [f64; 3] {
         .map(|c| DVec3::from(c).length())
 }
 
+/// A length in voxels, or the half that it is within a millionth of.
+fn exact_half(length: f64) -> f64 {
+    let half = length.floor() + 0.5;
+    match (length - half).abs() <= 1e-6 * length {
+        true => half,
+        false => length,
+    }
+}
+
 fn cropped(parameters: &Value, volume: &Naive) -> Naive {
     let spacing_mm = spacing_mm(volume.affine);
     let (voxels, mm) = (
@@ -286,7 +295,7 @@ fn cropped(parameters: &Value, volume: &Naive) -> Naive {
         numbers::<3>(&parameters["size_mm"]),
     );
     let shape = [0, 1, 2].map(|a| {
-        let from_mm = || Some((mm?[a]? / spacing_mm[a] + 0.5).floor().max(1.0));
+        let from_mm = || Some((exact_half(mm?[a]? / spacing_mm[a]) + 0.5).floor().max(1.0));
         let wanted = voxels.and_then(|size| size[a]).or_else(from_mm);
         wanted.map_or(volume.shape[a], |n| (n as usize).min(volume.shape[a]))
     });
@@ -355,10 +364,7 @@ fn resampled(parameters: &Value, row: &Row, volume: &Naive) -> Option<Naive> {
     for a in 0..3 {
         if let Some(new) = wanted[a].filter(|new| (new - old[a]).abs() > 1e-3) {
             let length = (shape[a] as f64 - 1.0) * old[a] / new + 1.0;
-            let half = length.floor() + 0.5;
-            let is_half = (length - half).abs() <= 1e-6 * length;
-            let length = if is_half { half } else { length };
-            shape[a] = length.round_ties_even().max(1.0) as usize;
+            shape[a] = exact_half(length).round_ties_even().max(1.0) as usize;
             *affine.matrix3.col_mut(a) *= new / old[a];
         }
     }

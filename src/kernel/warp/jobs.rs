@@ -148,11 +148,10 @@ fn linear_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
     let strides = taps.stride.map(|s| s as usize);
     weighted((0..8).map(|corner| {
         let (mut weight, mut from) = (1.0, at);
-        for axis in 0..3 {
+        for (axis, (shares, stride)) in taps.weight.iter().zip(strides).enumerate() {
             let upper = corner >> axis & 1 == 1;
-            let share = taps.weight[axis][i];
-            weight *= if upper { share } else { 1.0 - share };
-            from += usize::from(upper) * strides[axis];
+            weight *= if upper { shares[i] } else { 1.0 - shares[i] };
+            from += usize::from(upper) * stride;
         }
         (weight, source[from])
     }))

@@ -1,6 +1,6 @@
 //! Cuts a box of a fixed size.
 
-use super::regrid::{check_one_grid, one_grid, windowed_row};
+use super::regrid::{check_one_grid, exact_half, one_grid, windowed_row};
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
 use schemars::JsonSchema;
@@ -31,7 +31,7 @@ impl Crop {
             let voxels = self.size.and_then(|size| size[a]);
             let from_mm = || {
                 let mm = self.size_mm?[a]?;
-                Some(((mm / spacing_mm[a] + 0.5).floor() as usize).max(1))
+                Some(((exact_half(mm / spacing_mm[a]) + 0.5).floor() as usize).max(1))
             };
             let wanted = voxels.or_else(from_mm).unwrap_or(shape_xyz[a]);
             wanted.min(shape_xyz[a])

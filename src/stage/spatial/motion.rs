@@ -133,7 +133,8 @@ pub(super) fn random_bend(
     let (shape, spacing_mm) = (grid.shape_xyz(), grid.spacing_mm());
     let points = [0, 1, 2].map(|a| {
         let length_mm = (shape[a] as f64 - 1.0) * spacing_mm[a];
-        (length_mm / control_spacing_mm).ceil() + 3.0
+        // Rounding of the grid must not add a plane of control points, and so other draws.
+        (length_mm / control_spacing_mm - 1e-6).ceil() + 3.0
     });
     if points.iter().product::<f64>() > MOST_POINTS {
         return Err(StageError::input(format!(

@@ -39,6 +39,17 @@ pub(super) const THICK_SLICES: f64 = 3.0;
 /// Voxel sizes closer than this are equal.
 pub(super) const SAME_SPACING_MM: f64 = 1e-3;
 
+/// A length this close to a half, relative to itself, is a half: files hold spacings as f32, and
+/// which side of the half their rounding falls on must not decide how many voxels an axis has.
+const HALF_TOLERANCE: f64 = 1e-6;
+
+/// A length in voxels, or the half that it equals up to rounding.
+pub(super) fn exact_half(length: f64) -> f64 {
+    let half = length.floor() + 0.5;
+    let is_half = (length - half).abs() <= HALF_TOLERANCE * length;
+    if is_half { half } else { length }
+}
+
 /// The axis with the largest voxel size; `None` if two or three axes share it, as in nnU-Net.
 pub(super) fn coarsest_axis(spacing_mm: [f64; 3]) -> Option<usize> {
     let most = spacing_mm.into_iter().fold(0.0, f64::max);

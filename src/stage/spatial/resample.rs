@@ -1,6 +1,6 @@
 //! Brings every volume of a row onto one grid.
 
-use super::regrid::{SAME_SPACING_MM, coarsest_axis, has_thick_slices, in_column};
+use super::regrid::{SAME_SPACING_MM, coarsest_axis, exact_half, has_thick_slices, in_column};
 use crate::kernel::sample::filtered::{AxisReading, Filter, antialias_sigma};
 use crate::stage::{ChannelSchema, EdgeSchema, Effect, Stage, StageError};
 use crate::volume::alignment::are_apart;
@@ -158,20 +158,12 @@ impl Resample {
     }
 }
 
-/// A length this close to a half, relative to itself, is a half: files hold spacings as f32, and
-/// which side of the half their rounding falls on must not decide how many voxels an axis has.
-const HALF_TOLERANCE: f64 = 1e-6;
-
 /// Voxels an axis has with another voxel size: MONAI's `compute_shape_offset`.
 ///
-/// **Law** `round((count - 1) * old / new + 1)`, halves (to [`HALF_TOLERANCE`]) to even, at least 1.
+/// **Law** `round((count - 1) * old / new + 1)`, halves (up to rounding) to even, at least 1.
 fn axis_length(count: usize, old_mm: f64, new_mm: f64) -> f64 {
     let length = (count as f64 - 1.0) * old_mm / new_mm + 1.0;
-    let half = length.floor() + 0.5;
-    let is_half = (length - half).abs() <= HALF_TOLERANCE * length;
-    (if is_half { half } else { length })
-        .round_ties_even()
-        .max(1.0)
+    exact_half(length).round_ties_even().max(1.0)
 }
 
 /// The grid with another voxel size; the first voxel's centre and the axes' directions stay.
