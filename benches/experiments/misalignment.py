@@ -109,6 +109,8 @@ def over_seeds(cases, figure):
         if not math.isnan(values[figure]):
             by_seed[seed].append(values[figure])
     means = [statistics.fmean(values) for values in by_seed.values()]
+    if not means:
+        return math.nan, math.nan
     return statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else math.nan
 
 
