@@ -114,6 +114,14 @@ def over_seeds(cases, figure):
     return statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else math.nan
 
 
+def shown(cases, figure, digits):
+    """Mean and spread over seeds as text; the mean alone of one seed, nothing where there is no figure."""
+    mean, sd = over_seeds(cases, figure)
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
 def difference(a, b):
     """Mean of b - a in Dice over what both scored, with a 95 % bootstrap interval over subjects."""
     by_subject = collections.defaultdict(list)
@@ -144,15 +152,14 @@ def tables(arguments, found):
                         cells += ["", ""]
                         gains.append("")
                         continue
-                    cells += ["{:.3f} ± {:.3f}".format(*over_seeds(heads[head], 0))]
-                    cells += ["{:.1f} ± {:.1f}".format(*over_seeds(heads[head], 1))]
+                    cells += [shown(heads[head], figure, digits) for figure, digits in ((0, 3), (1, 1))]
                     gain = difference(heads[head], full.get(head, {})) if network != "cmc" else None
                     gains.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain) if gain else "")
                 print(f"| {network} | {mm:g} | " + " | ".join(cells + gains) + " |")
 
 
 def draw(arguments, found, path):
-    left, top, wide, high, low, up = 56, 28, 400, 260, 0.2, 1.0
+    left, top, wide, high, low, up = 56, 28, 400, 260, 0.0, 1.0
     far = max(arguments.mm) or 1
     panels = [(kind, head) for kind in arguments.kind for head in ("ct", "mr")]
     width = (left + wide + 24) * len(panels)
@@ -165,7 +172,7 @@ def draw(arguments, found, path):
     ]
     for panel, (kind, head) in enumerate(panels):
         parts.append(f'<text x="{x(panel, 0)}" y="{top - 10}">{head.upper()} head, {kind} misalignment: mean Dice</text>')
-        for step in range(5):
+        for step in range(6):
             dice = low + 0.2 * step
             parts.append(f'<path d="M{x(panel, 0)} {y(dice):.1f}h{wide}" stroke="#ddd"/>')
             parts.append(f'<text x="{x(panel, 0) - 8}" y="{y(dice) + 4:.1f}" text-anchor="end">{dice:.1f}</text>')
