@@ -13,7 +13,7 @@ pub struct Inference<'a> {
     pub window: Window,
     /// What is done to label maps.
     pub postprocessing: &'a PostProcessing,
-    /// Returns `true` if scores are also computed with the largest component of every class alone.
+    /// Whether scores are also computed with the largest component of every class alone.
     pub tries_largest: bool,
 }
 

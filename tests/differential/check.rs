@@ -178,7 +178,14 @@ fn compared(chain: &Chain, slow: &Unoptimised, steps: Range<usize>) -> Result<()
     };
     let after = &slow.states[steps.end];
     match interpolations(chain, &slow.states, steps.clone()) {
-        0 => compare::rows(&fast, after, Within::Bits).map_err(told),
+        0 => {
+            let mut stages = chain.stages[steps.clone()].iter();
+            let within = match stages.any(|stage| stage.effect() == Some(Effect::Resamples)) {
+                true => Within::Unchanged,
+                false => Within::Bits,
+            };
+            compare::rows(&fast, after, within).map_err(told)
+        }
         1 => compare::rows(&fast, after, Within::Share(ONCE)).map_err(told),
         _ => {
             compare::rows(&fast, after, Within::Kinds).map_err(told)?;

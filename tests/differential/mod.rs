@@ -17,6 +17,7 @@ mod check;
 mod compare;
 mod execute;
 mod generate;
+mod naive;
 mod parameters;
 mod reference;
 mod shrink;
