@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::sync::Arc;
 use voxstream::error::Error;
 use voxstream::plan::{compile, entry::StageEntry};
 use voxstream::registry::STAGES;
@@ -11,7 +10,7 @@ use voxstream::run::driver::{RunOptions, RunOutcome, run};
 use voxstream::sink::{FailureRow, PartRow, SubjectRow, read_run_table};
 use voxstream::spec::SourceFile;
 use voxstream::stage::{EdgeSchema, Stage, StageError};
-use voxstream::volume::Row;
+use voxstream::volume::{Change, Row};
 
 /// Panics on the subjects it names: at once, or when the voxels of its result are computed.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -34,7 +33,7 @@ impl Stage for Faulty {
         let faulty = self.subjects.contains(&row.subject);
         if self.late {
             for image in &mut row.images {
-                let change = Arc::new(move |values: &mut [f32], first: usize| {
+                let change = Change::by_place(move |values: &mut [f32], first: usize| {
                     assert!(!faulty, "voxel {} of {}", first, values.len());
                 });
                 image.volume = image.volume.take().map(|v| v.changed(change));

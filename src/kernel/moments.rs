@@ -51,53 +51,118 @@ pub fn above_minimum(low: f32) -> f32 {
 /// two from losing digits: of f64's sixteen, twice as many as that voxel is away in powers of ten of
 /// standard deviations from the mean.
 pub fn moments(values: &[f32], keep: impl Fn(f32) -> bool + Copy) -> Moments {
-    let Some(shift) = values.iter().copied().find(|v| keep(*v)) else {
-        return Moments {
-            count: 0,
-            mean: 0.0,
-            sd: 0.0,
+    let mut sums = Sums::new(keep);
+    sums.add(0, values);
+    sums.moments()
+}
+
+/// [`moments`] of an image that is looked at stretch by stretch; stretches in which no voxel counts
+/// may be left out.
+pub struct Sums<F> {
+    keep: F,
+    /// The first voxel that counts.
+    shift: Option<f64>,
+    /// By index modulo [`LANES`].
+    lanes: Lanes,
+}
+
+/// Partial sums over the voxels that count.
+struct Lanes {
+    counts: [f64; LANES],
+    /// Distances from the first voxel that counts.
+    sums: [f64; LANES],
+    /// Their squares.
+    squares: [f64; LANES],
+    lowest: [f32; LANES],
+}
+
+impl<F: Fn(f32) -> bool + Copy> Sums<F> {
+    /// The sums of no voxel yet.
+    pub fn new(keep: F) -> Self {
+        Self {
+            keep,
+            shift: None,
+            lanes: Lanes {
+                counts: [0.0; LANES],
+                sums: [0.0; LANES],
+                squares: [0.0; LANES],
+                lowest: [f32::INFINITY; LANES],
+            },
+        }
+    }
+
+    /// Adds the next stretch, whose first voxel has the index `first` in the whole image.
+    pub fn add(&mut self, first: usize, values: &[f32]) {
+        let keep = self.keep;
+        if self.shift.is_none() {
+            self.shift = (values.iter().copied().find(|v| keep(*v))).map(f64::from);
+        }
+        let Some(shift) = self.shift else { return };
+        // Which lane a voxel is added to must not depend on where stretches begin.
+        let lane = first % LANES;
+        let (head, values) = values.split_at(values.len().min((LANES - lane) % LANES));
+        let (whole, rest) = values.as_chunks::<LANES>();
+        let lanes = &mut self.lanes;
+        vectorised(
+            #[inline(always)]
+            || {
+                lanes.add(lane, head, shift, keep);
+                for chunk in whole {
+                    lanes.add(0, chunk, shift, keep);
+                }
+                lanes.add(0, rest, shift, keep);
+            },
+        );
+    }
+
+    /// The smallest voxel that counts; infinity without any.
+    pub fn lowest(&self) -> f32 {
+        self.lanes.lowest.into_iter().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The moments of what was added.
+    pub fn moments(&self) -> Moments {
+        let Lanes {
+            counts,
+            sums,
+            squares,
+            ..
+        } = &self.lanes;
+        let [count, sum, squares] = [counts, sums, squares].map(|lanes| lanes.iter().sum::<f64>());
+        let Some(shift) = self.shift else {
+            return Moments {
+                count: 0,
+                mean: 0.0,
+                sd: 0.0,
+            };
         };
-    };
-    let shift = f64::from(shift);
-    let [count, sum, squares] = sums(values, shift, keep);
-    let mean = sum / count;
-    Moments {
-        count: count as usize,
-        mean: shift + mean,
-        sd: (squares / count - mean * mean).max(0.0).sqrt(),
+        let mean = sum / count;
+        Moments {
+            count: count as usize,
+            mean: shift + mean,
+            sd: (squares / count - mean * mean).max(0.0).sqrt(),
+        }
     }
 }
 
-/// Count, sum and sum of squares of the distances from `shift` of the voxels that count.
-fn sums(values: &[f32], shift: f64, keep: impl Fn(f32) -> bool + Copy) -> [f64; 3] {
-    let mut lanes = [[0f64; LANES]; 3];
-    vectorised(
-        #[inline(always)]
-        || {
-            let (whole, rest) = values.as_chunks::<LANES>();
-            for chunk in whole {
-                add(&mut lanes, chunk, shift, keep);
-            }
-            add(&mut lanes, rest, shift, keep);
-        },
-    );
-    lanes.map(|lanes| lanes.iter().sum())
-}
-
-#[inline(always)]
-fn add(
-    [counts, sums, squares]: &mut [[f64; LANES]; 3],
-    values: &[f32],
-    shift: f64,
-    keep: impl Fn(f32) -> bool,
-) {
-    for (((v, count), sum), square) in values.iter().zip(counts).zip(sums).zip(squares) {
-        // Selected, not branched upon, so that the loop becomes vector code.
-        let kept = keep(*v);
-        let distance = if kept { f64::from(*v) - shift } else { 0.0 };
-        *count += if kept { 1.0 } else { 0.0 };
-        *sum += distance;
-        *square += distance * distance;
+impl Lanes {
+    /// Adds voxels to the lanes from `lane` on.
+    #[inline(always)]
+    fn add(&mut self, lane: usize, values: &[f32], shift: f64, keep: impl Fn(f32) -> bool) {
+        let counts = self.counts[lane..].iter_mut();
+        let sums = self.sums[lane..].iter_mut();
+        let squares = self.squares[lane..].iter_mut();
+        let lowest = self.lowest[lane..].iter_mut();
+        let lanes = counts.zip(sums).zip(squares.zip(lowest));
+        for (v, ((count, sum), (square, lowest))) in values.iter().zip(lanes) {
+            // Selected, not branched upon, so that the loop becomes vector code.
+            let kept = keep(*v);
+            let distance = if kept { f64::from(*v) - shift } else { 0.0 };
+            *count += if kept { 1.0 } else { 0.0 };
+            *sum += distance;
+            *square += distance * distance;
+            *lowest = if kept & (*v < *lowest) { *v } else { *lowest };
+        }
     }
 }
 
@@ -164,6 +229,32 @@ mod tests {
         let found = moments(&values, |_| true);
         assert_eq!(found.count, 1003);
         assert!((found.mean - mean).abs() < 1e-9 && (found.sd - sd).abs() < 1e-9);
+    }
+
+    #[test]
+    fn stretches_give_the_bits_of_the_whole() {
+        let values: Vec<f32> = (0..1003)
+            .map(|i| {
+                if i % 61 < 40 {
+                    ((i * 37) % 101) as f32 / 7.0
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        let keep = |v: f32| v != 0.0;
+        let whole = moments(&values, keep);
+        for length in [1, 5, 16, 61] {
+            let mut sums = Sums::new(keep);
+            for (i, stretch) in values.chunks(length).enumerate() {
+                // One without a voxel that counts may be left out.
+                if stretch.iter().any(|v| keep(*v)) {
+                    sums.add(i * length, stretch);
+                }
+            }
+            assert_eq!(sums.moments(), whole, "{length}");
+            assert_eq!(sums.lowest(), 1.0 / 7.0);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Boxes of voxels, smallest values, and stretches of one class.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A box of voxels that is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,46 @@ pub struct Region {
 }
 
 impl Region {
+    /// All voxels of a volume.
+    pub fn of(shape_xyz: [usize; 3]) -> Self {
+        Self {
+            offset_xyz: [0; 3],
+            shape_xyz,
+        }
+    }
+
+    /// Half-open ranges along x, y, z.
+    pub fn ranges(&self) -> [Range<usize>; 3] {
+        [0, 1, 2].map(|a| {
+            let [begin, end] = self.ends(a);
+            begin..end
+        })
+    }
+
+    /// The box with another range along one axis.
+    #[must_use]
+    pub fn with_range(mut self, axis: usize, range: Range<usize>) -> Self {
+        (self.offset_xyz[axis], self.shape_xyz[axis]) = (range.start, range.len());
+        self
+    }
+
+    /// First voxel, and one behind the last, along an axis.
+    pub fn ends(&self, axis: usize) -> [usize; 2] {
+        let first = self.offset_xyz[axis];
+        [first, first + self.shape_xyz[axis]]
+    }
+
+    /// The part of the box in one slice.
+    #[must_use]
+    pub fn slice(self, z: usize) -> Self {
+        self.with_range(2, z..z + 1)
+    }
+
+    /// Voxels in the box.
+    pub fn voxels(&self) -> usize {
+        self.shape_xyz.iter().product()
+    }
+
     /// The smallest box that holds both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
@@ -42,23 +83,33 @@ impl Region {
     }
 }
 
+/// Voxels asked together whether any is foreground.
+const TOGETHER: usize = 32;
+
 /// The smallest box that holds every voxel for which `is_foreground` holds; `None` without any.
+#[inline(always)]
 pub fn bounding_box<T: Copy>(
     source: &[T],
     shape_xyz: [usize; 3],
-    is_foreground: impl Fn(T) -> bool,
+    is_foreground: impl Fn(T) -> bool + Copy,
 ) -> Option<Region> {
     let [nx, ny, _] = shape_xyz;
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
     for (row, values) in source.chunks_exact(nx.max(1)).enumerate() {
-        let Some(first) = values.iter().position(|&v| is_foreground(v)) else {
+        let (y, z) = (row % ny, row / ny);
+        // Of a row in the box only what is beside the box can make it larger.
+        let is_in = low[2] != usize::MAX && (low[1]..=high[1]).contains(&y) && z == high[2];
+        let [left, right] = if is_in {
+            [low[0], high[0] + 1]
+        } else {
+            [nx, 0]
+        };
+        let first = first_of(&values[..left], is_foreground);
+        let last = last_of(&values[right..], is_foreground).map(|at| right + at);
+        let (Some(begin), Some(end)) = (first.or(last), last.or(first)) else {
             continue;
         };
-        let last = values.iter().rposition(|&v| is_foreground(v));
-        for (axis, [begin, end]) in [[first, last.unwrap_or(first)], [row % ny; 2], [row / ny; 2]]
-            .into_iter()
-            .enumerate()
-        {
+        for (axis, [begin, end]) in [[begin, end], [y; 2], [z; 2]].into_iter().enumerate() {
             low[axis] = low[axis].min(begin);
             high[axis] = high[axis].max(end);
         }
@@ -67,6 +118,25 @@ pub fn bounding_box<T: Copy>(
         offset_xyz: low,
         shape_xyz: [0, 1, 2].map(|a| high[a] + 1 - low[a]),
     })
+}
+
+/// The first voxel that is foreground. Blocks are asked as a whole, in one vector operation or two.
+#[inline(always)]
+fn first_of<T: Copy>(values: &[T], is_foreground: impl Fn(T) -> bool + Copy) -> Option<usize> {
+    let any = |block: &[T]| (block.iter()).fold(false, |any, &v| any | is_foreground(v));
+    let block = values.chunks(TOGETHER).position(any)?;
+    let from = block * TOGETHER;
+    let within = values[from..].iter().position(|&v| is_foreground(v))?;
+    Some(from + within)
+}
+
+/// The last voxel that is foreground.
+#[inline(always)]
+fn last_of<T: Copy>(values: &[T], is_foreground: impl Fn(T) -> bool + Copy) -> Option<usize> {
+    let any = |block: &[T]| (block.iter()).fold(false, |any, &v| any | is_foreground(v));
+    let after = values.rchunks(TOGETHER).position(any)?;
+    let end = values.len() - after * TOGETHER;
+    values[..end].iter().rposition(|&v| is_foreground(v))
 }
 
 /// Smallest number that is not NaN; `None` where there is none.
@@ -140,6 +210,27 @@ mod tests {
         assert_eq!(counts, BTreeMap::from([(0, 57), (3, 2), (7, 1)]));
         let grown = region.grown([1, 9, 0], [5, 4, 3]);
         assert_eq!((grown.offset_xyz, grown.shape_xyz), ([0; 3], [5, 4, 3]));
+    }
+
+    #[test]
+    fn a_box_is_that_of_every_voxel_asked_alone() {
+        let shape = [70, 5, 4];
+        for seed in 0..400usize {
+            // From none to many, in clusters and alone.
+            let is_foreground =
+                |i: usize| (i * 7919 + seed * 104_729) % (1 + seed * seed) < seed / 20;
+            let voxels: Vec<bool> = (0..1400).map(is_foreground).collect();
+            let at = |i: usize| [i % 70, i / 70 % 5, i / 350];
+            let alone = (0..1400).filter(|i| voxels[*i]).map(|i| Region {
+                offset_xyz: at(i),
+                shape_xyz: [1; 3],
+            });
+            assert_eq!(
+                bounding_box(&voxels, shape, |v| v),
+                alone.reduce(Region::union),
+                "{seed}"
+            );
+        }
     }
 
     #[test]

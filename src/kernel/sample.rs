@@ -7,18 +7,22 @@
 //! **Outside** the source's outermost voxel centres the edge value holds for half a voxel of the
 //! coarser of the two grids; beyond that the result is `fill`.
 
+mod along_x;
 pub mod filtered;
 mod general;
+mod rows;
 mod separable;
 mod tap;
 
+pub use rows::{LinearRows, ReadRows};
 pub use tap::Ties;
 
+use super::region::Region;
 use super::reorient::{AxisMap, reorient};
 use super::simd::vectorised;
 use general::{Walk, linear_general, nearest_general};
 use glam::DAffine3;
-use separable::{linear_separable, linear_tables, nearest_separable};
+use separable::nearest_separable;
 use tap::SNAP;
 
 /// Off-axis drift in source voxels over a whole volume that still counts as axis-aligned: no
@@ -75,22 +79,24 @@ pub fn sample_linear_stored<T: bytemuck::Pod>(
     (shape_xyz, fill): ([usize; 3], f32),
     done: &mut dyn FnMut(&mut [f32]),
 ) -> Vec<f32> {
-    if source_axes(source_from_output, shape_xyz) != Some([0, 1, 2]) {
+    let stored = (source, source_shape_xyz);
+    let Some(mut rows) = LinearRows::try_new(stored, value, source_from_output, shape_xyz) else {
         let values: Vec<f32> = source.iter().map(|v| value(*v)).collect();
         let (from, map) = (source_shape_xyz, source_from_output);
         let mut out = sample_linear(&values, from, map, shape_xyz, fill);
         done(&mut out);
         return out;
+    };
+    // The output grows slice by slice: what is filled first, written then, and changed by the
+    // caller at last stays in the cache meanwhile.
+    let slice = shape_xyz[0] * shape_xyz[1];
+    let mut out = Vec::with_capacity(slice * shape_xyz[2]);
+    for z in 0..shape_xyz[2] {
+        out.resize((z + 1) * slice, fill);
+        let region = Region::of(shape_xyz).slice(z);
+        rows.read(region, fill, &mut out[z * slice..]);
+        done(&mut out);
     }
-    let mut out = Vec::with_capacity(shape_xyz.iter().product());
-    let tables = linear_tables(source_from_output, source_shape_xyz, shape_xyz);
-    vectorised(
-        #[inline(always)]
-        || {
-            let source = (source, source_shape_xyz);
-            linear_separable(source, value, &tables, (shape_xyz, fill), &mut out, done);
-        },
-    );
     out
 }
 

@@ -10,6 +10,7 @@
 
 mod aligned;
 mod bend;
+mod cubic;
 mod field;
 mod jobs;
 mod route;
@@ -17,8 +18,9 @@ mod spline;
 mod walk;
 
 pub use bend::{Bend, Step};
+pub use cubic::Cubic;
 pub use field::random_vectors;
-pub use jobs::{Cubic, Job, LabelLinear, Linear, Nearest};
+pub use jobs::{Job, LabelLinear, Linear, Nearest};
 pub use route::{Route, source_box};
 
 use walk::Walk;

@@ -29,6 +29,7 @@ impl Deferred {
         Self {
             recipe: Recipe::Gather(gather),
             pointwise,
+            lowest: OnceLock::new(),
             made: OnceLock::new(),
         }
     }
@@ -38,6 +39,7 @@ impl Deferred {
         Self {
             recipe: Recipe::Values(Mutex::new(Some(source))),
             pointwise: Some(changes),
+            lowest: OnceLock::new(),
             made: OnceLock::new(),
         }
     }
@@ -56,6 +58,9 @@ impl Deferred {
         if open {
             let pointwise = self.pointwise.get_or_insert_default();
             pointwise.extend_from_slice(changes);
+            if !changes.is_empty() {
+                self.lowest = OnceLock::new();
+            }
         }
         open
     }
@@ -75,7 +80,11 @@ impl Deferred {
                     self.with_changes(source)
                 }
                 Recipe::Gather(gather) => {
-                    let mut changes = Changes::new(self.pointwise.as_deref().unwrap_or_default());
+                    let changes = self.pointwise.as_deref().unwrap_or_default();
+                    if let Some(lowest) = self.lowest.get() {
+                        return Arc::new(gather.read_changed(grid, changes, *lowest));
+                    }
+                    let mut changes = Changes::new(changes);
                     let read = gather.read(grid, &mut changes);
                     match changes.begun() {
                         true => read,

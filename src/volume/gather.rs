@@ -1,12 +1,13 @@
 //! Reading a volume along a path of maps: which voxel of the source, or which voxels around a position in it, each new voxel is read from.
 
-use super::change::Changes;
+use super::change::{Change, Changes, make_all};
 use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::grid::Grid;
 use super::interpolation::{ImageInterpolation, LabelInterpolation};
-use super::voxels::{Gather, Part, Stored, stored_bytes};
-use crate::kernel::lattice::{Lattice, copy_lattice, fill_outside};
-use crate::kernel::sample::sample_nearest;
+use super::voxels::{Gather, Part, Stored, Volume, stored_bytes};
+use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
+use crate::kernel::region::Region;
+use crate::kernel::sample::{ReadRows, sample_nearest};
 use crate::kernel::warp::{
     self, Cubic, Job, LabelLinear, Linear, Nearest, Route, Step, source_box,
 };
@@ -95,6 +96,39 @@ impl Gather {
             })
         };
         group.iter().map(cut).collect()
+    }
+
+    /// The image's rows on a grid of `shape_xyz`; `None` where axes change places or turn, or positions
+    /// are computed voxel by voxel.
+    pub(super) fn rows(&self, shape_xyz: [usize; 3]) -> Option<Box<dyn ReadRows + '_>> {
+        let map = self.affine().filter(|_| !self.walks())?;
+        self.source.rows(&map, shape_xyz)
+    }
+
+    /// The image on `grid` with changes made that depend on values alone; voxels that a step has cut
+    /// away hold `lowest`.
+    pub(super) fn read_changed(&self, grid: &Grid, changes: &[Change], lowest: f32) -> Stored {
+        let shape = grid.shape_xyz();
+        let whole = shape.map(|n| [0, n as i64]);
+        let inside = self.inside.unwrap_or(whole);
+        let values = match self.rows(shape) {
+            Some(mut rows) => {
+                let fill = self.source.lowest_value();
+                let mut read = |region, values: &mut [f32]| {
+                    rows.read(region, fill, values);
+                    make_all(changes, values);
+                };
+                place(shape, &inside, lowest, &mut read)
+            }
+            None => {
+                let read = self.read_here(shape, &mut Changes::new(&[]));
+                let mut values = Volume::stored(read, *grid).into_f32().into_values();
+                make_all(changes, &mut values);
+                fill_outside(&mut values, shape, &inside, lowest);
+                values
+            }
+        };
+        Stored::of(values, Scaling::NONE).with_lowest(stored_bytes(lowest))
     }
 
     fn read_here(&self, shape: [usize; 3], changes: &mut Changes<'_>) -> Stored {
@@ -246,6 +280,51 @@ impl Gather {
         }
         voxels
     }
+}
+
+/// A volume whose voxels in a box are read slice by slice, with `fill` around it.
+fn place(
+    shape: [usize; 3],
+    inside: &Inside,
+    fill: f32,
+    read: &mut dyn FnMut(Region, &mut [f32]),
+) -> Vec<f32> {
+    let slice = shape[0] * shape[1];
+    let mut out = Vec::with_capacity(slice * shape[2]);
+    let Some(region) = within(shape, inside) else {
+        out.resize(slice * shape[2], fill);
+        return out;
+    };
+    let ([x, y, z], mut box_slice) = (region.ranges(), Vec::new());
+    out.resize(z.start * slice, fill);
+    for z in z {
+        let first = out.len();
+        if [x.len(), y.len()] == shape[..2] {
+            out.resize(first + slice, fill);
+            read(region.slice(z), &mut out[first..]);
+            continue;
+        }
+        box_slice.resize(x.len() * y.len(), 0.0);
+        read(region.slice(z), &mut box_slice);
+        out.resize(first + y.start * shape[0], fill);
+        for row in box_slice.chunks_exact(x.len()) {
+            out.resize(out.len() + x.start, fill);
+            out.extend_from_slice(row);
+            out.resize(out.len() + shape[0] - x.end, fill);
+        }
+        out.resize(first + slice, fill);
+    }
+    out.resize(slice * shape[2], fill);
+    out
+}
+
+/// The part of a box that is in a volume of `shape`.
+fn within(shape: [usize; 3], inside: &Inside) -> Option<Region> {
+    let clamped = [0, 1, 2].map(|a| inside[a].map(|v| v.clamp(0, shape[a] as i64) as usize));
+    (clamped.iter().all(|[begin, end]| begin < end)).then(|| Region {
+        offset_xyz: clamped.map(|[begin, _]| begin),
+        shape_xyz: clamped.map(|[begin, end]| end - begin),
+    })
 }
 
 /// Returns `true` if voxels keep to the lattice they are on.

@@ -32,6 +32,7 @@ pub mod deferred;
 pub mod dtype;
 pub mod error;
 mod filtered;
+pub mod framed;
 mod gather;
 pub mod grid;
 mod interpolation;

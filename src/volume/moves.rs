@@ -35,14 +35,15 @@ impl Volume {
         };
         let cuts = lattice.is_some_and(|map| map.seen(&all(old)) != all(grid.shape_xyz()));
         let before = match self.recipe() {
-            // The conversion of an image to f32 commutes with every move; a change of values does not.
+            // The conversion of an image to f32 commutes with every move; a change of values does
+            // not, but with moves of whole voxels where what is outside is known.
             Some(
                 deferred @ Deferred {
                     recipe: Recipe::Gather(before),
                     pointwise,
                     ..
                 },
-            ) if deferred.keeps_values()
+            ) if (deferred.keeps_values() || lattice.is_some() && self.is_changed_later())
                 && (pointwise.is_none() || role == Role::Image)
                 && before.role == role
                 && (lattice.is_some() || !before.cut) =>
@@ -80,7 +81,25 @@ impl Volume {
                 (gather, None)
             }
         };
-        Self::deferred(Deferred::gather(gather, pointwise), grid)
+        let moved = Deferred::gather(gather, pointwise);
+        if let (false, Some(lowest)) = (moved.keeps_values(), self.lowest_after_changes()) {
+            let _ = moved.lowest.set(lowest);
+        }
+        Self::deferred(moved, grid)
+    }
+
+    /// The smallest value of a deferred image after its changes, where it is known.
+    fn lowest_after_changes(&self) -> Option<f32> {
+        self.recipe()?.lowest.get().copied()
+    }
+
+    /// Returns `true` if voxels are cheapest made where they go: an image that is gathered for
+    /// nobody else, and the smallest value after its changes is known.
+    fn is_changed_later(&self) -> bool {
+        let is_made = |deferred: &Deferred| deferred.made.get().is_some();
+        self.is_unshared()
+            && self.lowest_after_changes().is_some()
+            && self.recipe().is_some_and(|deferred| !is_made(deferred))
     }
 
     /// A label map in which the stored number 0 is class 0: all but those with an intercept are.

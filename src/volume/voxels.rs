@@ -4,6 +4,7 @@
 //! `deferred.rs` and `gather.rs`.
 
 mod lowest;
+mod rows;
 mod stored;
 mod values;
 
@@ -55,6 +56,9 @@ pub(super) struct Deferred {
     /// `None`: stored numbers as the recipe reads them. `Some`: values as f32 with these changes made
     /// one after the other; an empty list converts and nothing else.
     pub(super) pointwise: Option<Vec<Change>>,
+    /// The smallest value of the whole image after the changes, where it is known before voxels are
+    /// made: moves then go on from the source of a changed image, too.
+    pub(super) lowest: OnceLock<f32>,
     pub(super) made: OnceLock<Arc<Stored>>,
 }
 
@@ -304,6 +308,24 @@ impl Volume {
             return self;
         }
         Self::deferred(Deferred::change(self, changes), grid)
+    }
+
+    /// Changes the image as [`Volume::changed`], where `lowest` is known to be the smallest value after it.
+    #[must_use]
+    pub fn changed_to(self, change: Change, lowest: f32) -> Self {
+        let changed = self.changed(change);
+        if let Some(deferred) = changed.recipe() {
+            let _ = deferred.lowest.set(lowest);
+        }
+        changed
+    }
+
+    /// Returns `true` if no other volume shares these voxels or their recipe.
+    pub(super) fn is_unshared(&self) -> bool {
+        match &self.voxels {
+            Voxels::Stored(stored) => Arc::strong_count(stored) == 1,
+            Voxels::Deferred(deferred) => Arc::strong_count(deferred) == 1,
+        }
     }
 
     /// The values between voxels, read through an affine from output to source voxels; `done` as

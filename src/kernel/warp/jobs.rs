@@ -26,17 +26,6 @@ pub struct Linear<'a> {
     out: &'a mut [f32],
 }
 
-/// Values by cubic convolution, which keeps edges sharper than linear and may overshoot.
-///
-/// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it, and
-/// voxels without weight do not count, as for [`Linear`].
-/// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
-pub struct Cubic<'a> {
-    source: &'a [f32],
-    fill: f32,
-    out: &'a mut [f32],
-}
-
 /// The weight of the upper neighbour from which it is the nearest, along x, y, z.
 fn thresholds(ties: Ties) -> [f32; 3] {
     ties.up.map(|up| if up { 0.5 - SNAP } else { 0.5 + SNAP })
@@ -66,13 +55,6 @@ pub struct LabelLinear<'a, T> {
 }
 
 impl<'a> Linear<'a> {
-    /// Reads `source` into `out`; writes `fill` outside the source.
-    pub fn new(source: &'a [f32], fill: f32, out: &'a mut [f32]) -> Self {
-        Self { source, fill, out }
-    }
-}
-
-impl<'a> Cubic<'a> {
     /// Reads `source` into `out`; writes `fill` outside the source.
     pub fn new(source: &'a [f32], fill: f32, out: &'a mut [f32]) -> Self {
         Self { source, fill, out }
@@ -127,7 +109,7 @@ impl Job for Linear<'_> {
 /// Replaces the values that are not finite, which are few: the vectorised sums of a row multiply
 /// every voxel by its weight, and 0 times infinity is not 0.
 #[inline(never)]
-fn repair(out: &mut [f32], value: impl Fn(usize) -> f32) {
+pub(super) fn repair(out: &mut [f32], value: impl Fn(usize) -> f32) {
     for (i, old) in out.iter_mut().enumerate() {
         if !old.is_finite() {
             *old = value(i);
@@ -137,7 +119,7 @@ fn repair(out: &mut [f32], value: impl Fn(usize) -> f32) {
 
 /// The sum of the voxels that have a weight along one axis.
 #[inline(always)]
-fn weighted(parts: impl IntoIterator<Item = (f32, f32)>) -> f32 {
+pub(super) fn weighted(parts: impl IntoIterator<Item = (f32, f32)>) -> f32 {
     let counted = parts.into_iter().filter(|(weight, _)| *weight != 0.0);
     counted.map(|(weight, value)| weight * value).sum()
 }
@@ -175,64 +157,6 @@ fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
         all_finite &= value.is_finite();
     }
     all_finite
-}
-
-impl Job for Cubic<'_> {
-    fn row(&mut self, taps: &Taps, first: usize) {
-        let out = &mut self.out[first..first + taps.at.len()];
-        if !taps.any_inside {
-            return out.fill(self.fill);
-        }
-        let (source, fill) = (self.source, self.fill);
-        vectorised(
-            #[inline(always)]
-            || {
-                let mut all_finite = true;
-                for (i, value) in out.iter_mut().enumerate() {
-                    *value = cubic_at(source, taps, i, plain);
-                    all_finite &= value.is_finite();
-                }
-                if !all_finite {
-                    repair(out, |i| cubic_at(source, taps, i, weighted));
-                }
-                taps.fill(out, fill);
-            },
-        );
-    }
-}
-
-/// Keys' weights of the voxels at -1, 0, 1 and 2 for a position `t` past the one at 0.
-#[inline(always)]
-fn keys(t: f32) -> [f32; 4] {
-    let far = |t: f32| t * (t * (1.0 - 0.5 * t) - 0.5);
-    let near = |t: f32| t * t * (1.5 * t - 2.5) + 1.0;
-    let s = 1.0 - t;
-    [far(t), near(t), near(s), far(s)]
-}
-
-/// The sum of all voxels along one axis.
-#[inline(always)]
-fn plain(parts: [(f32, f32); 4]) -> f32 {
-    let [a, b, c, d] = parts.map(|(weight, value)| weight * value);
-    (a + b) + (c + d)
-}
-
-#[inline(always)]
-fn cubic_at(source: &[f32], taps: &Taps, i: usize, sum: impl Fn([(f32, f32); 4]) -> f32) -> f32 {
-    let [nx, ny, _] = taps.source_shape;
-    let [wx, wy, wz] = [0, 1, 2].map(|a| keys(taps.weight[a][i]));
-    let [x, y, z] = [0, 1, 2].map(|a| {
-        let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
-        [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
-    });
-    let along = |weights: [f32; 4], values: [f32; 4]| {
-        sum([0, 1, 2, 3].map(|tap| (weights[tap], values[tap])))
-    };
-    let row = |z: usize, y: usize| {
-        let row = &source[(z * ny + y) * nx..][..nx];
-        along(wx, x.map(|x| row[x]))
-    };
-    along(wz, z.map(|z| along(wy, y.map(|y| row(z, y)))))
 }
 
 impl<T: bytemuck::Pod> Job for Nearest<'_, T> {

@@ -4,10 +4,9 @@ use super::{LARGEST, PerModality, change_each, check_augment, draw_each};
 use crate::draw::{Range, SampleRng};
 use crate::kernel::noise::add_normal;
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
-use crate::volume::Row;
+use crate::volume::{Change, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Adds Gaussian noise, independent from voxel to voxel, of a drawn standard deviation.
 ///
@@ -68,7 +67,7 @@ impl Augment for GaussianNoise {
 
     fn apply(&self, draw: &Self::Draw, row: Row) -> Result<Row, StageError> {
         change_each(draw, row, |&Noise { std, seed }| {
-            Arc::new(move |voxels, first| add_normal(voxels, std, seed, first))
+            Change::by_place(move |voxels, first| add_normal(voxels, std, seed, first))
         })
     }
 }

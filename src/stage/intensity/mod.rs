@@ -35,7 +35,6 @@ use crate::kernel::moments::finite_bounds;
 use crate::kernel::simd::vectorised;
 use crate::volume::{Change, Dtype, Grid, Role, Row, Volume};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// What was drawn for each modality that is changed.
 pub type PerModality<T> = BTreeMap<String, T>;
@@ -150,7 +149,7 @@ fn replace_each<T>(
 
 /// A change that makes every voxel a function of its own value, compiled for this machine's vectors.
 fn voxelwise(function: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Change {
-    Arc::new(move |voxels: &mut [f32], _first| {
+    Change::by_value(move |voxels| {
         vectorised(
             #[inline(always)]
             || voxels.iter_mut().for_each(|v| *v = function(*v)),
@@ -163,7 +162,7 @@ fn change_selected(mut row: Row, modalities: Option<&[String]>, change: &Change)
     for image in &mut row.images {
         if selects(modalities, &image.name) {
             let volume = image.volume.take();
-            image.volume = volume.map(|volume| volume.changed(Arc::clone(change)));
+            image.volume = volume.map(|volume| volume.changed(change.clone()));
         }
     }
     row

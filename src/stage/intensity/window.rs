@@ -60,6 +60,11 @@ impl Stage for Window {
             let t = (v.max(low).min(high) - low) / width;
             first * (1.0 - t) + last * t
         });
+        // Between a negative end and a positive one no rounding falls below the first.
+        let change = match first <= 0.0 && 0.0 <= last {
+            true => change.with_floor(low),
+            false => change,
+        };
         Ok(vec![change_selected(
             row,
             self.modalities.as_deref(),

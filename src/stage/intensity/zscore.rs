@@ -1,11 +1,10 @@
 //! Scales tissue to mean 0 and standard deviation 1, and sets background apart.
 
-use super::{LARGEST, check_modalities, selects};
-use crate::kernel::moments::{Moments, above_minimum, finite_bounds, moments};
+use super::{LARGEST, check_modalities, selects, voxelwise};
+use crate::kernel::moments::{Moments, Sums, above_minimum, finite_bounds};
 use crate::kernel::percentile::percentiles;
-use crate::kernel::simd::vectorised;
 use crate::stage::{EdgeSchema, Stage, StageError};
-use crate::volume::{Row, WarningKind};
+use crate::volume::{Row, Volume, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -81,13 +80,13 @@ impl Default for Zscore {
 }
 
 impl Zscore {
-    fn scale(&self, voxels: &mut [f32], foreground: impl Fn(f32) -> bool + Copy) -> Moments {
-        let found = moments(voxels, foreground);
+    /// What becomes of each voxel, given the moments of the foreground.
+    fn scaled(
+        &self,
+        found: Moments,
+        foreground: impl Fn(f32) -> bool + Copy + Send + Sync + 'static,
+    ) -> impl Fn(f32) -> f32 + Copy + Send + Sync + 'static {
         let Moments { count, mean, sd } = found;
-        if count == 0 {
-            voxels.fill(0.0);
-            return found;
-        }
         let scale = Some((1.0 / sd) as f32).filter(|s| s.is_finite() && !found.is_constant());
         let (scale, clip) = (scale.unwrap_or(0.0), self.clip as f32);
         // The next number above -clip keeps foreground and background apart.
@@ -97,32 +96,70 @@ impl Zscore {
             Background::Zero => 0.0,
             Background::Below | Background::Scaled => -clip,
         };
-        vectorised(
-            #[inline(always)]
-            || {
-                for v in voxels.iter_mut() {
-                    let distance = (f64::from(*v) - mean) as f32;
-                    // A distance beyond f32 times a scale of 0 is not a number.
-                    let scaled = if scale == 0.0 { 0.0 } else { distance * scale };
-                    let scaled = scaled.clamp(lowest, clip);
-                    let tissue = foreground(*v) | (scale_background & v.is_finite());
-                    *v = if tissue { scaled } else { apart };
-                }
-            },
-        );
-        found
+        let apart = if count == 0 { 0.0 } else { apart };
+        move |v| {
+            let distance = (f64::from(v) - mean) as f32;
+            // A distance beyond f32 times a scale of 0 is not a number.
+            let scaled = if scale == 0.0 { 0.0 } else { distance * scale };
+            let scaled = scaled.clamp(lowest, clip);
+            let tissue = foreground(v) | (scale_background & (count > 0) & v.is_finite());
+            if tissue { scaled } else { apart }
+        }
     }
 
-    fn scale_foreground(&self, voxels: &mut [f32]) -> Moments {
+    /// Scales an image: one that is still to be gathered stays so, where its background is one value.
+    fn scale(&self, volume: Volume) -> (Volume, Moments) {
+        let volume = volume.into_f32();
+        let nonzero = |v: f32| v.is_finite() & (v != 0.0);
         match self.foreground {
-            Foreground::All => self.scale(voxels, f32::is_finite),
-            Foreground::Nonzero => self.scale(voxels, |v| v.is_finite() & (v != 0.0)),
+            Foreground::All => self.scale_kept(volume, f32::is_finite),
+            Foreground::Nonzero => self.scale_kept(volume, nonzero),
             Foreground::AboveMin => {
-                let [low, _] = finite_bounds(voxels).unwrap_or_default();
+                // Of an image without negative values the smallest is 0 where any is.
+                if volume.framed().and_then(|framed| framed.around()) == Some(0.0) {
+                    return self.scale_kept(volume, move |v| v.is_finite() & (v > 0.0));
+                }
+                let low = finite_bounds(&volume.to_f32()).map_or(0.0, |[low, _]| low);
                 let above = above_minimum(low);
-                self.scale(voxels, move |v| v.is_finite() & (v > above))
+                self.scale_kept(volume, move |v| v.is_finite() & (v > above))
             }
         }
+    }
+
+    fn scale_kept(
+        &self,
+        volume: Volume,
+        keep: impl Fn(f32) -> bool + Copy + Send + Sync + 'static,
+    ) -> (Volume, Moments) {
+        let mut sums = Sums::new(keep);
+        let framed = match volume.framed() {
+            Some(mut framed) if framed.around().is_none_or(|around| !keep(around)) => {
+                framed.stretches(|first, values| sums.add(first, values));
+                Some(framed.voxels())
+            }
+            _ => None,
+        };
+        if framed.is_none() {
+            sums.add(0, &volume.to_f32());
+        }
+        let found = sums.moments();
+        let scaled = self.scaled(found, keep);
+        let voxels = match framed {
+            // What lies between them is not asked for: it may be scaled background.
+            Some(voxels) if self.background != Background::Scaled => voxels,
+            _ => {
+                let change = voxelwise(scaled);
+                return (volume.map_f32(|voxels| change.make(voxels, 0)), found);
+            }
+        };
+        // The smallest tissue, and what every other voxel becomes.
+        let tissue = (found.count > 0).then(|| scaled(sums.lowest()));
+        let apart = (found.count < voxels).then(|| scaled(f32::NAN));
+        let lowest = tissue
+            .into_iter()
+            .chain(apart)
+            .fold(f32::INFINITY, f32::min);
+        (volume.changed_to(voxelwise(scaled), lowest), found)
     }
 }
 
@@ -166,12 +203,10 @@ impl Stage for Zscore {
             let Some(volume) = image.volume.take() else {
                 continue;
             };
-            let mut found = None;
-            image.volume = Some(volume.map_f32(|voxels| {
-                found = suspicion(&self.scale_foreground(voxels));
-            }));
+            let (scaled, found) = self.scale(volume);
+            image.volume = Some(scaled);
             let name = image.name.clone();
-            if let Some((kind, problem)) = found {
+            if let Some((kind, problem)) = suspicion(&found) {
                 row.warn(kind, Some(&name), problem);
             }
         }

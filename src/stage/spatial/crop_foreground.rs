@@ -1,9 +1,9 @@
 //! Cuts away the air around the body.
 
-use super::regrid::{background_value, check_one_grid, one_grid, windowed_row};
-use crate::kernel::moments::above_minimum;
-use crate::kernel::region::{Region, bounding_box};
+use super::regrid::{check_one_grid, one_grid, windowed_row};
+use crate::kernel::region::Region;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
+use crate::volume::framed::Above;
 use crate::volume::{Row, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,15 +73,11 @@ impl CropForeground {
 
     fn foreground(&self, row: &Row) -> Option<Region> {
         let images = row.images.iter().filter(|c| self.looks_at(&c.name));
-        let boxes = images.filter_map(|channel| {
-            let volume = channel.volume.as_ref()?;
-            let values = volume.to_f32();
-            let above = match self.above {
-                Threshold::Value(value) => value as f32,
-                Threshold::Named(NamedThreshold::Min) => above_minimum(background_value(&values)),
-            };
-            bounding_box(&values, volume.grid().shape_xyz(), |v| v > above)
-        });
+        let above = match self.above {
+            Threshold::Value(value) => Above::Value(value as f32),
+            Threshold::Named(NamedThreshold::Min) => Above::Minimum,
+        };
+        let boxes = images.filter_map(|channel| channel.volume.as_ref()?.region_above(above));
         boxes.reduce(Region::union)
     }
 

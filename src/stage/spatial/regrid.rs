@@ -1,6 +1,5 @@
 //! Volumes on another grid without interpolation, and the question whether a row has one grid.
 
-use crate::kernel::region::minimum;
 use crate::kernel::reorient::AxisMap;
 use crate::stage::{EdgeSchema, StageError};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
@@ -88,11 +87,6 @@ pub(super) fn windowed_row(
 ) -> Result<Row, StageError> {
     row.try_map_volumes(|_, role, volume| volume.windowed(role, offset_xyz, shape_xyz))
         .map_err(in_column)
-}
-
-/// The smallest value of an image's numbers, which represents what is outside; 0 where all are NaN.
-pub(super) fn background_value(values: &[f32]) -> f32 {
-    minimum(values).unwrap_or(0.0)
 }
 
 /// The grid all volumes of a row share; `None` for a row without volumes.

@@ -66,7 +66,7 @@ fn volumes_made_together_are_what_each_is_alone() {
                 let narrow = volume.windowed(role, [2, 2, 2], [6, 5, 5])?;
                 let wide = narrow.windowed(role, [-3, -2, 0], [11, 9, 5])?;
                 Ok::<_, VolumeError>(match name {
-                    "ct" => wide.changed(Arc::new(|values: &mut [f32], _| {
+                    "ct" => wide.changed(Change::by_value(|values| {
                         values.iter_mut().for_each(|v| *v = 2.0 * *v - 1.0);
                     })),
                     _ => wide,

@@ -81,7 +81,7 @@ impl Volume {
                 let first = i * BLOCK;
                 append(block, scaling, &mut values);
                 let fresh = &mut values[first..];
-                changes.iter().for_each(|change| change(fresh, first));
+                changes.iter().for_each(|change| change.make(fresh, first));
             }
             values
         })

@@ -1,0 +1,208 @@
+//! Rows of a volume that is read between its voxels, where every source axis follows one output axis.
+//!
+//! A row is blended from up to four source rows, whose stored numbers become values on the way, and
+//! then along x. Indices and weights come from one table an axis.
+
+use super::super::region::{Region, bounding_box};
+use super::super::simd::{CACHE_LINE, prefetch, vectorised};
+use super::along_x::AlongX;
+use super::source_axes;
+use super::tap::{Tap, reach, tap};
+use glam::DAffine3;
+use std::ops::Range;
+
+/// Rows between the one that is blended and the one that is asked for.
+const AHEAD: usize = 3;
+
+/// Reads boxes of a volume on another grid; see [`LinearRows`].
+pub trait ReadRows {
+    /// Reads the output voxels of a box into `out`, `[z, y, x]`; `fill` where there is no source.
+    fn read(&mut self, region: Region, fill: f32, out: &mut [f32]);
+
+    /// The box of output voxels that any source value above `threshold`, or not a number, has a
+    /// weight in; `None` if there is none.
+    ///
+    /// **Law** every voxel outside the box blends values of at most `threshold`.
+    fn region_above(&self, threshold: f32) -> Option<Region>;
+}
+
+/// A volume that is read between its voxels, row by row.
+pub struct LinearRows<'a, T, V> {
+    source: &'a [T],
+    source_shape_xyz: [usize; 3],
+    value: V,
+    tables: [AxisTable; 3],
+    x: AlongX,
+    blend: Vec<f32>,
+}
+
+/// Taps along one axis; outputs before and after have no source.
+struct AxisTable {
+    begin: usize,
+    taps: Vec<Tap>,
+}
+
+impl AxisTable {
+    fn new(step: f64, start: f64, source_count: usize, count: usize, reach: f64) -> Self {
+        let last = source_count as f64 - 1.0;
+        let taps = (0..count).map(|i| tap(start + step * i as f64, last, reach));
+        let begin = taps.clone().take_while(Option::is_none).count();
+        // Positions are monotone, so the taps are one run.
+        let taps = taps.skip(begin).map_while(|t| t).collect();
+        Self { begin, taps }
+    }
+
+    fn at(&self, output: usize) -> Option<Tap> {
+        self.taps.get(output.checked_sub(self.begin)?).copied()
+    }
+
+    /// The taps of a range of outputs, and how many outputs are before them.
+    fn within(&self, outputs: &Range<usize>) -> (usize, &[Tap]) {
+        let end = self.begin + self.taps.len();
+        let first = outputs.start.max(self.begin).min(outputs.end);
+        let last = outputs.end.min(end).max(first);
+        let taps = match last > first {
+            true => &self.taps[first - self.begin..last - self.begin],
+            false => &[],
+        };
+        (first - outputs.start, taps)
+    }
+
+    /// First output, and one behind the last, that reads one of these source voxels.
+    fn seeing(&self, first: usize, last: usize) -> Option<[usize; 2]> {
+        let sees = |t: &Tap| t.low <= last && t.low + usize::from(t.weight > 0.0) >= first;
+        let begin = self.taps.iter().position(sees)?;
+        let end = self.taps.iter().rposition(sees)?;
+        Some([self.begin + begin, self.begin + end + 1])
+    }
+}
+
+impl<'a, T: Copy, V: Fn(T) -> f32 + Copy> LinearRows<'a, T, V> {
+    /// The volume on a grid of `shape_xyz`; `None` where axes change places or turn.
+    ///
+    /// **Shape** source `[z, y, x]` of `source_shape_xyz`; `value` of each stored number.
+    pub fn try_new(
+        (source, source_shape_xyz): (&'a [T], [usize; 3]),
+        value: V,
+        source_from_output: &DAffine3,
+        shape_xyz: [usize; 3],
+    ) -> Option<Self> {
+        if source_axes(source_from_output, shape_xyz) != Some([0, 1, 2]) {
+            return None;
+        }
+        let (map, reach) = (source_from_output, reach(source_from_output));
+        let tables = [0, 1, 2].map(|axis| {
+            let (step, start) = (map.matrix3.col(axis)[axis], map.translation[axis]);
+            let counts = (source_shape_xyz[axis], shape_xyz[axis]);
+            AxisTable::new(step, start, counts.0, counts.1, reach[axis])
+        });
+        Some(Self {
+            source,
+            source_shape_xyz,
+            value,
+            tables,
+            x: AlongX::default(),
+            blend: Vec::new(),
+        })
+    }
+
+    /// Blends the source rows around an output row; `false` outside the source.
+    #[inline(always)]
+    fn blend(&mut self, y: usize, z: usize) -> bool {
+        let (Some(ty), Some(tz)) = (self.tables[1].at(y), self.tables[2].at(z)) else {
+            return false;
+        };
+        let ([nx, ny, _], value, x) = (self.source_shape_xyz, self.value, &self.x);
+        let row = |dz: usize, dy: usize| {
+            let from = ((tz.low + dz) * ny + ty.low + dy) * nx + x.origin;
+            &self.source[from..from + x.length]
+        };
+        // A row is too short for the processor to guess the next, which is on another page.
+        if let Some(next) = self.tables[1].at(y + AHEAD) {
+            for dy in [0, 1] {
+                let from = ((tz.low + 1) * ny + next.low + dy) * nx + x.origin;
+                for voxel in (0..x.length).step_by(CACHE_LINE / size_of::<T>().min(CACHE_LINE)) {
+                    prefetch(self.source, from + voxel);
+                }
+            }
+        }
+        let blend = &mut self.blend[..x.length];
+        match (tz.weight > 0.0, ty.weight > 0.0) {
+            (false, false) => {
+                for (blend, stored) in blend.iter_mut().zip(row(0, 0)) {
+                    *blend = value(*stored);
+                }
+            }
+            (false, true) => mix(blend, value, [row(0, 0), row(0, 1)], ty.weight),
+            (true, false) => mix(blend, value, [row(0, 0), row(1, 0)], tz.weight),
+            (true, true) => {
+                let (v, w) = (ty.weight, tz.weight);
+                let rows = row(0, 0)
+                    .iter()
+                    .zip(row(0, 1))
+                    .zip(row(1, 0))
+                    .zip(row(1, 1));
+                for (blend, (((a, b), c), d)) in blend.iter_mut().zip(rows) {
+                    let near = value(*a) * (1.0 - v) + value(*b) * v;
+                    let far = value(*c) * (1.0 - v) + value(*d) * v;
+                    *blend = near * (1.0 - w) + far * w;
+                }
+            }
+        }
+        true
+    }
+}
+
+#[inline(always)]
+fn mix<T: Copy>(blend: &mut [f32], value: impl Fn(T) -> f32, [near, far]: [&[T]; 2], weight: f32) {
+    for (blend, (a, b)) in blend.iter_mut().zip(near.iter().zip(far)) {
+        *blend = value(*a) * (1.0 - weight) + value(*b) * weight;
+    }
+}
+
+impl<T: Copy, V: Fn(T) -> f32 + Copy> ReadRows for LinearRows<'_, T, V> {
+    fn read(&mut self, region: Region, fill: f32, out: &mut [f32]) {
+        let [x, y, z] = region.ranges();
+        let (before, taps) = self.tables[0].within(&x);
+        self.x.set(taps, self.source_shape_xyz[0]);
+        self.blend.resize(self.x.padded(), 0.0);
+        let (width, end) = (x.len(), before + taps.len());
+        vectorised(
+            #[inline(always)]
+            || {
+                let mut rows = out.chunks_exact_mut(width);
+                for z in z.clone() {
+                    for (y, row) in y.clone().zip(&mut rows) {
+                        if !self.blend(y, z) {
+                            row.fill(fill);
+                            continue;
+                        }
+                        row[..before].fill(fill);
+                        self.x.read(&self.blend, &mut row[before..end]);
+                        row[end..].fill(fill);
+                    }
+                }
+            },
+        );
+    }
+
+    fn region_above(&self, threshold: f32) -> Option<Region> {
+        let value = self.value;
+        // Not a number is not at most anything.
+        let is_above = |v: T| !(value(v) <= threshold);
+        let found = vectorised(
+            #[inline(always)]
+            || bounding_box(self.source, self.source_shape_xyz, is_above),
+        )?;
+        let mut seen = [[0; 2]; 3];
+        for (axis, [begin, end]) in seen.iter_mut().enumerate() {
+            let first = found.offset_xyz[axis];
+            let last = first + found.shape_xyz[axis] - 1;
+            [*begin, *end] = self.tables[axis].seeing(first, last)?;
+        }
+        Some(Region {
+            offset_xyz: seen.map(|[begin, _]| begin),
+            shape_xyz: seen.map(|[begin, end]| end - begin),
+        })
+    }
+}

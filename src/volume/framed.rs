@@ -1,0 +1,227 @@
+//! An image that is still to be gathered, and the box outside of which nothing needs to be read.
+//!
+//! Most of a scan is air. Where a window makes all air one value, or air is 0, the box of the rest is
+//! found among the source's stored numbers; statistics and the foreground's box then come from rows
+//! that are gathered into the cache and forgotten, and the voxels are made once, when all crops
+//! and pads are known.
+
+use super::Volume;
+use super::change::{Change, make_all};
+use super::dtype::Role;
+use super::voxels::{Deferred, Gather, Recipe};
+use crate::kernel::moments::above_minimum;
+use crate::kernel::region::{Region, bounding_box, minimum};
+use crate::kernel::sample::ReadRows;
+
+/// The value that foreground exceeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Above {
+    /// This value.
+    Value(f32),
+    /// The image's smallest value; see [`above_minimum`].
+    Minimum,
+}
+
+/// Share of a threshold by which values blended in f32 may exceed the voxels they are blended from.
+const BLENDED: f32 = 1.0 / (1 << 18) as f32;
+
+/// Rows of an image that is still to be gathered; see [`Volume::framed`].
+pub struct Framed<'a> {
+    rows: Box<dyn ReadRows + 'a>,
+    changes: &'a [Change],
+    shape_xyz: [usize; 3],
+    /// What a voxel outside the source holds before changes.
+    fill: f32,
+    /// `None`: every voxel is outside.
+    region: Option<Region>,
+    /// The value, after changes, of all voxels outside the box.
+    around: f32,
+    row: Vec<f32>,
+}
+
+impl<'a> Framed<'a> {
+    /// The box of voxels that blend any source value above `threshold`.
+    fn new(
+        volume: &'a Volume,
+        gather: &'a Gather,
+        changes: &'a [Change],
+        threshold: f32,
+    ) -> Option<Self> {
+        let shape_xyz = volume.grid().shape_xyz();
+        let rows = gather.rows(shape_xyz)?;
+        let fill = gather.source.lowest_value();
+        let region = rows.region_above(threshold - threshold.abs() * BLENDED);
+        let mut around = [fill];
+        make_all(changes, &mut around);
+        Some(Self {
+            rows,
+            changes,
+            shape_xyz,
+            fill,
+            region,
+            around: around[0],
+            row: Vec::new(),
+        })
+    }
+
+    /// Returns `true` if some voxel is outside the box.
+    fn has_frame(&self) -> bool {
+        self.region != Some(Region::of(self.shape_xyz))
+    }
+
+    /// The value of all voxels outside the box that is read; `None` if every voxel is inside.
+    pub fn around(&self) -> Option<f32> {
+        self.has_frame().then_some(self.around)
+    }
+
+    /// Voxels of the whole image.
+    pub fn voxels(&self) -> usize {
+        self.shape_xyz.iter().product()
+    }
+
+    /// Calls `each` with the stretches of values in the box, in order, and the index of their first
+    /// voxel.
+    pub fn stretches(&mut self, mut each: impl FnMut(usize, &[f32])) {
+        let Some(region) = self.region else { return };
+        let ([nx, ny, _], [x, y, z]) = (self.shape_xyz, region.ranges());
+        for z in z {
+            let values = self.read(region.slice(z));
+            for (y, row) in y.clone().zip(values.chunks_exact(x.len())) {
+                each((z * ny + y) * nx + x.start, row);
+            }
+        }
+    }
+
+    /// The values of a box, changes made.
+    fn read(&mut self, region: Region) -> &[f32] {
+        self.row.resize(region.voxels(), 0.0);
+        self.rows.read(region, self.fill, &mut self.row);
+        make_all(self.changes, &mut self.row);
+        &self.row
+    }
+
+    /// The box of the values in a box that are above a threshold.
+    fn found(&mut self, region: Region, above: f32) -> Option<Region> {
+        let values = self.read(region);
+        let mut found = bounding_box(values, region.shape_xyz, |v| v > above)?;
+        for (offset, first) in found.offset_xyz.iter_mut().zip(region.offset_xyz) {
+            *offset += first;
+        }
+        Some(found)
+    }
+
+    /// The smallest box of the values above a threshold: slices, lines and columns are read from
+    /// outside until the first one that holds any.
+    fn region_above(&mut self, above: f32) -> Option<Region> {
+        let outer = self.region?;
+        let mut found: Option<Region> = None;
+        for axis in [2, 1] {
+            let [begin, end] = outer.ends(axis);
+            let layer = |i: usize| {
+                let region = match (axis, found) {
+                    (1, Some(found)) => outer.with_range(2, found.ranges()[2].clone()),
+                    _ => outer,
+                };
+                region.with_range(axis, i..i + 1)
+            };
+            let [low, high] = found.map_or([end, begin], |found| found.ends(axis));
+            let first = (begin..low).find_map(|i| self.found(layer(i), above));
+            let grown = [found, first].into_iter().flatten().reduce(Region::union);
+            let high = grown.map_or(high, |grown| grown.ends(axis)[1].max(high));
+            let last = (high..end).rev().find_map(|i| self.found(layer(i), above));
+            found = [grown, last].into_iter().flatten().reduce(Region::union);
+            found?;
+        }
+        let mut found = found?;
+        // Columns: a slice narrows what the next one has to look at. The middle of a body is widest.
+        let [begin, end] = outer.ends(2);
+        let mut slices: Vec<usize> = found.ranges()[2].clone().collect();
+        slices.sort_by_key(|z| (2 * z).abs_diff(begin + end));
+        for z in slices {
+            let [left, right] = outer.ends(0);
+            for beside in [left..found.ends(0)[0], found.ends(0)[1]..right] {
+                if !beside.is_empty() {
+                    let [_, y, _] = found.ranges();
+                    let region = outer.with_range(0, beside).with_range(1, y).slice(z);
+                    let more = self.found(region, above);
+                    found = more.map_or(found, |more| found.union(more));
+                }
+            }
+        }
+        Some(found)
+    }
+}
+
+impl Volume {
+    /// The gather and the changes of an image that is not made yet and that nobody else holds, where each
+    /// value depends on values alone.
+    fn unmade(&self) -> Option<(&Deferred, &Gather, &[Change])> {
+        let deferred = self.recipe().filter(|_| self.is_unshared())?;
+        let changes = deferred.pointwise.as_deref()?;
+        match &deferred.recipe {
+            Recipe::Gather(gather)
+                if gather.role == Role::Image
+                    && gather.inside.is_none()
+                    && deferred.made.get().is_none()
+                    && changes.iter().all(Change::is_by_value) =>
+            {
+                Some((deferred, gather, changes))
+            }
+            _ => None,
+        }
+    }
+
+    /// The image's rows where they need not be kept: an image that is still to be read along its
+    /// axes, and whose background is one value.
+    ///
+    /// Background is every value up to the [`Change::with_floor`] of the first change, or else 0 in
+    /// an image without negative values.
+    pub fn framed(&self) -> Option<Framed<'_>> {
+        let (_, gather, changes) = self.unmade()?;
+        let floor = changes.first().and_then(Change::floor);
+        let is_zero = || gather.source.lowest_value() == 0.0;
+        let threshold = floor.or_else(|| is_zero().then_some(0.0))?;
+        Framed::new(self, gather, changes, threshold)
+    }
+
+    /// The smallest box that holds every voxel of an image above a threshold; `None` without any.
+    ///
+    /// An image that is still to be gathered stays so where its background is one value: only what
+    /// decides about the box is read.
+    pub fn region_above(&self, above: Above) -> Option<Region> {
+        if let Some(found) = self.region_within_frame(above) {
+            return found;
+        }
+        let values = self.to_f32();
+        let above = match above {
+            Above::Value(value) => value,
+            Above::Minimum => above_minimum(minimum(&values).unwrap_or(0.0)),
+        };
+        bounding_box(&values, self.grid().shape_xyz(), |v| v > above)
+    }
+
+    /// [`Volume::region_above`] from the rows that decide; the outer `None` where that cannot be.
+    fn region_within_frame(&self, above: Above) -> Option<Option<Region>> {
+        let (deferred, gather, changes) = self.unmade()?;
+        if let (Above::Value(value), []) = (above, changes) {
+            return Some(Framed::new(self, gather, changes, value)?.region_above(value));
+        }
+        let mut framed = self.framed()?;
+        let around = framed.around()?;
+        if let [only] = changes
+            && only.floor().is_some()
+        {
+            // No voxel is below those around.
+            let _ = deferred.lowest.set(around);
+        }
+        let lowest = deferred.lowest.get().copied();
+        let above = match above {
+            Above::Value(value) => value,
+            Above::Minimum => above_minimum(lowest.or(changes.is_empty().then_some(around))?),
+        };
+        (around <= above).then(|| framed.region_above(above))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Rows of a volume on another grid.
+
+use super::Volume;
+use super::stored::value_of;
+use crate::kernel::sample::{LinearRows, ReadRows};
+use crate::volume::dtype::{Scaling, Voxel};
+use crate::with_voxel_type;
+use glam::DAffine3;
+
+impl Volume {
+    /// The values between voxels on a grid of `shape_xyz`, row by row; `None` where axes change
+    /// places or turn.
+    pub(in crate::volume) fn rows(
+        &self,
+        source_from_output: &DAffine3,
+        shape_xyz: [usize; 3],
+    ) -> Option<Box<dyn ReadRows + '_>> {
+        let (from, scaling, map) = (self.grid.shape_xyz(), self.scaling(), source_from_output);
+        with_voxel_type!(self.dtype(), T => {
+            let stored: (&[T], _) = (bytemuck::cast_slice(self.buffer().as_slice()), from);
+            match scaling == Scaling::NONE {
+                true => boxed(LinearRows::try_new(stored, |v: T| v.to_f32(), map, shape_xyz)?),
+                false => {
+                    let value = move |v: T| value_of(v, scaling);
+                    boxed(LinearRows::try_new(stored, value, map, shape_xyz)?)
+                }
+            }
+        })
+    }
+}
+
+fn boxed<'a>(rows: impl ReadRows + 'a) -> Option<Box<dyn ReadRows + 'a>> {
+    Some(Box::new(rows))
+}
