@@ -159,19 +159,34 @@ fn described(header: &Header) -> String {
             code(header.qform_code)
         ),
     );
+    if header.intent_code != 0 {
+        let meaning = match nifti::intent(header.intent_code) {
+            Some(intent) => format!("{intent:?}"),
+            None => "unknown".to_owned(),
+        };
+        let name = match header.intent_name.as_str() {
+            "" => String::new(),
+            name => format!(", `{name}`"),
+        };
+        push(
+            &mut text,
+            "intent",
+            &format!("{} ({meaning}){name}", header.intent_code),
+        );
+    }
     text
 }
 
 /// A code of sform or qform with its meaning.
 fn code(code: i32) -> String {
-    let name = match code {
-        0 => "unset",
-        1 => "scanner",
-        2 => "aligned",
-        3 => "Talairach",
-        4 => "MNI 152",
-        5 => "template",
-        _ => "unknown",
+    let name = match nifti::alignment(code) {
+        Some(::nifti::XForm::Unknown) => "unset",
+        Some(::nifti::XForm::ScannerAnat) => "scanner",
+        Some(::nifti::XForm::AlignedAnat) => "aligned",
+        Some(::nifti::XForm::Talairach) => "Talairach",
+        Some(::nifti::XForm::Mni152) => "MNI 152",
+        Some(::nifti::XForm::TemplateOther) => "template",
+        None => "unknown",
     };
     format!("{code} ({name})")
 }

@@ -30,6 +30,25 @@ fn a_file_is_described_and_a_missing_one_named() {
 }
 
 #[test]
+fn codes_are_shown_with_their_meaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    let grid = Grid::with_spacing([2, 2, 2], [1.0; 3]).unwrap();
+    nifti::write(&path, &Volume::from_vec(vec![0u8; 8], grid).unwrap(), None).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // `intent_code`, `intent_name` and `sform_code`.
+    bytes[68..70].copy_from_slice(&1002i16.to_ne_bytes());
+    bytes[328..334].copy_from_slice(b"organs");
+    bytes[254..256].copy_from_slice(&4i16.to_ne_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let mut out = Vec::new();
+    inspect(&[path], &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("1002 (Label), `organs`"), "{text}");
+    assert!(text.contains("sform 4 (MNI 152), qform 2"), "{text}");
+}
+
+#[test]
 fn the_histogram_shows_both_hills() {
     let mut values = vec![0f32; 900];
     values.extend([10.0; 100]);

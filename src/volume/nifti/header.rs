@@ -1,11 +1,14 @@
 //! What a NIfTI header says, checked.
 
 mod check;
+mod codes;
 mod encoding;
 mod fields;
 mod geometry;
 mod pair;
 
+pub use codes::{alignment, intent};
+pub(super) use codes::of_dtype;
 pub use encoding::{ByteOrder, Layout, Version};
 
 use super::affine::{self, Rows};
@@ -40,9 +43,9 @@ pub struct Header {
     pub pixdim: [f64; 8],
     /// Byte at which the voxels begin, in the file that holds them.
     pub vox_offset: u64,
-    /// What the sform aligns to; 0: no sform.
+    /// What the sform aligns to, see [`alignment`]; 0: no sform.
     pub sform_code: i32,
-    /// What the qform aligns to; 0: no qform.
+    /// What the qform aligns to, see [`alignment`]; 0: no qform.
     pub qform_code: i32,
     /// Rows of the sform in mm, where its code is above 0.
     pub sform: Option<[[f64; 4]; 3]>,
@@ -50,7 +53,7 @@ pub struct Header {
     pub qform: Option<[[f64; 4]; 3]>,
     /// `xyzt_units`: the spatial unit in bits 0 to 2, the temporal one in bits 3 to 5.
     pub xyzt_units: u8,
-    /// What the values mean, 0: nothing said.
+    /// What the values mean, see [`intent`]; 0: nothing said.
     pub intent_code: i32,
     /// Name of the intent.
     pub intent_name: String,

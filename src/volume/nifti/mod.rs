@@ -26,6 +26,10 @@
 //! | sform and qform more than half a voxel apart; voxel sizes of 0 that matter | read as above; [`Header::remarks`] |
 //! | RGB, complex, 128-bit floats, 5-D and vectors, ANALYZE 7.5 | unsupported, with a hint |
 //!
+//! The package `nifti` reads the fields of NIfTI-1 headers and gives codes their types. The rest is
+//! here: it knows no NIfTI-2, ignores `vox_offset`, inflates one gzip member and no checksum, and
+//! panics where type and bits a voxel disagree.
+//!
 //! No size is believed before the file's own length confirms it: plain files must be as long as
 //! the header promises, gzip files long enough for deflate's best ratio, 1032 to 1.
 
@@ -41,7 +45,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use header::{ByteOrder, Header, Layout, Version};
+pub use header::{ByteOrder, Header, Layout, Version, alignment, intent};
 pub use labels::{IGNORED, LabelValues};
 pub use write::{DRAFT, write};
 

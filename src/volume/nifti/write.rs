@@ -1,21 +1,22 @@
 //! Volumes into `.nii` and `.nii.gz`.
 //!
-//! The header is written here and not by the crate `nifti`: its writer sets `scl_slope` to 1 and
-//! `scl_inter` to 0 whatever the volume says, knows only 16-bit dimensions, and changes the file
-//! name's ending on its own. The tests read our files back with that crate.
+//! The header is written here and not by the package `nifti`, which writes whole files only: with
+//! `scl_slope` 1 and `scl_inter` 0 whatever the volume says, with 16-bit dimensions, under a name whose
+//! ending it changes on its own. The tests read our files back with it.
 
 use super::affine::{self, Quaternion};
-use super::header::{Header, Version};
+use super::header::{Header, Version, of_dtype};
 use super::{format, io};
 use crate::store;
 use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 use libdeflater::{CompressionLvl, Compressor};
+use nifti::{Unit, XForm};
 use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What a grid aligns to when nobody says: "another file", as nibabel writes.
-const ALIGNED: i32 = 2;
+const ALIGNED: i32 = XForm::AlignedAnat as i32;
 
 /// gzip level: against level 3, label maps are a third smaller in the same time; CT voxels are 1 %
 /// smaller and take a fifth longer. Most of what is written are label maps.
@@ -122,21 +123,6 @@ fn compressed(path: &Path, header: &[u8], voxels: &[u8]) -> Result<Vec<u8>, Volu
     Ok(out)
 }
 
-fn datatype(dtype: Dtype) -> i16 {
-    match dtype {
-        Dtype::U8 => 2,
-        Dtype::I16 => 4,
-        Dtype::I32 => 8,
-        Dtype::F32 | Dtype::F16 => 16,
-        Dtype::F64 => 64,
-        Dtype::I8 => 256,
-        Dtype::U16 => 512,
-        Dtype::U32 => 768,
-        Dtype::I64 => 1024,
-        Dtype::U64 => 1280,
-    }
-}
-
 /// Header and the four bytes that say "no extensions": 352 or 544 bytes.
 fn header(
     path: &Path,
@@ -180,16 +166,17 @@ fn header(
     let dim = [3, x as i64, y as i64, z as i64, 1, 1, 1, 1];
     let pixdim = [turn.q, sx, sy, sz, 1.0, 1.0, 1.0, 1.0];
     let origin = rows.map(|row| row[3]);
+    let datatype = of_dtype(dtype) as i16;
     let bits = dtype.bytes() as i16 * 8;
     let descrip = concat!("voxstream ", env!("CARGO_PKG_VERSION"));
-    let units = time | 2;
+    let units = time | Unit::Mm as u8;
     Ok(match version {
         Version::Nifti1 => {
             let mut out = Out::new(352);
             out.put(0, &348i32.to_ne_bytes());
             out.put(38, b"r"); // `regular`, which ANALYZE readers ask for
             out.put_all(40, dim.map(|v| (v as i16).to_ne_bytes()));
-            out.put(70, &datatype(dtype).to_ne_bytes());
+            out.put(70, &datatype.to_ne_bytes());
             out.put(72, &bits.to_ne_bytes());
             out.put_all(76, pixdim.map(f32_bytes));
             out.put(108, &f32_bytes(352.0));
@@ -209,7 +196,7 @@ fn header(
             let mut out = Out::new(544);
             out.put(0, &540i32.to_ne_bytes());
             out.put(4, b"n+2\0\r\n\x1a\n");
-            out.put(12, &datatype(dtype).to_ne_bytes());
+            out.put(12, &datatype.to_ne_bytes());
             out.put(14, &bits.to_ne_bytes());
             out.put_all(16, dim.map(i64::to_ne_bytes));
             out.put_all(104, pixdim.map(f64::to_ne_bytes));

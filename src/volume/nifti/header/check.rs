@@ -2,9 +2,14 @@
 
 use super::super::format;
 use super::encoding::{Layout, Version};
-use super::fields::Fields;
+use super::codes;
+use super::fields::{Fields, check_axes};
 use crate::volume::{Dtype, Scaling, VolumeError};
+use nifti::{NiftiType, Unit};
 use std::path::{Path, PathBuf};
+
+/// `datatype` of single bits.
+const BITS: i16 = 1;
 
 /// The voxel type of `datatype`, held against `bitpix`.
 pub(super) fn dtype(path: &Path, fields: &Fields) -> Result<Dtype, VolumeError> {
@@ -14,42 +19,25 @@ pub(super) fn dtype(path: &Path, fields: &Fields) -> Result<Dtype, VolumeError> 
         hint,
     };
     let split = "store each part as a volume of its own";
-    let dtype = match fields.datatype {
-        2 => Dtype::U8,
-        4 => Dtype::I16,
-        8 => Dtype::I32,
-        16 => Dtype::F32,
-        64 => Dtype::F64,
-        256 => Dtype::I8,
-        512 => Dtype::U16,
-        768 => Dtype::U32,
-        1024 => Dtype::I64,
-        1280 => Dtype::U64,
-        1 => {
-            return Err(unsupported(
-                "one bit a voxel (datatype 1)",
-                "store it as uint8",
-            ));
-        }
-        128 => return Err(unsupported("RGB colour (datatype 128)", split)),
-        2304 => return Err(unsupported("RGBA colour (datatype 2304)", split)),
-        32 | 1792 | 2048 => {
-            let what = format!("complex numbers (datatype {})", fields.datatype);
-            return Err(unsupported(&what, "store the magnitude as float32"));
-        }
-        1536 => {
-            return Err(unsupported(
-                "128-bit floats (datatype 1536)",
-                "store it as float64",
-            ));
-        }
-        code => {
-            return Err(format(
+    let code = fields.datatype;
+    let unsupported = |what: &str, hint| unsupported(&format!("{what} (datatype {code})"), hint);
+    let Some(stored) = codes::voxel_type(code) else {
+        return Err(match code {
+            BITS => unsupported("one bit a voxel", "store it as uint8"),
+            _ => format(
                 path,
                 "datatype",
                 format!("code {code} is none of the format's; the header is damaged"),
-            ));
-        }
+            ),
+        });
+    };
+    let Some(dtype) = codes::dtype(stored) else {
+        return Err(match stored {
+            NiftiType::Rgb24 => unsupported("RGB colour", split),
+            NiftiType::Rgba32 => unsupported("RGBA colour", split),
+            NiftiType::Float128 => unsupported("128-bit floats", "store it as float64"),
+            _ => unsupported("complex numbers", "store the magnitude as float32"),
+        });
     };
     let bits = dtype.bytes() * 8;
     if i64::from(fields.bitpix) != bits as i64 {
@@ -68,13 +56,7 @@ pub(super) fn dtype(path: &Path, fields: &Fields) -> Result<Dtype, VolumeError> 
 /// Voxels along x, y, z; axes the file does not have are of one voxel.
 pub(super) fn shape(path: &Path, fields: &Fields) -> Result<[usize; 3], VolumeError> {
     let axes = fields.dim[0];
-    if !(1..=7).contains(&axes) {
-        return Err(format(
-            path,
-            "dim",
-            format!("dim[0] is {axes}; a file has 1 to 7 axes"),
-        ));
-    }
+    check_axes(path, axes)?;
     for axis in 1..=axes as usize {
         if fields.dim[axis] < 1 {
             return Err(format(
@@ -171,14 +153,18 @@ pub(super) fn scaling(path: &Path, fields: &Fields) -> Result<Scaling, VolumeErr
 
 /// The factor to mm of the file's spatial unit; unknown counts as mm.
 pub(super) fn mm_per_unit(path: &Path, fields: &Fields) -> Result<f64, VolumeError> {
-    match fields.xyzt_units & 7 {
-        0 | 2 => Ok(1.0),
-        1 => Ok(1e3),
-        3 => Ok(1e-3),
-        code => Err(format(
+    match codes::spatial_unit(fields.xyzt_units) {
+        Some(Unit::Meter) => Ok(1e3),
+        Some(Unit::Micron) => Ok(1e-3),
+        Some(_) => Ok(1.0),
+        None => Err(format(
             path,
             "xyzt_units",
-            format!("spatial unit {code} is none of the format's; 2 is mm"),
+            format!(
+                "spatial unit {} is none of the format's; {} is mm",
+                fields.xyzt_units & 7,
+                Unit::Mm as u8
+            ),
         )),
     }
 }

@@ -4,6 +4,7 @@ use super::super::affine::Rows;
 use super::super::format;
 use super::encoding::{ByteOrder, Layout, Version};
 use crate::volume::VolumeError;
+use nifti::NiftiHeader;
 use std::path::{Path, PathBuf};
 
 /// Fields as they stand in the file; only size and magic are checked.
@@ -57,20 +58,16 @@ impl Bytes<'_> {
         i64::from_le_bytes(self.array(at))
     }
 
-    fn f32(&self, at: usize) -> f64 {
-        f32::from_le_bytes(self.array(at)).into()
-    }
-
     fn f64(&self, at: usize) -> f64 {
         f64::from_le_bytes(self.array(at))
     }
 
-    /// Text up to its first zero.
-    fn text(&self, at: usize, length: usize) -> String {
-        let field = &self.bytes[at..at + length];
-        let end = field.iter().position(|&b| b == 0).unwrap_or(length);
-        String::from_utf8_lossy(&field[..end]).trim().to_owned()
-    }
+}
+
+/// Text up to its first zero.
+fn text(field: &[u8]) -> String {
+    let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end]).trim().to_owned()
 }
 
 impl Fields {
@@ -126,26 +123,31 @@ impl Fields {
                 });
             }
         };
+        // `NiftiHeader` knows the byte order by this number alone, so it must be a sound one.
+        check_axes(path, b.i16(40).into())?;
+        let header = NiftiHeader::from_reader(b.bytes)
+            .map_err(|e| format(path, "header", e.to_string()))?;
         Ok(Self {
             version: Version::Nifti1,
             byte_order: b.order,
             layout,
-            dim: std::array::from_fn(|i| b.i16(40 + 2 * i).into()),
-            datatype: b.i16(70),
-            bitpix: b.i16(72),
-            pixdim: std::array::from_fn(|i| b.f32(76 + 4 * i)),
-            vox_offset: b.f32(108),
-            scl_slope: b.f32(112),
-            scl_inter: b.f32(116),
-            xyzt_units: b.bytes[123],
-            intent_code: b.i16(68).into(),
-            intent_name: b.text(328, 16),
-            descrip: b.text(148, 80),
-            qform_code: b.i16(252).into(),
-            sform_code: b.i16(254).into(),
-            quatern: std::array::from_fn(|i| b.f32(256 + 4 * i)),
-            qoffset: std::array::from_fn(|i| b.f32(268 + 4 * i)),
-            srow: std::array::from_fn(|row| std::array::from_fn(|i| b.f32(280 + 16 * row + 4 * i))),
+            // `NiftiHeader` keeps them without their sign.
+            dim: header.dim.map(|n| i64::from(n as i16)),
+            datatype: header.datatype,
+            bitpix: header.bitpix,
+            pixdim: header.pixdim.map(f64::from),
+            vox_offset: header.vox_offset.into(),
+            scl_slope: header.scl_slope.into(),
+            scl_inter: header.scl_inter.into(),
+            xyzt_units: header.xyzt_units,
+            intent_code: header.intent_code.into(),
+            intent_name: text(&header.intent_name),
+            descrip: text(&header.descrip),
+            qform_code: header.qform_code.into(),
+            sform_code: header.sform_code.into(),
+            quatern: [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from),
+            qoffset: [header.quatern_x, header.quatern_y, header.quatern_z].map(f64::from),
+            srow: [header.srow_x, header.srow_y, header.srow_z].map(|row| row.map(f64::from)),
         })
     }
 
@@ -184,14 +186,26 @@ impl Fields {
             scl_inter: b.f64(184),
             xyzt_units: b.i32(500) as u8,
             intent_code: b.i32(504),
-            intent_name: b.text(508, 16),
-            descrip: b.text(240, 80),
+            intent_name: text(&b.bytes[508..524]),
+            descrip: text(&b.bytes[240..320]),
             qform_code: b.i32(344),
             sform_code: b.i32(348),
             quatern: std::array::from_fn(|i| b.f64(352 + 8 * i)),
             qoffset: std::array::from_fn(|i| b.f64(376 + 8 * i)),
             srow: std::array::from_fn(|row| std::array::from_fn(|i| b.f64(400 + 32 * row + 8 * i))),
         })
+    }
+}
+
+/// **Errors** `Format` if a file cannot have so many axes.
+pub(super) fn check_axes(path: &Path, axes: i64) -> Result<(), VolumeError> {
+    match (1..=7).contains(&axes) {
+        true => Ok(()),
+        false => Err(format(
+            path,
+            "dim",
+            format!("dim[0] is {axes}; a file has 1 to 7 axes"),
+        )),
     }
 }
 
