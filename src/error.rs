@@ -53,6 +53,12 @@ pub enum Error {
         /// What was found, what was expected, what to do.
         problem: String,
     },
+    /// Rows that were made again do not have the bytes that a run recorded.
+    #[error("{problem}")]
+    Differs {
+        /// How many rows differ, and what may be the cause.
+        problem: String,
+    },
     /// The program panicked outside the work of any subject.
     #[error("{text}")]
     Panic {
@@ -81,10 +87,11 @@ impl Error {
         }
     }
 
-    /// The process's exit code: 2 the user's file or data, 3 ours, 130 stopped by a signal.
+    /// The process's exit code: 1 replayed rows differ, 2 the user's file or data, 3 ours, 130 stopped by a signal.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Train(TrainError::Tensor(_)) | Self::Panic { .. } => 3,
+            Self::Differs { .. } => 1,
             Self::Cancelled => 130,
             _ => 2,
         }

@@ -4,7 +4,7 @@ use crate::pipelines::TINY;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use voxstream::sink::{MetricRow, ScoreRow, SubjectRow, WarningRow, read_table};
+use voxstream::sink::{MetricRow, ScoreRow, SubjectRow, ViewRow, WarningRow, read_table};
 
 fn command(out: &Path, extra: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
@@ -17,7 +17,7 @@ fn command(out: &Path, extra: &[&str]) -> Command {
             "--out",
         ])
         .arg(out);
-    for set in TINY.iter().chain(&["train.steps=8"]) {
+    for set in (TINY.iter()).chain(&["train.steps=8", "sinks.views={ every: 3 }"]) {
         command.args(["--set", set]);
     }
     // The last override of a value wins.
@@ -41,6 +41,17 @@ fn subjects(out: &Path) -> (Vec<SubjectRow>, Vec<WarningRow>) {
         read_table(&out.join("subjects.parquet")).unwrap(),
         read_table(&out.join("warnings.parquet")).unwrap(),
     )
+}
+
+/// Every view that a run recorded.
+fn views(out: &Path) -> Vec<ViewRow> {
+    let entries = std::fs::read_dir(out.join("views")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let tables = files
+        .iter()
+        .map(|file| read_table::<ViewRow>(file).unwrap());
+    tables.flatten().collect()
 }
 
 /// Every file that looks finished can be read.
@@ -102,6 +113,9 @@ fn a_killed_run_resumes_to_the_same_figures() {
     let (a, b) = (tables(&whole), tables(&killed));
     assert_eq!(a.0, b.0);
     assert_eq!(a.1, b.1);
+    assert_eq!(views(&whole), views(&killed));
+    // Steps 1, 4 and 7, two labelled rows and two unlabelled ones in both views.
+    assert_eq!(views(&whole).len(), 3 * (2 + 2 * 2));
     let (whole, killed) = (subjects(&whole), subjects(&killed));
     assert_eq!(whole, killed);
     let prepared = whole.0.iter().filter(|row| row.prepared_shape_x.is_some());

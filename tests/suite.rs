@@ -17,6 +17,7 @@ mod parts;
 mod pipelines;
 mod postprocessing;
 mod presets;
+mod replay;
 mod resume;
 mod rules;
 mod schemas;

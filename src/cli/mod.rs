@@ -17,6 +17,7 @@ mod landmarks;
 mod man;
 mod output;
 pub mod query;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -138,6 +139,14 @@ enum Command {
     },
     /// Draw what a pipeline does to a subject, step by step; or a run's predictions against the truth.
     View(view::ViewArgs),
+    /// Rebuild a row that a run recorded from its draws, and say whether the bytes agree.
+    ///
+    /// Recorded are prepared rows (`sinks: { prepared: { parquet: true } }`, with their voxels) and the views of a
+    /// training (`sinks: { views: {} }`, with digests). The row is made again by the plan that the run kept, from the
+    /// subject's files as they are now, with the recorded draws. Without options the first recorded row is taken.
+    ///
+    /// Exit codes: 0 the bytes agree; 1 they differ; 2 the row cannot be made again, or nothing was recorded.
+    Replay(replay::ReplayArgs),
     /// Hold pipelines to what their section `tests` promises.
     ///
     /// Exit codes: 0 all tests hold; 1 one does not; 2 a mistake in a file, or no test in any.
@@ -274,6 +283,7 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             Ok(if failed == 0 { 0 } else { 2 })
         }
         Command::View(args) => view::view(args, &mut out),
+        Command::Replay(args) => replay::replay(args, &mut out),
         Command::Test(args) => test::test(args, &mut out),
         Command::Query(args) => query::query(args, &mut out),
         Command::Convert { file, out: to, key } => {

@@ -141,6 +141,15 @@ pub(super) fn sections(
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, (train, *at), edges, whole, errors);
     }
+    if let (Some(_), None) = (&pipeline.sinks.views, &pipeline.train) {
+        let at = root.get("sinks").and_then(|sinks| sinks.get("views"));
+        let problem = "`sinks.views` records what training takes, and the file has no `train`";
+        errors.extend(at.map(|node| {
+            SpecError::new(node.at(), problem).with_help(
+                "remove it; `sinks: { prepared: {} }` keeps prepared rows with their draws",
+            )
+        }));
+    }
     if let Some((section, at)) = &pipeline.score
         && let Err(problem) = section.check()
     {

@@ -36,6 +36,7 @@ pub mod ranges;
 mod reader;
 pub mod rules;
 pub mod sections;
+pub mod sinks;
 mod step;
 pub mod views;
 

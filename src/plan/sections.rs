@@ -2,6 +2,7 @@
 
 use super::checkpoints::Checkpoints;
 use super::optimizer::OptimizerSection;
+pub use super::sinks::{FileFormats, SinksSection, ViewsSection};
 use crate::metric::{Metric, MissedDistance, Wanted};
 use crate::nn::network::NetworkSpec;
 use crate::stage::spatial::Axis;
@@ -270,64 +271,6 @@ impl Default for ScoreSection {
             missed_distance: MissedDistance::default(),
         }
     }
-}
-
-/// What is kept beside the tables that every run writes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SinksSection {
-    /// Prepared subjects.
-    #[serde(default)]
-    pub prepared: Option<FileFormats>,
-    /// Predicted label maps of the scored subjects, on their input's own grid.
-    #[serde(default)]
-    pub predictions: Option<FileFormats>,
-    /// The final teacher's label maps of the unlabelled subjects, with confidence.
-    #[serde(default)]
-    pub pseudo_labels: Option<FileFormats>,
-    /// Most bytes of prepared rows that are committed together, such as `256MiB` (the default). A
-    /// killed run loses what it had done of one such part.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part_size: Option<String>,
-}
-
-/// Bytes of a part where `sinks.part_size` is not given.
-const PART_BYTES: u64 = 256 << 20;
-
-impl SinksSection {
-    /// Most bytes of a part.
-    pub fn part_bytes(&self) -> u64 {
-        let parsed = self.part_size.as_ref().map(|text| text.parse());
-        let parsed = parsed.and_then(|size: Result<bytesize::ByteSize, _>| size.ok());
-        parsed.map_or(PART_BYTES, |size| size.as_u64())
-    }
-
-    /// Checks what its types leave open.
-    ///
-    /// **Errors** say which size was found, and what is one.
-    pub fn check(&self) -> Result<(), String> {
-        let Some(text) = &self.part_size else {
-            return Ok(());
-        };
-        match text.parse::<bytesize::ByteSize>() {
-            Ok(size) if size.as_u64() > 0 => Ok(()),
-            _ => Err(format!(
-                "`part_size` is `{text}`; expected a size above 0 such as `256MiB`"
-            )),
-        }
-    }
-}
-
-/// Formats of volumes that are kept.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileFormats {
-    /// As rows of Parquet.
-    #[serde(default = "yes")]
-    pub parquet: bool,
-    /// As one NIfTI file a volume.
-    #[serde(default)]
-    pub nifti: bool,
 }
 
 fn yes() -> bool {

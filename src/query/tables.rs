@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// Tables that are folders of Parquet files.
-const FOLDERS: [&str; 3] = ["predictions", "prepared", "pseudo_labels"];
+const FOLDERS: [&str; 4] = ["predictions", "prepared", "pseudo_labels", "views"];
 /// Tables whose files are named by the commit records of parts.
 const OF_PARTS: [&str; 8] = [
     "failures",

@@ -3,6 +3,7 @@
 use super::counters::{Counters, Node};
 pub use super::failure::{Failure, causes};
 use super::guard::guarded;
+use super::recorded::Recorded;
 use crate::plan::{self, Plan, Step};
 use crate::stage::{ChannelSchema, EdgeSchema, StageError};
 use crate::volume::Row;
@@ -119,6 +120,7 @@ impl Chain {
             let subject = row.subject.clone();
             let made = guarded(&subject, &step.path, || {
                 let made = match way {
+                    MixMode::Recorded(recorded) => node.busy(|| recorded.rows(step, row, &trace)),
                     // A partner is one subject: earlier mixing steps are passed over.
                     MixMode::SkipMixing(_) if mixes => Ok(vec![row]),
                     MixMode::WithPartners(partners) if mixes => {
@@ -194,6 +196,8 @@ pub enum MixMode<'a> {
     /// Computes a partner: mixing steps are skipped, and of the rows that step `i` returns only the
     /// one with sample number `[i]` is kept.
     SkipMixing(&'a [u32]),
+    /// Replays: steps that draw take what was recorded of one row.
+    Recorded(&'a Recorded<'a>),
 }
 
 /// Makes the row that a row is mixed with.

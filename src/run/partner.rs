@@ -103,6 +103,29 @@ impl Partners for Making<'_> {
 }
 
 impl Making<'_> {
+    /// The row of the partner that a record names, as it was when it was mixed into `row`; its own draws
+    /// are made again from their keys.
+    ///
+    /// **Errors** if the cohort has no such subject any more, or it cannot be prepared.
+    pub fn named(&self, subject: &str, row: &Row, trace: &[u32]) -> Result<Row, StageError> {
+        let subjects = self.preparer.cohort().subjects();
+        let Some(index) = subjects.iter().position(|s| s.id == subject) else {
+            return Err(StageError::input(format!(
+                "the row was mixed with `{subject}`, which the cohort does not have any more"
+            )));
+        };
+        match self.made(index, row.epoch, trace) {
+            Ok(Some(row)) => Ok(row),
+            Ok(None) => Err(StageError::input(format!(
+                "the row was mixed with `{subject}`, of which the steps leave no row now"
+            ))),
+            Err(failure) => Err(StageError::input(format!(
+                "the row was mixed with `{subject}`, which cannot be made: {}: {}",
+                failure.stage, failure.cause
+            ))),
+        }
+    }
+
     /// A subject's row behind as many steps as `trace` has.
     fn made(&self, subject: usize, epoch: u64, trace: &[u32]) -> Result<Option<Row>, Failure> {
         let made = self

@@ -7,12 +7,13 @@ mod voxels;
 pub use cached::Reading;
 
 use super::budget::Budget;
-use super::chain::Chain;
+use super::chain::{Chain, MixMode, Traced};
 use super::counters::{Counters, Node};
 use super::failure::Failure;
 use super::guard::guarded;
 use super::kept::Kept;
 use super::noted::Noted;
+use super::recorded::Recorded;
 use super::warnings::Warnings;
 use crate::cache::CacheError;
 use crate::plan::Plan;
@@ -127,6 +128,22 @@ impl Preparer {
     /// **Errors** are remembered: the same subject fails at once the next time.
     pub fn rows(&self, index: usize, epoch: u64) -> Result<Vec<Row>, Failure> {
         self.first_rows(index, epoch, self.stages.steps().len())
+    }
+
+    /// The rows `stages` make of a subject with the draws of one row that was recorded: those with other
+    /// sample numbers have its draws, too. What failed is not remembered.
+    ///
+    /// **Errors** the subject's failure; a record that does not fit a step is one.
+    pub fn recorded_rows(
+        &self,
+        index: usize,
+        epoch: u64,
+        recorded: &Recorded<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let row = Traced::new(self.load(index, epoch)?);
+        let all = 0..self.stages.steps().len();
+        let rows = (self.stages).run_traced(row, all, MixMode::Recorded(recorded))?;
+        Ok(rows.into_iter().map(|traced| traced.row).collect())
     }
 
     /// Forgets what was found in the headers of a subject that is not needed again, so that the

@@ -1,7 +1,9 @@
 //! The training stream: subjects in keyed order, prepared once, seen in fresh views each epoch.
 
+mod replayed;
 mod viewer;
 
+pub use replayed::RecordedView;
 pub use viewer::{Sample, Viewer};
 
 use super::budget::Budget;

@@ -1,17 +1,19 @@
 //! A training run: streams feed the trainer, validation chooses, checkpoints keep.
 
+mod finish;
+
 use super::context::{RunContext, training_window};
 use super::evaluate::summary;
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
 use super::inference::Inference;
 use super::initial::Initial;
 use super::noted::Known;
-use super::postprocess::choose_for;
+use super::recorder::Recorder;
 use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
-use crate::sink::{MetricRow, ScoreRow, read_table, write_table};
+use crate::sink::{MetricRow, read_table, write_table};
 use crate::train::TrainError;
 use crate::train::checkpoint::{self, Best, ModelFile, State};
 use crate::train::data_parallel::DataParallel;
@@ -36,6 +38,8 @@ struct Training<'a> {
     validation: Vec<usize>,
     /// When the metrics were written last.
     published: Instant,
+    /// Records views, where the pipeline asks for it.
+    recorder: Option<Recorder>,
 }
 
 /// Trains, scores and writes every table of a training run.
@@ -81,6 +85,7 @@ impl<'a> Training<'a> {
             best: None,
             validation,
             published: Instant::now(),
+            recorder: None,
         })
     }
 
@@ -114,6 +119,7 @@ impl<'a> Training<'a> {
 
     fn run(&mut self, mut positions: Positions, subjects: TrainingSubjects) -> Result<(), Error> {
         let cx = self.cx;
+        self.recorder = Recorder::start(cx, self.trainers.first.step)?;
         let mut feed = Feed::start(
             &cx.plan,
             &cx.preparer,
@@ -149,6 +155,9 @@ impl<'a> Training<'a> {
             }
             let of = |rows: &StepRows| rows.labelled.len() + rows.unlabelled.len();
             let count = batches.iter().map(of).sum();
+            if let Some(recorder) = &mut self.recorder {
+                recorder.add(self.trainers.first.step + 1, &batches);
+            }
             let figures = node.busy(|| self.trainers.train(batches))?;
             node.passed(count, 0);
             positions = after;
@@ -250,7 +259,10 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn checkpoint(&self, positions: Positions) -> Result<(), Error> {
+    fn checkpoint(&mut self, positions: Positions) -> Result<(), Error> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(self.trainers.first.step)?;
+        }
         let state = State {
             step: self.trainers.first.step,
             positions,
@@ -291,60 +303,6 @@ impl<'a> Training<'a> {
             },
         )?;
         write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
-        Ok(())
-    }
-
-    /// Scores the last and the best checkpoint, and draws the final pseudo-labels.
-    fn finish(&mut self, unlabelled: &[usize]) -> Result<(), Error> {
-        let epoch = self.metrics.last().map_or(0, |m| m.epoch as u64);
-        let step = self.trainers.first.step;
-        if let (Some(teacher), Some(thresholds)) = (
-            &self.trainers.first.teacher,
-            &self.trainers.first.thresholds,
-        ) {
-            self.cx.draw_pseudo_labels(
-                teacher,
-                self.window,
-                (epoch, step),
-                &thresholds.current(),
-                unlabelled,
-            )?;
-        }
-        let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
-        let last_is_best = self.best.as_ref().is_some_and(|b| b.step == step);
-        let last = self.trainers.first.predictor();
-        let opened = match last_is_best {
-            true => None,
-            false => {
-                let (model, _) = checkpoint::open(&best, &self.cx.device)?;
-                // As it was validated.
-                Some(model.with_precision(self.section.precision)?)
-            }
-        };
-        let plain = Inference::of(opened.as_ref().unwrap_or(last), self.window);
-        let postprocessing = match self.section.postprocess {
-            true => choose_for(self.cx, plain, &best)?,
-            false => PostProcessing::NONE,
-        };
-        let inference = Inference {
-            postprocessing: &postprocessing,
-            ..plain
-        };
-        let mut scores = self.cx.score(inference, epoch, "best")?;
-        let of_last = if last_is_best {
-            // One checkpoint is both: its scores are written under both names.
-            let renamed = |s: &ScoreRow| ScoreRow {
-                checkpoint: "last".to_owned(),
-                ..s.clone()
-            };
-            scores.iter().map(renamed).collect()
-        } else {
-            self.cx
-                .score(Inference::of(last, self.window), epoch, "last")?
-        };
-        scores.extend(of_last);
-        write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
-        write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(())
     }
 }

@@ -21,11 +21,11 @@ pub(crate) use error::io_error;
 pub use error::{SinkError, causes};
 pub use parquet::{Receipt, TableWriter, read_table, write_table};
 pub use parts::{Ledger, PartWriter, read_run_table};
-pub use prepared::{encode_prepared, file_stem, read_prepared, write_nifti};
+pub use prepared::{encode_prepared, file_stem, read_prepared, read_prepared_where, write_nifti};
 pub use rows::{
     EdgeRow, FailureRow, FingerprintClassRow, FingerprintRow, MetricRow, PartRow,
     PostprocessingRow, PredictionRow, PseudoLabelRow, QualityRow, ScoreRow, SubjectRow, TableRow,
-    WarningRow,
+    ViewRow, WarningRow,
 };
 pub use stored::{read_stored_volume, stored_volume_array};
 pub use table::{ColumnDef, ColumnType, TableDef};

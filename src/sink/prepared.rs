@@ -7,7 +7,7 @@ use super::stored::{
 use super::table::{DOC_KEY, NAME_KEY};
 use super::{SinkError, io_error};
 use crate::store;
-use crate::volume::columns::volume_array;
+use crate::volume::columns::{sample_at, subject_at, volume_array};
 use crate::volume::row::column_name;
 use crate::volume::{Role, Row, nifti};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -82,34 +82,51 @@ pub fn write_nifti(
 ///
 /// **Errors** when the file is damaged or is no prepared file.
 pub fn read_prepared(path: &Path) -> Result<Vec<Row>, SinkError> {
+    read_prepared_where(path, |_, _| true)
+}
+
+/// Reads the rows of a prepared file whose subject and sample number `wanted` accepts; volumes of other
+/// rows are not decoded.
+///
+/// **Errors** as [`read_prepared`].
+pub fn read_prepared_where(
+    path: &Path,
+    wanted: impl Fn(&str, u32) -> bool,
+) -> Result<Vec<Row>, SinkError> {
     let mut rows = Vec::new();
     for batch in read_batches(path)? {
         for i in 0..batch.num_rows() {
             let one = batch.slice(i, 1);
-            let columns = one
-                .columns()
-                .iter()
-                .map(|c| -> Result<ArrayRef, SinkError> {
-                    if !is_stored_volume(c.data_type()) {
-                        return Ok(c.clone());
-                    }
-                    let volume = read_stored_volume(c.as_struct(), 0)?;
-                    Ok(Arc::new(volume_array(volume.as_ref())))
-                });
-            let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            let fields = one
-                .schema()
-                .fields()
-                .iter()
-                .zip(&columns)
-                .map(|(f, c)| Field::new(f.name(), c.data_type().clone(), f.is_nullable()))
-                .collect::<Vec<_>>();
-            let plain = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-                .expect("the schema is taken from the columns");
-            rows.push(Row::from_batch(&plain, 0)?);
+            if wanted(&subject_at(&one, 0)?, sample_at(&one, 0)?) {
+                rows.push(Row::from_batch(&decoded(&one)?, 0)?);
+            }
         }
     }
     Ok(rows)
+}
+
+/// A batch of one row with its volumes decoded.
+fn decoded(one: &RecordBatch) -> Result<RecordBatch, SinkError> {
+    let columns = one
+        .columns()
+        .iter()
+        .map(|c| -> Result<ArrayRef, SinkError> {
+            if !is_stored_volume(c.data_type()) {
+                return Ok(c.clone());
+            }
+            let volume = read_stored_volume(c.as_struct(), 0)?;
+            Ok(Arc::new(volume_array(volume.as_ref())))
+        });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let fields = one
+        .schema()
+        .fields()
+        .iter()
+        .zip(&columns)
+        .map(|(f, c)| Field::new(f.name(), c.data_type().clone(), f.is_nullable()))
+        .collect::<Vec<_>>();
+    let plain = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+    Ok(plain.expect("the schema is taken from the columns"))
 }
 
 /// A row with its volumes encoded; the other columns are those of rows between stages.

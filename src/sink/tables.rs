@@ -14,6 +14,7 @@ pub const TABLES: &[&TableDef] = &[
     &rows::EDGES,
     &rows::FAILURES,
     &rows::WARNINGS,
+    &rows::VIEWS,
     &rows::PSEUDO_LABELS,
     &rows::PREDICTIONS,
     &rows::FINGERPRINT,

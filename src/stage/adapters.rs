@@ -99,6 +99,28 @@ impl<A: Augment> AnyStage for AugmentStage<A> {
             .map_err(|e| StageError::input(format!("this is no draw of `{}`: {e}", A::NAME)))?;
         self.0.apply(&draw, row)
     }
+    fn rerun(
+        &self,
+        path: &str,
+        draw: Option<&serde_json::Value>,
+        row: Row,
+    ) -> Result<Vec<Row>, StageError> {
+        let samples = self.0.samples(&row);
+        let one = |i| {
+            let mut row = row.clone();
+            row.sample = row.sample * samples + i;
+            row.history.push(path.to_owned());
+            let Some(draw) = draw else { return Ok(row) };
+            row.draws.push(DrawRecord {
+                stage: path.to_owned(),
+                draw: draw.clone(),
+            });
+            let mut row = self.replay(draw, row)?;
+            row.attribute_warnings(path);
+            Ok(row)
+        };
+        (0..samples).map(one).collect()
+    }
 }
 
 /// An [`Order`] with its type erased; rows pass through.

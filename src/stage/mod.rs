@@ -225,6 +225,20 @@ pub trait AnyStage: Send + Sync {
     /// **Errors** when the step draws nothing, the record is not one of its draws, or the step
     /// mixes rows: see [`AnyStage::replay_mix`].
     fn replay(&self, draw: &serde_json::Value, row: Row) -> Result<Row, StageError>;
+    /// Runs on one row as [`AnyStage::run`] does, with a recorded draw instead of a new one; `None` if
+    /// the record names none, so the row passes as it is. A step that makes several rows of one draws
+    /// once for each: they differ in their sample numbers, and the record belongs to one of them.
+    ///
+    /// **Errors** as [`AnyStage::run`] and [`AnyStage::replay`].
+    fn rerun(
+        &self,
+        path: &str,
+        _draw: Option<&serde_json::Value>,
+        row: Row,
+    ) -> Result<Vec<Row>, StageError> {
+        // Such a step draws nothing, so its seed does not matter.
+        self.run(path, 0, row)
+    }
     /// Reorders subjects for one epoch; most steps leave the order alone.
     fn order(
         &self,

@@ -186,6 +186,14 @@ impl Row {
     }
 }
 
+/// Subject of row `index` of a batch; no volume is read.
+///
+/// **Errors** if the column is absent or of another type.
+pub fn subject_at(batch: &RecordBatch, index: usize) -> Result<String, VolumeError> {
+    let column = column::<StringArray>(batch, "subject_id")?;
+    Ok(column.value(index).to_owned())
+}
+
 /// Sample number of row `index` of a batch; no volume is read.
 ///
 /// **Errors** if the column is absent or of another type.

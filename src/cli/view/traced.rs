@@ -260,6 +260,31 @@ fn side_by_side(ends: &[(&str, &Row, Look)]) -> Vec<Band> {
         .collect()
 }
 
+/// The page of one row: a panel a modality, and what was drawn for it.
+pub(in crate::cli) fn row_page(plan: &Plan, title: String, row: &Row) -> Page {
+    let mut look = Look {
+        width: LARGE,
+        ..Look::default()
+    };
+    let pictures = look.at(row, false);
+    let draws = row.draws.iter();
+    let mut page = Page {
+        title,
+        lines: vec![plan.file.name.clone()],
+        legend: Vec::new(),
+        bands: vec![Band {
+            title: "voxels".to_owned(),
+            lines: draws
+                .map(|record| format!("{}  {}", record.stage, options(&record.draw)))
+                .collect(),
+            warnings: Vec::new(),
+            pictures,
+        }],
+    };
+    legend(&mut page, plan, &look.classes);
+    page
+}
+
 /// The page of one step: before and after it.
 ///
 /// **Errors** if the subject did not reach the step.

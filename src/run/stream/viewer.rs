@@ -34,14 +34,16 @@ impl Sample {
 /// Makes views of prepared subjects.
 pub struct Viewer {
     pub(super) preparer: Arc<Preparer>,
-    shared: Chain,
-    weak: Chain,
-    strong: Vec<(String, Chain)>,
+    pub(super) shared: Chain,
+    pub(super) weak: Chain,
+    pub(super) strong: Vec<(String, Chain)>,
     /// Steps with which all views begin.
-    common: usize,
-    seed: u64,
+    pub(super) common: usize,
+    pub(super) seed: u64,
     /// Whether a step mixes rows.
     pub(super) mixes: bool,
+    /// Samples made of a subject; `None` if that depends on its rows.
+    pub(super) samples_per_subject: Option<u32>,
     /// Bytes of all views of all samples of a subject, as far as they are known.
     pub(super) view_bytes: u64,
     /// Whether views share no voxels with what is kept for the next epoch.
@@ -69,6 +71,7 @@ impl Viewer {
                 let views = 1 + plan.pipeline.views.strong.len() as u64;
                 patch.bytes().unwrap_or(0) as u64 * rows * views
             },
+            samples_per_subject: plan.edges.patch().rows_per_subject,
             mixes: (plan.pipeline.views.steps()).any(|s| s.stage.mixing().is_some()),
             apart: false,
         }
@@ -216,7 +219,7 @@ fn moved(weak: &[Row], strong: &[Row], name: &str) -> Option<String> {
 }
 
 /// Where the voxels of a strong view lie in the weak one.
-fn placed(name: &str) -> DrawRecord {
+pub(super) fn placed(name: &str) -> DrawRecord {
     DrawRecord {
         stage: format!("views.{name}"),
         draw: serde_json::json!({ "strong_from_weak": STRONG_FROM_WEAK }),
