@@ -24,6 +24,7 @@ mod schemas;
 mod sources;
 mod stores;
 mod stream;
+mod tap;
 mod tasks;
 mod training;
 mod warnings;

@@ -23,6 +23,7 @@ pub mod run;
 pub mod schema;
 pub mod serve;
 pub mod stages;
+pub mod tap;
 pub mod test;
 pub mod top;
 mod verify;
@@ -211,6 +212,12 @@ enum Command {
     ///
     /// Redrawn every second until no run is under way; once where standard output is no terminal.
     Top(top::TopArgs),
+    /// Look at rows of a run that is under way, as they pass a node: shapes, value ranges, classes, draws.
+    ///
+    /// Rows pass the source, every step, and the streams of a training (`stream.labelled`, `stream.unlabelled`: the
+    /// views as the trainer takes them). The run notices within 3 seconds, and neither waits nor changes. For
+    /// example: voxstream tap runs/cmc --node views.shared[0].patch --count 10
+    Tap(tap::TapArgs),
     /// Show runs on a page that follows them while they are under way: graph, curves, slices, failures, SQL.
     ///
     /// Reads only, on this machine alone unless `--address` says otherwise; then a token is needed, which is
@@ -304,6 +311,7 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
             man::man(program, command.as_deref(), &mut out)
         }
         Command::Top(args) => top::top(args, &mut out),
+        Command::Tap(args) => tap::tap(args, &mut out),
         Command::Report(args) => report::report(args, &mut out),
         Command::Serve(args) => serve::serve(args, &mut out),
     }

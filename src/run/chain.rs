@@ -156,6 +156,7 @@ impl Chain {
             .inspect_err(|_| node.failed())?;
             if !(mixes && matches!(way, MixMode::SkipMixing(_))) {
                 node.passed(made.len(), made.iter().map(Row::bytes).sum());
+                node.tap().show(&made);
             }
             next.extend(made.into_iter().map(|row| {
                 let mut trace = trace.clone();

@@ -1,5 +1,6 @@
 //! What every node of a run counts: rows, bytes, busy, starved and blocked time.
 
+use super::tap::Tap;
 use crate::sink::EdgeRow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ pub struct Node {
     starved: AtomicU64,
     blocked: AtomicU64,
     failures: AtomicU64,
+    tap: Tap,
 }
 
 fn add(counter: &AtomicU64, time: Duration) {
@@ -25,6 +27,11 @@ impl Node {
     pub fn passed(&self, rows: usize, bytes: usize) {
         self.rows.fetch_add(rows as u64, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Where the rows that leave the node can be looked at.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
     }
 
     /// Counts a subject that failed here.
@@ -109,6 +116,13 @@ impl Counters {
         let node = Arc::new(Node::default());
         nodes.push((name.to_owned(), Arc::clone(&node)));
         node
+    }
+
+    /// The node of that name, if it was made.
+    pub fn find(&self, name: &str) -> Option<Arc<Node>> {
+        let nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = nodes.iter().find(|(n, _)| n == name);
+        found.map(|(_, node)| Arc::clone(node))
     }
 
     /// Every node's counters now.

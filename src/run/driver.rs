@@ -96,7 +96,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
             action: "starting the display",
             source,
         })?;
-    let live = Live::start(cx.counters.clone(), cx.folder.join("edges.parquet"));
+    let live = Live::start(cx.counters.clone(), cx.folder.path.clone());
     let live = live.map_err(|source| Error::Io {
         path: cx.folder.path.clone(),
         action: "starting to write the table of edges",

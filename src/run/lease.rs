@@ -79,6 +79,19 @@ fn lock(folder: &Path) -> Result<Arc<File>, Error> {
     }
 }
 
+/// Returns `true` if a process on this machine is running the run in a local folder, as far as its lock says.
+pub fn is_running(run: &Path) -> bool {
+    let Ok(file) = File::open(run.join(".lock")) else {
+        return false;
+    };
+    match file.try_lock_shared() {
+        Ok(()) => false,
+        Err(TryLockError::WouldBlock) => true,
+        // A file system without locks does not say; who asks finds out by waiting.
+        Err(TryLockError::Error(_)) => true,
+    }
+}
+
 /// What a lease says.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 struct Holder {

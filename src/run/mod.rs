@@ -19,6 +19,9 @@
 //! parts, [`noted::Noted`] for training. Workers prepare subjects ahead of their use, so nothing that
 //! they alone know may reach a table.
 //!
+//! Two look at a run from outside: [`replay`] makes recorded rows again from their draws and compares bytes,
+//! [`tap`] shows rows as they pass a node of a run that is under way.
+//!
 //! **Not to be touched without its tests:** the cut of a cohort ([`cut`]) decides the names of parts, and
 //! with them what an older run need not do again; the order of samples decides every figure.
 
@@ -64,6 +67,7 @@ pub mod replay;
 pub mod samples;
 pub mod stream;
 mod tables;
+pub mod tap;
 pub mod trace;
 pub mod training;
 mod unlearnt;

@@ -237,6 +237,7 @@ impl Preparer {
         self.add_header_warnings(index, &mut row);
         voxels::warn_of_images(&mut row);
         row.attribute_warnings("source");
+        self.source.tap().show([&row]);
         Ok(row)
     }
 

@@ -7,7 +7,7 @@ pub use replayed::RecordedView;
 pub use viewer::{Sample, Viewer};
 
 use super::budget::Budget;
-use super::counters::Counters;
+use super::counters::{Counters, Node};
 use super::failure::Failure;
 use super::guard::Panic;
 use super::ordered::{Ordered, Work, ordered};
@@ -69,6 +69,7 @@ impl Work<Job, (Job, Result<Vec<Sample>, Failure>)> for MakeViews {
 /// A stream of samples of the given subjects, endless unless it was given an end.
 pub struct SampleStream {
     results: Ordered<(Job, Result<Vec<Sample>, Failure>)>,
+    node: Arc<Node>,
     viewer: Arc<Viewer>,
     ready: VecDeque<Sample>,
     /// Subject of the samples that are ready.
@@ -139,16 +140,12 @@ impl SampleStream {
             viewer: Arc::clone(viewer),
             peers,
         };
-        let results = ordered(
-            name,
-            workers,
-            Budget::new(budget),
-            jobs,
-            work,
-            counters.node(&format!("stream.{name}")),
-        )?;
+        let node = counters.node(&format!("stream.{name}"));
+        let budget = Budget::new(budget);
+        let results = ordered(name, workers, budget, jobs, work, Arc::clone(&node))?;
         Ok(Self {
             results,
+            node,
             viewer: Arc::clone(viewer),
             ready: VecDeque::new(),
             taken: 0,
@@ -214,6 +211,10 @@ impl SampleStream {
         preparer.noted().prepared(self.taken, &sample.prepared);
         preparer.note_classes(self.taken);
         let subject = &preparer.subject(self.taken).id;
+        if self.node.tap().is_open() {
+            let rows = sample.views().flat_map(|view| Row::from_batch(view, 0));
+            self.node.tap().show(&rows.collect::<Vec<Row>>());
+        }
         for view in sample.views() {
             // Views are made from rows, so their warnings can be read.
             for warning in warnings_at(view, 0).unwrap_or_default() {

@@ -10,6 +10,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Volume {
+    /// Returns `true` if the voxels are computed: reading them makes nothing that a pass has deferred.
+    pub fn is_computed(&self) -> bool {
+        self.address().is_some()
+    }
+
     /// The values as f32 `[z, y, x]`; borrowed when they are stored so.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         if let (Some(values), Scaling::NONE) = (self.as_slice::<f32>(), self.scaling()) {
