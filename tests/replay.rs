@@ -38,7 +38,8 @@ fn views_of_a_training_are_replayed_written_and_missed_where_a_draw_was_changed(
     {
         command.args(["--set", set]);
     }
-    assert!(command.arg("--out").arg(&run).status().unwrap().success());
+    let ran = command.arg("--out").arg(&run).output().unwrap();
+    assert!(ran.status.success(), "{}", stderr(&ran));
 
     // Steps 1 and 3, two labelled rows and two unlabelled ones in both views.
     let said = stdout(&replay(&run, &["--all"], 0));
@@ -107,8 +108,8 @@ fn a_file_that_changed_since_the_run_is_named_as_the_cause() {
         sinks: { prepared: { parquet: true } }\n";
     std::fs::write(&file, text).unwrap();
     let run = folder.path().join("run");
-    let status = program(&["run"]).arg(&file).arg("--out").arg(&run).status();
-    assert!(status.unwrap().success());
+    let ran = program(&["run"]).arg(&file).arg("--out").arg(&run).output();
+    assert!(ran.unwrap().status.success());
     let said = stdout(&replay(&run, &["--subject", "s1", "--sample", "1"], 0));
     assert!(
         said.starts_with("s1, epoch 0, sample 1, prepared: bytes agree with the voxels"),
