@@ -5,7 +5,7 @@ pub use super::failure::{Failure, causes};
 use super::guard::guarded;
 use super::recorded::Recorded;
 use crate::plan::{self, Plan, Step};
-use crate::stage::{ChannelSchema, EdgeSchema, StageError};
+use crate::stage::{ChannelSchema, EdgeSchema, Effect, StageError};
 use crate::volume::Row;
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,6 +48,10 @@ impl Chain {
         let (mut before, mut most) = (bytes(&schema), 0);
         for pass in self.plan.passes(self.chain) {
             for step in &self.steps()[pass.steps.clone()] {
+                if let Some(Effect::Normalizes | Effect::DataDependentCrop) = step.stage.effect() {
+                    // Where it cannot read rows it makes the whole volume, in the middle of the pass.
+                    most = most.max(before + bytes(&schema));
+                }
                 match step.stage.check(&schema) {
                     Ok(next) => schema = next,
                     // The step refuses the row when it comes, and says why.

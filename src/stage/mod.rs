@@ -77,6 +77,8 @@ pub enum Effect {
     DataDependentCrop,
     /// Changes each voxel by a function of its own value and position.
     Pointwise,
+    /// As [`Effect::Pointwise`], by a function that follows from figures of the whole image.
+    Normalizes,
     /// Keeps, drops or reorders whole rows; no voxel is read or written.
     RowLevel,
     /// Anything else: reads materialised voxels and writes materialised voxels.

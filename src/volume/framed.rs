@@ -74,6 +74,16 @@ impl<'a> Framed<'a> {
         self.has_frame().then_some(self.around)
     }
 
+    /// The smallest value of the image, where it is known to be the one outside the box.
+    pub fn smallest(&self) -> Option<f32> {
+        let keeps_order = match self.changes {
+            [] => true,
+            [only] => only.floor().is_some(),
+            _ => false,
+        };
+        self.around().filter(|_| keeps_order)
+    }
+
     /// Voxels of the whole image.
     pub fn voxels(&self) -> usize {
         self.shape_xyz.iter().product()
@@ -157,7 +167,7 @@ impl Volume {
     /// value depends on values alone.
     fn unmade(&self) -> Option<(&Deferred, &Gather, &[Change])> {
         let deferred = self.recipe().filter(|_| self.is_unshared())?;
-        let changes = deferred.pointwise.as_deref()?;
+        let changes = deferred.pointwise.as_deref().unwrap_or_default();
         match &deferred.recipe {
             Recipe::Gather(gather)
                 if gather.role == Role::Image
@@ -187,11 +197,12 @@ impl Volume {
     /// The smallest box that holds every voxel of an image above a threshold; `None` without any.
     ///
     /// An image that is still to be gathered stays so where its background is one value: only what
-    /// decides about the box is read.
-    pub fn region_above(&self, above: Above) -> Option<Region> {
+    /// decides about the box is read. Any other is materialised.
+    pub fn region_above(&mut self, above: Above) -> Option<Region> {
         if let Some(found) = self.region_within_frame(above) {
             return found;
         }
+        self.materialise_here();
         let values = self.to_f32();
         let above = match above {
             Above::Value(value) => value,
@@ -208,16 +219,13 @@ impl Volume {
         }
         let mut framed = self.framed()?;
         let around = framed.around()?;
-        if let [only] = changes
-            && only.floor().is_some()
-        {
-            // No voxel is below those around.
-            let _ = deferred.lowest.set(around);
+        let smallest = deferred.lowest.get().copied().or(framed.smallest());
+        if let (Some(smallest), false) = (smallest, changes.is_empty()) {
+            let _ = deferred.lowest.set(smallest);
         }
-        let lowest = deferred.lowest.get().copied();
         let above = match above {
             Above::Value(value) => value,
-            Above::Minimum => above_minimum(lowest.or(changes.is_empty().then_some(around))?),
+            Above::Minimum => above_minimum(smallest?),
         };
         (around <= above).then(|| framed.region_above(above))
     }

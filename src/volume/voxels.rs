@@ -20,7 +20,6 @@ use crate::with_voxel_type;
 use arrow::buffer::Buffer;
 use arrow::datatypes::ArrowNativeType;
 use glam::DAffine3;
-use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use std::sync::{Arc, Mutex, OnceLock};
 use stored::value_of;
 
@@ -259,34 +258,16 @@ impl Volume {
 
     /// Makes deferred voxels and lets go of what they were made from.
     #[must_use]
-    pub fn materialised(self) -> Self {
-        match &self.voxels {
-            Voxels::Stored(_) => self,
-            Voxels::Deferred(deferred) => {
-                deferred.keep_lowest();
-                let stored = Arc::clone(self.materialise());
-                Self {
-                    voxels: Voxels::Stored(stored),
-                    ..self
-                }
-            }
-        }
+    pub fn materialised(mut self) -> Self {
+        self.materialise_here();
+        self
     }
 
-    /// The same values as half floats, rounded to the nearest; integers stay as they are, and so do
-    /// images with values that half floats cannot hold (above 65504).
-    #[must_use]
-    pub fn into_half(self) -> Self {
-        let fits = |v: &f32| v.abs() <= f32::from(half::f16::MAX) || !v.is_finite();
-        match self.as_slice::<f32>() {
-            Some(values) if values.iter().all(fits) => {
-                let mut half = vec![0u16; values.len()];
-                half.reinterpret_cast_mut::<half::f16>()
-                    .convert_from_f32_slice(values);
-                let stored = Stored::untyped(Buffer::from_vec(half), Dtype::F16, self.scaling());
-                Self::stored(stored, self.grid)
-            }
-            _ => self,
+    /// [`Volume::materialised`] in place.
+    pub(super) fn materialise_here(&mut self) {
+        if let Voxels::Deferred(deferred) = &self.voxels {
+            deferred.keep_lowest();
+            self.voxels = Voxels::Stored(Arc::clone(self.materialise()));
         }
     }
 

@@ -188,8 +188,7 @@ impl<T: Copy, V: Fn(T) -> f32 + Copy> ReadRows for LinearRows<'_, T, V> {
 
     fn region_above(&self, threshold: f32) -> Option<Region> {
         let value = self.value;
-        // Not a number is not at most anything.
-        let is_above = |v: T| !(value(v) <= threshold);
+        let is_above = |v: T| value(v) > threshold || value(v).is_nan();
         let found = vectorised(
             #[inline(always)]
             || bounding_box(self.source, self.source_shape_xyz, is_above),

@@ -14,12 +14,16 @@ pub(super) const WHAT: &str = "moves voxels with the step before it: one interpo
 /// Returns `true` if `next` can be made with the moves before it.
 pub(super) fn joins(last: Effect, next: Effect) -> bool {
     match next {
-        Effect::Permutes => !matches!(last, Effect::Pointwise | Effect::Opaque),
+        Effect::Permutes => !matches!(
+            last,
+            Effect::Pointwise | Effect::Normalizes | Effect::Opaque
+        ),
         // A warp does not see beyond the edge of a crop, where it would read between voxels.
         Effect::Resamples => matches!(last, Effect::Permutes | Effect::Resamples),
         Effect::Crops
         | Effect::DataDependentCrop
         | Effect::Pointwise
+        | Effect::Normalizes
         | Effect::RowLevel
         | Effect::Opaque => false,
     }

@@ -1,6 +1,6 @@
 //! The optimiser: what a plan may do in one pass, once, or not at all.
 //!
-//! One rule a file. Three rules join steps into [`Pass`]es, between which voxels are made: a plan
+//! One rule a file. Four rules join steps into [`Pass`]es, between which voxels are made: a plan
 //! that is not optimised makes them after every step. The others say what is computed once and
 //! kept, and what is never read. A rule changes no figure beyond what its page states; the tests
 //! compare every pair of steps it touches with the plan that is not optimised.
@@ -10,6 +10,7 @@ mod fired;
 pub mod fuse_intensity;
 pub mod fuse_space;
 pub mod push_crop;
+pub mod read_foreground;
 pub mod select_early;
 pub mod share;
 
@@ -56,7 +57,7 @@ struct Join {
     what: &'static str,
 }
 
-const JOINS: [Join; 3] = [
+const JOINS: [Join; 4] = [
     Join {
         name: fuse_space::NAME,
         joins: fuse_space::joins,
@@ -71,6 +72,11 @@ const JOINS: [Join; 3] = [
         name: fuse_intensity::NAME,
         joins: fuse_intensity::joins,
         what: fuse_intensity::WHAT,
+    },
+    Join {
+        name: read_foreground::NAME,
+        joins: read_foreground::joins,
+        what: read_foreground::WHAT,
     },
 ];
 

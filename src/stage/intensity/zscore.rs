@@ -3,7 +3,7 @@
 use super::{LARGEST, check_modalities, selects, voxelwise};
 use crate::kernel::moments::{Moments, Sums, above_minimum, finite_bounds};
 use crate::kernel::percentile::percentiles;
-use crate::stage::{EdgeSchema, Stage, StageError};
+use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::{Row, Volume, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,10 +115,10 @@ impl Zscore {
             Foreground::All => self.scale_kept(volume, f32::is_finite),
             Foreground::Nonzero => self.scale_kept(volume, nonzero),
             Foreground::AboveMin => {
-                // Of an image without negative values the smallest is 0 where any is.
-                if volume.framed().and_then(|framed| framed.around()) == Some(0.0) {
+                if volume.framed().and_then(|framed| framed.smallest()) == Some(0.0) {
                     return self.scale_kept(volume, move |v| v.is_finite() & (v > 0.0));
                 }
+                let volume = volume.materialised();
                 let low = finite_bounds(&volume.to_f32()).map_or(0.0, |[low, _]| low);
                 let above = above_minimum(low);
                 self.scale_kept(volume, move |v| v.is_finite() & (v > above))
@@ -192,6 +192,10 @@ impl Stage for Zscore {
             ));
         }
         check_modalities(input, self.modalities.as_deref())
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Normalizes
     }
 
     fn map(&self, mut row: Row) -> Result<Vec<Row>, StageError> {

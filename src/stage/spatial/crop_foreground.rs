@@ -71,13 +71,13 @@ impl CropForeground {
         named.is_none_or(|names| names.iter().any(|n| n == modality))
     }
 
-    fn foreground(&self, row: &Row) -> Option<Region> {
-        let images = row.images.iter().filter(|c| self.looks_at(&c.name));
+    fn foreground(&self, row: &mut Row) -> Option<Region> {
+        let images = row.images.iter_mut().filter(|c| self.looks_at(&c.name));
         let above = match self.above {
             Threshold::Value(value) => Above::Value(value as f32),
             Threshold::Named(NamedThreshold::Min) => Above::Minimum,
         };
-        let boxes = images.filter_map(|channel| channel.volume.as_ref()?.region_above(above));
+        let boxes = images.filter_map(|channel| channel.volume.as_mut()?.region_above(above));
         boxes.reduce(Region::union)
     }
 
@@ -135,7 +135,7 @@ impl Stage for CropForeground {
         let Some(grid) = one_grid(&row, Self::NAME)? else {
             return Ok(vec![row]);
         };
-        let Some(region) = self.foreground(&row) else {
+        let Some(region) = self.foreground(&mut row) else {
             if let Some(problem) = self.without_foreground(&row) {
                 row.warn(WarningKind::NoForeground, None, problem);
             }

@@ -7,8 +7,8 @@ mod fields;
 mod geometry;
 mod pair;
 
-pub use codes::{alignment, intent};
 pub(super) use codes::of_dtype;
+pub use codes::{alignment, intent};
 pub use encoding::{ByteOrder, Layout, Version};
 
 use super::affine::{self, Rows};

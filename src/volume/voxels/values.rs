@@ -1,11 +1,12 @@
 //! Stored numbers as values.
 
 use super::super::change::{BLOCK, Change};
-use super::super::dtype::{Scaling, Voxel};
+use super::super::dtype::{Dtype, Scaling, Voxel};
 use super::Volume;
 use super::stored::{Part, Stored, value_of};
 use crate::with_voxel_type;
 use arrow::buffer::Buffer;
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -46,6 +47,23 @@ impl Volume {
             return self;
         }
         self.changed_by(Vec::new())
+    }
+
+    /// The same values as half floats, rounded to the nearest; integers stay as they are, and so do
+    /// images with values that half floats cannot hold (above 65504).
+    #[must_use]
+    pub fn into_half(self) -> Self {
+        let fits = |v: &f32| v.abs() <= f32::from(half::f16::MAX) || !v.is_finite();
+        match self.as_slice::<f32>() {
+            Some(values) if values.iter().all(fits) => {
+                let mut half = vec![0u16; values.len()];
+                half.reinterpret_cast_mut::<half::f16>()
+                    .convert_from_f32_slice(values);
+                let stored = Stored::untyped(Buffer::from_vec(half), Dtype::F16, self.scaling());
+                Self::stored(stored, self.grid)
+            }
+            _ => self,
+        }
     }
 
     /// Changes the values in place as f32 `[z, y, x]`.

@@ -1,8 +1,8 @@
 //! Fields one by one: what each may say, and what it means.
 
 use super::super::format;
-use super::encoding::{Layout, Version};
 use super::codes;
+use super::encoding::{Layout, Version};
 use super::fields::{Fields, check_axes};
 use crate::volume::{Dtype, Scaling, VolumeError};
 use nifti::{NiftiType, Unit};

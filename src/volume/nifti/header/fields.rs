@@ -61,7 +61,6 @@ impl Bytes<'_> {
     fn f64(&self, at: usize) -> f64 {
         f64::from_le_bytes(self.array(at))
     }
-
 }
 
 /// Text up to its first zero.
@@ -125,8 +124,8 @@ impl Fields {
         };
         // `NiftiHeader` knows the byte order by this number alone, so it must be a sound one.
         check_axes(path, b.i16(40).into())?;
-        let header = NiftiHeader::from_reader(b.bytes)
-            .map_err(|e| format(path, "header", e.to_string()))?;
+        let header =
+            NiftiHeader::from_reader(b.bytes).map_err(|e| format(path, "header", e.to_string()))?;
         Ok(Self {
             version: Version::Nifti1,
             byte_order: b.order,
