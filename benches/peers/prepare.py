@@ -47,8 +47,9 @@ def cohort(folder, subjects):
             inside = ((x - at[0]) / size[0]) ** 2 + ((y - at[1]) / size[1]) ** 2 + ((z - at[2]) / size[2]) ** 2
             label[(inside < 1) & body] = organ
         noise = rng.normal(0, 1, SHAPE).astype(np.float32)
-        ct = np.where(body, 40 + 25 * label + 14 * noise, -1000 + 6 * noise)
-        mri = np.where(body, 200 + 60 * label + 9 * noise, 0)
+        organ = label.astype(np.float32)
+        ct = np.where(body, 40 + 25 * organ + 14 * noise, -1000 + 6 * noise)
+        mri = np.where(body, 200 + 60 * organ + 9 * noise, 0)
         for path, values in zip(paths, (ct, label, mri, label)):
             stored = np.uint8 if path.name.endswith("_gt.nii.gz") else np.int16
             nib.save(nib.Nifti1Image(np.round(values).astype(stored), affine), path)

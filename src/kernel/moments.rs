@@ -67,8 +67,9 @@ pub struct Sums<F> {
 }
 
 /// Partial sums over the voxels that count.
+#[derive(Clone, Copy)]
 struct Lanes {
-    counts: [f64; LANES],
+    counts: [u32; LANES],
     /// Distances from the first voxel that counts.
     sums: [f64; LANES],
     /// Their squares.
@@ -77,13 +78,13 @@ struct Lanes {
 }
 
 impl<F: Fn(f32) -> bool + Copy> Sums<F> {
-    /// The sums of no voxel yet.
+    /// The sums of no voxel yet; `keep` holds for no NaN.
     pub fn new(keep: F) -> Self {
         Self {
             keep,
             shift: None,
             lanes: Lanes {
-                counts: [0.0; LANES],
+                counts: [0; LANES],
                 sums: [0.0; LANES],
                 squares: [0.0; LANES],
                 lowest: [f32::INFINITY; LANES],
@@ -102,15 +103,20 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
         let lane = first % LANES;
         let (head, values) = values.split_at(values.len().min((LANES - lane) % LANES));
         let (whole, rest) = values.as_chunks::<LANES>();
-        let lanes = &mut self.lanes;
+        // Beside the ends of a stretch stands what never counts.
+        let (mut begin, mut end) = ([f32::NAN; LANES], [f32::NAN; LANES]);
+        begin[lane..lane + head.len()].copy_from_slice(head);
+        end[..rest.len()].copy_from_slice(rest);
+        let sums = &mut self.lanes;
         vectorised(
             #[inline(always)]
             || {
-                lanes.add(lane, head, shift, keep);
-                for chunk in whole {
-                    lanes.add(0, chunk, shift, keep);
-                }
-                lanes.add(0, rest, shift, keep);
+                // A copy of its own stays in registers.
+                let mut lanes = *sums;
+                lanes.add(&begin, shift, keep);
+                whole.iter().for_each(|chunk| lanes.add(chunk, shift, keep));
+                lanes.add(&end, shift, keep);
+                *sums = lanes;
             },
         );
     }
@@ -122,13 +128,6 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
 
     /// The moments of what was added.
     pub fn moments(&self) -> Moments {
-        let Lanes {
-            counts,
-            sums,
-            squares,
-            ..
-        } = &self.lanes;
-        let [count, sum, squares] = [counts, sums, squares].map(|lanes| lanes.iter().sum::<f64>());
         let Some(shift) = self.shift else {
             return Moments {
                 count: 0,
@@ -136,32 +135,30 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
                 sd: 0.0,
             };
         };
-        let mean = sum / count;
+        let lanes = &self.lanes;
+        let count: u64 = lanes.counts.iter().map(|n| u64::from(*n)).sum();
+        let mean_of = |lanes: &[f64]| lanes.iter().sum::<f64>() / count as f64;
+        let (mean, square) = (mean_of(&lanes.sums), mean_of(&lanes.squares));
         Moments {
             count: count as usize,
             mean: shift + mean,
-            sd: (squares / count - mean * mean).max(0.0).sqrt(),
+            sd: (square - mean * mean).max(0.0).sqrt(),
         }
     }
 }
 
 impl Lanes {
-    /// Adds voxels to the lanes from `lane` on.
     #[inline(always)]
-    fn add(&mut self, lane: usize, values: &[f32], shift: f64, keep: impl Fn(f32) -> bool) {
-        let counts = self.counts[lane..].iter_mut();
-        let sums = self.sums[lane..].iter_mut();
-        let squares = self.squares[lane..].iter_mut();
-        let lowest = self.lowest[lane..].iter_mut();
-        let lanes = counts.zip(sums).zip(squares.zip(lowest));
-        for (v, ((count, sum), (square, lowest))) in values.iter().zip(lanes) {
+    fn add(&mut self, values: &[f32; LANES], shift: f64, keep: impl Fn(f32) -> bool) {
+        for (lane, &v) in values.iter().enumerate() {
             // Selected, not branched upon, so that the loop becomes vector code.
-            let kept = keep(*v);
-            let distance = if kept { f64::from(*v) - shift } else { 0.0 };
-            *count += if kept { 1.0 } else { 0.0 };
-            *sum += distance;
-            *square += distance * distance;
-            *lowest = if kept & (*v < *lowest) { *v } else { *lowest };
+            let kept = keep(v);
+            let distance = if kept { f64::from(v) - shift } else { 0.0 };
+            self.counts[lane] += u32::from(kept);
+            self.sums[lane] += distance;
+            self.squares[lane] += distance * distance;
+            let lowest = self.lowest[lane];
+            self.lowest[lane] = if kept & (v < lowest) { v } else { lowest };
         }
     }
 }

@@ -14,7 +14,7 @@ mod rows;
 mod separable;
 mod tap;
 
-pub use rows::{LinearRows, ReadRows};
+pub use rows::{Background, LinearRows, ReadRows};
 pub use tap::Ties;
 
 use super::region::Region;

@@ -1,7 +1,7 @@
 //! An image that is still to be gathered, and the box outside of which nothing needs to be read.
 //!
-//! Most of a scan is air. Where a window makes all air one value, or air is 0, the box of the rest is
-//! found among the source's stored numbers; statistics and the foreground's box then come from rows
+//! Most of a scan is air. Where a window makes all air one value, or air is exactly 0, the box of the
+//! rest is found among the source's stored numbers; statistics and the foreground's box then come from rows
 //! that are gathered into the cache and forgotten, and the voxels are made once, when all crops
 //! and pads are known.
 
@@ -11,7 +11,7 @@ use super::dtype::Role;
 use super::voxels::{Deferred, Gather, Recipe};
 use crate::kernel::moments::above_minimum;
 use crate::kernel::region::{Region, bounding_box, minimum};
-use crate::kernel::sample::ReadRows;
+use crate::kernel::sample::{Background, ReadRows};
 
 /// The value that foreground exceeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,18 +40,23 @@ pub struct Framed<'a> {
 }
 
 impl<'a> Framed<'a> {
-    /// The box of voxels that blend any source value above `threshold`.
+    /// The box of voxels that blend any source value beyond the background.
     fn new(
         volume: &'a Volume,
         gather: &'a Gather,
         changes: &'a [Change],
-        threshold: f32,
+        background: Background,
     ) -> Option<Self> {
         let shape_xyz = volume.grid().shape_xyz();
         let rows = gather.rows(shape_xyz)?;
         let fill = gather.source.lowest_value();
-        let region = rows.region_above(threshold - threshold.abs() * BLENDED);
-        let mut around = [fill];
+        let (background, mut around) = match background {
+            Background::UpTo(most) => (Background::UpTo(most - most.abs() * BLENDED), [fill]),
+            // What has no source holds the smallest value, which would be a second background.
+            Background::Zero if fill != 0.0 && rows.reaches_out() => return None,
+            Background::Zero => (background, [0.0]),
+        };
+        let region = rows.region_beyond(background);
         make_all(changes, &mut around);
         Some(Self {
             rows,
@@ -77,7 +82,7 @@ impl<'a> Framed<'a> {
     /// The smallest value of the image, where it is known to be the one outside the box.
     pub fn smallest(&self) -> Option<f32> {
         let keeps_order = match self.changes {
-            [] => true,
+            [] => self.fill == 0.0,
             [only] => only.floor().is_some(),
             _ => false,
         };
@@ -184,14 +189,12 @@ impl Volume {
     /// The image's rows where they need not be kept: an image that is still to be read along its
     /// axes, and whose background is one value.
     ///
-    /// Background is every value up to the [`Change::with_floor`] of the first change, or else 0 in
-    /// an image without negative values.
+    /// Background is every value up to the [`Change::with_floor`] of the first change, or else 0.
     pub fn framed(&self) -> Option<Framed<'_>> {
         let (_, gather, changes) = self.unmade()?;
         let floor = changes.first().and_then(Change::floor);
-        let is_zero = || gather.source.lowest_value() == 0.0;
-        let threshold = floor.or_else(|| is_zero().then_some(0.0))?;
-        Framed::new(self, gather, changes, threshold)
+        let background = floor.map_or(Background::Zero, Background::UpTo);
+        Framed::new(self, gather, changes, background)
     }
 
     /// The smallest box that holds every voxel of an image above a threshold; `None` without any.
@@ -215,7 +218,9 @@ impl Volume {
     fn region_within_frame(&self, above: Above) -> Option<Option<Region>> {
         let (deferred, gather, changes) = self.unmade()?;
         if let (Above::Value(value), []) = (above, changes) {
-            return Some(Framed::new(self, gather, changes, value)?.region_above(value));
+            return Some(
+                Framed::new(self, gather, changes, Background::UpTo(value))?.region_above(value),
+            );
         }
         let mut framed = self.framed()?;
         let around = framed.around()?;

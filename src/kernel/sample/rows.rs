@@ -19,17 +19,31 @@ pub trait ReadRows {
     /// Reads the output voxels of a box into `out`, `[z, y, x]`; `fill` where there is no source.
     fn read(&mut self, region: Region, fill: f32, out: &mut [f32]);
 
-    /// The box of output voxels that any source value above `threshold`, or not a number, has a
-    /// weight in; `None` if there is none.
+    /// Returns `true` if some output voxel has no source.
+    fn reaches_out(&self) -> bool;
+
+    /// The box of output voxels that any source value beyond the background has a weight in; `None`
+    /// if there is none.
     ///
-    /// **Law** every voxel outside the box blends values of at most `threshold`.
-    fn region_above(&self, threshold: f32) -> Option<Region>;
+    /// **Law** every voxel outside the box blends background alone.
+    fn region_beyond(&self, background: Background) -> Option<Region>;
+}
+
+/// Values that count as background; what is not a number never does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Background {
+    /// Every value up to this one.
+    UpTo(f32),
+    /// 0 alone.
+    Zero,
 }
 
 /// A volume that is read between its voxels, row by row.
 pub struct LinearRows<'a, T, V> {
     source: &'a [T],
     source_shape_xyz: [usize; 3],
+    /// Of the output.
+    shape_xyz: [usize; 3],
     value: V,
     tables: [AxisTable; 3],
     x: AlongX,
@@ -99,6 +113,7 @@ impl<'a, T: Copy, V: Fn(T) -> f32 + Copy> LinearRows<'a, T, V> {
         Some(Self {
             source,
             source_shape_xyz,
+            shape_xyz,
             value,
             tables,
             x: AlongX::default(),
@@ -186,12 +201,21 @@ impl<T: Copy, V: Fn(T) -> f32 + Copy> ReadRows for LinearRows<'_, T, V> {
         );
     }
 
-    fn region_above(&self, threshold: f32) -> Option<Region> {
-        let value = self.value;
-        let is_above = |v: T| value(v) > threshold || value(v).is_nan();
+    fn reaches_out(&self) -> bool {
+        let inside = |(table, count): (&AxisTable, &usize)| table.taps.len() == *count;
+        !self.tables.iter().zip(&self.shape_xyz).all(inside)
+    }
+
+    fn region_beyond(&self, background: Background) -> Option<Region> {
+        let (value, source, shape) = (self.value, self.source, self.source_shape_xyz);
         let found = vectorised(
             #[inline(always)]
-            || bounding_box(self.source, self.source_shape_xyz, is_above),
+            || match background {
+                Background::UpTo(most) => {
+                    bounding_box(source, shape, |v| (value(v) > most) | value(v).is_nan())
+                }
+                Background::Zero => bounding_box(source, shape, |v| value(v) != 0.0),
+            },
         )?;
         let mut seen = [[0; 2]; 3];
         for (axis, [begin, end]) in seen.iter_mut().enumerate() {

@@ -108,12 +108,14 @@ impl Case {
         Grid::try_new(self.out, affine).unwrap()
     }
 
+    fn resampled(&self) -> Volume {
+        let source = self.source();
+        source.resampled(Role::Image, self.grid(), Interpolation::default())
+    }
+
     /// Resampled, windowed, cropped to its foreground, and padded; `each` after every step.
     fn prepared(&self, each: impl Fn(Volume) -> Volume) -> (Option<Region>, Volume) {
-        let role = Role::Image;
-        let resampled = self
-            .source()
-            .resampled(role, self.grid(), Interpolation::default());
+        let (role, resampled) = (Role::Image, self.resampled());
         let mut volume = each(each(resampled).into_f32());
         if let Some([first, last]) = self.window {
             let (low, high) = (-8.0f32, 24.0f32);
@@ -156,6 +158,28 @@ proptest! {
         let bits = |v: &Volume| v.to_f32().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&made_late), bits(&expected));
         prop_assert_eq!(made_late.lowest_bits(), expected.lowest_bits());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn rows_of_the_box_and_one_value_around_them_are_the_image(case in case()) {
+        let resampled = case.resampled().into_f32();
+        let mut values = match resampled.framed() {
+            Some(framed) => vec![framed.around().unwrap_or(f32::NAN); framed.voxels()],
+            None => return Ok(()),
+        };
+        let mut framed = resampled.framed().unwrap();
+        framed.stretches(|first, row| values[first..first + row.len()].copy_from_slice(row));
+        let smallest = framed.smallest();
+        drop(framed);
+        let expected = resampled.materialised();
+        prop_assert_eq!(&values[..], &*expected.to_f32());
+        if let Some(smallest) = smallest {
+            prop_assert_eq!(smallest, minimum(&values).unwrap());
+        }
     }
 }
 
