@@ -113,9 +113,9 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
             || {
                 // A copy of its own stays in registers.
                 let mut lanes = *sums;
-                lanes.add(&begin, shift, keep);
+                lanes.add(&begin, shift, |v| keep(v) & !v.is_nan());
                 whole.iter().for_each(|chunk| lanes.add(chunk, shift, keep));
-                lanes.add(&end, shift, keep);
+                lanes.add(&end, shift, |v| keep(v) & !v.is_nan());
                 *sums = lanes;
             },
         );

@@ -83,7 +83,7 @@ impl<'a> Framed<'a> {
     pub fn smallest(&self) -> Option<f32> {
         let keeps_order = match self.changes {
             [] => self.fill == 0.0,
-            [only] => only.floor().is_some(),
+            [only] => only.floor().is_some_and(|floor| self.fill <= floor),
             _ => false,
         };
         self.around().filter(|_| keeps_order)
@@ -218,9 +218,10 @@ impl Volume {
     fn region_within_frame(&self, above: Above) -> Option<Option<Region>> {
         let (deferred, gather, changes) = self.unmade()?;
         if let (Above::Value(value), []) = (above, changes) {
-            return Some(
-                Framed::new(self, gather, changes, Background::UpTo(value))?.region_above(value),
-            );
+            let mut framed = Framed::new(self, gather, changes, Background::UpTo(value))?;
+            // What has no source may be foreground, too.
+            let is_background = framed.around().is_none_or(|around| around <= value);
+            return is_background.then(|| framed.region_above(value));
         }
         let mut framed = self.framed()?;
         let around = framed.around()?;

@@ -36,22 +36,19 @@ pub(crate) fn case(seed: u64, index: u64) -> Case {
         grids,
         steps: Vec::new(),
     };
-    for _ in 0..1 + rng.below(6) {
-        let entry = match rng.chance(0.35) {
+    let names: Vec<Option<&str>> = match index.is_multiple_of(5) {
+        true => preparation(rng),
+        false => vec![None; 1 + rng.below(6)],
+    };
+    for name in names {
+        let name = match name {
             // Geometry is what the planner reorders, so it is drawn more often than by its share.
-            true => {
-                let names = [
-                    "orient",
-                    "resample",
-                    "crop",
-                    "pad",
-                    "flip",
-                    "crop_foreground",
-                ];
-                let name = one_of(rng, &names);
-                STAGES.iter().find(|e| e.name == name).unwrap()
-            }
-            false => &STAGES[rng.below(STAGES.len())],
+            None if rng.chance(0.35) => Some(one_of(rng, &GEOMETRY)),
+            name => name,
+        };
+        let entry = match name {
+            Some(name) => STAGES.iter().find(|e| e.name == name).unwrap(),
+            None => &STAGES[rng.below(STAGES.len())],
         };
         let parameters = parameters(rng, entry, &case);
         case.steps.push(Step {
@@ -60,6 +57,24 @@ pub(crate) fn case(seed: u64, index: u64) -> Case {
         });
     }
     case
+}
+
+/// Steps that turn, cut and pad.
+const GEOMETRY: [&str; 6] = [
+    "orient",
+    "resample",
+    "crop",
+    "pad",
+    "flip",
+    "crop_foreground",
+];
+
+/// What pipelines begin with, which the planner makes in one pass; each step may be left out.
+fn preparation(rng: &mut SampleRng) -> Vec<Option<&'static str>> {
+    let values = one_of(rng, &["window", "zscore"]);
+    let size = one_of(rng, &["pad", "crop"]);
+    let all = ["orient", "resample", values, "crop_foreground", size];
+    (all.into_iter().filter(|_| rng.chance(0.8)).map(Some)).collect()
 }
 
 fn grid(rng: &mut SampleRng) -> GridCase {

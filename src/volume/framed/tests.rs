@@ -47,6 +47,7 @@ fn case() -> impl Strategy<Value = Case> {
     let above = prop_oneof![
         Just(Above::Minimum),
         Just(Above::Value(0.0)),
+        Just(Above::Value(-0.5)),
         (-1.0..30.0f32).prop_map(Above::Value)
     ];
     let slope = prop_oneof![Just(1.0), Just(0.5), Just(-2.0)];
