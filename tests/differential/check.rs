@@ -80,12 +80,64 @@ fn optimised(case: &Case) -> Result<(), String> {
     }
     for pass in chain.passes() {
         let pass = pass.start..pass.end.min(edges.len() - 1);
-        let parts = parts(&chain, &slow.states, pass.clone());
-        for part in parts.into_iter().chain([pass]) {
-            compared(&chain, &slow, part)?;
+        read_as_made(&chain, &slow.states, pass.clone())?;
+        for piece in pieces(&chain, pass) {
+            let parts = parts(&chain, &slow.states, piece.clone());
+            for part in parts.into_iter().chain([piece]) {
+                compared(&chain, &slow, part)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Returns `true` if a step decides by what it reads: rounding before it may change a figure or a box.
+fn decides(chain: &Chain, step: usize) -> bool {
+    let effect = chain.stages.get(step).and_then(|stage| stage.effect());
+    matches!(effect, Some(Effect::Normalizes | Effect::DataDependentCrop))
+}
+
+/// A pass cut before every step that decides by what it reads.
+fn pieces(chain: &Chain, pass: Range<usize>) -> Vec<Range<usize>> {
+    let mut pieces = vec![pass.start..pass.start];
+    for i in pass {
+        if decides(chain, i) {
+            pieces.push(i..i);
+        }
+        pieces.last_mut().expect("the first piece").end = i + 1;
+    }
+    pieces
+}
+
+/// A step that decides by voxels which are made later, against the same step of voxels that are there: bits.
+fn read_as_made(chain: &Chain, states: &[Vec<Row>], pass: Range<usize>) -> Result<(), String> {
+    let deciding = (pass.start + 1..pass.end).any(|i| decides(chain, i));
+    let Some(before) = states.get(pass.start).filter(|_| deciding) else {
+        return Ok(());
+    };
+    let is_last = |i: usize| i + 1 == pass.end;
+    let late = chain.run(before.clone(), pass.clone(), is_last);
+    let early = chain.run(before.clone(), pass.clone(), |i| {
+        is_last(i) || decides(chain, i + 1)
+    });
+    let problem = match (late, early) {
+        (Ok(late), Ok(early)) => compare::rows(&late, &early, Within::Bits),
+        (Err(late), Err(early)) if late == early => Ok(()),
+        (late, early) => {
+            let told = |ended: Result<Vec<Row>, Ended>| match ended {
+                Ok(rows) => format!("{} rows", rows.len()),
+                Err((_, text)) => text,
+            };
+            Err(format!("{} / {}", told(late), told(early)))
+        }
+    };
+    problem.map_err(|problem| {
+        let names: Vec<String> = pass.map(|i| chain.path(i)).collect();
+        format!(
+            "{}, read before they are made: {problem}",
+            names.join(" + ")
+        )
+    })
 }
 
 /// Every step from the rows before it against the reference; returns how many had one.
