@@ -4,8 +4,9 @@
 //! It saves a pass where the background is one value (see [`Volume::framed`]); elsewhere the step
 //! makes the voxels itself.
 //!
-//! **Equivalence** exact: figures are summed in the same order, and what is outside keeps the smallest
-//! value that the whole image has.
+//! **Equivalence** figures and boxes are those of the same voxels, bit for bit: sums keep their order, and
+//! what is outside keeps the smallest value that the whole image has. Moves behind the step are composed
+//! with those before it, as `fuse_space` says.
 
 #[cfg(doc)]
 use crate::volume::Volume;
