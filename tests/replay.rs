@@ -1,30 +1,14 @@
 //! `replay` by its command: what it prints, what it writes, and how it ends.
 
 use crate::pipelines::TINY;
+use crate::program::{ended, program, stderr, stdout};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use voxstream::sink::{ViewRow, read_prepared, read_table, write_table};
 use voxstream::volume::nifti;
 
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
-    command.args(args);
-    command
-}
-
 fn replay(run: &Path, args: &[&str], code: i32) -> Output {
-    let output = program(&["replay"]).arg(run).args(args).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    output
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    ended(program(&["replay"]).arg(run).args(args), code)
 }
 
 #[test]
@@ -38,8 +22,7 @@ fn views_of_a_training_are_replayed_written_and_missed_where_a_draw_was_changed(
     {
         command.args(["--set", set]);
     }
-    let ran = command.arg("--out").arg(&run).output().unwrap();
-    assert!(ran.status.success(), "{}", stderr(&ran));
+    ended(command.arg("--out").arg(&run), 0);
 
     // Steps 1 and 3, two labelled rows and two unlabelled ones in both views.
     let said = stdout(&replay(&run, &["--all"], 0));
@@ -108,8 +91,7 @@ fn a_file_that_changed_since_the_run_is_named_as_the_cause() {
         sinks: { prepared: { parquet: true } }\n";
     std::fs::write(&file, text).unwrap();
     let run = folder.path().join("run");
-    let ran = program(&["run"]).arg(&file).arg("--out").arg(&run).output();
-    assert!(ran.unwrap().status.success());
+    ended(program(&["run"]).arg(&file).arg("--out").arg(&run), 0);
     let said = stdout(&replay(&run, &["--subject", "s1", "--sample", "1"], 0));
     assert!(
         said.starts_with("s1, epoch 0, sample 1, prepared: bytes agree with the voxels"),

@@ -17,6 +17,7 @@ mod parts;
 mod pipelines;
 mod postprocessing;
 mod presets;
+mod program;
 mod replay;
 mod resume;
 mod rules;

@@ -1,7 +1,8 @@
 //! `tap` on a run that is under way: its rows are shown, and its result is what it would be without.
 
+use crate::program::{ended, program, stderr, stdout};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 use voxstream::run::tap::RowSummary;
 use voxstream::sink::{MetricRow, read_table};
@@ -11,7 +12,7 @@ seed: 5
 source: { phantom: { subjects: 6, modalities: [ct, mr], classes: 2, size: [16, 16, 16], labelled: 2, validation: 1, test: 1 } }
 stages: [orient: { to: RAS }, zscore: {}]
 views:
-  shared: [affine: { rotation_deg: [-20, 20], p: 1 }, patch: { size: [12, 12, 12] }]
+  shared: [affine: { rotation_deg: [-20, 20], p_rotation: 1 }, patch: { size: [12, 12, 12] }]
   strong: [gamma: { p: 1 }]
 pseudo_label: {}
 train:
@@ -60,21 +61,12 @@ impl Drop for Started {
     }
 }
 
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
-    command.args(args);
-    command
-}
-
 fn tap(run: &Path, args: &[&str], code: i32) -> Output {
-    let output = program(&["tap"]).arg(run).args(args).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    output
+    ended(program(&["tap"]).arg(run).args(args), code)
 }
 
 fn rows(output: &Output) -> Vec<RowSummary> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let text = stdout(output);
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
     lines.collect()
 }
@@ -126,20 +118,20 @@ fn rows_of_a_running_run_are_shown_where_they_pass() {
         .unwrap();
     assert!(!image.deferred && image.values.as_ref().unwrap().mean.is_some());
     let lines = tap(&run.out, &["--count", "1"], 0);
-    let lines = String::from_utf8(lines.stdout).unwrap();
+    let lines = stdout(&lines);
     assert!(
         lines.starts_with("stream.labelled: ") && lines.contains(" mm RAS; "),
         "{lines}"
     );
     let told = tap(&run.out, &["--node", "views.shared[1].patsh"], 2);
-    let told = String::from_utf8(told.stderr).unwrap();
+    let told = stderr(&told);
     assert!(
         told.contains("did you mean `views.shared[1].patch`?"),
         "{told}"
     );
     // Prepared subjects are kept, so nothing passes the source any more.
     let told = tap(&run.out, &["--node", "source", "--timeout", "4"], 2);
-    let told = String::from_utf8(told.stderr).unwrap();
+    let told = stderr(&told);
     assert!(
         told.contains("0 of 5 rows passed `source`, and none in the last 4 s"),
         "{told}"
@@ -148,7 +140,7 @@ fn rows_of_a_running_run_are_shown_where_they_pass() {
     let out = run.out.clone();
     drop(run);
     let told = tap(&out, &[], 2);
-    let told = String::from_utf8(told.stderr).unwrap();
+    let told = stderr(&told);
     assert!(
         told.contains("no process on this machine is running this run"),
         "{told}"

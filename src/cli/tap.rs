@@ -51,7 +51,7 @@ const WITHOUT_ROWS: [&str; 6] = [
     "pseudo_label",
 ];
 
-/// Asks a run for rows and prints them as they come. Returns 130 if a signal ended it before the last.
+/// Asks a run for rows and prints them as they arrive. Returns 130 if a signal ended it before the last.
 ///
 /// **Errors** if no run is under way, there is no such node, or no row passes in time.
 pub fn tap(args: &TapArgs, out: &mut dyn Write) -> Result<u8, Error> {
@@ -68,7 +68,7 @@ pub fn tap(args: &TapArgs, out: &mut dyn Write) -> Result<u8, Error> {
     let asked = Asked::write(&run, &node, args.count)?;
     let (mut shown, mut last) = (0, Instant::now());
     loop {
-        // Looked at first: what is not in the answer then does not come any more.
+        // Read before the answer: a request that is gone by then gets no further rows.
         let is_served = asked.is_open();
         let lives = is_running(&run);
         for answer in asked.answers(shown)? {
@@ -207,7 +207,7 @@ fn node(plan: &Plan, wanted: Option<&str>) -> Result<String, Error> {
     }
 }
 
-/// A request in a run folder; it goes with what belongs to it when this is dropped.
+/// A request in a run folder; dropping it removes the request and its answer.
 struct Asked {
     folder: PathBuf,
     id: String,

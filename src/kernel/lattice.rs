@@ -2,6 +2,7 @@
 //!
 //! Every chain of quarter turns, flips, crops and pads is one [`Lattice`], however long it is.
 
+use super::region::Region;
 use super::simd::{CACHE_LINE, prefetch};
 use super::transpose::transpose;
 use bytemuck::Pod;
@@ -115,15 +116,23 @@ impl Lattice {
     }
 }
 
-/// Gives every voxel outside a box one value.
+/// The part of a box that is in a volume of `shape_xyz`; `None` if it is empty.
+pub fn within(inside: &Inside, shape_xyz: [usize; 3]) -> Option<Region> {
+    let clamped = [0, 1, 2].map(|a| inside[a].map(|v| v.clamp(0, shape_xyz[a] as i64) as usize));
+    (clamped.iter().all(|[begin, end]| begin < end)).then(|| Region {
+        offset_xyz: clamped.map(|[begin, _]| begin),
+        shape_xyz: clamped.map(|[begin, end]| end - begin),
+    })
+}
+
+/// Sets every voxel outside a box to one value.
 ///
 /// **Shape** `voxels` `[z, y, x]` of `shape_xyz`.
 pub fn fill_outside<T: Copy>(voxels: &mut [T], shape_xyz: [usize; 3], inside: &Inside, fill: T) {
-    let [x, y, z] = [0, 1, 2].map(|a| {
-        let count = shape_xyz[a] as i64;
-        let [low, high] = inside[a].map(|v| v.clamp(0, count) as usize);
-        low..high.max(low)
-    });
+    let Some(region) = within(inside, shape_xyz) else {
+        return voxels.fill(fill);
+    };
+    let [x, y, z] = region.ranges();
     for (row, values) in voxels.chunks_exact_mut(shape_xyz[0]).enumerate() {
         if z.contains(&(row / shape_xyz[1])) && y.contains(&(row % shape_xyz[1])) {
             values[..x.start].fill(fill);

@@ -44,7 +44,7 @@ pub fn above_minimum(low: f32) -> f32 {
     }
 }
 
-/// Moments of the voxels for which `keep` holds.
+/// Moments of the voxels for which `keep` holds; NaN never counts.
 ///
 /// **Law** one pass over distances `d` from the first voxel that counts, in f64: the mean is that
 /// voxel plus `mean(d)`, the variance `mean(d²) - mean(d)²`. The shift keeps the difference of the
@@ -78,7 +78,7 @@ struct Lanes {
 }
 
 impl<F: Fn(f32) -> bool + Copy> Sums<F> {
-    /// The sums of no voxel yet; `keep` holds for no NaN.
+    /// The sums of no voxel yet.
     pub fn new(keep: F) -> Self {
         Self {
             keep,
@@ -94,7 +94,8 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
 
     /// Adds the next stretch, whose first voxel has the index `first` in the whole image.
     pub fn add(&mut self, first: usize, values: &[f32]) {
-        let keep = self.keep;
+        let own = self.keep;
+        let keep = move |v: f32| own(v) & !v.is_nan();
         if self.shift.is_none() {
             self.shift = (values.iter().copied().find(|v| keep(*v))).map(f64::from);
         }
@@ -103,7 +104,7 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
         let lane = first % LANES;
         let (head, values) = values.split_at(values.len().min((LANES - lane) % LANES));
         let (whole, rest) = values.as_chunks::<LANES>();
-        // Beside the ends of a stretch stands what never counts.
+        // The ends of a stretch are filled up with NaN, which never counts.
         let (mut begin, mut end) = ([f32::NAN; LANES], [f32::NAN; LANES]);
         begin[lane..lane + head.len()].copy_from_slice(head);
         end[..rest.len()].copy_from_slice(rest);
@@ -113,9 +114,9 @@ impl<F: Fn(f32) -> bool + Copy> Sums<F> {
             || {
                 // A copy of its own stays in registers.
                 let mut lanes = *sums;
-                lanes.add(&begin, shift, |v| keep(v) & !v.is_nan());
+                lanes.add(&begin, shift, keep);
                 whole.iter().for_each(|chunk| lanes.add(chunk, shift, keep));
-                lanes.add(&end, shift, |v| keep(v) & !v.is_nan());
+                lanes.add(&end, shift, keep);
                 *sums = lanes;
             },
         );

@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::plan::expectations::{DIGEST_DIGITS, Expectation, SOURCE, TestCase};
 use crate::source::Cohort;
 use crate::spec::At;
-use crate::volume::{Role, Row, Volume, row::column_name};
+use crate::volume::{Row, Volume};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -153,10 +153,8 @@ fn compare(trace: &Trace, expectation: &Expectation) -> Vec<Found> {
 }
 
 fn volume<'a>(row: &'a Row, column: &str) -> Option<&'a Volume> {
-    let images = row.images.iter().map(|c| (Role::Image, c));
-    let mut all = images.chain(row.labels.iter().map(|c| (Role::Label, c)));
-    let (_, channel) = all.find(|(role, c)| column_name(*role, &c.name) == column)?;
-    channel.volume.as_ref()
+    let (_, _, volume) = row.columns().find(|(name, _, _)| name == column)?;
+    Some(volume)
 }
 
 fn of_step(stop: Option<&Stop>, expectation: &Expectation) -> Vec<String> {

@@ -18,7 +18,7 @@ pub struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
-    /// What a step drew; `None` if its chance did not come.
+    /// What a step drew; `None` if its probability skipped it.
     fn draw_of(&self, step: &Step) -> Option<&DrawRecord> {
         self.draws.iter().find(|record| record.stage == step.path)
     }

@@ -9,7 +9,7 @@ use super::expect::digest;
 use crate::error::Error;
 use crate::sink::{TableRow as _, ViewRow, write_table};
 use crate::train::trainer::StepRows;
-use crate::volume::{Role, Row, row::column_name};
+use crate::volume::Row;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -43,7 +43,8 @@ impl Recorder {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(Error::io(&self.folder, "listing the folder"))?,
         };
-        for path in entries.flatten().map(|entry| entry.path()) {
+        for entry in entries {
+            let path = (entry.map_err(Error::io(&self.folder, "listing the folder"))?).path();
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             let written: Option<u64> = stem.and_then(|stem| stem.parse().ok());
             if written.is_some_and(|written| written > step) {
@@ -81,12 +82,8 @@ impl Recorder {
 
 /// What the table says of a row.
 fn recorded(step: u64, row: &Row) -> ViewRow {
-    let images = row.images.iter().map(|c| (Role::Image, c));
-    let all = images.chain(row.labels.iter().map(|c| (Role::Label, c)));
-    let digests = all.filter_map(|(role, channel)| {
-        let volume = channel.volume.as_ref()?;
-        Some((column_name(role, &channel.name), digest(volume)))
-    });
+    let columns = row.columns();
+    let digests = columns.map(|(column, _, volume)| (column, digest(volume)));
     ViewRow {
         step: step as i64,
         subject_id: row.subject.clone(),

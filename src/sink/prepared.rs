@@ -8,8 +8,7 @@ use super::table::{DOC_KEY, NAME_KEY};
 use super::{SinkError, io_error};
 use crate::store;
 use crate::volume::columns::{sample_at, subject_at, volume_array};
-use crate::volume::row::column_name;
-use crate::volume::{Role, Row, nifti};
+use crate::volume::{Row, nifti};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -63,12 +62,8 @@ pub fn write_nifti(
         fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
     }
     let mut files = Vec::new();
-    let images = row.images.iter().map(|c| (Role::Image, c));
-    for (role, channel) in images.chain(row.labels.iter().map(|c| (Role::Label, c))) {
-        let Some(volume) = &channel.volume else {
-            continue;
-        };
-        let column = file_stem(&column_name(role, &channel.name));
+    for (column, _, volume) in row.columns() {
+        let column = file_stem(&column);
         let suffix = index.map_or_else(String::new, |i| format!("_{i:04}"));
         let path = folder.join(format!("{column}{suffix}.nii.gz"));
         // The grid is the preparation's: a source's header would lend codes it has left.

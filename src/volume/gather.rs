@@ -5,7 +5,7 @@ use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::grid::Grid;
 use super::interpolation::{ImageInterpolation, LabelInterpolation};
 use super::voxels::{Gather, Part, Stored, Volume, stored_bytes};
-use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside};
+use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside, within};
 use crate::kernel::region::Region;
 use crate::kernel::sample::{ReadRows, sample_nearest};
 use crate::kernel::warp::{
@@ -291,7 +291,7 @@ fn place(
 ) -> Vec<f32> {
     let slice = shape[0] * shape[1];
     let mut out = Vec::with_capacity(slice * shape[2]);
-    let Some(region) = within(shape, inside) else {
+    let Some(region) = within(inside, shape) else {
         out.resize(slice * shape[2], fill);
         return out;
     };
@@ -316,15 +316,6 @@ fn place(
     }
     out.resize(slice * shape[2], fill);
     out
-}
-
-/// The part of a box that is in a volume of `shape`.
-fn within(shape: [usize; 3], inside: &Inside) -> Option<Region> {
-    let clamped = [0, 1, 2].map(|a| inside[a].map(|v| v.clamp(0, shape[a] as i64) as usize));
-    (clamped.iter().all(|[begin, end]| begin < end)).then(|| Region {
-        offset_xyz: clamped.map(|[begin, _]| begin),
-        shape_xyz: clamped.map(|[begin, end]| end - begin),
-    })
 }
 
 /// Returns `true` if voxels keep to the lattice they are on.

@@ -15,7 +15,7 @@
 //! returns a *deferred* volume, which knows its grid and type and the route to its source. The voxels are
 //! *materialised* when they are first read, in one pass with one interpolation, so that a patch that is
 //! cut from a deferred volume costs the patch alone. See [`deferred`]. Figures of an image and the box
-//! of its foreground do not end this where the background is one value: [`framed`].
+//! of its foreground do not end this where the background is one value: [`foreground`].
 //!
 //! **Laws that everything relies on.** Type, scaling and bytes of a volume agree: every conversion is a
 //! recorded change, constructors check `bytes = voxels x size`, and writers check again
@@ -33,7 +33,7 @@ pub mod deferred;
 pub mod dtype;
 pub mod error;
 mod filtered;
-pub mod framed;
+pub mod foreground;
 mod gather;
 pub mod grid;
 mod interpolation;

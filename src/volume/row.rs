@@ -135,33 +135,39 @@ impl Row {
         self.volumes().map(|(_, v)| v.bytes()).sum()
     }
 
+    /// All channels, images first.
+    pub fn channels(&self) -> impl Iterator<Item = (Role, &Channel)> {
+        let images = self.images.iter().map(|c| (Role::Image, c));
+        images.chain(self.labels.iter().map(|c| (Role::Label, c)))
+    }
+
+    /// As [`Row::channels`], to change them.
+    pub fn channels_mut(&mut self) -> impl Iterator<Item = (Role, &mut Channel)> {
+        let images = self.images.iter_mut().map(|c| (Role::Image, c));
+        images.chain(self.labels.iter_mut().map(|c| (Role::Label, c)))
+    }
+
     /// All volumes present, images first.
     pub fn volumes(&self) -> impl Iterator<Item = (Role, &Volume)> {
-        let images = self
-            .images
-            .iter()
-            .filter_map(|c| c.volume.as_ref())
-            .map(|v| (Role::Image, v));
-        images.chain(
-            self.labels
-                .iter()
-                .filter_map(|c| c.volume.as_ref())
-                .map(|v| (Role::Label, v)),
-        )
+        self.channels()
+            .filter_map(|(role, c)| Some((role, c.volume.as_ref()?)))
+    }
+
+    /// All volumes present with the names of their columns, images first.
+    pub fn columns(&self) -> impl Iterator<Item = (String, Role, &Volume)> {
+        self.channels()
+            .filter_map(|(role, c)| Some((column_name(role, &c.name), role, c.volume.as_ref()?)))
     }
 
     /// Compares bytes, shape and type of every volume once more.
     ///
     /// **Errors** as [`Volume::verify`], with the column.
     pub fn verify(&self) -> Result<(), VolumeError> {
-        let images = self.images.iter().map(|c| (Role::Image, c));
-        for (role, channel) in images.chain(self.labels.iter().map(|c| (Role::Label, c))) {
-            if let Some(Err(e)) = channel.volume.as_ref().map(Volume::verify) {
-                return Err(VolumeError::Column {
-                    column: column_name(role, &channel.name),
-                    problem: e.to_string(),
-                });
-            }
+        for (column, _, volume) in self.columns() {
+            volume.verify().map_err(|e| VolumeError::Column {
+                column,
+                problem: e.to_string(),
+            })?;
         }
         Ok(())
     }
@@ -194,8 +200,7 @@ impl Row {
         mut self,
         mut change: impl FnMut(&str, Role, Volume) -> Result<Volume, E>,
     ) -> Result<Self, (String, E)> {
-        let channels = self.images.iter_mut().map(|c| (Role::Image, c));
-        for (role, channel) in channels.chain(self.labels.iter_mut().map(|c| (Role::Label, c))) {
+        for (role, channel) in self.channels_mut() {
             if let Some(volume) = channel.volume.take() {
                 let changed = change(&channel.name, role, volume)
                     .map_err(|e| (column_name(role, &channel.name), e))?;
@@ -296,8 +301,7 @@ impl Row {
         reading: Interpolation,
         pick: impl Fn(Role, &str) -> bool,
     ) -> Self {
-        let images = self.images.iter_mut().map(|c| (Role::Image, c));
-        for (role, channel) in images.chain(self.labels.iter_mut().map(|c| (Role::Label, c))) {
+        for (role, channel) in self.channels_mut() {
             if pick(role, &channel.name) {
                 let warped = |volume: Volume| volume.warped(role, warp, reading);
                 channel.volume = channel.volume.take().map(warped);

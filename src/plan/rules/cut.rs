@@ -1,4 +1,4 @@
-//! Rule 4: what is the same in every epoch is prepared once and kept.
+//! Rule 5: what is the same in every epoch is prepared once and kept.
 //!
 //! The cut is behind the last step of `stages`, or behind the step `cache` where it is written.
 //!

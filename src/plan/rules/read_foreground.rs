@@ -1,7 +1,7 @@
 //! Rule 4: a step that needs figures of an image, or the box of its foreground, reads them from rows
 //! that are gathered and forgotten; the voxels are made once, where later crops and pads put them.
 //!
-//! It saves a pass where the background is one value (see [`Volume::framed`]); elsewhere the step
+//! It saves a pass where the background is one value (see [`Volume::foreground_rows`]); elsewhere the step
 //! makes the voxels itself.
 //!
 //! **Equivalence** figures and boxes are those of the same voxels, bit for bit: sums keep their order, and

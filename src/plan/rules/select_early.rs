@@ -1,4 +1,4 @@
-//! Rule 5: subjects are chosen before a voxel is read.
+//! Rule 6: subjects are chosen before a voxel is read.
 //!
 //! `where:` of a manifest is SQL on the cohort's table; the query engine prunes rows (of Parquet
 //! even row groups) before a path is looked at.

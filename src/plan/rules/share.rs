@@ -1,4 +1,4 @@
-//! Rule 6: the weak and the strong views share what they have in common.
+//! Rule 7: the weak and the strong views share what they have in common.
 //!
 //! Both start from the voxels that `views.shared` made, gathered once. Where all begin with the
 //! same steps that draw nothing, these run once too; steps that draw never do, because each path

@@ -2,7 +2,7 @@
 
 use super::find::{Kept, RecordedRow};
 use crate::run::expect::digest;
-use crate::volume::{Role, Row, Volume, row::column_name};
+use crate::volume::{Row, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A column whose bytes are not those that were recorded.
@@ -35,11 +35,10 @@ pub fn compare(recorded: &RecordedRow, made: &Row) -> (Vec<String>, Vec<Differen
 }
 
 fn volumes(row: &Row) -> BTreeMap<String, &Volume> {
-    let images = row.images.iter().map(|c| (Role::Image, c));
-    let all = images.chain(row.labels.iter().map(|c| (Role::Label, c)));
-    let present =
-        all.filter_map(|(role, c)| Some((column_name(role, &c.name), c.volume.as_ref()?)));
-    present.collect()
+    let columns = row.columns();
+    columns
+        .map(|(column, _, volume)| (column, volume))
+        .collect()
 }
 
 fn each<T: Copy>(

@@ -98,7 +98,8 @@ impl Requests {
             entries => entries?,
         };
         let mut ids = Vec::new();
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(id) = name.strip_suffix(REQUEST).filter(|id| !id.starts_with('.')) else {
                 continue;
@@ -186,8 +187,8 @@ impl Requests {
 }
 
 impl Drop for Requests {
-    /// The run is over: its taps close, and what commands left behind goes. A command that still waits sees
-    /// that the run has ended.
+    /// Closes the taps and removes requests that were left behind; a command that still waits sees that the
+    /// run has ended.
     fn drop(&mut self) {
         let open: Vec<String> = self.served.keys().cloned().collect();
         for id in open {

@@ -1,6 +1,8 @@
 //! What a tap says of a row.
 
+use crate::kernel::moments::{finite_bounds, moments};
 use crate::kernel::percentile::percentiles;
+use crate::kernel::region::class_counts;
 use crate::volume::{Role, Row, Volume, row::DrawRecord, row::column_name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -79,9 +81,7 @@ pub struct ValueSummary {
 impl RowSummary {
     /// The summary of a row behind a node. Voxels that are not made yet stay so.
     pub fn of(node: &str, row: &Row) -> Self {
-        let images = row.images.iter().map(|c| (Role::Image, c));
-        let all = images.chain(row.labels.iter().map(|c| (Role::Label, c)));
-        let channels = all.map(|(role, channel)| ChannelSummary {
+        let channels = row.channels().map(|(role, channel)| ChannelSummary {
             column: column_name(role, &channel.name),
             volume: (channel.volume.as_ref()).map(|v| VolumeSummary::of(role, v)),
         });
@@ -116,32 +116,24 @@ impl VolumeSummary {
     }
 }
 
-/// Values present; a label map repeats one over long stretches.
+/// Label values present.
 fn classes(voxels: &[f32]) -> BTreeSet<i64> {
-    let mut present: Vec<f32> = voxels.to_vec();
-    present.dedup();
-    present.into_iter().map(|v| v.round() as i64).collect()
+    let counts = class_counts(voxels, |v| v.round() as i64);
+    counts.into_keys().collect()
 }
 
 impl ValueSummary {
     fn of(voxels: &[f32]) -> Self {
-        let finite = || {
-            voxels
-                .iter()
-                .filter(|v| v.is_finite())
-                .map(|v| f64::from(*v))
-        };
-        let count = finite().count();
-        let known = |value: f64| (count > 0).then_some(value);
+        let bounds = finite_bounds(voxels).map(|bounds| bounds.map(f64::from));
         let found = percentiles(voxels, f32::is_finite, &PERCENTS).unwrap_or_default();
         let percentile = |i: usize| found.get(i).copied();
         Self {
-            min: known(finite().fold(f64::INFINITY, f64::min)),
+            min: bounds.map(|[low, _]| low),
             p1: percentile(0),
             p50: percentile(1),
             p99: percentile(2),
-            max: known(finite().fold(f64::NEG_INFINITY, f64::max)),
-            mean: known(finite().sum::<f64>() / count.max(1) as f64),
+            max: bounds.map(|[_, high]| high),
+            mean: bounds.map(|_| moments(voxels, f32::is_finite).mean),
             nan_share: {
                 let nan = voxels.iter().filter(|v| v.is_nan()).count();
                 nan as f64 / voxels.len().max(1) as f64

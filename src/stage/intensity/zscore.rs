@@ -4,6 +4,7 @@ use super::{LARGEST, check_modalities, selects, voxelwise};
 use crate::kernel::moments::{Moments, Sums, above_minimum, finite_bounds};
 use crate::kernel::percentile::percentiles;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
+use crate::volume::foreground::ForegroundRows;
 use crate::volume::{Row, Volume, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -110,56 +111,87 @@ impl Zscore {
     /// Scales an image: one that is still to be gathered stays so, where its background is one value.
     fn scale(&self, volume: Volume) -> (Volume, Moments) {
         let volume = volume.into_f32();
-        let nonzero = |v: f32| v.is_finite() & (v != 0.0);
         match self.foreground {
-            Foreground::All => self.scale_kept(volume, f32::is_finite),
-            Foreground::Nonzero => self.scale_kept(volume, nonzero),
+            Foreground::All => {
+                let keep = f32::is_finite;
+                let counted = Counted::of(&volume, volume.foreground_rows(), keep);
+                self.apply(volume, counted, keep)
+            }
+            Foreground::Nonzero => {
+                let keep = |v: f32| v.is_finite() & (v != 0.0);
+                let counted = Counted::of(&volume, volume.foreground_rows(), keep);
+                self.apply(volume, counted, keep)
+            }
             Foreground::AboveMin => {
-                if volume.framed().and_then(|framed| framed.smallest()) == Some(0.0) {
-                    return self.scale_kept(volume, move |v| v.is_finite() & (v > 0.0));
-                }
-                let volume = volume.materialised();
-                let low = finite_bounds(&volume.to_f32()).map_or(0.0, |[low, _]| low);
+                // Rows are of use if the smallest value is known from them.
+                let rows = volume.foreground_rows();
+                let rows = rows.filter(|rows| rows.smallest().is_some());
+                let low = match rows.as_ref().and_then(ForegroundRows::smallest) {
+                    Some(smallest) => smallest,
+                    None => finite_bounds(&volume.to_f32()).map_or(0.0, |[low, _]| low),
+                };
                 let above = above_minimum(low);
-                self.scale_kept(volume, move |v| v.is_finite() & (v > above))
+                let keep = move |v: f32| v.is_finite() & (v > above);
+                let counted = Counted::of(&volume, rows, keep);
+                self.apply(volume, counted, keep)
             }
         }
     }
 
-    fn scale_kept(
+    fn apply(
         &self,
         volume: Volume,
+        counted: Counted,
         keep: impl Fn(f32) -> bool + Copy + Send + Sync + 'static,
     ) -> (Volume, Moments) {
-        let mut sums = Sums::new(keep);
-        let framed = match volume.framed() {
-            Some(mut framed) if framed.around().is_none_or(|around| !keep(around)) => {
-                framed.stretches(|first, values| sums.add(first, values));
-                Some(framed.voxels())
-            }
-            _ => None,
-        };
-        if framed.is_none() {
-            sums.add(0, &volume.to_f32());
-        }
-        let found = sums.moments();
+        let found = counted.found;
         let scaled = self.scaled(found, keep);
-        let voxels = match framed {
-            // What lies between them is not asked for: it may be scaled background.
+        let change = voxelwise(scaled);
+        let voxels = match counted.deferred {
+            // The smallest scaled background is not known.
             Some(voxels) if self.background != Background::Scaled => voxels,
-            _ => {
-                let change = voxelwise(scaled);
-                return (volume.map_f32(|voxels| change.make(voxels, 0)), found);
-            }
+            _ => return (volume.map_f32(|voxels| change.make(voxels, 0)), found),
         };
         // The smallest tissue, and what every other voxel becomes.
-        let tissue = (found.count > 0).then(|| scaled(sums.lowest()));
+        let tissue = (found.count > 0).then(|| scaled(counted.lowest));
         let apart = (found.count < voxels).then(|| scaled(f32::NAN));
-        let lowest = tissue
-            .into_iter()
-            .chain(apart)
-            .fold(f32::INFINITY, f32::min);
-        (volume.changed_to(voxelwise(scaled), lowest), found)
+        let both = tissue.into_iter().chain(apart);
+        let lowest = both.fold(f32::INFINITY, f32::min);
+        (volume.changed_to(change, lowest), found)
+    }
+}
+
+/// Figures of an image's foreground.
+struct Counted {
+    found: Moments,
+    /// Its smallest voxel.
+    lowest: f32,
+    /// Voxels of an image that is still to be gathered; `None` of one whose voxels are there.
+    deferred: Option<usize>,
+}
+
+impl Counted {
+    /// Counts the foreground in rows that are not kept, where all voxels outside them are background, else
+    /// in the image's voxels.
+    fn of(
+        volume: &Volume,
+        rows: Option<ForegroundRows<'_>>,
+        keep: impl Fn(f32) -> bool + Copy,
+    ) -> Self {
+        let mut sums = Sums::new(keep);
+        let rows = rows.filter(|rows| rows.background().is_none_or(|outside| !keep(outside)));
+        let deferred = rows.map(|mut rows| {
+            rows.for_each_row(|first, values| sums.add(first, values));
+            rows.voxels()
+        });
+        if deferred.is_none() {
+            sums.add(0, &volume.to_f32());
+        }
+        Self {
+            found: sums.moments(),
+            lowest: sums.lowest(),
+            deferred,
+        }
     }
 }
 
@@ -222,6 +254,7 @@ impl Stage for Zscore {
 mod tests {
     use super::super::tests::{image_of, row_of};
     use super::*;
+    use crate::volume::{Grid, Interpolation, Role};
 
     fn scaled(zscore: &Zscore, values: &[f32]) -> Vec<f32> {
         image_of(&zscore.map(row_of(values)).unwrap()[0])
@@ -263,6 +296,29 @@ mod tests {
         };
         let found = scaled(&like_tissue, &[0.0, 1.0, 3.0, f32::NAN]);
         assert_eq!(found, [-2.0, -1.0, 1.0, -5.0]);
+    }
+
+    #[test]
+    fn an_image_still_to_be_gathered_stays_so_and_gets_the_same_voxels() {
+        let grid = |shape, mm| Grid::with_spacing(shape, [mm; 3]).unwrap();
+        let voxels = (0..1000i16).map(|i| if i % 10 < 6 { 0 } else { 300 + i * 7 % 101 });
+        let source = Volume::from_vec(voxels.collect::<Vec<_>>(), grid([10; 3], 1.0)).unwrap();
+        let image = || source.resampled(Role::Image, grid([7; 3], 1.25), Interpolation::default());
+        for foreground in [Foreground::AboveMin, Foreground::Nonzero] {
+            for background in [Background::Below, Background::Zero] {
+                let zscore = Zscore {
+                    foreground,
+                    background,
+                    ..Zscore::default()
+                };
+                let (deferred, found) = zscore.scale(image());
+                let (made, expected) = zscore.scale(image().materialised());
+                assert!(!deferred.is_computed() && made.is_computed());
+                assert_eq!(found, expected);
+                assert_eq!(deferred.to_f32(), made.to_f32());
+                assert_eq!(deferred.lowest_bits(), made.lowest_bits());
+            }
+        }
     }
 
     #[test]

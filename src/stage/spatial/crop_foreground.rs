@@ -3,7 +3,7 @@
 use super::regrid::{check_one_grid, one_grid, windowed_row};
 use crate::kernel::region::Region;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
-use crate::volume::framed::Above;
+use crate::volume::foreground::Above;
 use crate::volume::{Row, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -152,8 +152,7 @@ impl RegisterCheck {
 /// Brings every volume on the grid of `reference`.
 fn on_one_grid(mut row: Row, reference: &Volume) -> Row {
     let grid = *reference.grid();
-    let images = row.images.iter_mut().map(|c| (Role::Image, c));
-    for (role, channel) in images.chain(row.labels.iter_mut().map(|c| (Role::Label, c))) {
+    for (role, channel) in row.channels_mut() {
         channel.volume = channel.volume.take().map(|volume| {
             if volume.grid().is_same(&grid, SAME_GRID_TOLERANCE_MM) {
                 volume

@@ -3,8 +3,7 @@
 use crate::kernel::reorient::AxisMap;
 use crate::stage::{EdgeSchema, StageError};
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
-use crate::volume::row::column_name;
-use crate::volume::{Grid, Role, Row, Volume, VolumeError};
+use crate::volume::{Grid, Row, Volume, VolumeError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,14 +92,8 @@ pub(super) fn windowed_row(
 ///
 /// **Errors** name the two columns, how far apart their grids are, and the step that helps.
 pub(super) fn one_grid(row: &Row, stage: &str) -> Result<Option<Grid>, StageError> {
-    let columns = |role, channels: &'_ [crate::volume::Channel]| {
-        channels
-            .iter()
-            .filter_map(|c| Some((column_name(role, &c.name), *c.volume.as_ref()?.grid())))
-            .collect::<Vec<_>>()
-    };
-    let mut present = columns(Role::Image, &row.images);
-    present.extend(columns(Role::Label, &row.labels));
+    let columns = row.columns();
+    let present: Vec<(String, Grid)> = columns.map(|(name, _, v)| (name, *v.grid())).collect();
     let Some((first, grid)) = present.first() else {
         return Ok(None);
     };

@@ -25,8 +25,8 @@ pub enum Above {
 /// Share of a threshold by which values blended in f32 may exceed the voxels they are blended from.
 const BLENDED: f32 = 1.0 / (1 << 18) as f32;
 
-/// Rows of an image that is still to be gathered; see [`Volume::framed`].
-pub struct Framed<'a> {
+/// Rows of an image that is still to be gathered; see [`Volume::foreground_rows`].
+pub struct ForegroundRows<'a> {
     rows: Box<dyn ReadRows + 'a>,
     changes: &'a [Change],
     shape_xyz: [usize; 3],
@@ -36,10 +36,10 @@ pub struct Framed<'a> {
     region: Option<Region>,
     /// The value, after changes, of all voxels outside the box.
     around: f32,
-    row: Vec<f32>,
+    values: Vec<f32>,
 }
 
-impl<'a> Framed<'a> {
+impl<'a> ForegroundRows<'a> {
     /// The box of voxels that blend any source value beyond the background.
     fn new(
         volume: &'a Volume,
@@ -65,18 +65,18 @@ impl<'a> Framed<'a> {
             fill,
             region,
             around: around[0],
-            row: Vec::new(),
+            values: Vec::new(),
         })
     }
 
     /// Returns `true` if some voxel is outside the box.
-    fn has_frame(&self) -> bool {
+    fn has_background(&self) -> bool {
         self.region != Some(Region::of(self.shape_xyz))
     }
 
     /// The value of all voxels outside the box that is read; `None` if every voxel is inside.
-    pub fn around(&self) -> Option<f32> {
-        self.has_frame().then_some(self.around)
+    pub fn background(&self) -> Option<f32> {
+        self.has_background().then_some(self.around)
     }
 
     /// The smallest value of the image, where it is known to be the one outside the box.
@@ -86,7 +86,7 @@ impl<'a> Framed<'a> {
             [only] => only.floor().is_some_and(|floor| self.fill <= floor),
             _ => false,
         };
-        self.around().filter(|_| keeps_order)
+        self.background().filter(|_| keeps_order)
     }
 
     /// Voxels of the whole image.
@@ -94,9 +94,9 @@ impl<'a> Framed<'a> {
         self.shape_xyz.iter().product()
     }
 
-    /// Calls `each` with the stretches of values in the box, in order, and the index of their first
-    /// voxel.
-    pub fn stretches(&mut self, mut each: impl FnMut(usize, &[f32])) {
+    /// Calls `each` with every row of values in the box, in order, and the index of its first voxel in
+    /// the whole image.
+    pub fn for_each_row(&mut self, mut each: impl FnMut(usize, &[f32])) {
         let Some(region) = self.region else { return };
         let ([nx, ny, _], [x, y, z]) = (self.shape_xyz, region.ranges());
         for z in z {
@@ -109,10 +109,10 @@ impl<'a> Framed<'a> {
 
     /// The values of a box, changes made.
     fn read(&mut self, region: Region) -> &[f32] {
-        self.row.resize(region.voxels(), 0.0);
-        self.rows.read(region, self.fill, &mut self.row);
-        make_all(self.changes, &mut self.row);
-        &self.row
+        self.values.resize(region.voxels(), 0.0);
+        self.rows.read(region, self.fill, &mut self.values);
+        make_all(self.changes, &mut self.values);
+        &self.values
     }
 
     /// The box of the values in a box that are above a threshold.
@@ -190,11 +190,11 @@ impl Volume {
     /// axes, and whose background is one value.
     ///
     /// Background is every value up to the [`Change::with_floor`] of the first change, or else 0.
-    pub fn framed(&self) -> Option<Framed<'_>> {
+    pub fn foreground_rows(&self) -> Option<ForegroundRows<'_>> {
         let (_, gather, changes) = self.unmade()?;
         let floor = changes.first().and_then(Change::floor);
         let background = floor.map_or(Background::Zero, Background::UpTo);
-        Framed::new(self, gather, changes, background)
+        ForegroundRows::new(self, gather, changes, background)
     }
 
     /// The smallest box that holds every voxel of an image above a threshold; `None` without any.
@@ -202,7 +202,7 @@ impl Volume {
     /// An image that is still to be gathered stays so where its background is one value: only what
     /// decides about the box is read. Any other is materialised.
     pub fn region_above(&mut self, above: Above) -> Option<Region> {
-        if let Some(found) = self.region_within_frame(above) {
+        if let Some(found) = self.region_from_rows(above) {
             return found;
         }
         self.materialise_here();
@@ -215,17 +215,17 @@ impl Volume {
     }
 
     /// [`Volume::region_above`] from the rows that decide; the outer `None` where that cannot be.
-    fn region_within_frame(&self, above: Above) -> Option<Option<Region>> {
+    fn region_from_rows(&self, above: Above) -> Option<Option<Region>> {
         let (deferred, gather, changes) = self.unmade()?;
         if let (Above::Value(value), []) = (above, changes) {
-            let mut framed = Framed::new(self, gather, changes, Background::UpTo(value))?;
+            let mut rows = ForegroundRows::new(self, gather, changes, Background::UpTo(value))?;
             // What has no source may be foreground, too.
-            let is_background = framed.around().is_none_or(|around| around <= value);
-            return is_background.then(|| framed.region_above(value));
+            let is_background = rows.background().is_none_or(|outside| outside <= value);
+            return is_background.then(|| rows.region_above(value));
         }
-        let mut framed = self.framed()?;
-        let around = framed.around()?;
-        let smallest = deferred.lowest.get().copied().or(framed.smallest());
+        let mut rows = self.foreground_rows()?;
+        let background = rows.background()?;
+        let smallest = deferred.lowest.get().copied().or(rows.smallest());
         if let (Some(smallest), false) = (smallest, changes.is_empty()) {
             let _ = deferred.lowest.set(smallest);
         }
@@ -233,7 +233,7 @@ impl Volume {
             Above::Value(value) => value,
             Above::Minimum => above_minimum(smallest?),
         };
-        (around <= above).then(|| framed.region_above(above))
+        (background <= above).then(|| rows.region_above(above))
     }
 }
 

@@ -168,14 +168,14 @@ proptest! {
     #[test]
     fn rows_of_the_box_and_one_value_around_them_are_the_image(case in case()) {
         let resampled = case.resampled().into_f32();
-        let mut values = match resampled.framed() {
-            Some(framed) => vec![framed.around().unwrap_or(f32::NAN); framed.voxels()],
+        let mut values = match resampled.foreground_rows() {
+            Some(rows) => vec![rows.background().unwrap_or(f32::NAN); rows.voxels()],
             None => return Ok(()),
         };
-        let mut framed = resampled.framed().unwrap();
-        framed.stretches(|first, row| values[first..first + row.len()].copy_from_slice(row));
-        let smallest = framed.smallest();
-        drop(framed);
+        let mut rows = resampled.foreground_rows().unwrap();
+        rows.for_each_row(|first, row| values[first..first + row.len()].copy_from_slice(row));
+        let smallest = rows.smallest();
+        drop(rows);
         let expected = resampled.materialised();
         prop_assert_eq!(&values[..], &*expected.to_f32());
         if let Some(smallest) = smallest {
