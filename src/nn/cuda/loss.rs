@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "kernels are launched with pointers and sizes")]
 
 use super::super::dice_ce::{DiceCe, Problem};
-use super::{Arg, blocks, launch, room, view};
+use super::launch::{Arg, blocks, launch, room, view};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{CudaStorage, Result};
 

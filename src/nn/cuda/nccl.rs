@@ -1,6 +1,6 @@
 //! Sums over several devices, by NCCL.
 
-use super::view_mut;
+use super::launch::view_mut;
 use candle_core::cuda_backend::WrapErr as _;
 use candle_core::cuda_backend::cudarc::nccl::{Comm as Link, Id, ReduceOp};
 use candle_core::{CudaStorage, Device, Error, Layout, Result};

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "kernels are launched with pointers and sizes")]
 
 use super::super::norm_act::{EPS, Problem};
-use super::{Arg, THREADS, Value, blocks, by_type, is_wide, launch, room, view};
+use super::launch::{Arg, THREADS, Value, blocks, by_type, is_wide, launch, room, view};
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
 use candle_core::{CudaStorage, Layout, Result};

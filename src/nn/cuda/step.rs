@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "kernels are launched with pointers and sizes")]
 
 use super::super::adamw::Constants;
-use super::{Arg, THREADS, blocks, launch, room, view, view_mut};
+use super::launch::{Arg, THREADS, blocks, launch, room, view, view_mut};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{CudaStorage, Device, Layout, Result, bail};
 

@@ -2,8 +2,8 @@
 #![expect(unsafe_code, reason = "kernels are launched with pointers and sizes")]
 
 use super::super::conv3d::{Pass, Sizes};
+use super::launch::{BLOCKS, THREADS, Value, blocks, launch, room};
 use super::volume::{ints, sizes};
-use super::{BLOCKS, THREADS, Value, blocks, launch, room};
 use candle_core::Result;
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};

@@ -6,7 +6,7 @@
 //! batch travels while the last one is still computed.
 #![expect(unsafe_code, reason = "pinned memory, and bytes taken for values")]
 
-use super::room;
+use super::launch::room;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaEvent, CudaSlice, CudaStream, DevicePtrMut as _, DeviceRepr, PinnedHostSlice, result,
 };

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "kernels are launched with pointers and sizes")]
 
 use super::super::conv3d::Pass;
-use super::{Arg, Value, blocks, by_type, is_wide, launch, room, view};
+use super::launch::{Arg, Value, blocks, by_type, is_wide, launch, room, view};
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr};
 use candle_core::{CudaStorage, Layout, Result};

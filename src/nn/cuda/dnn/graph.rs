@@ -11,13 +11,12 @@
 //! | heuristics | the graph, mode; `RESULTS` fills engine configurations that the caller made |
 //! | execution plan | handle, engine configuration; then reports its workspace |
 //! | variant pack | numbers, pointers, workspace |
-//!
-//! Every descriptor is finalised before another refers to it, and lives as long as what refers to it.
 #![expect(unsafe_code, reason = "cuDNN's C interface")]
 
 use super::super::super::conv3d::{Pass, Sizes};
-use super::super::Value;
-use super::{Operands, most_workspace, strides};
+use super::super::launch::Value;
+use super::descriptor::{Descriptor, Status, succeeded};
+use super::operands::{Operands, most_workspace, strides};
 use candle_core::cuda_backend::cudarc::cudnn::sys::{
     self, cudnnBackendAttributeName_t as Name, cudnnBackendAttributeType_t as Type,
     cudnnBackendDescriptorType_t as Kind, cudnnBackendHeurMode_t as Mode,
@@ -28,89 +27,8 @@ use std::rc::Rc;
 /// Engine configurations that are asked for in one mode.
 const CONFIGS: usize = 64;
 
-/// What a call answered where it was not success.
-type Status<T> = Result<T, sys::cudnnStatus_t>;
-
 /// Numbers by which the variant pack names the three tensors.
 const IDS: [i64; 3] = [1, 2, 3];
-
-/// A descriptor of the backend interface, destroyed with it.
-struct Descriptor {
-    raw: sys::cudnnBackendDescriptor_t,
-    /// What this one refers to; must not be destroyed before it.
-    kept: Vec<Rc<Descriptor>>,
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: made by `new`, destroyed once.
-        let _ = unsafe { sys::cudnnBackendDestroyDescriptor(self.raw) };
-        self.kept.clear();
-    }
-}
-
-impl Descriptor {
-    fn new(kind: Kind) -> Status<Self> {
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: fills the pointer it is given.
-        succeeded(unsafe { sys::cudnnBackendCreateDescriptor(kind, &raw mut raw) })?;
-        Ok(Self {
-            raw,
-            kept: Vec::new(),
-        })
-    }
-
-    /// Sets an attribute to these values, whose type in memory is that of `kind`.
-    fn set<T>(&self, name: Name, kind: Type, values: &[T]) -> Status<()> {
-        // SAFETY: the array holds as many values; every caller passes the type that `kind` names.
-        succeeded(unsafe {
-            sys::cudnnBackendSetAttribute(
-                self.raw,
-                name,
-                kind,
-                values.len() as i64,
-                values.as_ptr().cast(),
-            )
-        })
-    }
-
-    /// Sets an attribute to another descriptor, which is kept alive.
-    fn refer(&mut self, name: Name, to: &Rc<Self>) -> Status<()> {
-        self.set(name, Type::CUDNN_TYPE_BACKEND_DESCRIPTOR, &[to.raw])?;
-        self.kept.push(Rc::clone(to));
-        Ok(())
-    }
-
-    fn finalised(self) -> Status<Rc<Self>> {
-        // SAFETY: a descriptor that was just made.
-        succeeded(unsafe { sys::cudnnBackendFinalize(self.raw) })?;
-        Ok(Rc::new(self))
-    }
-
-    /// Fills `values` with an attribute's; how many there are.
-    fn get<T>(&self, name: Name, kind: Type, values: &mut [T]) -> Status<usize> {
-        let mut count = 0i64;
-        // SAFETY: the array has room for as many values of the type that `kind` names.
-        succeeded(unsafe {
-            sys::cudnnBackendGetAttribute(
-                self.raw,
-                name,
-                kind,
-                values.len() as i64,
-                &raw mut count,
-                values.as_mut_ptr().cast(),
-            )
-        })?;
-        Ok(usize::try_from(count).unwrap_or(0).min(values.len()))
-    }
-}
-
-fn succeeded(status: sys::cudnnStatus_t) -> Status<()> {
-    match status {
-        sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS => Ok(()),
-        other => Err(other),
-    }
-}
 
 /// One engine's way to convolve one shape.
 pub(super) struct Plan {

@@ -2,8 +2,8 @@
 #![expect(unsafe_code, reason = "cuDNN's C interface")]
 
 use super::super::super::conv3d::{Pass, Sizes};
-use super::super::Value;
-use super::{Operands, failed, most_workspace, strides};
+use super::super::launch::Value;
+use super::operands::{Operands, failed, most_workspace, strides};
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
 use candle_core::cuda_backend::cudarc::cudnn::sys;

@@ -1,8 +1,9 @@
 //! Choosing among the graph interface's engines by the clock.
 
 use super::super::super::conv3d::{Pass, Sizes};
-use super::super::{Value, room};
-use super::{MEASURED, Operands, graph, results};
+use super::super::launch::{Value, room};
+use super::graph;
+use super::operands::{Operands, results};
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::cudnn::sys;
 use candle_core::cuda_backend::cudarc::driver::{DevicePtr as _, sys::CUevent_flags};
@@ -13,6 +14,9 @@ use std::ffi::c_void;
 ///
 /// Faster at times; but a second run may choose otherwise, so its bits may differ from the first's.
 const SEARCH: &str = "VOXSTREAM_CUDNN_SEARCH";
+
+/// Engines that are measured against each other.
+const MEASURED: usize = 6;
 
 /// Launches that one engine's time is the smallest of.
 const RUNS: usize = 3;

@@ -7,37 +7,29 @@
 //! same bits every time are taken.
 #![expect(unsafe_code, reason = "cuDNN's C interface")]
 
+mod descriptor;
 mod graph;
 mod legacy;
 mod measured;
+mod operands;
 mod way;
 
 pub(crate) use way::{Choice, Way, by_way};
 
 use super::super::conv3d::{Pass, Sizes};
+use super::launch::{Arg, Value, by_type, room, view};
 use super::volume::plain_conv3d;
-use super::{Arg, Value, by_type, profile, room, thin, view};
-use candle_core::cuda_backend::cudarc::cudnn::result::{self, CudnnError};
+use super::{profile, thin};
+use candle_core::cuda_backend::cudarc::cudnn::result;
 use candle_core::cuda_backend::cudarc::cudnn::sys;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DevicePtr as _};
 use candle_core::cuda_backend::{CudaDevice, DeviceId, WrapErr as _};
 use candle_core::{CudaStorage, Error, Result};
+use operands::{Operands, failed, results};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::rc::Rc;
-
-/// Largest workspace of one convolution, in bytes. In f32 the engines worth having convert a whole volume
-/// of 128³ to another layout; without room for it 96 channels took 1.4 s on an H200.
-fn most_workspace<T: Value>() -> usize {
-    match T::SUFFIX {
-        "f32" => 4 << 30,
-        _ => 1 << 30,
-    }
-}
-
-/// Plans of the graph interface that are measured against each other.
-const MEASURED: usize = 6;
 
 type Key = (Pass, Sizes, sys::cudnnDataType_t, Way);
 
@@ -52,15 +44,6 @@ enum Plan {
     Graph(graph::Plan, String),
     Legacy(legacy::Plan),
     Plain,
-}
-
-/// Device addresses of a convolution's two inputs, its result and its workspace.
-#[derive(Clone, Copy)]
-struct Operands {
-    a: *mut c_void,
-    b: *mut c_void,
-    out: *mut c_void,
-    work: *mut c_void,
 }
 
 thread_local! {
@@ -98,19 +81,6 @@ pub(crate) fn has_thin(pass: Pass, sizes: Sizes, bf16: bool) -> bool {
         true => is_thin::<half::bf16>(pass, sizes),
         false => is_thin::<f32>(pass, sizes),
     }
-}
-
-fn failed(what: &str) -> impl Fn(CudnnError) -> Error + '_ {
-    move |e| {
-        Error::msg(format!(
-            "cuDNN: {what} failed ({e:?}); is libcudnn.so.9 on this machine, and its folder in LD_LIBRARY_PATH?"
-        ))
-    }
-}
-
-/// Strides of a channels-last volume `[n, d, h, w, c]`, in cuDNN's order of axes.
-fn strides([_, d, h, w, c]: [usize; 5]) -> [usize; 5] {
-    [d * h * w * c, 1, h * w * c, w * c, c]
 }
 
 impl Plan {
@@ -303,15 +273,6 @@ pub(in crate::nn) fn conv3d(
         Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
     }
     by_type!(op, a, go(op, pass, sizes, a, b))
-}
-
-/// Values that a pass produces.
-fn results(pass: Pass, sizes: Sizes) -> usize {
-    match pass {
-        Pass::Forward => sizes.output().iter().product(),
-        Pass::Data => sizes.x.iter().product(),
-        Pass::Filter => sizes.co * sizes.kernel.iter().product::<usize>() * sizes.x[4],
-    }
 }
 
 fn launch<T: Value>(
