@@ -1,5 +1,7 @@
 //! The gallery: every file plans, is valid for editors, and what needs no data runs.
 
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
 use std::path::{Path, PathBuf};
 use voxstream::cli::test::{TestArgs, test};
 use voxstream::cli::{open, planned, read};
@@ -9,6 +11,7 @@ use voxstream::query::Session;
 use voxstream::run::driver::{RunOptions, run};
 use voxstream::schema::pipeline_schema;
 use voxstream::spec::node::Document;
+use voxstream::train::device;
 
 /// Makes the phantom pipeline small enough for a test.
 pub(crate) const TINY: [&str; 8] = [
@@ -145,14 +148,13 @@ fn the_phantom_pipeline_runs_to_scores_and_a_report() {
         let batches = session
             .sql(&format!("select count(*) from {table}"))
             .unwrap();
-        let count = batches[0]
-            .column(0)
-            .as_any()
-            .downcast_ref::<arrow::array::Int64Array>()
-            .unwrap()
-            .value(0);
+        let count = batches[0].column(0).as_primitive::<Int64Type>().value(0);
         assert_eq!(count, rows, "{table}");
     }
+    let device = device::name(&options.device.open().unwrap());
+    let used = format!("select count(*) from runs where device = '{device}'");
+    let used = session.sql(&used).unwrap();
+    assert_eq!(used[0].column(0).as_primitive::<Int64Type>().value(0), 1);
     let report = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(
         report.contains("cmc-phantom")

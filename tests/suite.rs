@@ -23,6 +23,7 @@ mod resume;
 mod rules;
 mod schemas;
 mod sources;
+mod store_training;
 mod stores;
 mod stream;
 mod tap;

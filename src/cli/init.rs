@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Folder of the data set, or a table of paths (.csv, .tsv).
+    /// Folder of the data set, or a table of paths (.csv, .tsv); a local one or one in a store.
     pub data: PathBuf,
     /// What the pipeline is for; default: `supervised` with labels, `semi-supervised` if most subjects
     /// have none, `prepare` without any.
@@ -98,10 +98,10 @@ fn folder_of(path: &Path) -> &Path {
 /// The pipeline's name: that of the data set, and for predictions what they are.
 fn name(data: &Path, template: Template) -> String {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
-    let stem = if data.is_file() {
-        data.file_stem()
-    } else {
-        data.file_name()
+    let is_table = data.extension().is_some_and(|e| e == "csv" || e == "tsv");
+    let stem = match is_table {
+        true => data.file_stem(),
+        false => data.file_name(),
     };
     let stem = stem.map_or_else(|| "cohort".into(), |n| n.to_string_lossy().to_lowercase());
     let plain = |c: char| {

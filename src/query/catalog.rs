@@ -264,6 +264,10 @@ impl Catalog {
             ("progress", "How far it came: started or finished."),
             ("started", "When it was started (RFC 3339)."),
             ("version", "Version of voxstream it ran with."),
+            (
+                "device",
+                "What trained or predicted: cpu, or CUDA devices by number and name.",
+            ),
             ("tables", "Tables it has written."),
             ("folder", "Its folder."),
         ] {
@@ -285,6 +289,7 @@ impl Catalog {
             text(|r| r.progress.clone()),
             text(|r| r.started.clone()),
             text(|r| r.version.clone()),
+            text(|r| r.device.clone()),
             text(|r| Some(r.tables.keys().cloned().collect::<Vec<_>>().join(", "))),
             text(|r| Some(r.path.display().to_string())),
         ];

@@ -34,6 +34,8 @@ pub struct Run {
     pub started: Option<String>,
     /// Version of voxstream that it ran with.
     pub version: Option<String>,
+    /// What trained or predicted.
+    pub device: Option<String>,
     /// Tables by name, with their files.
     pub(super) tables: BTreeMap<String, Vec<PathBuf>>,
 }
@@ -239,6 +241,7 @@ impl Run {
             progress: text(&status["progress"]),
             started: text(&status["started"]),
             version: text(&status["version"]),
+            device: text(&status["machine"]["device"]),
         })
     }
 

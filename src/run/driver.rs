@@ -63,7 +63,8 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     if let Job::Predict(predictor) = &job {
         ledger["predictor"] = predictor.record();
     }
-    let folder = RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?;
+    let folder =
+        RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?.on(&devices);
     // A run in parts looks at its inputs again: parts of those that are new or changed are made.
     if folder.progress == Progress::Finished && !in_parts {
         tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::sink::parquet::write_whole;
 use crate::store;
+use crate::train::device::{Device, name};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,8 @@ pub struct RunFolder {
     pub starts: u32,
     started: String,
     pipeline: Option<PathBuf>,
+    /// What trains or predicts, for the reader of the report.
+    device: Option<String>,
     /// Held while the run is under way: two processes never write one run. `None` in a process that makes
     /// parts for the one that holds it.
     held: Option<Held>,
@@ -94,7 +97,6 @@ impl RunFolder {
                 run.join(STATUS).exists()
             })?,
         };
-        refuse_training(&path, plan)?;
         let status_file = path.join(STATUS);
         let is_there = store::exists(&status_file);
         if resume && is_there.map_err(Error::io(&status_file, "looking for the run"))? {
@@ -119,6 +121,7 @@ impl RunFolder {
             starts: 1,
             started: chrono::Local::now().to_rfc3339(),
             pipeline: whole_path(plan.file.path()),
+            device: None,
         };
         write_whole(
             &folder.path.join("pipeline.yaml"),
@@ -183,6 +186,7 @@ impl RunFolder {
             starts: status.starts + 1,
             started: status.started,
             pipeline: status.pipeline,
+            device: None,
             held: Some(held),
         })
     }
@@ -197,7 +201,18 @@ impl RunFolder {
             starts,
             started: String::new(),
             pipeline: None,
+            device: None,
             held: None,
+        }
+    }
+
+    /// The folder of a run on these devices.
+    #[must_use]
+    pub fn on(self, devices: &[Device]) -> Self {
+        let names: Vec<String> = devices.iter().map(name).collect();
+        Self {
+            device: Some(names.join(", ")),
+            ..self
         }
     }
 
@@ -211,7 +226,7 @@ impl RunFolder {
             started: self.started.clone(),
             pipeline: self.pipeline.clone(),
             starts: self.starts,
-            machine: Some(Machine::this()),
+            machine: Some(Machine::this(self.device.clone())),
         };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
         Ok(write_whole(
@@ -250,17 +265,6 @@ impl RunFolder {
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
-}
-
-/// Refuses to train into a store.
-fn refuse_training(path: &Path, plan: &Plan) -> Result<(), Error> {
-    if plan.pipeline.train.is_none() || !store::is_url(path) {
-        return Ok(());
-    }
-    Err(Error::run(format!(
-        "{}: a training needs a local folder for its checkpoints; choose one with `--out`, and copy it to the store when the run is finished",
-        path.display()
-    )))
 }
 
 /// The path of a pipeline file from anywhere; `None` if the current folder is gone.

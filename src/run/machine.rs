@@ -11,11 +11,14 @@ pub(super) struct Machine {
     /// Threads that run at the same time.
     cores: usize,
     memory_bytes: u64,
+    /// What trained or predicted: `cpu`, or CUDA devices by number and name; absent before one was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
 }
 
 impl Machine {
-    /// This machine.
-    pub(super) fn this() -> Self {
+    /// This machine, with the device that a run uses.
+    pub(super) fn this(device: Option<String>) -> Self {
         let wanted = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -29,6 +32,7 @@ impl Machine {
             processor: brand.unwrap_or_default().trim().to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: system.map_or(0, |s| s.total_memory()),
+            device,
         }
     }
 }

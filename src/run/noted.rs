@@ -8,6 +8,7 @@ use super::failure::Failure;
 use crate::error::Error;
 use crate::sink::SinkError;
 use crate::sink::parquet::write_whole;
+use crate::store;
 use crate::volume::Row;
 use crate::volume::row::Measure;
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ impl Known {
     /// **Errors** if the file cannot be read, or is damaged.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(FILE);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match store::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => {

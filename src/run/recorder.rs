@@ -8,6 +8,7 @@ use super::context::RunContext;
 use super::expect::digest;
 use crate::error::Error;
 use crate::sink::{TableRow as _, ViewRow, write_table};
+use crate::store::{self, Entry};
 use crate::train::trainer::StepRows;
 use crate::volume::Row;
 use std::io::ErrorKind;
@@ -39,16 +40,15 @@ impl Recorder {
     }
 
     fn remove_behind(&self, step: u64) -> Result<(), Error> {
-        let entries = match std::fs::read_dir(&self.folder) {
+        let entries = match store::list(&self.folder) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(Error::io(&self.folder, "listing the folder"))?,
         };
-        for entry in entries {
-            let path = (entry.map_err(Error::io(&self.folder, "listing the folder"))?).path();
+        for Entry { path, .. } in entries {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             let written: Option<u64> = stem.and_then(|stem| stem.parse().ok());
             if written.is_some_and(|written| written > step) {
-                let remove = std::fs::remove_file(&path);
+                let remove = store::remove(&path);
                 remove.map_err(Error::io(&path, "removing the views of later steps"))?;
             }
         }

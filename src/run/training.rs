@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, read_table, write_table};
+use crate::store;
 use crate::train::TrainError;
 use crate::train::checkpoint::{self, Best, ModelFile, State};
 use crate::train::data_parallel::DataParallel;
@@ -108,7 +109,7 @@ impl<'a> Training<'a> {
         self.metrics = read_table(&folder.join("metrics.parquet"))?;
         let warnings = folder.join("warnings.parquet");
         // Checkpoints of earlier versions hold none.
-        if warnings.exists() {
+        if store::exists(&warnings).map_err(Error::io(&warnings, "looking it up"))? {
             self.cx.preparer.warnings().restore(read_table(&warnings)?);
         }
         self.cx.preparer.noted().restore(Known::read(&folder)?);
@@ -259,7 +260,9 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Writes a checkpoint, unless another process has taken the run over.
     fn checkpoint(&mut self, positions: Positions) -> Result<(), Error> {
+        self.cx.folder.check_held()?;
         if let Some(recorder) = &mut self.recorder {
             recorder.write(self.trainers.first.step)?;
         }

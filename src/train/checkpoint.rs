@@ -4,10 +4,13 @@
 //! `optimizer.safetensors`, `model.json` (how to build the network) and `state.json` (step, stream
 //! positions, thresholds, class statistics); with CPS also `peer.safetensors` and
 //! `peer-optimizer.safetensors`. `checkpoints/best.json` names the folder that validated best.
+//! In a store `state.json` is put last: a folder without it is no checkpoint.
 
 mod find;
+mod folders;
 
 pub use find::{find, find_all};
+pub use folders::{best, last};
 
 use super::TrainError;
 use super::learner::Learner;
@@ -17,6 +20,7 @@ use super::objective::threshold::Thresholds;
 use super::postprocessing::PostProcessing;
 use super::trainer::Trainer;
 use crate::nn::tensor_file::{read_tensors, write_tensors};
+use crate::sink::parquet::write_whole;
 use crate::store;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -97,18 +101,12 @@ fn refuse(path: &Path, problem: impl std::fmt::Display) -> TrainError {
     }
 }
 
-/// Writes a file under a temporary name and renames it.
+/// Writes a JSON file whole, replacing an older one; an object is put in its store.
 ///
 /// **Errors** name the file.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), TrainError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&file, value)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|e| refuse(path, format!("cannot be written: {e}")))
+    let text = serde_json::to_vec_pretty(value).map_err(|e| refuse(path, e))?;
+    write_whole(path, &text).map_err(|e| refuse(path, format!("cannot be written: {e}")))
 }
 
 /// Reads a JSON file of a checkpoint.
@@ -121,10 +119,6 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
         .map_err(|e| refuse(path, format!("is not what this version writes: {e}")))
 }
 
-fn step_folder(checkpoints: &Path, step: u64) -> PathBuf {
-    checkpoints.join(format!("step-{step:08}"))
-}
-
 /// Writes a checkpoint; the folder appears whole. `beside` writes further files into it.
 ///
 /// **Errors** name the file; nothing is left under the final name then.
@@ -135,12 +129,7 @@ pub fn save<P: Serialize>(
     model: &ModelFile,
     beside: impl FnOnce(&Path) -> Result<(), TrainError>,
 ) -> Result<PathBuf, TrainError> {
-    let io = |e: std::io::Error| refuse(checkpoints, format!("cannot be written: {e}"));
-    std::fs::create_dir_all(checkpoints).map_err(io)?;
-    let draft = tempfile::Builder::new()
-        .prefix(".writing-")
-        .tempdir_in(checkpoints)
-        .map_err(io)?;
+    let draft = folders::draft(checkpoints)?;
     let none = HashMap::new();
     save_learner(draft.path(), &trainer.student, STUDENT)?;
     if let Some(peer) = &trainer.peer {
@@ -152,63 +141,14 @@ pub fn save<P: Serialize>(
             .save(&draft.path().join("teacher.safetensors"), &none)?;
     }
     write_json(&draft.path().join("model.json"), model)?;
-    write_json(&draft.path().join("state.json"), state)?;
+    write_json(&draft.path().join(folders::STATE), state)?;
     beside(draft.path())?;
-    let folder = step_folder(checkpoints, state.step);
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(io)?;
-    }
-    std::fs::rename(draft.keep(), &folder).map_err(io)?;
+    let folder = folders::publish(draft, checkpoints, state.step)?;
     if let Some(best) = &state.best {
         write_json(&checkpoints.join("best.json"), best)?;
     }
-    prune(checkpoints, state.step, state.best.as_ref().map(|b| b.step)).map_err(io)?;
+    folders::prune(checkpoints, state.step, state.best.as_ref().map(|b| b.step))?;
     Ok(folder)
-}
-
-/// Steps of which there is a whole checkpoint, ascending.
-fn steps(checkpoints: &Path) -> std::io::Result<Vec<u64>> {
-    let mut steps = Vec::new();
-    for entry in std::fs::read_dir(checkpoints)? {
-        let name = entry?.file_name();
-        steps.extend(
-            name.to_str()
-                .and_then(|n| n.strip_prefix("step-"))
-                .and_then(|n| n.parse::<u64>().ok()),
-        );
-    }
-    steps.sort_unstable();
-    Ok(steps)
-}
-
-/// Keeps the last and the best.
-fn prune(checkpoints: &Path, last: u64, best: Option<u64>) -> std::io::Result<()> {
-    for step in steps(checkpoints)?
-        .into_iter()
-        .filter(|s| *s != last && Some(*s) != best)
-    {
-        std::fs::remove_dir_all(step_folder(checkpoints, step))?;
-    }
-    Ok(())
-}
-
-/// The last checkpoint of a run; `None` where there is none yet.
-///
-/// **Errors** when the folder cannot be read.
-pub fn last(checkpoints: &Path) -> Result<Option<PathBuf>, TrainError> {
-    if !checkpoints.exists() {
-        return Ok(None);
-    }
-    let steps = steps(checkpoints).map_err(|e| refuse(checkpoints, e))?;
-    Ok(steps.last().map(|s| step_folder(checkpoints, *s)))
-}
-
-/// The folder of the best checkpoint.
-///
-/// **Errors** when there is none.
-pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
-    let best: Best = read_json(&checkpoints.join("best.json"))?;
-    Ok(step_folder(checkpoints, best.step))
 }
 
 /// Restores a trainer and the state beside it.
@@ -218,7 +158,7 @@ pub fn restore<P: DeserializeOwned>(
     folder: &Path,
     trainer: &mut Trainer,
 ) -> Result<State<P>, TrainError> {
-    let state: State<P> = read_json(&folder.join("state.json"))?;
+    let state: State<P> = read_json(&folder.join(folders::STATE))?;
     load_learner(folder, &mut trainer.student, STUDENT)?;
     if let Some(peer) = &mut trainer.peer {
         load_learner(folder, peer, PEER)?;

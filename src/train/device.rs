@@ -46,6 +46,18 @@ impl DeviceChoice {
     }
 }
 
+/// What a device is called in what a run notes of itself: `cpu`, or its number and name, such as
+/// `cuda:0 NVIDIA H200`.
+pub fn name(device: &Device) -> String {
+    let candle_core::DeviceLocation::Cuda { gpu_id } = device.location() else {
+        return "cpu".to_owned();
+    };
+    match cuda::figures(device) {
+        Ok(figures) => format!("cuda:{gpu_id} {}", figures.name),
+        Err(_) => format!("cuda:{gpu_id}"),
+    }
+}
+
 /// Arithmetic of the network's activations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,7 @@
 mod layouts;
 mod proposals;
 mod refusals;
+mod stores;
 
 use std::path::{Path, PathBuf};
 use voxstream::cli::InitArgs;

@@ -6,13 +6,14 @@ use crate::cli::stdout;
 use crate::error::Error;
 use crate::init::fingerprint::summary::describe;
 use crate::run::chain::causes;
+use crate::store;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Returns `true` if a path names a data set: a folder, or a table.
 pub fn is_data_set(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    path.is_dir() || ending.is_some_and(|e| e == "csv" || e == "tsv")
+    store::is_dir(path).unwrap_or(false) || ending.is_some_and(|e| e == "csv" || e == "tsv")
 }
 
 /// Describes the fingerprint of each data set on `out`; with `keep` that of the only one is kept there.

@@ -186,10 +186,6 @@ impl Fingerprint {
     ///
     /// **Errors** if a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), InitError> {
-        std::fs::create_dir_all(folder).map_err(|source| InitError::Io {
-            path: folder.to_path_buf(),
-            source,
-        })?;
         let patient = |i: usize| {
             let record: &SubjectRecord = &self.subjects[i];
             record.patient.as_ref().unwrap_or(&record.id).clone()

@@ -7,6 +7,7 @@ use super::names::{is_label, named};
 use super::recognised::Layout;
 use crate::source::manifest::texts;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
+use crate::store;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file whose name is one of BIDS.
@@ -213,7 +214,7 @@ fn most_frequent<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 fn class_names(listing: &Listing, notes: &mut Vec<String>) -> BTreeMap<i64, String> {
     let tables = listing.others.iter().filter(|p| p.ends_with("dseg.tsv"));
     for path in tables {
-        let bytes = std::fs::read(listing.root.join(path)).map_err(|e| e.to_string());
+        let bytes = store::read(&listing.root.join(path)).map_err(|e| e.to_string());
         let (header, rows) = match bytes.and_then(|bytes| texts(&bytes, true)) {
             Ok(read) => read,
             Err(problem) => {

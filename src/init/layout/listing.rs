@@ -1,6 +1,8 @@
 //! The files below a folder.
 
 use crate::init::error::InitError;
+use crate::store;
+use std::io;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -48,44 +50,26 @@ pub(super) struct Listing {
 impl Listing {
     /// **Errors** if the folder cannot be listed.
     pub(super) fn read(root: &Path) -> Result<Self, InitError> {
-        let visible = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+        let paths = match store::is_url(root) {
+            true => objects(root),
+            false => files(root),
         };
-        let walk = WalkDir::new(root).follow_links(true).max_depth(DEPTH);
+        let paths = paths.map_err(|source| InitError::Io {
+            path: root.to_path_buf(),
+            source,
+        })?;
         let (mut volumes, mut others) = (Vec::new(), Vec::new());
-        for entry in walk.sort_by_file_name().into_iter().filter_entry(visible) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                // What cannot be followed is no volume of the cohort; the folder itself must be listed.
-                Err(error) if error.depth() > 0 => continue,
-                Err(error) => {
-                    return Err(InitError::Io {
-                        path: root.to_path_buf(),
-                        source: error.into(),
-                    });
-                }
-            };
-            let Ok(relative) = entry.path().strip_prefix(root) else {
-                continue;
-            };
-            if !entry.file_type().is_file() {
-                continue;
-            }
-            let mut parts: Vec<String> = (relative.components())
-                .map(|c| c.as_os_str().to_string_lossy().into_owned())
-                .collect();
-            let name = parts.pop().unwrap_or_default();
+        for path in paths {
+            let mut folders: Vec<String> = path.split('/').map(str::to_owned).collect();
+            let name = folders.pop().unwrap_or_default();
             let ending = ENDINGS.into_iter().find(|e| name.ends_with(e));
             match ending.and_then(|e| Some((e, name.strip_suffix(e)?))) {
                 Some((ending, stem)) => volumes.push(VolumeFile {
-                    folders: parts,
+                    folders,
                     stem: stem.to_owned(),
                     ending,
                 }),
-                None => {
-                    parts.push(name);
-                    others.push(parts.join("/"));
-                }
+                None => others.push(path),
             }
         }
         volumes.sort();
@@ -105,6 +89,38 @@ impl Listing {
     pub(super) fn source_path(&self) -> String {
         source_path(&self.root)
     }
+}
+
+/// Paths below a folder, with `/` between their parts; what cannot be followed is no volume of the cohort.
+///
+/// **Errors** if the folder itself cannot be listed.
+fn files(root: &Path) -> io::Result<Vec<String>> {
+    let visible = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+    };
+    let walk = WalkDir::new(root).follow_links(true).max_depth(DEPTH);
+    let mut paths = Vec::new();
+    for entry in walk.sort_by_file_name().into_iter().filter_entry(visible) {
+        let entry = match entry {
+            Ok(entry) if entry.file_type().is_file() => entry,
+            Err(error) if error.depth() == 0 => return Err(error.into()),
+            _ => continue,
+        };
+        let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        let parts = below.components().map(|c| c.as_os_str().to_string_lossy());
+        paths.push(parts.collect::<Vec<_>>().join("/"));
+    }
+    Ok(paths)
+}
+
+/// [`files`] of a store.
+fn objects(root: &Path) -> io::Result<Vec<String>> {
+    let paths = store::walk(root)?.into_iter().map(|(path, _)| path);
+    let is_visible = |path: &String| {
+        let hidden = path.split('/').any(|part| part.starts_with('.'));
+        !hidden && path.split('/').count() <= DEPTH
+    };
+    Ok(paths.filter(is_visible).collect())
 }
 
 /// A path as text in which `$` begins no variable.

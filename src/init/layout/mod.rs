@@ -15,18 +15,23 @@ mod table;
 pub use recognised::Layout;
 
 use super::error::InitError;
+use crate::store;
 use listing::Listing;
 use std::path::Path;
 
-/// Recognises the layout of a folder, or of a table of paths.
+/// Recognises the layout of a folder, or of a table of paths; both may be in a store.
 ///
 /// **Errors** if the folder holds no NIfTI file, or no layout fits.
 pub fn recognise(place: &Path) -> Result<Layout, InitError> {
-    let absolute = place.canonicalize().map_err(|source| InitError::Io {
+    let io = |source| InitError::Io {
         path: place.to_path_buf(),
         source,
-    })?;
-    if absolute.is_file() {
+    };
+    let absolute = match store::is_url(place) {
+        true => place.to_path_buf(),
+        false => place.canonicalize().map_err(io)?,
+    };
+    if !store::is_dir(&absolute).map_err(io)? {
         return table::of_file(&absolute);
     }
     let listing = Listing::read(&absolute)?;

@@ -8,6 +8,7 @@ use super::names::named;
 use super::recognised::Layout;
 use crate::init::error::InitError;
 use crate::source::{FoldersSpec, ManifestSpec, ModalityNames, SourceKind};
+use crate::store;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +19,8 @@ const LABELS: &str = "labelsTr";
 /// **Errors** if `dataset.json` is no description of a data set.
 pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
     let path = listing.root.join("dataset.json");
-    let described = path.is_file().then(|| read(&path)).transpose()?;
+    let is_described = listing.others.iter().any(|other| other == "dataset.json");
+    let described = is_described.then(|| read(&path)).transpose()?;
     let images: Vec<_> = (listing.volumes.iter())
         .filter(|f| f.folders == [IMAGES])
         .collect();
@@ -46,7 +48,7 @@ pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, InitError> {
-    let text = std::fs::read_to_string(path).map_err(|source| InitError::Io {
+    let text = store::read_to_string(path).map_err(|source| InitError::Io {
         path: path.to_path_buf(),
         source,
     })?;

@@ -6,6 +6,7 @@ use super::recognised::Layout;
 use crate::init::error::InitError;
 use crate::source::manifest::{ColumnRef, ManifestColumns, texts};
 use crate::source::{ManifestSpec, Named, SourceKind};
+use crate::store;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -70,16 +71,27 @@ struct Column {
 }
 
 impl Column {
-    fn is_of_volumes(&self, folder: &Path) -> bool {
+    /// Returns `true` if every cell is the path of a volume, and one of them exists.
+    ///
+    /// **Errors** if a store cannot be asked.
+    fn is_of_volumes(&self, folder: &Path) -> Result<bool, InitError> {
         let is_path = |cell: &&String| cell.ends_with(".nii") || cell.ends_with(".nii.gz");
         let filled = || {
             self.cells
                 .iter()
                 .filter(|cell| !cell.is_empty() && *cell != "n/a")
         };
-        filled().next().is_some()
-            && filled().all(|cell| is_path(&cell))
-            && filled().any(|cell| folder.join(cell.trim_start_matches("./")).exists())
+        if filled().next().is_none() || !filled().all(|cell| is_path(&cell)) {
+            return Ok(false);
+        }
+        for cell in filled() {
+            let path = store::join(folder, Path::new(cell.trim_start_matches("./")));
+            let exists = store::exists(&path).map_err(|source| InitError::Io { path, source })?;
+            if exists {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_unique(&self) -> bool {
@@ -89,14 +101,19 @@ impl Column {
 }
 
 fn layout(path: &Path) -> Result<Option<Layout>, InitError> {
-    let bytes = std::fs::read(path).map_err(|source| InitError::Io {
+    let bytes = store::read(path).map_err(|source| InitError::Io {
         path: path.to_path_buf(),
         source,
     })?;
     let columns = columns(path, &bytes)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let (volumes, plain): (Vec<&Column>, Vec<&Column>) =
-        columns.iter().partition(|c| c.is_of_volumes(folder));
+    let folder = store::parent(path);
+    let (mut volumes, mut plain) = (Vec::new(), Vec::new());
+    for column in &columns {
+        match column.is_of_volumes(&folder)? {
+            true => volumes.push(column),
+            false => plain.push(column),
+        }
+    }
     let (labels, images): (Vec<&Column>, Vec<&Column>) =
         volumes.into_iter().partition(|c| is_label(&c.name));
     let called = |names: &[&str]| {
