@@ -28,5 +28,6 @@ mod stores;
 mod stream;
 mod tap;
 mod tasks;
+mod trackers;
 mod training;
 mod warnings;

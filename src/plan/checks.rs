@@ -141,14 +141,8 @@ pub(super) fn sections(
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, (train, *at), edges, whole, errors);
     }
-    if let (Some(_), None) = (&pipeline.sinks.views, &pipeline.train) {
-        let at = root.get("sinks").and_then(|sinks| sinks.get("views"));
-        let problem = "`sinks.views` records what training takes, and the file has no `train`";
-        errors.extend(at.map(|node| {
-            SpecError::new(node.at(), problem).with_help(
-                "remove it; `sinks: { prepared: {} }` keeps prepared rows with their draws",
-            )
-        }));
+    if pipeline.train.is_none() {
+        sinks_of_training(root, errors);
     }
     if let Some((section, at)) = &pipeline.score
         && let Err(problem) = section.check()
@@ -344,5 +338,32 @@ fn training(
         .filter(|w| w.size.iter().any(|n| n % stride != 0))
     {
         errors.push(SpecError::new(at, format!("a window of {:?} voxels cannot be halved by a network that needs multiples of {stride}", w.size)));
+    }
+}
+
+/// Refuses what only a training writes in a file without `train`.
+fn sinks_of_training(root: Node<'_>, errors: &mut Vec<SpecError>) {
+    let sinks = root.get("sinks");
+    for (key, does, help) in [
+        (
+            "views",
+            "records what training takes",
+            "remove it; `sinks: { prepared: {} }` keeps prepared rows with their draws",
+        ),
+        (
+            "tensorboard",
+            "reports figures of training",
+            "remove it, or add `train`",
+        ),
+        (
+            "mlflow",
+            "reports figures of training",
+            "remove it, or add `train`",
+        ),
+    ] {
+        if let Some(node) = sinks.and_then(|sinks| sinks.get(key)) {
+            let problem = format!("`sinks.{key}` {does}, and the file has no `train`");
+            errors.push(SpecError::new(node.at(), problem).with_help(help));
+        }
     }
 }

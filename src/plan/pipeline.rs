@@ -9,8 +9,10 @@ use super::step::Step;
 use super::views::Views;
 use crate::source::SourceSpec;
 use crate::spec::{At, Node, SpecError};
+use crate::store::is_url;
 use crate::volume::Split;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// The chains of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +132,16 @@ impl Reader<'_> {
         let Some((sinks, at)) = self.section::<SinksSection>(root, "sinks") else {
             return SinksSection::default();
         };
+        if let Some(mlflow) = &sinks.mlflow
+            && is_url(Path::new(&mlflow.path))
+        {
+            let path = root.get("sinks").and_then(|s| s.get("mlflow")?.get("path"));
+            let problem = format!("`{}` is in a store", mlflow.path);
+            self.errors.push(
+                SpecError::new(path.map_or(at, Node::at), problem)
+                    .with_help("MLflow's file store is a local folder, such as `mlruns`"),
+            );
+        }
         if let Err(problem) = sinks.check() {
             let size = root.get("sinks").and_then(|sinks| sinks.get("part_size"));
             let at = size.map_or(at, Node::at);

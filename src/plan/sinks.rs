@@ -21,6 +21,12 @@ pub struct SinksSection {
     /// rebuilds a view from them and compares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub views: Option<ViewsSection>,
+    /// Writes the figures of training as events for TensorBoard into the run folder: `tensorboard --logdir runs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
+    /// Reports parameters and figures of training to a file store of MLflow: `mlflow ui --backend-store-uri mlruns`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<MlflowSection>,
     /// Most bytes of prepared rows that are committed together, such as `256MiB` (the default). A
     /// killed run loses what it had done of one such part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +71,22 @@ pub struct ViewsSection {
 
 fn every_step() -> NonZeroU64 {
     NonZeroU64::MIN
+}
+
+/// Where MLflow looks for runs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MlflowSection {
+    /// A local folder, which is made where it is missing; relative to the pipeline file.
+    #[serde(default = "mlruns")]
+    pub path: String,
+    /// The experiment that the run belongs to; default the name of the pipeline.
+    #[serde(default)]
+    pub experiment: Option<String>,
+}
+
+fn mlruns() -> String {
+    "mlruns".to_owned()
 }
 
 /// Formats of volumes that are kept.

@@ -216,6 +216,11 @@ impl RunFolder {
         }
     }
 
+    /// Tells the run from every other one, and stays through resumes.
+    pub(super) fn identity(&self) -> String {
+        format!("{} {}", self.path.display(), self.started)
+    }
+
     /// Notes how far the run came.
     ///
     /// **Errors** when the ledger cannot be written.

@@ -9,6 +9,7 @@ use super::inference::Inference;
 use super::initial::Initial;
 use super::noted::Known;
 use super::recorder::Recorder;
+use super::trackers::Trackers;
 use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
 use crate::metric::Wanted;
@@ -41,6 +42,8 @@ struct Training<'a> {
     published: Instant,
     /// Records views, where the pipeline asks for it.
     recorder: Option<Recorder>,
+    /// Who is told of the figures.
+    trackers: Trackers,
 }
 
 /// Trains, scores and writes every table of a training run.
@@ -54,14 +57,10 @@ pub fn train(
 ) -> Result<(), Error> {
     let mut training = Training::new(cx, section)?;
     let positions = training.resume()?;
-    training.run(positions, subjects.clone())?;
-    let known = cx.preparer.noted().known();
-    let records = cx.preparer.cohort().subjects();
-    if let Some((kind, message)) = untrained(&known, &subjects.labelled, records, &section.classes)
-    {
-        cx.preparer.warnings().add_run("train", kind, message);
-    }
-    training.finish(&subjects.unlabelled)
+    training.trackers = Trackers::start(cx)?;
+    let done = training.train(positions, subjects);
+    let told = training.trackers.end(done.is_ok());
+    done.and(told)
 }
 
 impl<'a> Training<'a> {
@@ -87,6 +86,7 @@ impl<'a> Training<'a> {
             validation,
             published: Instant::now(),
             recorder: None,
+            trackers: Trackers::default(),
         })
     }
 
@@ -116,6 +116,17 @@ impl<'a> Training<'a> {
         self.best = state.best;
         tracing::info!(step = state.step, "resumed");
         Ok(state.positions)
+    }
+
+    fn train(&mut self, from: Positions, subjects: &TrainingSubjects) -> Result<(), Error> {
+        self.run(from, subjects.clone())?;
+        let (preparer, classes) = (&self.cx.preparer, &self.section.classes);
+        let known = preparer.noted().known();
+        let records = preparer.cohort().subjects();
+        if let Some((kind, message)) = untrained(&known, &subjects.labelled, records, classes) {
+            preparer.warnings().add_run("train", kind, message);
+        }
+        self.finish(&subjects.unlabelled)
     }
 
     fn run(&mut self, mut positions: Positions, subjects: TrainingSubjects) -> Result<(), Error> {
@@ -210,10 +221,15 @@ impl<'a> Training<'a> {
     /// Writes the metrics so far every few seconds, for who follows the run.
     fn publish(&mut self) -> Result<(), Error> {
         if self.published.elapsed() >= PUBLISHED {
-            write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
+            self.write_metrics()?;
             self.published = Instant::now();
         }
         Ok(())
+    }
+
+    fn write_metrics(&mut self) -> Result<(), Error> {
+        write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
+        self.trackers.report(&self.metrics)
     }
 
     fn validate(&mut self, epoch: u64) -> Result<(), Error> {
@@ -305,7 +321,6 @@ impl<'a> Training<'a> {
                     })
             },
         )?;
-        write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
-        Ok(())
+        self.write_metrics()
     }
 }

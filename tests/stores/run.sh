@@ -202,6 +202,40 @@ wait "$first" || { cat "$work/first.log" >&2; fail "the first of two runs"; }
 fault none
 same "the first of two runs" s3://out/two
 
+# A data set in a store gets its pipeline from `init`, which checks it against the data.
+"$program" init s3://cohort/lists/list.csv -o "$work/init.yaml" > "$work/out.log" 2> "$work/err.log" \
+  || { cat "$work/out.log" "$work/err.log" >&2; fail "init from a store"; }
+grep -q 's3://cohort/lists/list.csv' "$work/init.yaml" || fail "init from a store: $(cat "$work/init.yaml")"
+"$program" inspect s3://cohort/lists/list.csv > "$work/out.log" 2>&1 || { cat "$work/out.log" >&2; fail "inspect of a list in a store"; }
+
+# A training is written to a store: checkpoints, tables, views. Killed and resumed, it is the same run.
+small=(source.phantom.subjects=8 'source.phantom.size=[16,16,16]' source.phantom.labelled=2 source.phantom.validation=1
+  source.phantom.test=2 'views.shared[0].patch.size=[16,16,16]' train.network.cmc.width=4 train.validate.every=4 train.steps=40)
+training=()
+for value in "${small[@]}"; do training+=(--set "$value"); done
+trained() { "$program" run pipelines/04-cmc-phantom.yaml "${training[@]}" --out "$1" "${@:2}" > "$work/out.log" 2> "$work/err.log"; }
+figures="select step, name, class, modality, value from metrics union all
+  select 0, checkpoint || subject_id, class, modality, dice from scores order by 1, 2, 3, 4, 5"
+trained "$work/training" || { cat "$work/err.log" >&2; fail "the local training"; }
+"$program" query "$work/training" "$figures" --format csv > "$work/expected.csv"
+for kind in none errors latency; do
+  fault "$kind"
+  start=$(date +%s.%N)
+  trained "s3://out/training-$kind" & victim=$!
+  for _ in $(seq 300); do
+    "$venv/bin/python" "$here/bucket.py" list out "training-$kind/checkpoints/best.json" | grep -q . && break
+    kill -0 "$victim" 2> /dev/null || { cat "$work/err.log" >&2; fail "a training to a store, $kind"; }
+    sleep 0.1
+  done
+  pkill -9 -P "$victim" || true
+  wait "$victim" 2> /dev/null || true
+  trained "s3://out/training-$kind" --resume || { cat "$work/err.log" >&2; fail "a training to a store resumed, $kind"; }
+  timed "trained to the store, killed, resumed, $kind" "$start"
+  fault none
+  "$program" query "s3://out/training-$kind" "$figures" --format csv > "$work/found.csv"
+  cmp -s "$work/expected.csv" "$work/found.csv" || { diff "$work/expected.csv" "$work/found.csv" >&2; fail "a training to a store, $kind: other figures"; }
+done
+
 # No credential was written or shown.
 if grep -r -l 'stores-test-hidden-word' "$work" --include='*' --exclude='*.nii.gz'; then fail "a credential was written"; fi
 echo "ok"

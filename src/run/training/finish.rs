@@ -58,7 +58,7 @@ impl Training<'_> {
                 .score(Inference::of(last, self.window), epoch, "last")?
         };
         scores.extend(of_last);
-        write_table(&self.cx.folder.join("metrics.parquet"), &self.metrics)?;
+        self.write_metrics()?;
         write_table(&self.cx.folder.join("scores.parquet"), &scores)?;
         Ok(())
     }
