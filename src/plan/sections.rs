@@ -64,6 +64,10 @@ pub struct TrainSection {
     /// Gradients are scaled down to this global norm, a positive number; null leaves them.
     #[serde(default = "default_clip")]
     pub clip_norm: Option<f64>,
+    /// Measures every so many steps, from the first on, how much of the gradient each term makes: `grad_norm_<term>` in
+    /// `metrics`, the norm of the gradient of that term alone, as it is weighted. Such a step walks back once more for each term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_norms: Option<NonZeroU64>,
     /// When the validation subjects are scored and a checkpoint is written.
     #[serde(default)]
     pub validate: ValidateSection,

@@ -188,6 +188,7 @@ pub fn trainer_config(plan: &Plan, section: &TrainSection, modalities: &[String]
         clip_norm: section.clip_norm,
         seed: pipeline.seed,
         precision: section.precision,
+        gradient_norms: section.gradient_norms,
         recompute: section.recompute,
     }
 }

@@ -6,6 +6,7 @@ use super::objective::ObjectiveSpec;
 use super::objective::threshold::ThresholdSpec;
 use super::schedule::Schedule;
 use crate::nn::optimizer::OptimizerConfig;
+use std::num::NonZeroU64;
 
 /// Networks, losses and the optimiser of a run.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct TrainerConfig {
     pub seed: u64,
     /// Arithmetic of the activations.
     pub precision: Precision,
+    /// Steps between two measurements of each term's own gradient; `None` measures none.
+    pub gradient_norms: Option<NonZeroU64>,
     /// Whether activations are made again in the backward pass instead of being kept.
     pub recompute: bool,
 }

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 /// A figure of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// What it is: `loss`, `loss_supervised`, `grad_norm`, `lr`, `kept_fraction`, `threshold`.
+    /// What it is: `loss`, `loss_supervised`, `grad_norm`, `grad_norm_supervised`, `lr`, `kept_fraction`, `threshold`.
     pub name: &'static str,
     /// The class it belongs to.
     pub class: Option<String>,
@@ -24,6 +24,8 @@ pub(super) struct Sums {
     pub(super) kept: Vec<(f64, f64)>,
     /// Norm of the gradient over all devices.
     pub(super) norm: f64,
+    /// Norms of the terms' own gradients, where they were measured; the mean over all devices.
+    pub(super) norms: Terms<Option<f64>>,
     pub(super) lr: f64,
     /// Losses that lie on the device.
     pub(super) unread: Vec<Unread>,
@@ -51,6 +53,8 @@ impl Sums {
         self.total = mean(self.total, &|s| s.total);
         for term in Term::ALL {
             self.terms[term] = mean(self.terms[term], &|s| s.terms[term]);
+            let of_others = |s: &Self| s.norms[term].unwrap_or(0.0);
+            self.norms[term] = self.norms[term].map(|own| mean(own, &of_others));
         }
         for other in others {
             for (own, more) in self.kept.iter_mut().zip(&other.kept) {
@@ -82,6 +86,11 @@ impl Sums {
             push(term.figure(), None, sums.terms[term]);
         }
         push("grad_norm", None, sums.norm);
+        for term in Term::ALL {
+            if let Some(norm) = sums.norms[term] {
+                push(term.gradient_figure(), None, norm);
+            }
+        }
         push("lr", None, sums.lr);
         let drawn = sums.kept.iter().any(|(_, predicted)| *predicted > 0.0);
         if let Some(thresholds) = thresholds.filter(|_| drawn) {

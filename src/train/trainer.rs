@@ -8,11 +8,13 @@ use super::batch::{Batch, collate};
 use super::figures::{Figure, Sums};
 use super::learner::Learner;
 use super::model::Model;
+use super::objective::Terms;
 use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::Thresholds;
 use super::process_group::Rank;
 use super::schedule::learning_rate;
 use crate::nn::ema;
+use crate::nn::gradients::Gradients;
 use crate::volume::Row;
 use ahead::Ahead;
 use candle_core::{Device, Tensor};
@@ -38,6 +40,8 @@ pub struct Trainer {
     held: Option<u64>,
     /// Batches of the next step.
     ahead: Ahead,
+    /// Each term's own gradient in the step under way, if it is one that measures them.
+    measured: Option<Box<Terms<Option<Gradients>>>>,
 }
 
 /// Norms of the student's gradient and of the peer's.
@@ -89,6 +93,7 @@ impl Trainer {
             rank: None,
             held: None,
             ahead: Ahead::default(),
+            measured: None,
         })
     }
 
@@ -217,12 +222,16 @@ impl Trainer {
         if let Some(peer) = &mut self.peer {
             peer.clear()?;
         }
+        let every = self.config.gradient_norms;
+        let measures = every.is_some_and(|every| self.step.is_multiple_of(every.get()));
+        self.measured = measures.then(Box::default);
         for rows in batches {
             self.labelled(rows, batches.len(), sums)?;
             self.unlabelled(rows, batches.len(), sums)?;
         }
         self.prepare_ahead();
         self.read_losses(sums)?;
+        sums.norms = self.measured_norms()?;
         self.norms(batches)
     }
 

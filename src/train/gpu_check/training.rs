@@ -95,6 +95,7 @@ fn rows(subjects: usize, edge: usize) -> Result<Vec<Row>, TrainError> {
 
 fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> TrainerConfig {
     TrainerConfig {
+        gradient_norms: None,
         model: ModelSpec {
             network: NetworkSpec::Cmc(CmcSpec {
                 width,

@@ -3,7 +3,7 @@
 use std::ops::{Index, IndexMut};
 
 macro_rules! terms {
-    ($($(#[$doc:meta])* $term:ident $name:literal $figure:literal,)+) => {
+    ($($(#[$doc:meta])* $term:ident $name:literal $figure:literal $norm:literal,)+) => {
         /// A term of the objective.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Term {
@@ -23,29 +23,34 @@ macro_rules! terms {
             pub fn figure(self) -> &'static str {
                 match self { $(Self::$term => $figure,)+ }
             }
+
+            /// Name of the row of its gradient's norm.
+            pub fn gradient_figure(self) -> &'static str {
+                match self { $(Self::$term => $norm,)+ }
+            }
         }
     };
 }
 
 terms! {
     /// Dice and cross-entropy against labels.
-    Supervised "supervised" "loss_supervised",
+    Supervised "supervised" "loss_supervised" "grad_norm_supervised",
     /// Consistency of channels between modalities.
-    Csc "csc" "loss_csc",
+    Csc "csc" "loss_csc" "grad_norm_csc",
     /// Consistency of predictions between modalities.
-    Cac "cac" "loss_cac",
+    Cac "cac" "loss_cac" "grad_norm_cac",
     /// Pseudo-labels for the strong views.
-    PseudoLabel "pseudo_label" "loss_pseudo_label",
+    PseudoLabel "pseudo_label" "loss_pseudo_label" "grad_norm_pseudo_label",
     /// Squared distance to the teacher's probabilities.
-    MeanTeacher "mean_teacher" "loss_mean_teacher",
+    MeanTeacher "mean_teacher" "loss_mean_teacher" "grad_norm_mean_teacher",
     /// Pseudo-labels for the weak view with dropped channels.
-    FeatureDropout "feature_dropout" "loss_feature_dropout",
+    FeatureDropout "feature_dropout" "loss_feature_dropout" "grad_norm_feature_dropout",
     /// Bidirectional copy-paste of labelled and unlabelled patches.
-    Bcp "bcp" "loss_bcp",
+    Bcp "bcp" "loss_bcp" "grad_norm_bcp",
     /// Cross pseudo supervision of two networks.
-    Cps "cps" "loss_cps",
+    Cps "cps" "loss_cps" "grad_norm_cps",
     /// The released CMC losses, without gradient.
-    CmcAsReleased "cmc_as_released" "loss_cmc_as_released",
+    CmcAsReleased "cmc_as_released" "loss_cmc_as_released" "grad_norm_cmc_as_released",
 }
 
 /// One value a term: the losses of a step, or their weights.

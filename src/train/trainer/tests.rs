@@ -8,7 +8,7 @@ use super::super::objective::cutmix::CutMixSpec;
 use super::super::objective::feature_dropout::FeatureDropoutSpec;
 use super::super::objective::mean_teacher::{MeanTeacherSpec, UncertaintySpec};
 use super::super::objective::threshold::ThresholdSpec;
-use super::super::objective::{ObjectiveSpec, PseudoLabelSpec};
+use super::super::objective::{ObjectiveSpec, PseudoLabelSpec, SupervisedSpec};
 use super::super::schedule::Schedule;
 use super::*;
 use crate::nn::adamw::AdamWConfig;
@@ -21,6 +21,7 @@ use crate::volume::{Grid, Volume};
 
 mod bcp;
 mod data_parallel;
+mod gradient_norms;
 mod released;
 mod unpaired;
 
@@ -104,6 +105,7 @@ fn trainer(objective: ObjectiveSpec) -> Trainer {
         ..Unet3dSpec::default()
     };
     let config = TrainerConfig {
+        gradient_norms: None,
         precision: Default::default(),
         recompute: false,
         model: ModelSpec {
