@@ -45,8 +45,8 @@ impl ObjectStore for Closing {
                 source: "the right to write was withdrawn".into(),
             });
         }
-        let closes = self.behind.lock().unwrap();
-        let closes = closes.is_some_and(|ending| key.as_ref().ends_with(ending));
+        let behind = *self.behind.lock().unwrap();
+        let closes = behind.is_some_and(|ending| key.as_ref().ends_with(ending));
         self.is_closed.store(closes, Ordering::SeqCst);
         self.inner.put_opts(key, payload, o).await
     }

@@ -1,5 +1,6 @@
 //! Cohorts, runs and checkpoints in a store give what they give on this machine.
 
+use crate::pipelines::TINY;
 use object_store::memory::InMemory;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

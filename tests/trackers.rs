@@ -93,7 +93,8 @@ fn trackers_hold_the_figures_of_the_run() {
     let experiments = entries(&store);
     assert_eq!(experiments.len(), 1);
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
-    let experiment = Document::parse(&read(experiments[0].join("meta.yaml"))).unwrap();
+    let meta = read(experiments[0].join("meta.yaml"));
+    let experiment = Document::parse(&meta).unwrap();
     let named: String = experiment.root().get("name").unwrap().read().unwrap();
     assert_eq!(named, "cmc-phantom");
     let runs = entries(&experiments[0]);

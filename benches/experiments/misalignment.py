@@ -6,7 +6,8 @@
 Trains every network at every misalignment and seed (runs that are finished are kept, killed ones resumed),
 asks all run folders in one SQL statement, and prints Markdown: mean and standard deviation over seeds of Dice
 and HD95 of each head against its own frame, and paired differences from `cmc` with a bootstrap interval over
-test subjects. `--table` prints from the runs that are there, and `--svg FILE` draws the curve.
+test subjects. `--table` prints from the runs that are there, and `--svg FILE` draws the curve. `--gradients`
+adds how much of the gradient each term makes, and how alike the modalities' channels are.
 """
 
 import argparse
@@ -40,13 +41,16 @@ NETWORKS = {
         "train.objective.cac=null",
     ],
     "no-csc": ["train.objective.csc=null"],
+    # The paper adds its terms unweighted, and late; or from the first step on.
+    "paper-weights": ["train.objective.csc.weight=1", "train.objective.cac.weight=1"],
+    "csc-early": ["train.objective.csc.weight=1", "train.objective.csc.start=0"],
     "no-cac": ["train.objective.cac=null"],
     "no-mia": ["train.network.cmc.mia=false"],
     "no-fusion": ["train.network.cmc.fusion=false"],
     "every-level": ["train.network.cmc.fusion_at=every_level"],
     "cmc": [],
 }
-COLOURS = dict(zip(NETWORKS, ["#b3473f", "#8a8f98", "#c98a1b", "#7b5aa6", "#3d8a5f", "#4aa3b5", "#1b3a5c", "#22629c"]))
+COLOURS = dict(zip(NETWORKS, ["#b3473f", "#8a8f98", "#c98a1b", "#7b5aa6", "#3d8a5f", "#4aa3b5", "#1b3a5c", "#a06a3f", "#5d8a2f", "#22629c"]))
 DRAWS = 4000
 
 
@@ -158,6 +162,29 @@ def tables(arguments, found):
                 print(f"| {network} | {mm:g} | " + " | ".join(cells + gains) + " |")
 
 
+GRADIENTS = """with parts as (
+  select run, step, name, value, sum(value) over (partition by run, step) as whole,
+         case when step <= {steps} * 0.6 then 'first 60 %' else 'after' end as phase
+  from metrics where name like 'grad_norm_%')
+select split_part(run, '_', 1) as network, split_part(run, '_', 3) as mm, phase,
+       replace(name, 'grad_norm_', '') as term, avg(value / whole) as share, avg(value) as norm
+from parts group by 1, 2, 3, 4 order by 1, 2, 3 desc, 4"""
+
+SIMILARITY = """select split_part(run, '_', 1) as network, split_part(run, '_', 3) as mm,
+       case when step <= {steps} * 0.6 then 'first 60 %' else 'after' end as phase,
+       avg(value) filter (where name = 'similarity_same_channel') as same_channel,
+       avg(value) filter (where name = 'similarity_other_channels') as other_channels
+from metrics where name like 'similarity_%' group by 1, 2, 3 order by 1, 2, 3 desc"""
+
+
+def gradients(arguments):
+    """How much of the gradient each term makes, and how alike the modalities' channels are."""
+    for sql in (GRADIENTS, SIMILARITY):
+        command = [arguments.program, "query", arguments.out, "--format", "md", sql.format(steps=arguments.steps)]
+        print()
+        print(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 def draw(arguments, found, path):
     left, top, wide, high, low, up = 56, 28, 400, 260, 0.0, 1.0
     far = max(arguments.mm) or 1
@@ -211,6 +238,7 @@ def main():
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="train nothing, print what there is")
+    parser.add_argument("--gradients", action="store_true", help="also print gradient shares and similarities of channels")
     parser.add_argument("--svg", type=pathlib.Path)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -223,6 +251,8 @@ def main():
                         train(arguments, network, kind, f"{mm:g}", seed)
     found = scores(arguments)
     tables(arguments, found)
+    if arguments.gradients:
+        gradients(arguments)
     if arguments.svg:
         draw(arguments, found, arguments.svg)
 

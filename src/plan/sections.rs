@@ -65,7 +65,9 @@ pub struct TrainSection {
     #[serde(default = "default_clip")]
     pub clip_norm: Option<f64>,
     /// Measures every so many steps, from the first on, how much of the gradient each term makes: `grad_norm_<term>` in
-    /// `metrics`, the norm of the gradient of that term alone, as it is weighted. Such a step walks back once more for each term.
+    /// `metrics`, the norm of the gradient of that term alone, as it is weighted; and how alike the modalities' features
+    /// are, as the mean cosine of channels that CSC pulls together (`similarity_same_channel`) and pushes apart
+    /// (`similarity_other_channels`). Such a step walks back once more for each term.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_norms: Option<NonZeroU64>,
     /// When the validation subjects are scored and a checkpoint is written.

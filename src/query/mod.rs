@@ -38,6 +38,7 @@ pub use error::QueryError;
 pub use names::Names;
 pub use predicate::Predicate;
 pub use print::{Format, print};
+pub(crate) use runs::own_name;
 pub use runs::{Run, Runs};
 pub use volumes::HELP;
 

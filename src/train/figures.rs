@@ -1,5 +1,6 @@
 //! What one step reports: losses, gradient norm, learning rate, kept fractions.
 
+use super::objective::csc::Similarity;
 use super::objective::threshold::Thresholds;
 use super::objective::{ObjectiveSpec, Term, Terms};
 use candle_core::Tensor;
@@ -26,6 +27,8 @@ pub(super) struct Sums {
     pub(super) norm: f64,
     /// Norms of the terms' own gradients, where they were measured; the mean over all devices.
     pub(super) norms: Terms<Option<f64>>,
+    /// How alike the modalities' channels are, where it was measured; that of the first device.
+    pub(super) similarity: Option<Similarity>,
     pub(super) lr: f64,
     /// Losses that lie on the device.
     pub(super) unread: Vec<Unread>,
@@ -90,6 +93,10 @@ impl Sums {
             if let Some(norm) = sums.norms[term] {
                 push(term.gradient_figure(), None, norm);
             }
+        }
+        if let Some(similarity) = sums.similarity {
+            push("similarity_same_channel", None, similarity.same);
+            push("similarity_other_channels", None, similarity.other);
         }
         push("lr", None, sums.lr);
         let drawn = sums.kept.iter().any(|(_, predicted)| *predicted > 0.0);

@@ -8,16 +8,15 @@ use super::batch::{Batch, collate};
 use super::figures::{Figure, Sums};
 use super::learner::Learner;
 use super::model::Model;
-use super::objective::Terms;
 use super::objective::class_statistics::ClassStatistics;
 use super::objective::threshold::Thresholds;
 use super::process_group::Rank;
 use super::schedule::learning_rate;
 use crate::nn::ema;
-use crate::nn::gradients::Gradients;
 use crate::volume::Row;
 use ahead::Ahead;
 use candle_core::{Device, Tensor};
+use measured::Measured;
 
 /// Trains a student, a teacher that follows it, and with CPS a second network beside it.
 pub struct Trainer {
@@ -40,8 +39,8 @@ pub struct Trainer {
     held: Option<u64>,
     /// Batches of the next step.
     ahead: Ahead,
-    /// Each term's own gradient in the step under way, if it is one that measures them.
-    measured: Option<Box<Terms<Option<Gradients>>>>,
+    /// What is measured in the step under way, if it is one that measures.
+    measured: Option<Box<Measured>>,
 }
 
 /// Norms of the student's gradient and of the peer's.
@@ -231,7 +230,7 @@ impl Trainer {
         }
         self.prepare_ahead();
         self.read_losses(sums)?;
-        sums.norms = self.measured_norms()?;
+        self.take_measured(sums)?;
         self.norms(batches)
     }
 
@@ -289,6 +288,7 @@ mod cps;
 mod descent;
 mod expected;
 mod labelled;
+mod measured;
 mod unlabelled;
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use super::super::batch::Batch;
 use super::super::figures::{Sums, Unread};
 use super::super::objective::{Term, Terms};
 use super::{Pupil, Trainer};
-use crate::nn::gradients::Gradients;
 use candle_core::Tensor;
 
 impl Trainer {
@@ -56,7 +55,7 @@ impl Trainer {
             });
         }
         if pupil == Pupil::Student {
-            self.measure(terms, share)?;
+            self.measure_gradients(terms, share)?;
         }
         if let Some(total) = self.config.objective.total(terms, self.progress())? {
             let total = (total * share)?;
@@ -73,39 +72,6 @@ impl Trainer {
             learner.add(&total)?;
         }
         Ok(())
-    }
-
-    /// Adds each term's own gradient to what is measured, in a step that measures.
-    fn measure(&mut self, terms: &Terms<Option<Tensor>>, share: f64) -> Result<(), TrainError> {
-        let weights = self.weights();
-        let Some(measured) = &mut self.measured else {
-            return Ok(());
-        };
-        let params = &self.student.model.params;
-        for term in Term::ALL {
-            let Some(loss) = terms[term].as_ref().filter(|_| weights[term] > 0.0) else {
-                continue;
-            };
-            let gradients = match &mut measured[term] {
-                Some(gradients) => gradients,
-                none => none.insert(Gradients::zeros(params)?),
-            };
-            let loss = (loss * (weights[term] * share))?;
-            gradients.add(loss.backward()?, params)?;
-        }
-        Ok(())
-    }
-
-    /// Norms of what was measured in this step.
-    pub(super) fn measured_norms(&mut self) -> Result<Terms<Option<f64>>, TrainError> {
-        let mut norms = Terms::default();
-        if let Some(measured) = self.measured.take() {
-            for term in Term::ALL {
-                let norm = measured[term].as_ref().map(Gradients::global_norm);
-                norms[term] = norm.transpose()?;
-            }
-        }
-        Ok(norms)
     }
 
     /// Reads the losses of a step, now that all of it is on its way: the device is waited for once.

@@ -49,6 +49,7 @@ impl Trainer {
         logits: &[Option<Tensor>],
         terms: &mut Terms<Option<Tensor>>,
     ) -> Result<(), TrainError> {
+        self.measure_features(features)?;
         let weights = self.weights();
         let objective = &self.config.objective;
         if let Some(spec) = objective.csc.as_ref().filter(|_| weights[Term::Csc] > 0.0) {

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 
 use super::super::cac::{cac, cac_all};
-use super::super::csc::{csc, csc_all};
+use super::super::csc::{Similarity, csc, csc_all, similarity_all};
 use super::super::supervised::supervised;
 use crate::nn::dice_ce::{DiceCe, IGNORE};
 use crate::nn::testing::{noise, values};
@@ -59,6 +59,59 @@ fn csc_equals_the_written_formula_and_so_does_its_gradient() {
             assert!(error < 1e-5, "entry {entry}: {error}");
         }
     }
+}
+
+#[test]
+fn similarity_is_the_mean_cosine_of_the_channels_that_csc_compares() {
+    let (u, v) = (noise(&[2, 2, 3, 4, 3], 1), noise(&[2, 2, 3, 4, 3], 2));
+    let (a, b) = (values(&u), values(&v));
+    let rows = |volume: usize| -> Vec<Vec<f64>> {
+        let row = |x: &[f32], c: usize| {
+            (0..24)
+                .map(|i| f64::from(x[(volume * 24 + i) * 3 + c]))
+                .collect()
+        };
+        (0..6)
+            .map(|i| row(if i < 3 { &a } else { &b }, i % 3))
+            .collect()
+    };
+    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    let (mut same, mut other) = (Vec::new(), Vec::new());
+    for rows in [rows(0), rows(1)] {
+        for (i, j) in (0..6)
+            .flat_map(|i| (0..6).map(move |j| (i, j)))
+            .filter(|(i, j)| i != j)
+        {
+            let (x, y) = (&rows[i], &rows[j]);
+            let cosine = dot(x, y) / (dot(x, x) * dot(y, y)).sqrt();
+            if i % 3 == j % 3 {
+                &mut same
+            } else {
+                &mut other
+            }
+            .push(cosine);
+        }
+    }
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let found = similarity_all(&[Some(u.clone()), None, Some(v)])
+        .unwrap()
+        .unwrap();
+    assert!(
+        (found.same - mean(&same)).abs() < 1e-5,
+        "{found:?} {}",
+        mean(&same)
+    );
+    assert!(
+        (found.other - mean(&other)).abs() < 1e-5,
+        "{found:?} {}",
+        mean(&other)
+    );
+    let itself = similarity_all(&[Some(u.clone()), Some(u.clone())])
+        .unwrap()
+        .unwrap();
+    assert!((itself.same - 1.0).abs() < 1e-5);
+    assert_eq!(similarity_all(&[Some(u)]).unwrap(), None);
+    assert_eq!(Similarity::mean(&[]), None);
 }
 
 #[test]
