@@ -3,6 +3,7 @@
 use super::edges::Edges;
 use super::pipeline::Pipeline;
 use super::sections::TrainSection;
+use super::sinks;
 use super::step::Step;
 use crate::spec::{At, Node, SpecError};
 use crate::stage::cache::Cache;
@@ -142,7 +143,7 @@ pub(super) fn sections(
         training(pipeline, (train, *at), edges, whole, errors);
     }
     if pipeline.train.is_none() {
-        sinks_of_training(root, errors);
+        sinks::without_training(root, errors);
     }
     if let Some((section, at)) = &pipeline.score
         && let Err(problem) = section.check()
@@ -338,32 +339,5 @@ fn training(
         .filter(|w| w.size.iter().any(|n| n % stride != 0))
     {
         errors.push(SpecError::new(at, format!("a window of {:?} voxels cannot be halved by a network that needs multiples of {stride}", w.size)));
-    }
-}
-
-/// Refuses what only a training writes in a file without `train`.
-fn sinks_of_training(root: Node<'_>, errors: &mut Vec<SpecError>) {
-    let sinks = root.get("sinks");
-    for (key, does, help) in [
-        (
-            "views",
-            "records what training takes",
-            "remove it; `sinks: { prepared: {} }` keeps prepared rows with their draws",
-        ),
-        (
-            "tensorboard",
-            "reports figures of training",
-            "remove it, or add `train`",
-        ),
-        (
-            "mlflow",
-            "reports figures of training",
-            "remove it, or add `train`",
-        ),
-    ] {
-        if let Some(node) = sinks.and_then(|sinks| sinks.get(key)) {
-            let problem = format!("`sinks.{key}` {does}, and the file has no `train`");
-            errors.push(SpecError::new(node.at(), problem).with_help(help));
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The section `sinks` as plain data; its doc comments are the user's reference.
 
+use crate::spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
@@ -103,4 +104,31 @@ pub struct FileFormats {
 
 fn yes() -> bool {
     true
+}
+
+/// Refuses what only a training writes in a file without `train`.
+pub(super) fn without_training(root: Node<'_>, errors: &mut Vec<SpecError>) {
+    let sinks = root.get("sinks");
+    for (key, does, help) in [
+        (
+            "views",
+            "records what training takes",
+            "remove it; `sinks: { prepared: {} }` keeps prepared rows with their draws",
+        ),
+        (
+            "tensorboard",
+            "reports figures of training",
+            "remove it, or add `train`",
+        ),
+        (
+            "mlflow",
+            "reports figures of training",
+            "remove it, or add `train`",
+        ),
+    ] {
+        if let Some(node) = sinks.and_then(|sinks| sinks.get(key)) {
+            let problem = format!("`sinks.{key}` {does}, and the file has no `train`");
+            errors.push(SpecError::new(node.at(), problem).with_help(help));
+        }
+    }
 }

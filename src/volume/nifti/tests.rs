@@ -5,6 +5,7 @@ mod hostile;
 mod label_values;
 mod labels;
 mod reading;
+mod refusals;
 mod speed;
 mod stores;
 mod writing;

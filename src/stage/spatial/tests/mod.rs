@@ -1,8 +1,11 @@
+mod grids;
 mod laws;
+mod misalignment;
 mod patches;
 mod plans;
 mod reference;
 mod registration;
+mod scipy;
 mod small_structures;
 mod warps;
 
