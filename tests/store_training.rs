@@ -88,10 +88,12 @@ fn trained(out: &Path, resume: bool) -> std::result::Result<RunOutcome, voxstrea
     run(plan, cohort, &options)
 }
 
+/// Names of what is in a folder, but for what is hidden.
 fn names(folder: &Path) -> Vec<String> {
     let entries = store::list(folder).unwrap();
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    entries.iter().map(|entry| name(&entry.path)).collect()
+    let names = entries.iter().map(|entry| name(&entry.path));
+    names.filter(|name| !name.starts_with('.')).collect()
 }
 
 /// Rows of a table that is one file, or a folder of files.

@@ -44,7 +44,8 @@ pub const PRESETS: &[Preset] = &[
         doc: "nnU-Net v2's default augmentation (trainer of July 2026 and batchgeneratorsv2), \
               in its order and with its probabilities; the turn and the scaling are read from \
               the whole volume, so no enlarged patch is needed. Slices turn in their plane where an edge of \
-              the patch is more than three times another. Options are those of `patch`.",
+              the patch is more than three times another. nnU-Net prepares thick slices with \
+              `resample: { separate_z: auto }` among the `stages`. Options are those of `patch`.",
         steps: &[
             (
                 "affine",

@@ -5,27 +5,15 @@
 
 mod mlflow;
 mod tensorboard;
+mod tracker;
 
 use super::context::RunContext;
 use crate::error::Error;
 use crate::sink::MetricRow;
 use crate::source::new_path;
 use mlflow::Mlflow;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tensorboard::Tensorboard;
-
-/// One program's way to be told.
-trait Tracker: Send {
-    /// Reports rows that were recorded since the last call.
-    ///
-    /// **Errors** if they cannot be written.
-    fn write(&mut self, rows: &[MetricRow]) -> Result<(), Error>;
-
-    /// Says how the training ended.
-    ///
-    /// **Errors** if that cannot be written.
-    fn end(&mut self, is_finished: bool) -> Result<(), Error>;
-}
+use tracker::Tracker;
 
 /// The trackers of a run.
 #[derive(Default)]
@@ -74,25 +62,3 @@ impl Trackers {
             .try_for_each(|tracker| tracker.end(is_finished))
     }
 }
-
-/// What a figure is called: `train/loss`, `validation/dice/ct/liver`.
-fn tag(row: &MetricRow) -> String {
-    let parts = [
-        Some(&row.split),
-        Some(&row.name),
-        row.modality.as_ref(),
-        row.class.as_ref(),
-        row.subject_id.as_ref(),
-    ];
-    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
-    parts.join("/")
-}
-
-/// Seconds since 1970; 0 if the clock stands before.
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
-}
-
-#[cfg(test)]
-mod tests;

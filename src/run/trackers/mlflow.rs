@@ -10,7 +10,7 @@
 
 use super::super::context::RunContext;
 use super::super::ledger::pipeline_alone;
-use super::{Tracker, now, tag};
+use super::tracker::{Tracker, now, tag};
 use crate::error::Error;
 use crate::plan::explain;
 use crate::sink::MetricRow;

@@ -3,7 +3,7 @@
 //! **Source** TensorFlow, `core/lib/io/record_writer.h` (framing), `core/util/event.proto` and
 //! `core/framework/summary.proto` (fields). An event holds a time, a step and one scalar.
 
-use super::{Tracker, now, tag};
+use super::tracker::{Tracker, now, tag};
 use crate::error::Error;
 use crate::sink::MetricRow;
 use crate::store;
