@@ -115,12 +115,12 @@ impl Zscore {
             Foreground::All => {
                 let keep = f32::is_finite;
                 let counted = Counted::of(&volume, volume.foreground_rows(), keep);
-                self.apply(volume, counted, keep)
+                self.apply(volume, &counted, keep)
             }
             Foreground::Nonzero => {
                 let keep = |v: f32| v.is_finite() & (v != 0.0);
                 let counted = Counted::of(&volume, volume.foreground_rows(), keep);
-                self.apply(volume, counted, keep)
+                self.apply(volume, &counted, keep)
             }
             Foreground::AboveMin => {
                 // Rows are of use if the smallest value is known from them.
@@ -133,7 +133,7 @@ impl Zscore {
                 let above = above_minimum(low);
                 let keep = move |v: f32| v.is_finite() & (v > above);
                 let counted = Counted::of(&volume, rows, keep);
-                self.apply(volume, counted, keep)
+                self.apply(volume, &counted, keep)
             }
         }
     }
@@ -141,7 +141,7 @@ impl Zscore {
     fn apply(
         &self,
         volume: Volume,
-        counted: Counted,
+        counted: &Counted,
         keep: impl Fn(f32) -> bool + Copy + Send + Sync + 'static,
     ) -> (Volume, Moments) {
         let found = counted.found;
