@@ -12,8 +12,8 @@
 //!
 //! **Rules** ([`rules`]) reorder and join steps: crops move forward, moves become one interpolation,
 //! changes of values one pass, what is the same in every epoch is cut off and kept. A rule may not change
-//! a result: bits are equal where nothing is interpolated, labels always. What a step allows is declared
-//! by its [`Effect`](crate::stage::Effect), never by its name.
+//! a result: bits are equal where nothing is interpolated, labels where one interpolation stays one. What
+//! a step allows is declared by its [`Effect`](crate::stage::Effect), never by its name.
 //!
 //! **A new section** is a struct in [`sections`] and a line in [`pipeline`]; a new step needs nothing here
 //! (see [`crate::stage`]). Mistakes are collected, not returned at the first: a check pushes an error

@@ -6,7 +6,8 @@ use super::execute::{Chain, Ended};
 use super::{reference, streams};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use voxstream::stage::{ChannelSchema, EdgeSchema, Effect};
+use voxstream::stage::spatial::patch::Patch;
+use voxstream::stage::{Augment as _, ChannelSchema, EdgeSchema, Effect};
 use voxstream::volume::{Channel, Role, Row, Volume};
 
 /// A property that every case has.
@@ -81,7 +82,7 @@ fn optimised(case: &Case) -> Result<(), String> {
     for pass in chain.passes() {
         let pass = pass.start..pass.end.min(edges.len() - 1);
         read_as_made(&chain, &slow.states, pass.clone())?;
-        for piece in pieces(&chain, pass) {
+        for piece in pieces(&chain, &slow.states, pass) {
             let parts = parts(&chain, &slow.states, piece.clone());
             for part in parts.into_iter().chain([piece]) {
                 compared(&chain, &slow, part)?;
@@ -97,11 +98,14 @@ fn decides(chain: &Chain, step: usize) -> bool {
     matches!(effect, Some(Effect::Normalizes | Effect::DataDependentCrop))
 }
 
-/// A pass cut before every step that decides by what it reads.
-fn pieces(chain: &Chain, pass: Range<usize>) -> Vec<Range<usize>> {
+/// A pass cut before every step that decides by what it reads, and before a patch that is centred on
+/// labels which several interpolations made: where those become one, a class is elsewhere.
+fn pieces(chain: &Chain, states: &[Vec<Row>], pass: Range<usize>) -> Vec<Range<usize>> {
     let mut pieces = vec![pass.start..pass.start];
     for i in pass {
-        if decides(chain, i) {
+        let begun = pieces.last().expect("the first piece").start;
+        let centred = chain.stages[i].name() == Patch::NAME;
+        if decides(chain, i) || (centred && interpolations(chain, states, begun..i) > 1) {
             pieces.push(i..i);
         }
         pieces.last_mut().expect("the first piece").end = i + 1;
