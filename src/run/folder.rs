@@ -1,11 +1,11 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run resumes.
 
-use super::lease::{Held, LEASE, hold};
+use super::lease::{Held, hold, is_of_lease};
 use super::ledger::{difference, pipeline_alone};
 use super::machine::Machine;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::sink::parquet::write_whole;
+use crate::sink::parquet::{is_draft, write_whole};
 use crate::store;
 use crate::train::device::{Device, name};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,10 @@ pub enum Progress {
 
 /// The file in which a run notes how far it came.
 pub const STATUS: &str = "status.json";
+/// What ran: plan and inputs.
+const PLAN: &str = "plan.json";
+/// The pipeline file as it was read, overrides included.
+const PIPELINE: &str = "pipeline.yaml";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Status {
@@ -123,14 +127,8 @@ impl RunFolder {
             pipeline: whole_path(plan.file.path()),
             device: None,
         };
-        write_whole(
-            &folder.path.join("pipeline.yaml"),
-            plan.file.text.as_bytes(),
-        )?;
-        write_whole(
-            &folder.path.join("plan.json"),
-            format!("{ledger:#}\n").as_bytes(),
-        )?;
+        write_whole(&folder.join(PLAN), format!("{ledger:#}\n").as_bytes())?;
+        write_whole(&folder.join(PIPELINE), plan.file.text.as_bytes())?;
         folder.note(Progress::Started)?;
         Ok(folder)
     }
@@ -148,9 +146,8 @@ impl RunFolder {
         };
         let held = hold(&path)?;
         let status: Status =
-            serde_json::from_str(&read("status.json")?).map_err(|e| not_ours("status.json", e))?;
-        let old: Value =
-            serde_json::from_str(&read("plan.json")?).map_err(|e| not_ours("plan.json", e))?;
+            serde_json::from_str(&read(STATUS)?).map_err(|e| not_ours(STATUS, e))?;
+        let old: Value = serde_json::from_str(&read(PLAN)?).map_err(|e| not_ours(PLAN, e))?;
         let changed = match is_of_parts(ledger) {
             // Parts know what they were made from: only the pipeline must be the same.
             true => difference("", &pipeline_alone(&old), &pipeline_alone(ledger)),
@@ -174,7 +171,7 @@ impl RunFolder {
         }
         if old["predictor"] != ledger["predictor"] {
             let text = format!("{ledger:#}\n");
-            write_whole(&path.join("plan.json"), text.as_bytes())?;
+            write_whole(&path.join(PLAN), text.as_bytes())?;
         }
         if status.version != env!("CARGO_PKG_VERSION") {
             tracing::warn!(started_with = %status.version, "resuming with another version: figures may differ in the last digits");
@@ -235,7 +232,7 @@ impl RunFolder {
         };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
         Ok(write_whole(
-            &self.path.join("status.json"),
+            &self.path.join(STATUS),
             format!("{text}\n").as_bytes(),
         )?)
     }
@@ -280,7 +277,8 @@ pub(super) fn whole_path(path: PathBuf) -> Option<PathBuf> {
     }
 }
 
-/// Refuses a folder in which something is already.
+/// Refuses a folder in which something is already, but for what a start leaves that was killed before it
+/// noted its status: that one is neither to be resumed nor in the way.
 ///
 /// **Errors** say so, or that it cannot be read.
 pub fn refuse_occupied(path: &Path) -> Result<(), Error> {
@@ -288,9 +286,14 @@ pub fn refuse_occupied(path: &Path) -> Result<(), Error> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         listed => listed.map_err(Error::io(path, "reading the folder"))?,
     };
-    // A process that was killed before it wrote anything else leaves its lease.
-    let occupied = entries.iter().any(|e| !e.path.ends_with(LEASE));
-    if occupied {
+    let has = |name: &str| entries.iter().any(|entry| entry.path.ends_with(name));
+    // The plan is written first: a pipeline file without one is the user's.
+    let is_begun = has(PLAN) && !has(STATUS);
+    let is_left = |path: &Path| {
+        let is_written = [PLAN, PIPELINE].iter().any(|name| path.ends_with(name));
+        is_of_lease(path) || is_draft(path) || (is_begun && is_written)
+    };
+    if !entries.iter().all(|entry| is_left(&entry.path)) {
         let problem = format!(
             "{}: the folder is not empty; choose another `--out`, or go on with `--resume`",
             path.display()
@@ -322,4 +325,34 @@ pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, 
 /// Returns `true` if a run is resumed with other inputs than it began with: its ledger names none.
 fn is_of_parts(ledger: &Value) -> bool {
     ledger.get("subjects").is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refuse_occupied;
+
+    #[test]
+    fn what_a_killed_start_leaves_is_not_in_the_way() {
+        let refused = |names: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            for name in names {
+                std::fs::write(folder.path().join(name), b"x").unwrap();
+            }
+            refuse_occupied(folder.path()).is_err()
+        };
+        assert!(!refused(&[]));
+        assert!(!refused(&[".lock"]));
+        assert!(!refused(&[".lease", ".lease-clock", ".abc.part"]));
+        assert!(!refused(&[".lock", "plan.json"]));
+        assert!(!refused(&[
+            ".lock",
+            "plan.json",
+            "pipeline.yaml",
+            ".abc.part"
+        ]));
+        assert!(refused(&["pipeline.yaml"]), "the user's own file");
+        assert!(refused(&["plan.json", "pipeline.yaml", "status.json"]));
+        assert!(refused(&["plan.json", "notes.txt"]));
+        assert!(refused(&[".git"]));
+    }
 }

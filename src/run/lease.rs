@@ -22,7 +22,9 @@ const RENEWED: Duration = Duration::from_secs(30);
 /// Age from which a lease counts as abandoned.
 const EXPIRES: Duration = Duration::from_secs(180);
 /// Name of a lease.
-pub(super) const LEASE: &str = ".lease";
+const LEASE: &str = ".lease";
+/// The file that a process locks on this machine.
+const LOCK: &str = ".lock";
 /// Name of the object by which the clock of a store is read.
 const CLOCK: &str = ".lease-clock";
 
@@ -63,7 +65,7 @@ pub fn hold(run: &Path) -> Result<Held, Error> {
 
 /// Locks a local run folder for the life of this process.
 fn lock(folder: &Path) -> Result<Arc<File>, Error> {
-    let path = folder.join(".lock");
+    let path = folder.join(LOCK);
     let file = File::create(&path).map_err(Error::io(&path, "creating the lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Arc::new(file)),
@@ -81,7 +83,7 @@ fn lock(folder: &Path) -> Result<Arc<File>, Error> {
 
 /// Returns `true` if a process on this machine is running the run in a local folder, as far as its lock says.
 pub fn is_running(run: &Path) -> bool {
-    let Ok(file) = File::open(run.join(".lock")) else {
+    let Ok(file) = File::open(run.join(LOCK)) else {
         return false;
     };
     match file.try_lock_shared() {
@@ -159,6 +161,11 @@ impl State {
     fn renew(&self, asked: Instant) {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
     }
+}
+
+/// Returns `true` if a file is one by which a run is held, or was.
+pub(super) fn is_of_lease(path: &Path) -> bool {
+    [LEASE, LOCK, CLOCK].iter().any(|name| path.ends_with(name))
 }
 
 /// A lease, renewed by a thread until it is dropped.

@@ -316,7 +316,7 @@ fn column_names(schema: &Schema) -> String {
 
 /// Returns `true` if a path is that of a file in the making, a table or a NIfTI file, which a killed
 /// run leaves behind.
-pub(super) fn is_draft(path: &Path) -> bool {
+pub(crate) fn is_draft(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
     name.starts_with(DRAFT[0]) && (name.ends_with(DRAFT[1]) || name.ends_with(nifti::DRAFT))
 }
