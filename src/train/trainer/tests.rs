@@ -21,6 +21,7 @@ use crate::volume::{Grid, Volume};
 
 mod bcp;
 mod data_parallel;
+mod regions;
 mod released;
 mod unpaired;
 
@@ -110,6 +111,7 @@ fn trainer(objective: ObjectiveSpec) -> Trainer {
             network: NetworkSpec::Unet3d(network),
             classes: vec!["background".to_owned(), "organ".to_owned()],
             modalities: vec!["mr".to_owned()],
+            regions: Vec::new(),
         },
         objective,
         teacher: Some((ThresholdSpec::Fixed(0.5), 0.9)),
