@@ -18,6 +18,7 @@ mod pipelines;
 mod postprocessing;
 mod presets;
 mod program;
+mod regions;
 mod replay;
 mod resume;
 mod rules;

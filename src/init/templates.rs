@@ -156,6 +156,7 @@ fn training(
         format!("  classes: {}", list(&classes.names)),
         format!("{}; {}", classes.reason, class_figures(classes)),
     );
+    regions(lines, template, classes);
     // A row of each kind, and of CMC every modality has features of its own.
     let modalities = if template == Template::Cmc {
         print.modalities.len()
@@ -242,6 +243,43 @@ fn training(
     }
     lines.line("sinks:");
     lines.line("  predictions: { parquet: true, nifti: true }");
+}
+
+/// The regions, where the template can learn them; else why they are left out.
+fn regions(lines: &mut Lines, template: Template, classes: &Classes) {
+    if let Some(reason) = &classes.without_regions {
+        lines.comment(
+            "  ",
+            &format!("No `regions`: of those that the data set declares, {reason}."),
+        );
+    }
+    if classes.regions.is_empty() {
+        return;
+    }
+    if template != Template::Supervised {
+        lines.comment(
+            "  ",
+            "No `regions`: they are learnt by `supervised` alone; `init --template supervised` writes them.",
+        );
+        return;
+    }
+    lines.because(
+        "  regions:",
+        "one output each; painted in this order, so regions that contain others come first",
+    );
+    for region in &classes.regions {
+        let names: Vec<String> = (region.classes.iter())
+            .map(|class| classes.names[*class].clone())
+            .collect();
+        let (name, held) = (text(&region.name), list(&names));
+        lines.line(match region.paints {
+            None => format!("    {name}: {held}"),
+            Some(class) => format!(
+                "    {name}: {{ classes: {held}, paints: {} }}",
+                text(&classes.names[class])
+            ),
+        });
+    }
 }
 
 fn views(lines: &mut Lines, proposal: &Proposal, template: Template, classes: &Classes) {

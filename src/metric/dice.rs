@@ -19,7 +19,7 @@ pub struct Confusion {
 /// Agreement on one class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClassScore {
-    /// Class number.
+    /// Class number, or the position of a region from 0.
     pub class_id: usize,
     /// Dice coefficient; `None` where the class is in neither label map.
     pub dice: Option<f64>,
@@ -105,21 +105,30 @@ impl Confusion {
 
     /// Scores of all classes, background included; `voxel_volume_mm3` is the grid's.
     pub fn scores(&self, voxel_volume_mm3: f64) -> Vec<ClassScore> {
-        let ml = |voxels: u64| voxels as f64 * voxel_volume_mm3 / 1000.0;
         (0..self.classes)
-            .map(|class_id| {
-                let (truth_voxels, predicted_voxels) =
-                    (self.truth_voxels(class_id), self.predicted_voxels(class_id));
-                ClassScore {
-                    class_id,
-                    dice: self.dice(class_id),
-                    truth_voxels,
-                    predicted_voxels,
-                    truth_ml: ml(truth_voxels),
-                    predicted_ml: ml(predicted_voxels),
-                }
-            })
+            .map(|class| self.union(class, &[class], voxel_volume_mm3))
             .collect()
+    }
+
+    /// Scores of a union of different classes, under the number `class_id`.
+    ///
+    /// **Panics** if a class is not below [`classes`](Self::classes).
+    pub fn union(&self, class_id: usize, classes: &[usize], voxel_volume_mm3: f64) -> ClassScore {
+        let ml = |voxels: u64| voxels as f64 * voxel_volume_mm3 / 1000.0;
+        let sum =
+            |of: &dyn Fn(usize) -> u64| -> u64 { classes.iter().map(|class| of(*class)).sum() };
+        let truth_voxels: u64 = sum(&|class| self.truth_voxels(class));
+        let predicted_voxels: u64 = sum(&|class| self.predicted_voxels(class));
+        let both: u64 = sum(&|truth| sum(&|predicted| self.count(truth, predicted)));
+        let all = truth_voxels + predicted_voxels;
+        ClassScore {
+            class_id,
+            dice: (all > 0).then(|| 2.0 * both as f64 / all as f64),
+            truth_voxels,
+            predicted_voxels,
+            truth_ml: ml(truth_voxels),
+            predicted_ml: ml(predicted_voxels),
+        }
     }
 }
 
@@ -187,6 +196,10 @@ mod tests {
                     prop_assert_eq!(c.count(truth.into(), prediction.into()), count);
                 }
             }
+            // A union scores as one class that its classes were merged into.
+            let merged = |labels: &[u8]| labels.iter().map(|v| u8::from(*v > 1)).collect::<Vec<_>>();
+            let one = confusion(&merged(&p), &merged(&t), 2).unwrap().scores(2.0)[1];
+            prop_assert_eq!(c.union(1, &[2, 3], 2.0), one);
         }
     }
 }

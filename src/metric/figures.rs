@@ -129,6 +129,28 @@ pub fn figures(
     Ok(all)
 }
 
+/// Figures of a union of classes, such as a region; nothing where no figure is wanted.
+///
+/// **Shape** and **Errors** as [`figures`].
+pub fn figures_of_union(
+    prediction: &[u8],
+    truth: &[u8],
+    place: ([usize; 3], [f64; 3]),
+    classes: &[u8],
+    wanted: &Wanted,
+) -> Result<ClassFigures, MetricError> {
+    if !wanted.shapes() {
+        return Ok(ClassFigures::default());
+    }
+    let merged = |map: &[u8]| -> Vec<u8> {
+        map.iter()
+            .map(|class| u8::from(classes.contains(class)))
+            .collect()
+    };
+    let mut found = figures(&merged(prediction), &merged(truth), place, 2, wanted)?;
+    Ok(found.swap_remove(1))
+}
+
 /// Distance between two opposite corners of a volume, mm.
 fn diagonal_mm(shape_xyz: [usize; 3], spacing_mm: [f64; 3]) -> f64 {
     let squares = shape_xyz
@@ -219,5 +241,25 @@ mod tests {
         assert!(diagonal[3].hd95_mm.is_some_and(|mm| mm < 3.0));
         // In neither map there is nothing to miss.
         assert_eq!(diagonal[4], ClassFigures::default());
+    }
+
+    #[test]
+    fn a_union_is_measured_as_one_surface() {
+        let (truth, prediction) = ([0, 1, 2, 2, 0, 3], [0, 2, 2, 1, 1, 3]);
+        let wanted = Wanted {
+            metrics: vec![Metric::Hd95MonaiMm],
+            ..Wanted::default()
+        };
+        let place = ([6, 1, 1], [1.5, 1.0, 1.0]);
+        let of = |classes: &[u8]| {
+            let found = figures_of_union(&prediction, &truth, place, classes, &wanted);
+            found.unwrap().hd95_monai_mm
+        };
+        // The border between both classes is inside of their union, of which one voxel in four is 1.5 mm too far.
+        let union = of(&[1, 2]).unwrap();
+        assert!((union - 0.85 * 1.5).abs() < 1e-9, "{union}");
+        assert_eq!(of(&[3]), Some(0.0));
+        assert!(of(&[1]).unwrap() > 3.0);
+        assert_eq!(of(&[4]), None);
     }
 }

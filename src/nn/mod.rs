@@ -38,6 +38,7 @@ pub(crate) mod cuda;
 #[cfg(not(feature = "cuda"))]
 #[path = "cuda/absent.rs"]
 pub(crate) mod cuda;
+pub mod dice_bce;
 pub mod dice_ce;
 pub mod ema;
 pub mod gradients;

@@ -14,7 +14,7 @@ use super::channel_dropout::channel_dropout;
 /// images; with [`Heads::Joint`] they have exactly one entry.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Logits of each head, `[n, d, h, w, classes]`; `None` where that head's modality is missing.
+    /// Logits of each head, `[n, d, h, w, outputs]`, one output a class or region; `None` where that head's modality is missing.
     pub logits: Vec<Option<Tensor>>,
     /// Bottleneck features `[n, d, h, w, c]`, before any attention across channels; `None` where missing.
     pub features: Vec<Option<Tensor>>,

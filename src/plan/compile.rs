@@ -7,6 +7,7 @@ use super::entry::StageEntry;
 use super::expectations;
 use super::pipeline::{Chain, Pipeline};
 use super::reader::Reader;
+use super::region_checks;
 use super::rules::{Optimized, Pass};
 use super::step::Step;
 use crate::spec::diagnostic::diagnostics;
@@ -125,6 +126,10 @@ pub fn compile(
         ..edges
     };
     sections(&pipeline, &edges, document.root(), &mut errors);
+    if let Some((train, _)) = &pipeline.train {
+        let pseudo_label = pipeline.pseudo_label.as_ref();
+        region_checks::check(train, pseudo_label, document.root(), &mut errors);
+    }
     expectations::check(&pipeline, &edges, document.root(), &mut errors);
     if errors.is_empty() {
         Ok(Plan {

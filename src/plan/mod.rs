@@ -34,6 +34,8 @@ pub mod pipeline;
 pub mod presets;
 pub mod ranges;
 mod reader;
+mod region_checks;
+pub mod regions;
 pub mod rules;
 pub mod sections;
 pub mod sinks;

@@ -2,9 +2,11 @@
 
 use super::checkpoints::Checkpoints;
 use super::optimizer::OptimizerSection;
+use super::regions::RegionSection;
 pub use super::sinks::{FileFormats, SinksSection, ViewsSection};
 use crate::metric::{Metric, MissedDistance, Wanted};
 use crate::nn::network::NetworkSpec;
+use crate::source::Named;
 use crate::stage::spatial::Axis;
 use crate::train::device::Precision;
 use crate::train::infer::Window;
@@ -36,6 +38,14 @@ fn default_ema() -> f64 {
 pub struct TrainSection {
     /// Class names by label value; the first is the background.
     pub classes: Vec<String>,
+    /// Unions of classes that may overlap, by name, each a list of names or numbers of `classes`, such as
+    /// `{ whole_tumour: [edema, necrosis, enhancing], tumour_core: [necrosis, enhancing], enhancing_tumour: [enhancing] }`.
+    /// The network then has one output with a sigmoid a region instead of a softmax over classes. Predicted label
+    /// maps hold classes: regions are painted in the order they are written in, each over those before it where its
+    /// probability is above 0.5, with the one class that no later region holds; so regions that contain others are
+    /// listed first. Scores are of classes and of regions, and validation takes the mean Dice of the regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Named<RegionSection>>,
     /// The network.
     pub network: NetworkSpec,
     /// Weights to begin with; left out, they are drawn from the seed.
@@ -76,7 +86,7 @@ pub struct TrainSection {
     /// Sliding window of validation, prediction and scoring; default: the training patch, overlap 0.5.
     #[serde(default)]
     pub window: Option<WindowSection>,
-    /// Chooses on all validation subjects at the end, class by class, whether predictions keep the
+    /// Chooses on all validation subjects at the end, class by class or region by region, whether predictions keep the
     /// largest connected component alone: where that raises the mean Dice. The best checkpoint notes the
     /// choice and is scored with it; the table `postprocessing` says why.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -145,7 +155,7 @@ pub struct ValidateSection {
     /// Score at most this many validation subjects in training; null scores all.
     #[serde(default)]
     pub subjects: Option<usize>,
-    /// End training after so many validations in a row without a better mean Dice; null never does.
+    /// End training after so many validations in a row without a better mean Dice (of `regions` where there are any, else of classes); null never does.
     #[serde(default)]
     pub patience: Option<NonZeroU64>,
 }

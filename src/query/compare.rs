@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Name in SQL.
 pub(super) const NAME: &str = "compare";
 /// Meaning.
-pub(super) const DOC: &str = "One row a split, checkpoint, modality and class: both runs on the subjects that both scored, \
+pub(super) const DOC: &str = "One row a split, checkpoint, modality and class or region: both runs on the subjects that both scored, \
      with a paired Wilcoxon test and a 95 % bootstrap interval of the difference.";
 /// Figures that can be compared; the first is the default.
 const FIGURES: [&str; 6] = [
@@ -170,10 +170,12 @@ fn scores(run: &Run, figure: &str) -> Result<Scores, QueryError> {
     Ok(with_means(all))
 }
 
-/// Adds the mean over the classes of each subject, as the class `None`.
+/// Adds the mean over the classes of each subject, as the class `None`; regions overlap them and are not
+/// in it.
 fn with_means(mut scores: Scores) -> Scores {
     let mut classes: BTreeMap<Group, BTreeMap<String, Vec<Option<f64>>>> = BTreeMap::new();
-    for ((split, checkpoint, modality, _), values) in &scores {
+    let is_class = |group: &Group| group.3.as_ref().is_some_and(|(number, _)| *number > 0);
+    for ((split, checkpoint, modality, _), values) in scores.iter().filter(|s| is_class(s.0)) {
         let group = (split.clone(), checkpoint.clone(), modality.clone(), None);
         let subjects = classes.entry(group).or_default();
         for (subject, value) in values {
@@ -254,7 +256,7 @@ fn table(rows: &[(Group, Vec<(f64, f64)>)], figure: &str) -> RecordBatch {
         (
             "class",
             "",
-            "Class; null for the mean over the classes of a subject.",
+            "Class or region; null for the mean over the classes of a subject.",
             text(|g| g.3.as_ref().map(|(_, name)| name.as_str())),
         ),
         (

@@ -32,11 +32,17 @@ cases as (
 means as (
   select run, pipeline, fold, seed, split, checkpoint, avg(dice) as mean_dice, min(dice) as worst_class_dice,
          avg(hd95_mm) as mean_hd95_mm, avg(assd_mm) as mean_assd_mm, sum(missed) as missed
-  from classes group by run, pipeline, fold, seed, split, checkpoint)
+  from classes group by run, pipeline, fold, seed, split, checkpoint),
+regions as (
+  select run, split, checkpoint, avg(dice) as mean_region_dice from (
+    select run, split, checkpoint, modality, class, avg(dice) as dice
+    from every_run.scores where class_id < 0 group by run, split, checkpoint, modality, class)
+  group by run, split, checkpoint)
 select m.run, m.pipeline, m.fold, m.seed, m.split, m.checkpoint,
        rank() over (partition by m.split, m.checkpoint order by m.mean_dice desc nulls last) as rank,
-       c.subjects, m.mean_dice, m.worst_class_dice, m.mean_hd95_mm, m.mean_assd_mm, m.missed
+       c.subjects, m.mean_dice, m.worst_class_dice, m.mean_hd95_mm, m.mean_assd_mm, m.missed, r.mean_region_dice
 from means m join cases c on m.run = c.run and m.split = c.split and m.checkpoint = c.checkpoint
+left join regions r on m.run = r.run and m.split = r.split and m.checkpoint = r.checkpoint
 order by m.split, m.checkpoint, rank, m.run",
         columns: &[
             ("split", "", "Part of the cohort: train, validation or test."),
@@ -48,6 +54,7 @@ order by m.split, m.checkpoint, rank, m.run",
             ("mean_hd95_mm", "mm", "Mean HD95 likewise; null where it was not wanted."),
             ("mean_assd_mm", "mm", "Mean ASSD likewise; null where it was not wanted."),
             ("missed", "", "Times a class of the truth was missed as a whole: its distances are null."),
+            ("mean_region_dice", "1", "Mean Dice of regions (`train.regions`) likewise, in no other column; null without regions."),
         ],
     },
     View {
@@ -77,7 +84,7 @@ order by run, split, checkpoint, rank",
     },
     View {
         name: "class_progress",
-        doc: "One row a validation, modality and class: Dice over the steps of training.",
+        doc: "One row a validation, modality and class or region: Dice over the steps of training.",
         needs: &["metrics"],
         sql: "with dice as (
   select run, pipeline, fold, seed, step, epoch, modality, class, avg(value) as dice
@@ -91,7 +98,7 @@ from dice order by run, modality, class, step",
             ("step", "steps", "Optimiser steps done."),
             ("epoch", "epochs", "Pass over the data, from 0."),
             ("modality", "", "Modality (prediction head)."),
-            ("class", "", "Class."),
+            ("class", "", "Class or region."),
             ("dice", "1", "Mean Dice over the validation subjects."),
             ("change", "1", "Difference to the validation before; null for the first."),
             ("best_so_far", "1", "Highest Dice of this class up to here."),
@@ -207,20 +214,20 @@ order by p.run, p.subject_id, p.modality",
     },
     View {
         name: "cross_validation",
-        doc: "One row a class of a cross-validation: mean and spread of its scores over the folds. `run` is the folder that holds them.",
+        doc: "One row a class or region of a cross-validation: mean and spread of its scores over the folds. `run` is the folder that holds them.",
         needs: &["scores"],
         sql: "with classes as (
   select run, pipeline, fold, seed, split, checkpoint, modality, class, class_id,
          avg(dice) as dice, avg(hd95_mm) as hd95_mm,
          count(distinct subject_id) as subjects, count(*) filter (where missed) as missed
-  from every_run.scores where class_id > 0 and fold is not null
+  from every_run.scores where class_id <> 0 and fold is not null
   group by run, pipeline, fold, seed, split, checkpoint, modality, class, class_id),
 per_fold as (
   select * from classes
   union all
   select run, pipeline, fold, seed, split, checkpoint, null, null, null,
          avg(dice), avg(hd95_mm), max(subjects), sum(missed)
-  from classes group by run, pipeline, fold, seed, split, checkpoint),
+  from classes where class_id > 0 group by run, pipeline, fold, seed, split, checkpoint),
 grouped as (
   select coalesce(nullif(regexp_replace(run, '/?[^/]*$', ''), ''), '.') as of_group, * from per_fold)
 select of_group as run, pipeline, cast(null as bigint) as fold, seed, split, checkpoint, modality, class,
@@ -228,12 +235,13 @@ select of_group as run, pipeline, cast(null as bigint) as fold, seed, split, che
        avg(dice) as mean_dice, stddev_samp(dice) as sd_dice, min(dice) as worst_fold_dice, max(dice) as best_fold_dice,
        avg(hd95_mm) as mean_hd95_mm, stddev_samp(hd95_mm) as sd_hd95_mm, sum(missed) as missed
 from grouped group by of_group, pipeline, seed, split, checkpoint, modality, class, class_id
-order by of_group, pipeline, split, checkpoint, modality nulls last, class_id nulls last",
+order by of_group, pipeline, split, checkpoint, modality nulls last, class_id < 0 nulls last,
+         case when class_id < 0 then -class_id else class_id end nulls last",
         columns: &[
             ("split", "", "Part of the cohort: validation, of which each fold has its own, or test, which they share."),
             ("checkpoint", "", "Weights the predictions were made with: best, last or ensemble."),
             ("modality", "", "Modality (prediction head); null for the mean over all."),
-            ("class", "", "Class; null for the mean over all."),
+            ("class", "", "Class or region; null for the mean over all classes."),
             ("folds", "folds", "Folds with a Dice of the class."),
             ("subjects", "subjects", "Subjects scored, summed over folds."),
             ("mean_dice", "1", "Mean over folds of the mean Dice over subjects."),

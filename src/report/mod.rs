@@ -214,7 +214,13 @@ fn cards(run: &Run) -> Vec<Card> {
             format!("at step {step}"),
         );
     }
-    if let Some(dice) = scores::overall_dice(&run.scores, "test") {
+    let regions = scores::regions(&run.scores);
+    if let Some(dice) = scores::overall_dice(&run.scores, "test", regions) {
+        let note = "mean over modalities and regions".to_owned();
+        card("test Dice, regions", format!("{dice:.3}"), note);
+    }
+    let classes = scores::foreground(&run.scores);
+    if let Some(dice) = scores::overall_dice(&run.scores, "test", classes) {
         let note = "mean over modalities and classes".to_owned();
         card("test Dice", format!("{dice:.3}"), note);
     }

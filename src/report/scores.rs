@@ -16,6 +16,9 @@ const MOST_SUBJECTS: usize = 200;
 #[derive(Serialize)]
 pub(super) struct Group {
     title: String,
+    /// What the lines are: `class` or `region`.
+    line: &'static str,
+    lines: &'static str,
     modalities: Vec<String>,
     classes: Vec<ClassLine>,
     overall: Vec<Cell>,
@@ -56,29 +59,39 @@ struct SubjectLine {
     mean: Cell,
 }
 
-/// Background is not a score anybody asks for.
+/// Scores of classes: background is not a score anybody asks for, and regions overlap the classes.
 pub(super) fn foreground(scores: &[ScoreRow]) -> impl Iterator<Item = &ScoreRow> {
     scores.iter().filter(|s| s.class_id > 0)
 }
 
-/// Groups in the order test, validation, train, each with its checkpoints.
+/// Scores of regions, which are unions of classes.
+pub(super) fn regions(scores: &[ScoreRow]) -> impl Iterator<Item = &ScoreRow> {
+    scores.iter().filter(|s| s.class_id < 0)
+}
+
+/// Groups in the order test, validation, train, each with its checkpoints; of each the regions first,
+/// where there are any, then the classes.
 pub(super) fn groups(scores: &[ScoreRow]) -> Vec<Group> {
-    let mut keys: Vec<(usize, &str, &str)> = foreground(scores)
-        .map(|s| (rank(&s.split), s.split.as_str(), s.checkpoint.as_str()))
+    let all = || regions(scores).chain(foreground(scores));
+    let mut keys: Vec<(usize, &str, &str, bool)> = all()
+        .map(|s| (rank(&s.split), &*s.split, &*s.checkpoint, s.class_id > 0))
         .collect();
     keys.sort_unstable();
     keys.dedup();
-    let rows = |split: &str, checkpoint: &str| -> Vec<&ScoreRow> {
-        foreground(scores)
-            .filter(|s| s.split == split && s.checkpoint == checkpoint)
-            .collect()
-    };
+    let has_regions = regions(scores).next().is_some();
     keys.into_iter()
-        .map(|(_, split, checkpoint)| {
-            group(
-                format!("{split}, {checkpoint} checkpoint"),
-                &rows(split, checkpoint),
-            )
+        .map(|(_, split, checkpoint, is_class)| {
+            let own = all().filter(|s| s.split == split && s.checkpoint == checkpoint);
+            let rows: Vec<&ScoreRow> = own.filter(|s| (s.class_id > 0) == is_class).collect();
+            let (line, lines) = match is_class {
+                true => ("class", "classes"),
+                false => ("region", "regions"),
+            };
+            let mut title = format!("{split}, {checkpoint} checkpoint");
+            if has_regions {
+                title += &format!(": {lines}");
+            }
+            group(title, (line, lines), &rows)
         })
         .collect()
 }
@@ -91,12 +104,16 @@ pub(super) fn checkpoint<'a>(rows: &'a [ScoreRow], split: &str) -> &'a str {
         .map_or("", |s| &s.checkpoint)
 }
 
-/// Mean Dice of a split under its best checkpoint: over subjects for each modality and class,
-/// then over those, so that every class weighs the same.
-pub(super) fn overall_dice(rows: &[ScoreRow], split: &str) -> Option<f64> {
+/// Mean Dice of a split under its best checkpoint, of all classes or all regions: over subjects for each
+/// modality and class, then over those, so that every class weighs the same.
+pub(super) fn overall_dice<'a>(
+    rows: &'a [ScoreRow],
+    split: &str,
+    of: impl Iterator<Item = &'a ScoreRow>,
+) -> Option<f64> {
     let checkpoint = checkpoint(rows, split);
     let mut means: BTreeMap<(&str, i32), Vec<Option<f64>>> = BTreeMap::new();
-    for row in foreground(rows).filter(|s| s.split == split && s.checkpoint == checkpoint) {
+    for row in of.filter(|s| s.split == split && s.checkpoint == checkpoint) {
         let values = means.entry((&row.modality, row.class_id)).or_default();
         values.push(row.dice);
     }
@@ -111,11 +128,11 @@ pub(super) fn rank(split: &str) -> usize {
         .unwrap_or(order.len())
 }
 
-/// Classes in the order of their numbers.
+/// Classes in the order of their numbers, or regions in the order in which they are painted.
 pub(super) fn classes<'a>(rows: &[&'a ScoreRow]) -> Vec<&'a str> {
-    let classes: BTreeMap<i32, &str> = rows
+    let classes: BTreeMap<u32, &str> = rows
         .iter()
-        .map(|s| (s.class_id, s.class.as_str()))
+        .map(|s| (s.class_id.unsigned_abs(), s.class.as_str()))
         .collect();
     classes.into_values().collect()
 }
@@ -178,7 +195,7 @@ fn figures(rows: &[&ScoreRow]) -> Vec<Figure> {
 /// Name of a figure, and its value in a row.
 type Figure = (String, Box<dyn Fn(&ScoreRow) -> Option<f64>>);
 
-fn group(title: String, rows: &[&ScoreRow]) -> Group {
+fn group(title: String, (line, lines): (&'static str, &'static str), rows: &[&ScoreRow]) -> Group {
     let (classes, modalities) = (classes(rows), modalities(rows));
     let figures = figures(rows);
     let of = |modality: &str, class: Option<&str>| -> Vec<&ScoreRow> {
@@ -201,7 +218,7 @@ fn group(title: String, rows: &[&ScoreRow]) -> Group {
         })
         .collect();
     let mut weak = Vec::new();
-    let lines = classes.iter().map(|class| {
+    let of_classes = classes.iter().map(|class| {
         let cells = modalities.iter().zip(&overall).map(|(m, overall)| {
             let mut cell = cell(of(m, Some(class)).iter().map(|s| s.dice));
             cell.weak = cell.count > 0
@@ -229,14 +246,16 @@ fn group(title: String, rows: &[&ScoreRow]) -> Group {
                 .collect(),
         }
     });
-    let lines = lines.collect();
+    let of_classes = of_classes.collect();
     let mut subjects = subject_lines(rows, &classes);
     let subjects_total = subjects.len();
     subjects.truncate(MOST_SUBJECTS);
     Group {
         title,
+        line,
+        lines,
         modalities: modalities.iter().map(|m| (*m).to_owned()).collect(),
-        classes: lines,
+        classes: of_classes,
         overall,
         figures: figures.iter().map(|(name, _)| name.clone()).collect(),
         columns: classes.iter().map(|c| (*c).to_owned()).collect(),

@@ -97,6 +97,16 @@ fn figures_are_those_of_the_tables() {
                 checkpoint: "last".into(),
                 ..score("a", Some(1.0))
             },
+            ScoreRow {
+                class_id: -1,
+                class: "abdomen".into(),
+                ..score("a", Some(0.7))
+            },
+            ScoreRow {
+                class_id: -2,
+                class: "upper_abdomen".into(),
+                ..score("a", Some(0.9))
+            },
         ],
     )
     .unwrap();
@@ -115,6 +125,16 @@ fn figures_are_those_of_the_tables() {
     assert!(html.contains("0.700 <small>± 0.283</small>"));
     // The mean of 0.7 and 0.1: classes weigh the same, and the last checkpoint is not the best.
     assert!(html.contains("<small>test Dice</small><b>0.400</b>"));
+    assert!(html.contains("<small>test Dice, regions</small><b>0.800</b>"));
+    let (regions, classes) = html.split_once("test, best checkpoint: classes").unwrap();
+    assert!(
+        regions.contains("test, best checkpoint: regions") && regions.contains("mean over regions")
+    );
+    let places = ["abdomen</td>", "upper_abdomen</td>"].map(|name| regions.find(name).unwrap());
+    assert!(
+        places[0] < places[1] && !classes.contains("abdomen</td>"),
+        "{places:?}"
+    );
     assert!(html.contains("<b>0.750</b><small>at step 20</small>"));
 }
 

@@ -197,19 +197,13 @@ impl RunContext {
     ) -> Result<Vec<ScoreRow>, Error> {
         let (subjects, wanted) = self.scored();
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
-        let classes = &inference.first().spec.classes;
         self.evaluate(inference, &wanted, &subjects, "score", |record, results| {
             let rows: Vec<_> = results
                 .iter()
                 .map(|r| r.prediction_row(&record.id, record.split.name(), epoch, checkpoint))
                 .collect();
             for result in results {
-                scores.extend(result.score_rows(
-                    classes,
-                    &record.id,
-                    record.split.name(),
-                    checkpoint,
-                ));
+                scores.extend(result.score_rows(&record.id, record.split.name(), checkpoint));
             }
             let Some(formats) = &formats else {
                 return Ok(());

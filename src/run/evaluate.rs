@@ -1,17 +1,14 @@
 //! Predicts subjects on their own grid and scores them against their truth.
 
+use super::agreement::{Cleaned, Scored, Truth};
 use super::failure::Failure;
 use super::inference::Inference;
 use super::outcome::Used;
 use super::prepare::{Preparer, Reading};
 use crate::metric::volume::relative_difference;
-use crate::metric::{ClassFigures, ClassScore, Wanted, confusion, figures};
-use crate::nn::dice_ce::IGNORE;
+use crate::metric::{Wanted, mean};
 use crate::sink::{MetricRow, PredictionRow, ScoreRow};
-use crate::train::batch::classes_of;
 use crate::train::infer::predict;
-use crate::train::model::Model;
-use crate::train::postprocessing::every_class;
 use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 
 /// One head's prediction of one subject.
@@ -22,13 +19,10 @@ pub struct HeadResult {
     pub label: Volume,
     /// Probability of the predicted class at each voxel.
     pub confidence: Vec<f32>,
-    /// Agreement with the truth, class by class; empty without truth.
-    pub scores: Vec<ClassScore>,
-    /// Further figures, class by class; empty without truth.
-    pub figures: Vec<ClassFigures>,
-    /// Agreement with the truth if the largest component of every class is kept alone; empty unless the
-    /// inference tries that.
-    pub largest: Vec<ClassScore>,
+    /// Agreement with the truth, class by class, then region by region; empty without truth.
+    pub scored: Vec<Scored>,
+    /// What keeping largest components alone does; empty unless the inference tries that.
+    pub cleaned: Vec<Cleaned>,
     /// Tolerances of the normalised surface Dice, mm.
     nsd_tolerance_mm: Vec<f32>,
 }
@@ -72,30 +66,29 @@ pub fn subject(
         let truth = own.and_then(|c| c.volume.as_ref());
         let grid = truth.map_or(input, |t| *t.grid());
         let (classes, confidence) = probabilities.on_grid(&grid);
-        let processed = inference.postprocessing;
-        let processed = processed.apply(&head, &classes, grid.shape_xyz());
+        let processed = (inference.postprocessing).apply(
+            &head,
+            &classes,
+            grid.shape_xyz(),
+            &model.spec.regions,
+        );
         let classes = processed.unwrap_or(classes);
-        let (scores, figures) = match truth {
-            Some(truth) => score(model, &classes, truth, &record.id, wanted)
-                .map_err(|e| failure("score")(e.as_ref()))?,
-            None => (Vec::new(), Vec::new()),
-        };
-        let largest = match truth.filter(|_| inference.tries_largest) {
-            Some(truth) => match every_class(&classes, grid.shape_xyz()) {
-                Some(largest) => class_scores(model, &largest, truth, &record.id)
-                    .map_err(|e| failure("score")(e.as_ref()))?,
-                None => scores.clone(),
-            },
-            None => Vec::new(),
-        };
+        let (mut scored, mut cleaned) = (Vec::new(), Vec::new());
+        if let Some(truth) = truth {
+            let failed = failure("score");
+            let truth = Truth::new(&model.spec, truth, &record.id).map_err(|e| failed(&e))?;
+            scored = (truth.scored(&classes, wanted)).map_err(|e| failed(e.as_ref()))?;
+            if inference.tries_largest {
+                cleaned = truth.cleaned(&classes).map_err(|e| failed(e.as_ref()))?;
+            }
+        }
         let label = Volume::from_vec(classes, grid).map_err(|e| failure("predict")(&e))?;
         results.push(HeadResult {
             head,
             label,
             confidence,
-            scores,
-            figures,
-            largest,
+            scored,
+            cleaned,
             nsd_tolerance_mm: wanted.nsd_tolerance_mm.iter().map(|t| *t as f32).collect(),
         });
     }
@@ -117,88 +110,41 @@ fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
         .ok_or_else(|| Failure::new(&record.id, "source", "no modality is present"))
 }
 
-type Scored = (Vec<ClassScore>, Vec<ClassFigures>);
-
-/// Agreement on each class over the voxels that somebody annotated: the others say nothing about the
-/// prediction.
-fn class_scores(
-    model: &Model,
-    predicted: &[u8],
-    truth: &Volume,
-    subject: &str,
-) -> Result<Vec<ClassScore>, Box<dyn std::error::Error>> {
-    let classes = classes_of(truth, model.classes(), subject)?;
-    let annotated = predicted.iter().copied().zip(classes.iter().copied());
-    let annotated = annotated.filter(|(_, t)| *t != IGNORE);
-    let (kept, kept_truth): (Vec<u8>, Vec<u8>) = annotated.unzip();
-    let counts = confusion(&kept, &kept_truth, model.classes())?;
-    Ok(counts.scores(truth.grid().voxel_volume_mm3()))
-}
-
-fn score(
-    model: &Model,
-    predicted: &[u8],
-    truth: &Volume,
-    subject: &str,
-    wanted: &Wanted,
-) -> Result<Scored, Box<dyn std::error::Error>> {
-    let (scores, grid) = (
-        class_scores(model, predicted, truth, subject)?,
-        truth.grid(),
-    );
-    let mut truth = classes_of(truth, model.classes(), subject)?;
-    let mut predicted = std::borrow::Cow::Borrowed(predicted);
-    if truth.contains(&IGNORE) {
-        // A shape needs its neighbours: there both maps hold background.
-        for (t, p) in truth.iter_mut().zip(predicted.to_mut()) {
-            if *t == IGNORE {
-                (*t, *p) = (0, 0);
-            }
-        }
-    }
-    let place = (grid.shape_xyz(), grid.spacing_mm());
-    let figures = figures(&predicted, &truth, place, model.classes(), wanted)?;
-    Ok((scores, figures))
-}
-
 impl HeadResult {
     /// The result as rows of `scores`, the background left out.
-    pub fn score_rows(
-        &self,
-        classes: &[String],
-        subject: &str,
-        split: &str,
-        checkpoint: &str,
-    ) -> Vec<ScoreRow> {
-        let foreground = self.scores.iter().zip(&self.figures).skip(1);
+    pub fn score_rows(&self, subject: &str, split: &str, checkpoint: &str) -> Vec<ScoreRow> {
+        let foreground = self.scored.iter().filter(|scored| scored.number != 0);
         foreground
-            .map(|(s, f)| ScoreRow {
-                subject_id: subject.to_owned(),
-                split: split.to_owned(),
-                checkpoint: checkpoint.to_owned(),
-                modality: self.head.clone(),
-                class_id: s.class_id as i32,
-                class: classes[s.class_id].clone(),
-                dice: s.dice,
-                truth_ml: s.truth_ml,
-                predicted_ml: s.predicted_ml,
-                truth_voxels: s.truth_voxels as i64,
-                predicted_voxels: s.predicted_voxels as i64,
-                missed: s.truth_voxels > 0 && s.predicted_voxels == 0,
-                volume_difference: relative_difference(s.predicted_ml, s.truth_ml),
-                hd95_mm: f.hd95_mm,
-                hd95_monai_mm: f.hd95_monai_mm,
-                hd95_medpy_mm: f.hd95_medpy_mm,
-                assd_mm: f.assd_mm,
-                nsd: f.nsd.iter().map(|v| *v as f32).collect(),
-                nsd_tolerance_mm: match f.nsd.is_empty() {
-                    true => Vec::new(),
-                    false => self.nsd_tolerance_mm.clone(),
-                },
-                lesion_f1: f.lesions.and_then(|l| l.f1()),
-                truth_lesions: f.lesions.map(|l| l.truth as i64),
-                found_lesions: f.lesions.map(|l| l.found as i64),
-                invented_lesions: f.lesions.map(|l| l.invented as i64),
+            .map(|scored| {
+                let (s, f) = (&scored.score, &scored.figures);
+                ScoreRow {
+                    subject_id: subject.to_owned(),
+                    split: split.to_owned(),
+                    checkpoint: checkpoint.to_owned(),
+                    modality: self.head.clone(),
+                    class_id: scored.number,
+                    class: scored.name.clone(),
+                    dice: s.dice,
+                    truth_ml: s.truth_ml,
+                    predicted_ml: s.predicted_ml,
+                    truth_voxels: s.truth_voxels as i64,
+                    predicted_voxels: s.predicted_voxels as i64,
+                    missed: s.truth_voxels > 0 && s.predicted_voxels == 0,
+                    volume_difference: relative_difference(s.predicted_ml, s.truth_ml),
+                    hd95_mm: f.hd95_mm,
+                    hd95_monai_mm: f.hd95_monai_mm,
+                    hd95_medpy_mm: f.hd95_medpy_mm,
+                    assd_mm: f.assd_mm,
+                    nsd: f.nsd.iter().map(|v| *v as f32).collect(),
+                    nsd_tolerance_mm: match f.nsd.is_empty() {
+                        true => Vec::new(),
+                        false => self.nsd_tolerance_mm.clone(),
+                    },
+                    lesion_f1: f.lesions.and_then(|l| l.f1()),
+                    truth_lesions: f.lesions.map(|l| l.truth as i64),
+                    found_lesions: f.lesions.map(|l| l.found as i64),
+                    invented_lesions: f.lesions.map(|l| l.invented as i64),
+                }
             })
             .collect()
     }
@@ -222,34 +168,38 @@ impl HeadResult {
     }
 }
 
-/// Mean Dice of scores: over subjects for each head and class, then over heads and classes.
+/// Mean Dice of scores: over subjects for each head and class or region, then over heads and those that
+/// were trained: regions where there are any, else classes.
 pub struct Summary {
-    /// Head, class, mean Dice over the subjects where it is defined.
+    /// Head, class or region, mean Dice over the subjects where it is defined.
     pub means: Vec<(String, String, f64)>,
-    /// Mean of those means; `None` when nothing was defined.
+    /// Mean over heads and classes; over heads and regions where regions were scored, never over both.
+    /// `None` when nothing was defined.
     pub overall: Option<f64>,
 }
 
 /// Summarises scores.
 pub fn summary(scores: &[ScoreRow]) -> Summary {
-    let mut sums: Vec<(String, String, f64, f64)> = Vec::new();
+    let mut sums: Vec<(&str, i32, &str, f64, f64)> = Vec::new();
     for s in scores {
         let Some(dice) = s.dice else { continue };
-        match sums
-            .iter_mut()
-            .find(|(head, class, ..)| *head == s.modality && *class == s.class)
-        {
-            Some((_, _, sum, n)) => (*sum, *n) = (*sum + dice, *n + 1.0),
-            None => sums.push((s.modality.clone(), s.class.clone(), dice, 1.0)),
+        let mut known = sums.iter_mut();
+        match known.find(|(head, number, ..)| *head == s.modality && *number == s.class_id) {
+            Some((.., sum, n)) => (*sum, *n) = (*sum + dice, *n + 1.0),
+            None => sums.push((&s.modality, s.class_id, &s.class, dice, 1.0)),
         }
     }
-    let means: Vec<_> = sums
-        .into_iter()
-        .map(|(head, class, sum, n)| (head, class, sum / n))
-        .collect();
-    let overall = (!means.is_empty())
-        .then(|| means.iter().map(|(.., m)| m).sum::<f64>() / means.len() as f64);
-    Summary { means, overall }
+    let has_regions = scores.iter().any(|s| s.class_id < 0);
+    let trained = sums
+        .iter()
+        .filter(|(_, number, ..)| (*number < 0) == has_regions);
+    let overall = mean(trained.map(|(.., sum, n)| Some(sum / n)));
+    let means = sums.into_iter();
+    let means = means.map(|(head, _, name, sum, n)| (head.to_owned(), name.to_owned(), sum / n));
+    Summary {
+        means: means.collect(),
+        overall,
+    }
 }
 
 impl Summary {

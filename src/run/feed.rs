@@ -6,6 +6,7 @@ use super::prepare::Preparer;
 use super::stream::{Position, Sample, SampleStream, Viewer};
 use crate::error::Error;
 use crate::plan::Plan;
+use crate::plan::regions::resolved;
 use crate::plan::sections::TrainSection;
 use crate::train::model::ModelSpec;
 use crate::train::trainer::{StepRows, TrainerConfig};
@@ -177,6 +178,7 @@ pub fn trainer_config(plan: &Plan, section: &TrainSection, modalities: &[String]
             network: section.network.clone(),
             classes: section.classes.clone(),
             modalities: modalities.to_vec(),
+            regions: resolved(section.regions.as_ref(), &section.classes),
         },
         objective: section.objective.clone(),
         teacher: teacher.map(|p| (p.threshold.clone(), p.ema)),

@@ -25,6 +25,7 @@
 //! **Not to be touched without its tests:** the cut of a cohort ([`cut`]) decides the names of parts, and
 //! with them what an older run need not do again; the order of samples decides every figure.
 
+pub mod agreement;
 pub mod bench;
 pub mod budget;
 pub mod chain;

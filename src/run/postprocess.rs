@@ -1,4 +1,4 @@
-//! Post-processing chosen on the validation subjects, class by class.
+//! Post-processing chosen on the validation subjects, class by class, or region by region.
 
 use super::context::RunContext;
 use super::inference::Inference;
@@ -11,9 +11,12 @@ use crate::volume::Split;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What a class scored on validation, with all components and with the largest alone.
+/// What a class or region scored on validation, with all components and with the largest alone.
 #[derive(Default)]
 struct Tried {
+    /// As in the tables.
+    number: i32,
+    name: String,
     subjects: usize,
     changed: usize,
     all: f64,
@@ -39,8 +42,8 @@ pub(super) fn choose_for(
     Ok(chosen)
 }
 
-/// Decides of which classes a prediction keeps the largest component: those whose mean Dice over
-/// `validation` it raises. Returns the choice, and its reasons as rows.
+/// Decides of which classes, or regions, a prediction keeps the largest component: those whose mean Dice
+/// over `validation` it raises. Returns the choice, and its reasons as rows.
 ///
 /// **Errors** when the run is stopped.
 fn choose(
@@ -52,16 +55,18 @@ fn choose(
         tries_largest: true,
         ..Inference::of(inference.first(), inference.window)
     };
-    let mut tried: BTreeMap<(String, usize), Tried> = BTreeMap::new();
+    let mut tried: BTreeMap<(String, u32), Tried> = BTreeMap::new();
     let each = |_: &_, results: &[super::evaluate::HeadResult]| {
         for result in results {
-            let pairs = result.scores.iter().zip(&result.largest).skip(1);
-            for (all, largest) in pairs {
+            for cleaned in &result.cleaned {
+                let (all, largest) = (&cleaned.all, &cleaned.largest);
                 let (Some(before), Some(after)) = (all.dice, largest.dice) else {
                     continue;
                 };
-                let key = (result.head.clone(), all.class_id);
+                let key = (result.head.clone(), cleaned.number.unsigned_abs());
                 let class = tried.entry(key).or_default();
+                class.number = cleaned.number;
+                class.name.clone_from(&cleaned.name);
                 class.subjects += 1;
                 class.changed += usize::from(all.predicted_voxels != largest.predicted_voxels);
                 class.all += before;
@@ -72,15 +77,14 @@ fn choose(
     };
     let wanted = Wanted::default();
     cx.evaluate(trying, &wanted, validation, "postprocess", each)?;
-    let classes = &inference.first().spec.classes;
     let mut chosen = PostProcessing::default();
     let mut rows = Vec::with_capacity(tried.len());
-    for ((head, class), tried) in tried {
+    for ((head, place), tried) in tried {
         let n = tried.subjects as f64;
         let row = PostprocessingRow {
             modality: head,
-            class_id: class as i32,
-            class: classes[class].clone(),
+            class_id: tried.number,
+            class: tried.name,
             subjects: tried.subjects as i64,
             changed_subjects: tried.changed as i64,
             dice: tried.all / n,
@@ -96,7 +100,7 @@ fn choose(
                 "predictions keep the largest component"
             );
             let of_head = chosen.keep_largest.entry(row.modality.clone());
-            of_head.or_default().insert(class as u16);
+            of_head.or_default().insert(place as u16);
         }
         rows.push(row);
     }

@@ -131,7 +131,7 @@ fn keep(
     part: &mut PartWriter,
 ) -> Result<(), Error> {
     let (id, split) = (&record.id, record.split.name());
-    let (checkpoint, classes) = (predictor.name(), predictor.classes());
+    let checkpoint = predictor.name();
     if let Some(formats) = &cx.plan.pipeline.sinks.predictions {
         if formats.parquet {
             let rows: Vec<PredictionRow> = (results.iter())
@@ -148,7 +148,7 @@ fn keep(
     let scores = results.iter();
     part.add_scores(
         scores
-            .flat_map(|r| r.score_rows(classes, id, split, checkpoint))
+            .flat_map(|r| r.score_rows(id, split, checkpoint))
             .collect(),
     );
     Ok(())

@@ -8,8 +8,9 @@ use crate::plan::sections::PredictSection;
 use crate::store;
 use crate::train::checkpoint::{self, ModelFile};
 use crate::train::infer::Window;
-use crate::train::model::Model;
+use crate::train::model::{Model, ModelSpec};
 use crate::train::postprocessing::PostProcessing;
+use crate::volume::LabelRegion;
 use candle_core::Device;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -44,11 +45,6 @@ impl Predictor {
             1 => "best",
             _ => "ensemble",
         }
-    }
-
-    /// Class names by label value.
-    pub(super) fn classes(&self) -> &[String] {
-        &self.models[0].spec.classes
     }
 
     /// What the run notes of it in `plan.json`.
@@ -162,8 +158,10 @@ impl Member {
     /// **Errors** if its probabilities are not about the same things as those of the first member.
     fn fits_with(&self, first: &Self) -> Result<(), Error> {
         let (own, other) = (&self.model.spec, &first.model.spec);
+        let regions = |spec: &ModelSpec| spec.regions.iter().map(named).collect::<Vec<_>>();
         let pairs = [
             ("classes", own.classes.clone(), other.classes.clone()),
+            ("regions", regions(own), regions(other)),
             (
                 "modalities",
                 own.modalities.clone(),
@@ -176,9 +174,9 @@ impl Member {
                 &self.folder,
                 format!(
                     "its {what} are {}, those of {} are {}; an ensemble averages probabilities of the same {what}",
-                    own.join(", "),
+                    listed(&own),
                     first.folder.display(),
-                    other.join(", ")
+                    listed(&other)
                 ),
             )),
             None => Ok(()),
@@ -192,6 +190,21 @@ impl Member {
             flips: self.file.flips,
         }
     }
+}
+
+/// Names, or `none`.
+fn listed(names: &[String]) -> String {
+    match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.join(", "),
+    }
+}
+
+/// A region with its classes and what it paints.
+fn named(region: &LabelRegion) -> String {
+    let classes: Vec<String> = region.classes.iter().map(u8::to_string).collect();
+    let (name, classes) = (&region.name, classes.join(" "));
+    format!("{name} (classes {classes}, painted as {})", region.paints)
 }
 
 /// The window of the section, or the one that all members were validated with.

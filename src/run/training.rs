@@ -242,12 +242,7 @@ impl<'a> Training<'a> {
             "validate",
             |record, results| {
                 for result in results {
-                    scores.extend(result.score_rows(
-                        &model.spec.classes,
-                        &record.id,
-                        "validation",
-                        "last",
-                    ));
+                    scores.extend(result.score_rows(&record.id, "validation", "last"));
                 }
                 Ok(())
             },

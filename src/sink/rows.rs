@@ -169,10 +169,10 @@ tables! {
         subject_id: Option<String> => "",
         /// The modality (prediction head), where the number belongs to one.
         modality: Option<String> => "",
-        /// The class, where the number belongs to one.
+        /// The class or region, where the number belongs to one.
         class: Option<String> => "",
-        /// What was measured: loss (total), `loss_<term>`, dice, mean_dice (over heads and classes), lr
-        /// (learning rate) and so on.
+        /// What was measured: loss (total), `loss_<term>`, dice, mean_dice (over heads and classes; over
+        /// heads and regions where there are any), lr (learning rate) and so on.
         name: String => "",
         /// The number; its unit stands beside it.
         value: f64 => "",
@@ -180,7 +180,7 @@ tables! {
         unit: String => "",
     }
 
-    /// One row a subject, prediction head and class: agreement of prediction and truth.
+    /// One row a subject, prediction head and class or region: agreement of prediction and truth.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     ScoreRow => SCORES "scores" version 3 {
         /// The subject's id.
@@ -191,9 +191,11 @@ tables! {
         checkpoint: String => "",
         /// Modality whose prediction head made the label map.
         modality: String => "",
-        /// Class number in the label map.
+        /// Class number in the label map; of a region of `train.regions`, which is a union of classes, -1, -2
+        /// and so on in the order in which regions are painted. `where class_id > 0` selects classes,
+        /// `where class_id < 0` regions.
         class_id: i32 => "",
-        /// Class name.
+        /// Name of the class or region; no region is named as a class.
         class: String => "",
         /// Dice coefficient 2|P∩T| / (|P| + |T|) over the whole volume; null where the class is in
         /// neither prediction nor truth, 0 where it is in one of them only.
@@ -239,14 +241,15 @@ tables! {
         invented_lesions: Option<i64> => "lesions",
     }
 
-    /// One row a prediction head and class: whether predictions keep its largest component alone.
+    /// One row a prediction head and class, or region of a network that has regions: whether predictions
+    /// keep its largest component alone.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     PostprocessingRow => POSTPROCESSING "postprocessing" version 1 {
         /// Modality whose prediction head makes the label map.
         modality: String => "",
-        /// Class number in the label map.
+        /// Class number in the label map; of regions -1, -2 and so on, as in `scores`.
         class_id: i32 => "",
-        /// Class name.
+        /// Name of the class or region.
         class: String => "",
         /// Validation subjects with a Dice of the class.
         subjects: i64 => "subjects",

@@ -55,7 +55,7 @@ pub struct ModelFile {
 pub struct Best {
     /// Its step.
     pub step: u64,
-    /// Mean Dice over validation subjects, heads and classes; `None` before the first validation with truth.
+    /// Mean Dice over validation subjects, heads and classes, or regions where there are any; `None` before the first validation with truth.
     pub score: Option<f64>,
 }
 
@@ -226,7 +226,12 @@ pub fn note_postprocessing(folder: &Path, chosen: &PostProcessing) -> Result<(),
 ///
 /// **Errors** when files are missing or do not fit each other.
 pub fn open(folder: &Path, device: &Device) -> Result<(Model, ModelFile), TrainError> {
-    let file: ModelFile = read_json(&folder.join("model.json"))?;
+    let description = folder.join("model.json");
+    let file: ModelFile = read_json(&description)?;
+    (file.model.check()).map_err(|problem| {
+        let problem = format!("{problem}; `classes` and `regions` are not those of one training");
+        refuse(&description, problem)
+    })?;
     let model = Model::new(&file.model, 0, device)?;
     model
         .params

@@ -2,9 +2,9 @@
 
 use super::TrainError;
 use super::model::Model;
-use super::objective::softmax;
-use crate::kernel::vote::{Votes, winners};
-use crate::volume::{Grid, Row, Volume};
+use crate::kernel::vote::{Votes, painted, winners};
+use crate::volume::region::paint;
+use crate::volume::{Grid, LabelRegion, Row, Volume};
 use candle_core::Tensor;
 
 /// A sliding window.
@@ -18,27 +18,41 @@ pub struct Window {
     pub flips: [bool; 3],
 }
 
-/// Class probabilities of one head on the prepared grid.
+/// A voxel is in a region if its probability is above this.
+const IN_REGION: f32 = 0.5;
+
+/// Probabilities of one head on the prepared grid.
 #[derive(Debug, Clone)]
 pub struct Probabilities {
-    /// `[z, y, x, class]`, summing to 1 at each voxel.
+    /// `[z, y, x, output]`: classes, summing to 1 at each voxel, or regions, each from 0 to 1 by itself.
     pub values: Vec<f32>,
     /// Where the voxels stand.
     pub grid: Grid,
-    /// Number of classes.
-    pub classes: usize,
+    /// Number of classes or regions.
+    pub outputs: usize,
+    /// The regions, in the order in which they are painted; empty for classes.
+    pub regions: Vec<LabelRegion>,
 }
 
 impl Probabilities {
-    /// The winning class and its probability on another grid, see [`winners`].
+    /// The class at every voxel of another grid and its probability.
+    ///
+    /// **Law** Of classes the winner, see [`winners`]; of regions what [`paint`] makes of those whose
+    /// probability is above 0.5, see [`painted`].
     pub fn on_grid(&self, target: &Grid) -> (Vec<u8>, Vec<f32>) {
         let source_from_target = self.grid.voxel_from_world() * target.world_from_voxel();
         let votes = Votes {
             values: &self.values,
             shape_xyz: self.grid.shape_xyz(),
-            classes: self.classes,
+            outputs: self.outputs,
         };
-        winners(votes, source_from_target, target.shape_xyz())
+        let shape_xyz = target.shape_xyz();
+        match self.regions.is_empty() {
+            true => winners(votes, source_from_target, shape_xyz),
+            false => painted(votes, source_from_target, shape_xyz, |p| {
+                paint(&self.regions, |region| p[region] > IN_REGION)
+            }),
+        }
     }
 }
 
@@ -143,7 +157,7 @@ pub fn predict(
             })
         })
         .collect();
-    let classes = model.classes();
+    let outputs = model.spec.outputs();
     let mut sums: Vec<Option<Vec<f32>>> = vec![None; model.head_names().len()];
     let mut weights = vec![0f32; grid.voxel_count()];
     let axis = |i: usize| offsets(grid.shape_xyz()[i], window.size_xyz[i], window.overlap);
@@ -163,11 +177,11 @@ pub fn predict(
                 for (sum, found) in sums.iter_mut().zip(found) {
                     let Some(found) = found else { continue };
                     let p = found.flatten_all()?.to_vec1::<f32>()?;
-                    let sum = sum.get_or_insert_with(|| vec![0f32; grid.voxel_count() * classes]);
+                    let sum = sum.get_or_insert_with(|| vec![0f32; grid.voxel_count() * outputs]);
                     blend.each(|voxel, at, weight| {
-                        let into = &mut sum[voxel * classes..][..classes];
+                        let into = &mut sum[voxel * outputs..][..outputs];
                         into.iter_mut()
-                            .zip(&p[at * classes..][..classes])
+                            .zip(&p[at * outputs..][..outputs])
                             .for_each(|(s, p)| *s += weight * p);
                     });
                 }
@@ -176,13 +190,14 @@ pub fn predict(
     }
     let finish = |mut values: Vec<f32>| {
         values
-            .chunks_exact_mut(classes)
+            .chunks_exact_mut(outputs)
             .zip(&weights)
             .for_each(|(v, w)| v.iter_mut().for_each(|p| *p /= w));
         Probabilities {
             values,
             grid,
-            classes,
+            outputs,
+            regions: model.spec.regions.clone(),
         }
     };
     Ok(sums.into_iter().map(|s| s.map(finish)).collect())
@@ -191,7 +206,7 @@ pub fn predict(
 /// A modality's values `[z, y, x]` and its background.
 type Values<'a> = (std::borrow::Cow<'a, [f32]>, f32);
 
-/// Class probabilities of one window, the mean over its mirrored predictions by every model.
+/// Probabilities of one window, the mean over its mirrored predictions by every model.
 ///
 /// **Source** mirroring at test time as in nnU-Net (Isensee et al. 2021): 2 to the power of the
 /// axes predictions.
@@ -225,7 +240,7 @@ fn infer_window(
         for model in models {
             for (sum, logits) in sums.iter_mut().zip(&model.infer(&seen)?) {
                 let Some(logits) = logits else { continue };
-                let found = softmax(logits)?.flip(axes)?;
+                let found = model.probabilities(logits)?.flip(axes)?;
                 *sum = Some(match sum.take() {
                     Some(sum) => (sum + found)?,
                     None => found,

@@ -3,8 +3,10 @@
 use super::TrainError;
 use super::batch::Batch;
 use super::device::Precision;
+use super::objective::{sigmoid, softmax};
 use crate::nn::network::{Heads, Network, NetworkSpec, Output, Perturb};
 use crate::nn::params::Params;
+use crate::volume::region::{self, LabelRegion};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,32 @@ pub struct ModelSpec {
     pub classes: Vec<String>,
     /// Modality names in the order of the network's inputs.
     pub modalities: Vec<String>,
+    /// Regions in the order in which they are painted: each head has an output a region and a sigmoid;
+    /// empty: an output a class and a softmax.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<LabelRegion>,
+}
+
+impl ModelSpec {
+    /// Channels of a head: one a region, or one a class.
+    pub fn outputs(&self) -> usize {
+        match self.regions.len() {
+            0 => self.classes.len(),
+            regions => regions,
+        }
+    }
+
+    /// Refuses classes and regions that do not fit each other.
+    ///
+    /// **Errors** as [`region::check`], or where there is nothing to tell from the background.
+    pub fn check(&self) -> Result<(), String> {
+        match self.classes.len() {
+            2..=255 => region::check(&self.regions, self.classes.len()),
+            found => Err(format!(
+                "found {found} classes, expected 2 to 255, background included"
+            )),
+        }
+    }
 }
 
 /// A network and its weights.
@@ -44,9 +72,10 @@ impl Model {
     ///
     /// **Errors** when the options contradict each other.
     pub fn with_params(spec: &ModelSpec, mut params: Params) -> Result<Self, TrainError> {
+        spec.check().map_err(candle_core::Error::msg)?;
         let build = |params: &mut Params| {
             spec.network
-                .build(spec.modalities.len(), spec.classes.len(), params)
+                .build(spec.modalities.len(), spec.outputs(), params)
         };
         let trained = build(&mut params)?;
         let frozen = build(&mut params.detached())?;
@@ -73,9 +102,21 @@ impl Model {
         &self.device
     }
 
-    /// Number of classes, background included.
+    /// Number of classes of label maps, background included.
     pub fn classes(&self) -> usize {
         self.spec.classes.len()
+    }
+
+    /// Probabilities from the logits of a head: of regions each by itself, of classes over all of them.
+    ///
+    /// **Shape** both `[n, d, h, w, outputs]`.
+    ///
+    /// **Errors** if the device refuses.
+    pub fn probabilities(&self, logits: &Tensor) -> Result<Tensor, TrainError> {
+        Ok(match self.spec.regions.is_empty() {
+            true => softmax(logits)?,
+            false => sigmoid(logits)?,
+        })
     }
 
     /// What the network predicts.

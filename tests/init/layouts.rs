@@ -49,6 +49,45 @@ fn nnunet_raw_tells_channels_classes_and_what_to_ignore() {
 }
 
 #[test]
+fn nnunet_raw_with_regions_proposes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("d");
+    nnunet(&root, 6, &SHAPE, &["T1"]);
+    let json = |labels: &str| {
+        let text = format!(
+            "{{ \"channel_names\": {{ \"0\": \"T1\" }}, \"labels\": {{ \"background\": 0, {labels} }}, \"regions_class_order\": [2, 1], \"numTraining\": 6, \"file_ending\": \".nii.gz\" }}"
+        );
+        std::fs::write(root.join("dataset.json"), text).unwrap();
+    };
+    // Not in the order of letters: the order of the file counts.
+    json("\"whole\": [1, 2], \"core\": 1");
+    let (text, _) = written(folder.path(), "d", None);
+    has(
+        &text,
+        &[
+            "the data set declares overlapping regions (whole = [1, 2], core = [1])",
+            "classes: [background, core_1, whole_2]",
+            "  regions:",
+            "    whole: [core_1, whole_2]\n    core: [core_1]\n",
+        ],
+    );
+    let (text, _) = written(folder.path(), "d", Some(Template::SemiSupervised));
+    has(
+        &text,
+        &["No `regions`: they are learnt by `supervised` alone"],
+    );
+    assert!(!text.contains("  regions:"), "{text}");
+    json("\"whole\": [1, 2]");
+    let (text, _) = written(folder.path(), "d", Some(Template::Supervised));
+    has(
+        &text,
+        &[
+            "No `regions`: of those that the data set declares, `whole_1` and `whole_2` are in the same of them.",
+        ],
+    );
+}
+
+#[test]
 fn bids_with_sessions_keeps_patients_together() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("bids");

@@ -12,7 +12,7 @@ mod paired;
 mod recognised;
 mod table;
 
-pub use recognised::Layout;
+pub use recognised::{DeclaredRegion, Layout};
 
 use super::error::InitError;
 use crate::store;

@@ -5,10 +5,12 @@
 
 use super::listing::{Listing, source_path};
 use super::names::named;
-use super::recognised::Layout;
+use super::recognised::{DeclaredRegion, Layout};
 use crate::init::error::InitError;
-use crate::source::{FoldersSpec, ManifestSpec, ModalityNames, SourceKind};
+use crate::source::{FoldersSpec, ManifestSpec, ModalityNames, Named, SourceKind};
 use crate::store;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,22 +34,31 @@ pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
         .collect();
     let has_labels = listing.volumes.iter().any(|f| f.folders == [LABELS]);
     let layout = match (described, images.is_empty(), channels.is_empty()) {
-        (Some(json), false, false) => raw(listing, &json, &channels),
-        (Some(json), _, _) if json.get("training").is_some_and(Value::is_array) => {
-            Some(decathlon(&path, &json))
+        (Some((json, order)), false, false) => raw(listing, (&json, &order), &channels),
+        (Some((json, order)), _, _) if json.get("training").is_some_and(Value::is_array) => {
+            Some(decathlon(&path, (&json, &order)))
         }
-        (Some(json), _, _)
+        (Some((json, _)), _, _)
             if json.contains_key("file_ending") || json.contains_key("channel_names") =>
         {
             return Err(not_nifti(&path, &json));
         }
-        (None, false, false) if has_labels => raw(listing, &Map::new(), &channels),
+        (None, false, false) if has_labels => raw(listing, (&Map::new(), &[]), &channels),
         _ => None,
     };
     Ok(layout)
 }
 
-fn read(path: &Path) -> Result<Map<String, Value>, InitError> {
+/// The names of `labels` in the order of the file, which is the order of regions.
+#[derive(Deserialize)]
+struct Ordered {
+    labels: Named<IgnoredAny>,
+}
+
+/// A description and the names of its `labels` in order.
+type Described = (Map<String, Value>, Vec<String>);
+
+fn read(path: &Path) -> Result<Described, InitError> {
     let text = store::read_to_string(path).map_err(|source| InitError::Io {
         path: path.to_path_buf(),
         source,
@@ -59,7 +70,12 @@ fn read(path: &Path) -> Result<Map<String, Value>, InitError> {
     let value: Value =
         serde_json::from_str(&text).map_err(|e| problem(format!("this is not JSON: {e}")))?;
     match value {
-        Value::Object(map) => Ok(map),
+        Value::Object(map) => {
+            // Where they are no map there are no names.
+            let ordered = serde_json::from_str::<Ordered>(&text);
+            let names = ordered.map_or_else(|_| Vec::new(), |ordered| ordered.labels.0);
+            Ok((map, names.into_iter().map(|(name, _)| name).collect()))
+        }
         _ => Err(problem(
             "found no object; expected `channel_names` and `labels`, or `training`".to_owned(),
         )),
@@ -79,7 +95,7 @@ fn not_nifti(path: &Path, json: &Map<String, Value>) -> InitError {
 
 fn raw(
     listing: &Listing,
-    json: &Map<String, Value>,
+    (json, order): (&Map<String, Value>, &[String]),
     channels: &BTreeSet<String>,
 ) -> Option<Layout> {
     let first = listing.volumes.iter().find(|f| f.folders == [IMAGES])?;
@@ -108,7 +124,7 @@ fn raw(
         split: None,
     };
     let mut layout = Layout::new("nnU-Net raw", SourceKind::Folders(spec));
-    labels(json, &mut layout);
+    labels(json, order, &mut layout);
     let held_out = listing.volumes.iter().filter(|f| f.folders == ["imagesTs"]);
     let held_out: BTreeSet<&str> = held_out
         .filter_map(|f| Some(f.stem.rsplit_once('_')?.0))
@@ -123,7 +139,7 @@ fn raw(
     Some(layout)
 }
 
-fn decathlon(path: &Path, json: &Map<String, Value>) -> Layout {
+fn decathlon(path: &Path, (json, order): (&Map<String, Value>, &[String])) -> Layout {
     let names: Vec<String> = channel_names(json).into_values().collect();
     let names = match names.is_empty() {
         true => vec!["image".to_owned()],
@@ -139,7 +155,7 @@ fn decathlon(path: &Path, json: &Map<String, Value>) -> Layout {
         split: None,
     };
     let mut layout = Layout::new("Medical Segmentation Decathlon", SourceKind::Manifest(spec));
-    labels(json, &mut layout);
+    labels(json, order, &mut layout);
     let tests = json
         .get("test")
         .and_then(Value::as_array)
@@ -162,11 +178,14 @@ fn channel_names(json: &Map<String, Value>) -> BTreeMap<usize, String> {
 }
 
 /// Classes by value. A name maps to a number, in older files a number to a name; a region is a
-/// list of numbers.
-fn labels(json: &Map<String, Value>, layout: &mut Layout) {
-    let entries = json.get("labels").and_then(Value::as_object);
-    let mut regions: Vec<(&str, Vec<i64>)> = Vec::new();
-    for (key, value) in entries.into_iter().flatten() {
+/// list of numbers, and then every number is a region of one, as nnU-Net counts them.
+fn labels(json: &Map<String, Value>, order: &[String], layout: &mut Layout) {
+    let labels = json.get("labels").and_then(Value::as_object);
+    let entries: Vec<(&String, &Value)> = (order.iter())
+        .filter_map(|key| Some((key, labels?.get(key)?)))
+        .collect();
+    let has_regions = entries.iter().any(|(_, value)| value.is_array());
+    for (key, value) in entries {
         match (value, key.parse::<i64>()) {
             (Value::String(name), Ok(number)) => {
                 layout.classes.insert(number, name.clone());
@@ -174,34 +193,54 @@ fn labels(json: &Map<String, Value>, layout: &mut Layout) {
             (Value::Number(number), _) if key == "ignore" => layout.ignore.extend(number.as_i64()),
             (Value::Number(number), _) => {
                 let number = number.as_i64();
-                layout
-                    .classes
-                    .extend(number.map(|number| (number, key.clone())));
+                let named = |number: i64| (number, key.clone());
+                match has_regions && number != Some(0) {
+                    true => region(key, number.into_iter().collect(), layout),
+                    false => layout.classes.extend(number.map(named)),
+                }
             }
             (Value::Array(numbers), _) => {
-                let numbers = numbers.iter().filter_map(Value::as_i64).collect();
-                regions.push((key, numbers));
+                let numbers = numbers.iter().filter_map(Value::as_i64);
+                region(key, numbers.collect(), layout);
             }
             _ => {}
         }
     }
-    if regions.is_empty() {
-        return;
+    if has_regions {
+        of_regions(json, layout);
     }
-    // A class is called by the smallest region that holds it, and its number where two would be alike.
-    regions.sort_by_key(|(_, numbers)| numbers.len());
-    for number in regions.iter().flat_map(|(_, numbers)| numbers) {
-        let smallest = regions.iter().find(|(_, numbers)| numbers.contains(number));
-        if let Some((name, numbers)) = smallest {
-            let name = match numbers.len() {
-                1 => (*name).to_owned(),
-                _ => format!("{name}_{number}"),
-            };
-            layout.classes.entry(*number).or_insert(name);
+}
+
+/// Adds a region of values, without the background; none if nothing else is in it.
+fn region(name: &str, mut values: Vec<i64>, layout: &mut Layout) {
+    values.retain(|value| *value != 0);
+    if !values.is_empty() {
+        layout.regions.push(DeclaredRegion {
+            name: name.to_owned(),
+            values,
+            paints: None,
+        });
+    }
+}
+
+/// What regions paint, by `regions_class_order`, and names of the classes in them.
+fn of_regions(json: &Map<String, Value>, layout: &mut Layout) {
+    let painted = json.get("regions_class_order").and_then(Value::as_array);
+    let painted = painted.into_iter().flatten().map(Value::as_i64);
+    for (region, value) in layout.regions.iter_mut().zip(painted) {
+        region.paints = value;
+    }
+    // A class is called by the smallest region that holds it, and its number: a region has its own name.
+    let mut smallest: Vec<&DeclaredRegion> = layout.regions.iter().collect();
+    smallest.sort_by_key(|region| region.values.len());
+    for region in smallest {
+        for value in &region.values {
+            let name = || format!("{}_{value}", region.name);
+            layout.classes.entry(*value).or_insert_with(name);
         }
     }
-    let names: Vec<String> = (regions.iter())
-        .map(|(name, numbers)| format!("{name} = {numbers:?}"))
+    let names: Vec<String> = (layout.regions.iter())
+        .map(|region| format!("{} = {:?}", region.name, region.values))
         .collect();
     layout.notes.push(format!(
         "the data set declares overlapping regions ({}); the classes below are their disjoint parts",

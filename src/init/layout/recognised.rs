@@ -12,10 +12,23 @@ pub struct Layout {
     pub source: SourceKind,
     /// Names of classes by the value that is stored for each, as far as the data set tells.
     pub classes: BTreeMap<i64, String>,
+    /// Unions of stored values that the data set is to be learnt and scored by, in its order.
+    pub regions: Vec<DeclaredRegion>,
     /// Values that mark unannotated voxels.
     pub ignore: Vec<i64>,
     /// What a reader of the pipeline should know, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// A union of stored values, such as the whole tumour; regions may overlap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredRegion {
+    /// Its name.
+    pub name: String,
+    /// The values of its voxels.
+    pub values: Vec<i64>,
+    /// The value that its voxels get in a predicted label map, where the data set says so.
+    pub paints: Option<i64>,
 }
 
 impl Layout {
@@ -24,6 +37,7 @@ impl Layout {
             kind: kind.into(),
             source,
             classes: BTreeMap::new(),
+            regions: Vec::new(),
             ignore: Vec::new(),
             notes: Vec::new(),
         }

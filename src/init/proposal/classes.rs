@@ -1,5 +1,6 @@
 //! The classes of the label maps, and the values that represent them.
 
+use super::regions::{Region, regions};
 use crate::init::fingerprint::Fingerprint;
 use crate::init::layout::Layout;
 use crate::init::numbers::median;
@@ -17,6 +18,10 @@ pub struct Classes {
     pub ignore: Vec<i64>,
     /// Where they were found.
     pub reason: String,
+    /// Unions of classes that the data set declares, in the order in which a label map is painted.
+    pub regions: Vec<Region>,
+    /// Why declared regions are not proposed.
+    pub without_regions: Option<String>,
     /// In how many sampled subjects each class is, and its median volume in mL.
     pub found: Vec<(usize, f64)>,
 }
@@ -76,7 +81,13 @@ impl Classes {
             true => "numbers",
             false => "names of the data set, numbers",
         };
+        let (regions, without_regions) = match regions(&layout.regions, &values, &names) {
+            Ok(regions) => (regions, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
         Some(Self {
+            regions,
+            without_regions,
             reason: format!("{named} found in {} label maps", labelled.count()),
             found: (values.iter())
                 .map(|value| {

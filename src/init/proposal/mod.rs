@@ -7,6 +7,7 @@ pub mod classes;
 pub mod intensity;
 pub mod network;
 pub mod parts;
+pub mod regions;
 pub mod spacing;
 
 use super::fingerprint::Fingerprint;

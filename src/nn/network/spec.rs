@@ -52,14 +52,15 @@ impl NetworkSpec {
         1 << depth.saturating_sub(1).min(31)
     }
 
-    /// Builds the network and registers its parameters in `params`, in a fixed order.
+    /// Builds the network and registers its parameters in `params`, in a fixed order; `outputs` are the
+    /// channels of a head: one a class, background included, or one a region.
     ///
     /// **Errors** [`NetworkError::Spec`], wrapped, for a description that [`check`](Self::check)
-    /// refuses, no modality, or fewer than two classes (background counts).
+    /// refuses, no modality, or no output.
     pub fn build(
         &self,
         modalities: usize,
-        classes: usize,
+        outputs: usize,
         params: &mut Params,
     ) -> Result<Box<dyn Network>> {
         let refuse = |reason: String| NetworkError::Spec { reason };
@@ -67,13 +68,13 @@ impl NetworkSpec {
         if modalities == 0 {
             return Err(refuse("found 0 modalities, expected at least 1".to_owned()).into());
         }
-        if !(2..=255).contains(&classes) {
-            let reason = format!("found {classes} classes, expected 2 to 255, background included");
+        if !(1..=255).contains(&outputs) {
+            let reason = format!("found {outputs} outputs a head, expected 1 to 255");
             return Err(refuse(reason).into());
         }
         Ok(match self {
-            Self::Unet3d(spec) => Box::new(spec.build(modalities, classes, params)?),
-            Self::Cmc(spec) => Box::new(spec.build(modalities, classes, params)?),
+            Self::Unet3d(spec) => Box::new(spec.build(modalities, outputs, params)?),
+            Self::Cmc(spec) => Box::new(spec.build(modalities, outputs, params)?),
         })
     }
 }

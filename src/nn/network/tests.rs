@@ -243,14 +243,9 @@ fn a_description_is_read_strictly() {
         reason.contains("`fusion_groups` is 16, expected a divisor of 24"),
         "{reason}"
     );
-    let one_class = NetworkSpec::default().build(1, 1, &mut params());
-    assert!(
-        one_class
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("found 1 classes")
-    );
+    let nothing = NetworkSpec::default().build(1, 0, &mut params());
+    let reason = nothing.err().unwrap().to_string();
+    assert!(reason.contains("found 0 outputs a head"), "{reason}");
 }
 
 #[test]

@@ -9,7 +9,13 @@ fn score(subject: &str, class_id: i32, dice: Option<f64>) -> ScoreRow {
         checkpoint: "best".into(),
         modality: "ct".into(),
         class_id,
-        class: ["background", "liver", "spleen"][class_id as usize].into(),
+        class: match class_id {
+            0 => "background",
+            1 => "liver",
+            2 => "spleen",
+            _ => "abdomen",
+        }
+        .into(),
         dice,
         truth_voxels: 10,
         missed: dice == Some(0.0),
@@ -78,6 +84,8 @@ fn folder_of_runs() -> tempfile::TempDir {
                     score(&id, 0, Some(1.0)),
                     score(&id, 1, Some(dice)),
                     score(&id, 2, (i > 0).then_some(0.9)),
+                    // A region is a union of classes and in none of their means.
+                    score(&id, -1, Some(0.25 + gain)),
                 ]
             })
             .collect();
@@ -206,9 +214,9 @@ fn views_answer_the_usual_questions() {
     assert_eq!(
         csv(
             &session,
-            "select rank, run, subjects, round(mean_dice, 4) dice, round(worst_class_dice, 3) worst, missed from leaderboard"
+            "select rank, run, subjects, round(mean_dice, 4) dice, round(worst_class_dice, 3) worst, missed, mean_region_dice regions from leaderboard"
         ),
-        "rank,run,subjects,dice,worst,missed\n1,cmc/20260102T000000,6,0.8125,0.725,0\n2,cmc/20260101T000000,6,0.7625,0.625,0\n"
+        "rank,run,subjects,dice,worst,missed,regions\n1,cmc/20260102T000000,6,0.8125,0.725,0,0.35\n2,cmc/20260101T000000,6,0.7625,0.625,0,0.25\n"
     );
     assert_eq!(
         csv(
@@ -245,6 +253,13 @@ fn views_answer_the_usual_questions() {
         ),
         "subject_id,modality,snr,dice,warnings,failure\ns0,ct,12.5,0.6,0,\ns0,mr,,,0,\ns1,ct,,0.775,1,\ns1,mr,,,1,\n"
     );
+    assert_eq!(
+        csv(
+            &session,
+            "select class, folds, subjects, round(mean_dice, 4) dice from cross_validation"
+        ),
+        "class,folds,subjects,dice\nliver,1,6,0.625\nspleen,1,6,0.9\nabdomen,1,6,0.25\n,1,6,0.7625\n"
+    );
     // Every column of a view is described.
     for view in super::super::views::VIEWS {
         let described = session.describe(view.name).unwrap();
@@ -271,7 +286,7 @@ fn two_runs_are_compared_on_the_same_subjects() {
     assert_eq!(
         csv(&session, sql),
         // Six of six are better: 2 of 64 signs. Spleens are equal; the means over classes gain half, and s0 has no spleen.
-        "class,subjects,a,b,d,low,high,b_higher,wilcoxon,p_value\n,6,0.729,0.788,0.058,0.05,0.075,6,0.0,0.03125\nliver,6,0.625,0.725,0.1,0.1,0.1,6,0.0,0.03125\nspleen,5,0.9,0.9,0.0,0.0,0.0,0,,\n"
+        "class,subjects,a,b,d,low,high,b_higher,wilcoxon,p_value\n,6,0.729,0.788,0.058,0.05,0.075,6,0.0,0.03125\nabdomen,6,0.25,0.35,0.1,0.1,0.1,6,0.0,0.03125\nliver,6,0.625,0.725,0.1,0.1,0.1,6,0.0,0.03125\nspleen,5,0.9,0.9,0.0,0.0,0.0,0,,\n"
     );
     let error = |sql: &str| session.sql(sql).unwrap_err().to_string();
     assert!(

@@ -5,6 +5,7 @@
 mod convolutions;
 mod finding;
 mod links;
+mod losses;
 mod networks;
 mod operators;
 mod steps;

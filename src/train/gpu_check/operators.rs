@@ -3,12 +3,12 @@
 use super::super::TrainError;
 use super::super::objective::{cac::cac, csc::csc, pseudo_label::pseudo_target};
 use super::finding::{Finding, largest_error, normals, values};
+use super::losses::{losses, region_losses, target};
 use crate::nn::add_act::add_act;
 use crate::nn::channel_dropout::channel_dropout;
 use crate::nn::cmc::mia::mia;
 use crate::nn::conv_transpose3d::conv_transpose3d;
 use crate::nn::conv3d::{conv3d, conv3d_stride2};
-use crate::nn::dice_ce::{DiceCe, IGNORE};
 use crate::nn::max_pool3d::max_pool3d;
 use crate::nn::mean_pool3d::mean_pool3d;
 use crate::nn::norm_act::{Activation, Norm, norm_act};
@@ -254,6 +254,18 @@ fn cases() -> Vec<Case> {
             },
         ));
     }
+    for (name, config) in region_losses() {
+        let shape = [2, 6, 7, 8, config.regions.len()];
+        cases.push(case(
+            format!("dice_bce {shape:?} {name}"),
+            &[(&shape, false)],
+            false,
+            move |t| {
+                let labels = target(&shape[..4], config.classes, t[0].device())?;
+                config.loss(&t[0], &labels)
+            },
+        ));
+    }
     cases.push(case(
         "mia [2, 3, 4, 5, 8]".to_owned(),
         &[(&[2, 3, 4, 5, 8], true), (&[1], false)],
@@ -274,40 +286,6 @@ fn cases() -> Vec<Case> {
         |t| cac(&t[0], &t[1]),
     ));
     cases
-}
-
-fn losses() -> Vec<(&'static str, usize, DiceCe)> {
-    let weighted = |classes: usize| DiceCe {
-        class_weights: Some((0..classes).map(|c| 0.5 + c as f32).collect()),
-        squared: true,
-        batch_dice: false,
-        include_background: true,
-        ..DiceCe::default()
-    };
-    vec![
-        ("plain", 4, DiceCe::default()),
-        ("weighted, squared, by sample", 3, weighted(3)),
-        ("many classes", 20, weighted(20)),
-        (
-            "Dice alone",
-            2,
-            DiceCe {
-                ce_weight: 0.0,
-                ..DiceCe::default()
-            },
-        ),
-    ]
-}
-
-/// Labels of every class, a ninth of them ignored.
-fn target(shape: &[usize], classes: usize, device: &Device) -> Result<Tensor> {
-    let labels: Vec<u8> = (0..shape.iter().product::<usize>())
-        .map(|i| match i % 9 {
-            4 => IGNORE,
-            _ => (i * 7 / 3 % classes) as u8,
-        })
-        .collect();
-    Tensor::from_vec(labels, shape, device)
 }
 
 /// Pseudo-labels: the same labels and shares.

@@ -105,6 +105,7 @@ fn config(width: usize, depth: usize, steps: u64, precision: Precision) -> Train
             }),
             classes: ["background", "a", "b", "c"].map(str::to_owned).to_vec(),
             modalities: ["ct", "mr"].map(str::to_owned).to_vec(),
+            regions: Vec::new(),
         },
         objective: ObjectiveSpec {
             supervised: Some(SupervisedSpec::default()),

@@ -40,6 +40,7 @@ fn what_is_mirrored_predicts_what_is_mirrored() {
         }),
         classes: vec!["background".to_owned(), "organ".to_owned()],
         modalities: vec!["mr".to_owned()],
+        regions: Vec::new(),
     };
     let model = Model::new(&spec, 1, &Device::Cpu).unwrap();
     let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.7).sin()).collect();
@@ -109,6 +110,7 @@ fn an_ensemble_predicts_the_mean_of_its_members() {
         }),
         classes: vec!["background".to_owned(), "organ".to_owned()],
         modalities: vec!["mr".to_owned()],
+        regions: Vec::new(),
     };
     let model = |seed| Model::new(&spec, seed, &Device::Cpu).unwrap();
     let values: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.7).sin()).collect();
@@ -138,4 +140,55 @@ fn an_ensemble_predicts_the_mean_of_its_members() {
         pairs.any(|(a, b)| (a - b).abs() > 1e-3)
     };
     assert!(single.iter().all(differs), "the members are one network");
+}
+
+#[test]
+fn regions_are_painted_in_their_order() {
+    let grid = Grid::with_spacing([4, 1, 1], [1.0; 3]).unwrap();
+    let painted = |values: Vec<f32>| {
+        let probabilities = Probabilities {
+            values,
+            grid,
+            outputs: 3,
+            regions: crate::volume::region::tests::nested(),
+        };
+        probabilities.on_grid(&grid).0
+    };
+    // None, whole, whole and core, all; exactly a half is outside.
+    let nested = [
+        [0.5, 0.4, 0.3],
+        [0.6, 0.5, 0.1],
+        [0.9, 0.6, 0.2],
+        [0.8, 0.7, 0.9],
+    ];
+    assert_eq!(painted(nested.concat()), [0, 1, 2, 3]);
+    // An inner region is painted also where an outer one was not found.
+    let odd = [
+        [0.1, 0.9, 0.1],
+        [0.9, 0.1, 0.9],
+        [0.1, 0.1, 0.6],
+        [0.0, 0.0, 0.0],
+    ];
+    assert_eq!(painted(odd.concat()), [2, 3, 3, 0]);
+}
+
+#[test]
+fn an_output_is_a_probability_by_itself() {
+    let spec = ModelSpec {
+        network: NetworkSpec::Unet3d(Unet3dSpec {
+            width: 2,
+            depth: 2,
+            ..Unet3dSpec::default()
+        }),
+        classes: ["background", "a", "b", "c"].map(str::to_owned).into(),
+        modalities: vec!["mr".to_owned()],
+        regions: crate::volume::region::tests::nested(),
+    };
+    let model = Model::new(&spec, 1, &Device::Cpu).unwrap();
+    let logits = Tensor::from_slice(&[0f32, 1e4, -1e4], (1, 1, 1, 1, 3), &Device::Cpu).unwrap();
+    let found = model.probabilities(&logits).unwrap().flatten_all().unwrap();
+    assert_eq!(found.to_vec1::<f32>().unwrap(), [0.5, 1.0, 0.0]);
+    let image = Tensor::zeros((1, 8, 8, 8, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let logits = model.infer(&[Some(image)]).unwrap().remove(0).unwrap();
+    assert_eq!(logits.dims(), [1, 8, 8, 8, 3]);
 }

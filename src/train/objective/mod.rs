@@ -38,6 +38,11 @@ pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
     e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
 }
 
+/// `1 / (1 + exp(-x))`, with gradient and without overflow.
+pub(crate) fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    (((x * 0.5)?.tanh()? + 1.0)? * 0.5)?.contiguous()
+}
+
 /// Mean of scalars; `None` of none.
 fn mean_of(losses: &[Tensor]) -> Result<Option<Tensor>> {
     match losses {

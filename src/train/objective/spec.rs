@@ -15,14 +15,16 @@ use super::mean_teacher::MeanTeacherSpec;
 use super::pseudo_label::Normalize;
 use super::ramp::Ramp;
 use super::terms::{Term, Terms};
+use crate::nn::dice_bce::DiceBce;
 use crate::nn::dice_ce::DiceCe;
 use crate::nn::network::Heads;
+use crate::volume::LabelRegion;
 
 /// What training minimises: the weighted sum of the terms that are given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveSpec {
-    /// Dice and cross-entropy of each head against the label of its modality.
+    /// Dice and cross-entropy of each head against the label of its modality; with `train.regions` Dice of each region and binary cross-entropy.
     #[serde(default)]
     pub supervised: Option<SupervisedSpec>,
     /// Channel-wise semantic consistency between the modalities' features (needs a head a modality). In `benches/experiments` its absence changed no Dice beyond chance.
@@ -81,7 +83,7 @@ pub struct SupervisedSpec {
     /// Weight of the cross-entropy within the term.
     #[schemars(range(min = 0.0))]
     pub cross_entropy: f64,
-    /// Whether background is one of the classes of the Dice loss.
+    /// Whether background is one of the classes of the Dice loss; `train.regions` have no background.
     pub include_background: bool,
     /// Whether probabilities enter the denominator of the Dice loss squared.
     pub squared: bool,
@@ -254,7 +256,19 @@ impl ObjectiveSpec {
 }
 
 impl SupervisedSpec {
-    /// The loss of one head.
+    /// The loss of one head with an output a region; `classes` is their number, background included.
+    pub fn loss_of_regions(&self, regions: &[LabelRegion], classes: usize) -> DiceBce {
+        DiceBce {
+            regions: regions.iter().map(|r| r.classes.clone()).collect(),
+            classes,
+            squared: self.squared,
+            smooth: DiceCe::default().smooth,
+            dice_weight: self.dice,
+            bce_weight: self.cross_entropy,
+        }
+    }
+
+    /// The loss of one head with an output a class.
     pub fn loss(&self) -> DiceCe {
         DiceCe {
             dice_weight: self.dice,

@@ -2,18 +2,41 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::nn::dice_bce::DiceBce;
 use crate::nn::dice_ce::DiceCe;
 
-/// Mean of the Dice and cross-entropy loss over the heads that have both logits and a label.
+/// A loss of one head against a label map.
+pub trait LabelLoss {
+    /// The loss of a batch, a scalar.
+    ///
+    /// **Shape** `logits` `[n, d, h, w, outputs]`, `target` u8 `[n, d, h, w]` with 255 where there is no label.
+    ///
+    /// **Errors** if shapes, types or labels do not fit.
+    fn of_head(&self, logits: &Tensor, target: &Tensor) -> Result<Tensor>;
+}
+
+impl LabelLoss for DiceCe {
+    fn of_head(&self, logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+        self.loss(logits, target)
+    }
+}
+
+impl LabelLoss for DiceBce {
+    fn of_head(&self, logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+        self.loss(logits, target)
+    }
+}
+
+/// Mean of a loss over the heads that have both logits and a label.
 ///
-/// `logits[i]` is `[n, d, h, w, classes]`, `targets[i]` u8 `[n, d, h, w]` with 255 where there is
+/// `logits[i]` is `[n, d, h, w, outputs]`, `targets[i]` u8 `[n, d, h, w]` with 255 where there is
 /// no label. `None` when no head has both.
 ///
-/// **Errors** when the lists differ in length, or as [`DiceCe::loss`].
+/// **Errors** when the lists differ in length, or as [`LabelLoss::of_head`].
 pub fn supervised(
     logits: &[Option<Tensor>],
     targets: &[Option<Tensor>],
-    loss: &DiceCe,
+    loss: &dyn LabelLoss,
 ) -> Result<Option<Tensor>> {
     if logits.len() != targets.len() {
         candle_core::bail!(
@@ -25,7 +48,7 @@ pub fn supervised(
     let mut losses = Vec::with_capacity(logits.len());
     for (logits, target) in logits.iter().zip(targets) {
         if let (Some(logits), Some(target)) = (logits, target) {
-            losses.push(loss.loss(logits, target)?);
+            losses.push(loss.of_head(logits, target)?);
         }
     }
     super::mean_of(&losses)
@@ -44,7 +67,7 @@ pub fn supervised_deep(
     logits: &[Option<Tensor>],
     deep: &[Vec<Option<Tensor>>],
     targets: &[Option<Tensor>],
-    loss: &DiceCe,
+    loss: &dyn LabelLoss,
 ) -> Result<Option<Tensor>> {
     let mut sum = supervised(logits, targets, loss)?;
     let (mut targets, mut weight, mut total) = (targets.to_vec(), 1.0, 1.0);

@@ -5,7 +5,7 @@ use super::super::batch::groups;
 use super::super::figures::Sums;
 use super::super::objective::cac::{Pairing, cac_all};
 use super::super::objective::csc::csc_all;
-use super::super::objective::supervised::supervised_deep;
+use super::super::objective::supervised::{LabelLoss, supervised_deep};
 use super::super::objective::{Term, Terms};
 use super::{Pupil, StepRows, Trainer};
 use crate::volume::Row;
@@ -26,12 +26,15 @@ impl Trainer {
                 let output = self.learner(pupil).model.forward(&batch)?;
                 let mut terms: Terms<Option<Tensor>> = Terms::default();
                 if let Some(spec) = &self.config.objective.supervised {
-                    terms[Term::Supervised] = supervised_deep(
-                        &output.logits,
-                        &output.deep,
-                        &batch.targets,
-                        &spec.loss(),
-                    )?;
+                    let model = &self.config.model;
+                    let (regions, classes) = (&model.regions, model.classes.len());
+                    let loss: Box<dyn LabelLoss> = match regions.is_empty() {
+                        true => Box::new(spec.loss()),
+                        false => Box::new(spec.loss_of_regions(regions, classes)),
+                    };
+                    let (logits, deep) = (&output.logits, &output.deep);
+                    terms[Term::Supervised] =
+                        supervised_deep(logits, deep, &batch.targets, &*loss)?;
                 }
                 if rows.unlabelled.is_empty() && pupil == Pupil::Student {
                     self.across(&output.features, &output.logits, &mut terms)?;

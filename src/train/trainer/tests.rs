@@ -22,6 +22,7 @@ use crate::volume::{Grid, Volume};
 mod bcp;
 mod data_parallel;
 mod gradient_norms;
+mod regions;
 mod released;
 mod unpaired;
 
@@ -112,6 +113,7 @@ fn trainer(objective: ObjectiveSpec) -> Trainer {
             network: NetworkSpec::Unet3d(network),
             classes: vec!["background".to_owned(), "organ".to_owned()],
             modalities: vec!["mr".to_owned()],
+            regions: Vec::new(),
         },
         objective,
         teacher: Some((ThresholdSpec::Fixed(0.5), 0.9)),
