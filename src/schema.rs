@@ -55,6 +55,7 @@ pub fn pipeline_schema() -> Value {
             "seed": { "description": "Seed of every draw.", "type": "integer", "minimum": 0, "default": 0 },
             "memory": { "description": "Budget for volumes in flight and cached, such as `8GiB`; default: half of the machine's memory.", "type": "string" },
             "max_failures": { "description": "How many subjects may fail before the run stops; default: any number.", "type": "integer", "minimum": 0 },
+            "retries": { "description": "How often a subject is read again, after growing pauses, if the system failed for a reason that may pass, such as a network file system that does not answer.", "type": "integer", "minimum": 0, "default": 3 },
             "source": source,
             "stages": chain("Preparation shared by training, validation and test."),
             "views": {

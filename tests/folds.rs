@@ -56,6 +56,7 @@ pub(crate) fn args(file: &Path, out: &Path) -> RunArgs {
         limit: None,
         no_optimize: false,
         resume: false,
+        retry_failed: false,
         fold: None,
         cluster: None,
     }

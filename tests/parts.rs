@@ -78,6 +78,8 @@ fn said(run: &Path) -> Said {
     let mut subjects: Vec<SubjectRow> = ledger.read().unwrap();
     subjects.iter_mut().for_each(|row| row.seconds = None);
     let of_part = |p: PartRow| (p.part, p.subjects, p.rows, p.failures);
+    let mut parts: Vec<PartRow> = ledger.read().unwrap();
+    parts.sort_by(|a, b| a.part.cmp(&b.part));
     let digest = |path: PathBuf| {
         let hash = blake3::hash(&std::fs::read(&path).unwrap());
         (path.strip_prefix(run).unwrap().to_owned(), hash)
@@ -91,7 +93,7 @@ fn said(run: &Path) -> Said {
         quality: ledger.read().unwrap(),
         failures: ledger.read().unwrap(),
         warnings: ledger.read().unwrap(),
-        parts: ledger.read().unwrap().into_iter().map(of_part).collect(),
+        parts: parts.into_iter().map(of_part).collect(),
         prepared: ledger
             .files("prepared")
             .into_iter()
@@ -178,6 +180,58 @@ fn a_changed_cohort_makes_the_changed_parts_again() {
     let changed = cohort.run("out", &["--resume", "--set", "seed=5"], 2);
     let told = String::from_utf8_lossy(&changed.stderr).into_owned();
     assert!(told.contains("they differ at `seed`"), "{told}");
+}
+
+/// Parts of one subject each.
+const TINY: [&str; 2] = ["--set", "sinks.part_size=256KiB"];
+
+#[test]
+fn small_tables_of_many_parts_share_files() {
+    let cohort = Cohort::new(80);
+    std::fs::write(cohort.out("data").join("s007/ct.nii"), b"broken").unwrap();
+    let out = cohort.out("out");
+    let run = |name: &str, extra: &[&str]| cohort.run(name, &[&TINY[..], extra].concat(), 1);
+    run("out", &[]);
+    let files = |table: &str| std::fs::read_dir(out.join(table)).unwrap().count();
+    let found = [
+        "parts", "subjects", "quality", "failures", "warnings", "prepared",
+    ]
+    .map(files);
+    // Prepared voxels stay in a file a part, beside the folder of NIfTI files.
+    assert_eq!(found, [1, 1, 1, 1, 1, 79 + 1]);
+    cohort.run("few", &[], 1);
+    let (many, few) = (said(&out), said(&cohort.out("few")));
+    assert_eq!(
+        (&many.subjects, &many.quality),
+        (&few.subjects, &few.quality)
+    );
+    assert_eq!(
+        (&many.failures, &many.warnings),
+        (&few.failures, &few.warnings)
+    );
+    assert_eq!(many.parts.len(), 80);
+
+    let session = Session::open(&out).unwrap();
+    let before = commits(&out);
+    run("out", &["--resume"]);
+    assert_eq!(commits(&out), before, "merged parts are found again");
+    cohort.add("s041x", 41);
+    cohort.add("s060", 3);
+    std::fs::remove_dir_all(cohort.out("data").join("s020")).unwrap();
+    run("out", &["--resume"]);
+    assert_eq!(before.intersection(&commits(&out)).count(), 78);
+    run("fresh", &[]);
+    assert_eq!(said(&out), said(&cohort.out("fresh")));
+    // A session from before the change reads the files there are now.
+    let counted = session
+        .sql("select count(*) from subjects where status = 'ok'")
+        .unwrap();
+    assert_eq!(
+        counted[0].column(0).as_primitive::<Int64Type>().value(0),
+        79
+    );
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_voxstream"));
+    assert!(verify.arg("verify").arg(&out).status().unwrap().success());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Integration tests: one binary, because each would link the query engine again.
 
 mod cache;
+mod chaos;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod contract;
@@ -10,6 +11,7 @@ mod edge;
 mod floors;
 mod flow;
 mod folds;
+mod fuzz;
 mod init;
 mod label_map;
 mod panics;

@@ -57,6 +57,9 @@ pub struct RunArgs {
     /// Go on with an earlier run (of `--out`, or the latest of this pipeline) to the same result.
     #[arg(long)]
     pub resume: bool,
+    /// Try subjects again that failed, whatever the reason: their parts are made again.
+    #[arg(long, requires = "resume")]
+    pub retry_failed: bool,
     /// Fold of a cross-validation (`split: { folds: 5 }`) to run, from 0, or `all`. `--out` is then the folder of the group, in which each fold has its run folder `fold_<number>`.
     #[arg(long, value_name = "FOLD")]
     pub fold: Option<FoldArg>,

@@ -27,6 +27,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<u8, Error> {
         memory: args.memory.map(|m| m.as_u64()),
         limit: args.limit,
         resume: args.resume,
+        retry_failed: args.retry_failed,
         cluster: args.cluster.clone(),
         progress: std::io::stderr().is_terminal(),
     };
@@ -62,11 +63,7 @@ fn run_file(
     };
     let outcome = drive(plan, cohort, options)?;
     print(&outcome, out).map_err(stdout)?;
-    let failures = &outcome.failures;
-    Ok(match failures.iter().any(Failure::is_internal) {
-        true => 3,
-        false => u8::from(!failures.is_empty()),
-    })
+    Ok(outcome.exit_code())
 }
 
 /// Has Ctrl-C and SIGTERM end the run behind the step it is in; a second one ends it at once.

@@ -21,17 +21,22 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let parts = ledger.parts().len();
     let (files, faults) = check(run)?;
     for Fault {
-        part,
+        parts,
         file,
         problem,
     } in &faults
     {
-        writeln!(out, "{file} ({part}): {problem}").map_err(stdout)?;
+        let whose = match &parts[..] {
+            [part] => part.clone(),
+            parts => format!("{} parts", parts.len()),
+        };
+        writeln!(out, "{file} ({whose}): {problem}").map_err(stdout)?;
     }
     if faults.is_empty() {
         return say(out, &format!("ok: {files} files of {parts} parts\n"));
     }
-    let damaged: BTreeSet<&str> = faults.iter().map(|fault| fault.part.as_str()).collect();
+    let damaged = faults.iter().flat_map(|fault| &fault.parts);
+    let damaged: BTreeSet<&str> = damaged.map(String::as_str).collect();
     let what = match drop {
         true => {
             let _held = hold(run)?;

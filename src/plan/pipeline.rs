@@ -37,6 +37,8 @@ pub struct Pipeline {
     pub memory: Option<u64>,
     /// How many subjects may fail before the run stops; `None`: any number.
     pub max_failures: Option<u64>,
+    /// How often a subject is read again if the system failed for a reason that may pass; `None`: three times.
+    pub retries: Option<u32>,
     /// Where subjects are read from.
     pub source: SourceSpec,
     /// Place of the source in the file.
@@ -97,11 +99,12 @@ impl Pipeline {
 }
 
 /// Every top-level key, in the order of the documentation.
-pub const SECTIONS: [&str; 13] = [
+pub const SECTIONS: [&str; 14] = [
     "name",
     "seed",
     "memory",
     "max_failures",
+    "retries",
     "source",
     "stages",
     "views",
@@ -235,6 +238,7 @@ impl Reader<'_> {
         let seed = self.section(root, "seed").map_or(0, |(seed, _)| seed);
         let memory = self.memory(root);
         let max_failures = self.section(root, "max_failures").map(|(n, _)| n);
+        let retries = self.section(root, "retries").map(|(n, _)| n);
         let source = self.section::<SourceSpec>(root, "source");
         if let Some((source, at)) = &source {
             let problems = source.option_problems().into_iter();
@@ -270,6 +274,7 @@ impl Reader<'_> {
             seed,
             memory,
             max_failures,
+            retries,
             source,
             source_at,
             stages,

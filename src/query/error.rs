@@ -1,7 +1,7 @@
 //! Why a query has no answer, in words that say what to do next.
 
 use super::names::{FUNCTIONS, Names};
-use crate::sink::tables;
+use crate::sink::{causes, tables};
 use crate::spec::suggest;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -131,6 +131,14 @@ fn plain(error: &DataFusionError) -> String {
         text = rest.to_owned();
     }
     text
+}
+
+/// Returns `true` if a statement failed because a file of a table is not there any more.
+pub(super) fn names_absent_file(error: &QueryError) -> bool {
+    let text = causes(error);
+    ["not found", "No such file"]
+        .iter()
+        .any(|said| text.contains(said))
 }
 
 /// A table that is not there.

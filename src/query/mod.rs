@@ -73,7 +73,7 @@ const VOLUME_BATCH_ROWS: usize = 2;
 /// Open runs.
 pub struct Session {
     runtime: Runtime,
-    context: SessionContext,
+    context: RefCell<SessionContext>,
     catalog: RefCell<Catalog>,
     targets: Vec<PathBuf>,
     limits: Limits,
@@ -104,7 +104,7 @@ impl Session {
         let (context, catalog) = opened(runs, &limits)?;
         Ok(Self {
             runtime,
-            context,
+            context: RefCell::new(context),
             catalog: RefCell::new(catalog),
             targets: targets.to_vec(),
             limits,
@@ -115,10 +115,19 @@ impl Session {
     ///
     /// **Errors** as [`Runs::find`].
     pub fn refresh(&mut self) -> Result<(), QueryError> {
+        self.reopen()
+    }
+
+    fn reopen(&self) -> Result<(), QueryError> {
         let (context, catalog) = opened(Runs::find(&self.targets)?, &self.limits)?;
-        self.context = context;
-        self.catalog = RefCell::new(catalog);
+        self.context.replace(context);
+        self.catalog.replace(catalog);
         Ok(())
+    }
+
+    /// The session of the engine; clones share it.
+    fn context(&self) -> SessionContext {
+        self.context.borrow().clone()
     }
 
     /// Names of the tables, those of sub-runs with their folder in front.
@@ -134,7 +143,7 @@ impl Session {
     /// Names of tables, views and functions.
     pub fn names(&self) -> Names {
         let catalog = self.catalog.borrow();
-        catalog.names(&self.context, self.limits.memory)
+        catalog.names(&self.context(), self.limits.memory)
     }
 
     /// The runs.
@@ -157,9 +166,8 @@ impl Session {
     fn schema(&self, table: &str) -> Result<SchemaRef, QueryError> {
         let reference = datafusion::common::TableReference::parse_str(table);
         self.open_tables(std::slice::from_ref(&reference))?;
-        let provider = self
-            .runtime
-            .block_on(self.context.table_provider(reference));
+        let context = self.context();
+        let provider = self.runtime.block_on(context.table_provider(reference));
         let provider = provider.map_err(|e| error::reworded(&e, table, &self.names()))?;
         Ok(provider.schema())
     }
@@ -180,17 +188,14 @@ impl Session {
         let (batches, bytes_read) = match statement::read(text, &names)? {
             Asked::Columns(table) => (vec![self.describe(&table)?], 0),
             Asked::Tables => (vec![self.catalog.borrow().listed()], 0),
-            Asked::Rows(statement) => {
-                let references = self.context.state().resolve_table_references(&statement);
-                let references = references.map_err(|e| error::reworded(&e, text, &names))?;
-                self.open_tables(&references)?;
-                self.limits.stop.store(false, Ordering::Relaxed);
-                let collected = self.runtime.block_on(self.collect(*statement));
-                collected.map_err(|failed| match failed {
-                    Failed::Engine(e) => error::reworded(&e, text, &names),
-                    Failed::Stopped(problem) => QueryError::Stopped { problem },
-                })?
-            }
+            Asked::Rows(statement) => match self.rows(text, &names, &statement) {
+                // A run under way merged the files of parts, or made parts again, since they were listed.
+                Err(e) if error::names_absent_file(&e) => {
+                    self.reopen()?;
+                    self.rows(text, &names, &statement)?
+                }
+                rows => rows?,
+            },
         };
         let stats = Stats {
             rows: batches.iter().map(RecordBatch::num_rows).sum(),
@@ -200,13 +205,31 @@ impl Session {
         Ok(Answer { batches, stats })
     }
 
+    /// The rows of a statement, and the bytes that were read for them.
+    fn rows(
+        &self,
+        text: &str,
+        names: &Names,
+        statement: &Statement,
+    ) -> Result<(Vec<RecordBatch>, u64), QueryError> {
+        let references = self.context().state().resolve_table_references(statement);
+        let references = references.map_err(|e| error::reworded(&e, text, names))?;
+        self.open_tables(&references)?;
+        self.limits.stop.store(false, Ordering::Relaxed);
+        let collected = self.runtime.block_on(self.collect(statement.clone()));
+        collected.map_err(|failed| match failed {
+            Failed::Engine(e) => error::reworded(&e, text, names),
+            Failed::Stopped(problem) => QueryError::Stopped { problem },
+        })
+    }
+
     fn open_tables(
         &self,
         references: &[datafusion::common::TableReference],
     ) -> Result<(), QueryError> {
         let names = self.names();
         let mut catalog = self.catalog.borrow_mut();
-        catalog.open(references, &self.context, &self.runtime, &names)
+        catalog.open(references, &self.context(), &self.runtime, &names)
     }
 
     async fn collect(&self, statement: Statement) -> Result<(Vec<RecordBatch>, u64), Failed> {
@@ -214,7 +237,7 @@ impl Session {
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        let mut state = self.context.state();
+        let mut state = self.context().state();
         let plan = state.statement_to_plan(statement).await?;
         reading.verify_plan(&plan)?;
         let plan = state.optimize(&plan)?;

@@ -152,6 +152,11 @@ impl Chain {
                     _ => true,
                 };
                 let made = made.into_iter().filter(wanted);
+                let promised = self.plan.edges.of(self.chain).get(i);
+                let made = made.map(|row| has_columns(row, promised));
+                let made = made.collect::<Result<Vec<Row>, StageError>>();
+                let made = made.map_err(|e| Failure::from_error(&subject, &step.path, &e))?;
+                let made = made.into_iter();
                 Ok(node.busy(|| match settles {
                     true => made.map(Row::materialised).collect::<Vec<Row>>(),
                     false => made.collect(),
@@ -170,6 +175,34 @@ impl Chain {
         }
         Ok(next)
     }
+}
+
+/// Passes a row on that has the columns its step promised. Without it, other columns of the first subject of
+/// a part would make those that follow fail.
+///
+/// **Errors** say which columns it has.
+fn has_columns(row: Row, promised: Option<&EdgeSchema>) -> Result<Row, StageError> {
+    let Some(promised) = promised else {
+        return Ok(row);
+    };
+    let images = row.images.iter().map(|channel| &channel.name);
+    let labels = row.labels.iter().map(|channel| &channel.name);
+    if images.clone().eq(promised.images().map(|c| &c.name))
+        && labels.clone().eq(promised.labels().map(|c| &c.name))
+    {
+        return Ok(row);
+    }
+    let columns = |images: Vec<&String>, labels: Vec<&String>| {
+        format!("images {images:?} and labels {labels:?}")
+    };
+    Err(StageError::input(format!(
+        "the step made {}, expected {} as it promises before it runs; its `check` and what it does to rows disagree",
+        columns(images.collect(), labels.collect()),
+        columns(
+            promised.images().map(|c| &c.name).collect(),
+            promised.labels().map(|c| &c.name).collect()
+        ),
+    )))
 }
 
 /// A row and the sample numbers it had behind every step so far.

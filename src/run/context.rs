@@ -48,6 +48,8 @@ pub struct RunContext {
     pub memory: u64,
     /// At most so many subjects of each split and label state.
     pub limit: Option<usize>,
+    /// Whether parts in which a subject failed are made again.
+    pub retry_failed: bool,
     /// Whether progress is drawn.
     pub progress: bool,
     /// Set when nobody wants the part any more that is made with this context.

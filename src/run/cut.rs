@@ -23,6 +23,15 @@ pub struct Stretch {
     pub name: String,
     /// BLAKE3 over the plan and over id, split, label state and files of each subject.
     pub digest: String,
+    /// BLAKE3 of the plan.
+    pub plan: String,
+}
+
+impl Stretch {
+    /// Returns `true` if id, split, label state or files of a subject are not what they were when it was cut.
+    pub(super) fn has_changed(&self, preparer: &Preparer) -> bool {
+        self.digest != stretch_digest(preparer, &self.plan, &self.subjects)
+    }
 }
 
 /// Bytes of output of the subject at a position.
@@ -144,6 +153,7 @@ impl Iterator for Cut {
             name: part_name(&self.preparer.subject(subjects[0]).id, &digest),
             subjects,
             digest,
+            plan: self.plan.clone(),
         })
     }
 }

@@ -41,6 +41,16 @@ pub struct RunOutcome {
     pub warnings: Vec<WarningRow>,
 }
 
+impl RunOutcome {
+    /// The process's exit code: 1 if subjects failed, 3 if one of them failed by an error of this program.
+    pub fn exit_code(&self) -> u8 {
+        match self.failures.iter().any(Failure::is_internal) {
+            true => 3,
+            false => u8::from(!self.failures.is_empty()),
+        }
+    }
+}
+
 /// Runs a plan on an opened cohort.
 ///
 /// **Errors** when the run cannot start, go on or write; what is complete stays, nothing partial
@@ -55,6 +65,11 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     // What cannot start leaves no folder.
     let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
     let in_parts = !matches!(job, Job::Train(..));
+    if options.retry_failed && !in_parts {
+        return Err(Error::run(
+            "`--retry-failed` concerns runs that prepare or predict; a training notes failures in its checkpoints: start it again without `--resume`",
+        ));
+    }
     if let Some(address) = &options.cluster {
         cluster::check(address, in_parts)?;
     }
@@ -80,6 +95,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         workers: options.threads(),
         memory,
         limit: options.limit,
+        retry_failed: options.retry_failed,
         progress: options.progress,
         stop: Arc::default(),
     };

@@ -22,6 +22,8 @@ pub struct RunOptions {
     pub limit: Option<usize>,
     /// Go on with an earlier run.
     pub resume: bool,
+    /// Make parts again in which a subject failed, for whatever reason.
+    pub retry_failed: bool,
     /// Scheduler of the machines that make the parts, instead of this process.
     pub cluster: Option<ClusterAddress>,
     /// Draw progress bars.

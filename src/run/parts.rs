@@ -1,14 +1,16 @@
 //! The parts of one run: which are committed, which is being written, which are removed.
 
+use super::attempts::Attempts;
 use super::context::RunContext;
 use super::cut::Stretch;
 use crate::error::Error;
-#[cfg(feature = "cluster")]
-use crate::sink::PartRow;
 use crate::sink::parts::Attempt;
-use crate::sink::{FailureRow, Ledger, PartWriter, TableRow, WarningRow, write_table};
+use crate::sink::{
+    FailureRow, Ledger, PartRow, PartWriter, TableRow, WarningRow, causes, write_table,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The parts of a run under way.
 pub(super) struct Parts {
@@ -16,6 +18,9 @@ pub(super) struct Parts {
     ledger: Ledger,
     attempt: Attempt,
     pending: Option<PartWriter>,
+    attempts: Arc<Attempts>,
+    /// Returns `true` if parts in which a subject failed are made again.
+    retry_failed: bool,
     /// Parts that belong to the run: made, or found again.
     names: BTreeSet<String>,
 }
@@ -42,20 +47,29 @@ impl Parts {
             host: sysinfo::System::host_name().unwrap_or_default(),
             number: cx.folder.starts,
         };
+        let attempts = Attempts::open(&run, None, cx.retry_failed)?;
         Ok(Self {
             run,
             ledger,
             attempt,
             pending: None,
+            attempts: Arc::new(attempts),
+            retry_failed: cx.retry_failed,
             names: BTreeSet::new(),
         })
+    }
+
+    /// The attempts at subjects.
+    pub(super) fn attempts(&self) -> Arc<Attempts> {
+        Arc::clone(&self.attempts)
     }
 
     /// Names of the parts that an earlier start committed, whose files are there and in which no subject
     /// is to be tried again; each with the number of subjects that failed in it.
     pub(super) fn committed(&self) -> BTreeMap<String, u64> {
         let whole = self.ledger.whole_parts();
-        let whole = whole.into_iter().filter(|row| row.retry == 0);
+        let stays = |row: &&PartRow| row.retry == 0 && !(self.retry_failed && row.failures > 0);
+        let whole = whole.into_iter().filter(stays);
         let failures = |n: i64| u64::try_from(n).unwrap_or(0);
         whole
             .map(|row| (row.part.clone(), failures(row.failures)))
@@ -102,18 +116,23 @@ impl Parts {
     /// **Errors** if a file cannot be written, or another process has taken the run over.
     pub(super) fn commit(&mut self, cx: &RunContext, stretch: &Stretch) -> Result<(), Error> {
         cx.folder.check_held()?;
-        if let Some(part) = self.pending.take() {
+        if let Some(mut part) = self.pending.take() {
+            // Files that vanished and come back as they were do not change the name of the part.
+            if !part.failures().is_empty() && stretch.has_changed(&cx.preparer) {
+                part.retry_later();
+            }
             part.commit(&mut self.ledger)?;
             self.names.insert(stretch.name.clone());
         }
         Ok(())
     }
 
-    /// Ends the run: removes parts that it does not contain any more. If the run failed, the part that
-    /// was being written is lost, but the failures of its subjects are written to the run's `failures`.
+    /// Ends the run: removes parts that it does not contain any more, and merges small tables of many parts.
+    /// If the run failed, the part that was being written is lost, but the failures of its subjects are
+    /// written to the run's `failures`.
     ///
-    /// **Errors** those of the run, or if a file cannot be removed.
-    pub(super) fn close(mut self, done: Result<(), Error>) -> Result<(), Error> {
+    /// **Errors** those of the run, if a file cannot be removed, or another process has taken the run over.
+    pub(super) fn close(mut self, cx: &RunContext, done: Result<(), Error>) -> Result<(), Error> {
         if let (Err(_), Some(part)) = (&done, &self.pending) {
             let path = self.run.join(FailureRow::TABLE.file_name());
             if let Err(unwritten) = write_table(&path, part.failures()) {
@@ -121,6 +140,7 @@ impl Parts {
             }
         }
         done?;
+        cx.folder.check_held()?;
         let before = self.ledger.parts().len();
         self.ledger.retain(&self.names)?;
         let removed = before - self.ledger.parts().len();
@@ -130,7 +150,26 @@ impl Parts {
                 "removed parts of subjects that the cohort does not have any more"
             );
         }
+        self.attempts.close()?;
+        self.compact();
         Ok(())
+    }
+
+    /// Merges the small tables of many parts. The run is complete without it, so what goes wrong is a
+    /// warning, and the next start tries again.
+    fn compact(&mut self) {
+        match self.ledger.compact() {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "small files of tables were merged: so many fewer"),
+            Err(e) => {
+                tracing::warn!(
+                    reason = %causes(&e),
+                    "the small files of the tables were not merged; the tables are complete as they are"
+                );
+                // What was written for it takes room that others may need.
+                self.ledger.sweep().ok();
+            }
+        }
     }
 }
 
@@ -144,6 +183,8 @@ impl Parts {
         let run = cx.folder.path.clone();
         Ok(Self {
             ledger: Ledger::of_part(&run, part)?,
+            attempts: Arc::new(Attempts::open(&run, Some(part), false)?),
+            retry_failed: false,
             run,
             attempt: Attempt {
                 host: host.to_owned(),
@@ -152,6 +193,13 @@ impl Parts {
             pending: None,
             names: BTreeSet::new(),
         })
+    }
+
+    /// Ends the attempts at the subjects of a part.
+    ///
+    /// **Errors** if their log cannot be written.
+    pub(super) fn end_attempts(&self) -> Result<(), Error> {
+        self.attempts.close()
     }
 
     /// The commit record of a part, if it was read or written here.

@@ -1,5 +1,6 @@
 //! A run that predicts: subjects of a cohort by the model of a checkpoint.
 
+use super::attempts::Attempts;
 use super::context::RunContext;
 use super::cut::{Cut, Stretch, Weigh};
 use super::evaluate::{HeadResult, subject};
@@ -33,7 +34,7 @@ pub(super) fn predict(
     let bar = cx.bar(subjects.len() as u64, WHAT);
     let stretches = stretches(cx, subjects, plan_digest);
     let done = make_parts(cx, predictor, &wanted, stretches, &bar, &mut parts);
-    parts.close(done)
+    parts.close(cx, done)
 }
 
 /// Cuts subjects into stretches of the size of a part.
@@ -73,8 +74,9 @@ pub(super) fn make_parts(
         }
         for &index in &stretch.subjects {
             cx.check_with(earlier)?;
+            let attempts = parts.attempts();
             let part = parts.writer(cx, &stretch)?;
-            predict_into(cx, predictor, wanted, index, part)?;
+            predict_into(cx, predictor, wanted, index, &attempts, part)?;
             bar.inc(1);
         }
         parts.commit(cx, &stretch)?;
@@ -89,12 +91,15 @@ fn predict_into(
     predictor: &Predictor,
     wanted: &Wanted,
     index: usize,
+    attempts: &Attempts,
     part: &mut PartWriter,
 ) -> Result<(), Error> {
     let (start, node) = (Instant::now(), cx.counters.node(WHAT));
     let (preparer, record) = (&cx.preparer, cx.preparer.subject(index));
     let mut used = Used::default();
+    let attempt = attempts.begin(&record.id);
     let results = guarded(&record.id, WHAT, || {
+        attempt.as_ref().map_err(Clone::clone)?;
         node.busy(|| subject(predictor.inference(), preparer, index, wanted, &mut used))
     });
     let (results, failure) = match results {

@@ -1,5 +1,6 @@
 //! A run that prepares: subjects of a cohort into the sinks, part by part.
 
+use super::attempts::Attempts;
 use super::budget::Budget;
 use super::context::RunContext;
 use super::counters::Node;
@@ -51,6 +52,7 @@ struct Kept {
 
 struct PrepareSubject {
     preparer: Arc<Preparer>,
+    attempts: Arc<Attempts>,
     formats: FileFormats,
     run: PathBuf,
 }
@@ -108,7 +110,11 @@ impl Work<Job, Done> for PrepareSubject {
 
     fn run(&self, job: Job) -> Done {
         let start = Instant::now();
-        let rows = self.preparer.rows(job.subject, 0);
+        // Until its files are encoded and written, too.
+        let (rows, _attempt) = match self.attempts.begin(&self.preparer.subject(job.subject).id) {
+            Ok(attempt) => (self.preparer.rows(job.subject, 0), Some(attempt)),
+            Err(failure) => (Err(failure), None),
+        };
         let done = self.done(job, rows, start);
         self.preparer.forget(done.job.subject);
         done
@@ -184,7 +190,7 @@ pub(super) fn prepare(cx: &RunContext, plan_digest: &str) -> Result<(), Error> {
     let bar = cx.bar(subjects.len() as u64, "prepare");
     let stretches = stretches(cx, subjects, plan_digest);
     let done = make_parts(cx, stretches, &bar, &mut parts);
-    parts.close(done)?;
+    parts.close(cx, done)?;
     remove_absent_subjects(cx)
 }
 
@@ -227,6 +233,7 @@ pub(super) fn make_parts(
     };
     let work = PrepareSubject {
         preparer: Arc::clone(&cx.preparer),
+        attempts: parts.attempts(),
         formats: formats(cx),
         run: cx.folder.path.clone(),
     };

@@ -2,6 +2,7 @@
 
 mod cached;
 mod checks;
+mod retries;
 mod voxels;
 
 pub use cached::Reading;
@@ -20,6 +21,7 @@ use crate::plan::Plan;
 use crate::source::{Cohort, RegistrationSpec, SubjectRecord};
 use crate::stage::SubjectFacts;
 use crate::volume::{Channel, Row, Warning};
+use retries::{RETRIES, retried};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,6 +37,8 @@ pub struct Preparer {
     /// Bytes of the subjects that streams prepare for the cache at a time.
     preparing: Arc<Budget>,
     registration: RegistrationSpec,
+    /// How often a subject is read again for a reason that may pass.
+    retries: u32,
     source: Arc<Node>,
     counters: Counters,
     /// Subjects that cannot be prepared; they fail at once the next time.
@@ -86,6 +90,7 @@ impl Preparer {
             subject_limit: memory,
             preparing: Budget::new(memory / 2),
             registration: plan.pipeline.source.registration.clone(),
+            retries: plan.pipeline.retries.unwrap_or(RETRIES),
             failed: Mutex::default(),
             noted: Noted::default(),
             estimates: Mutex::default(),
@@ -228,7 +233,8 @@ impl Preparer {
             });
         }
         let mut row = guarded(&record.id, "source", || {
-            let row = self.source.busy(|| self.cohort.load(record));
+            let read = || self.cohort.load(record);
+            let row = self.source.busy(|| retried(&record.id, self.retries, read));
             row.map_err(|e| Failure::from_error(&record.id, "source", &e))
         })
         .inspect_err(|_| self.source.failed())?;

@@ -4,6 +4,7 @@
 //! reader, or a run that resumes, never meets half a table. What is read may be an object in a store.
 
 mod publish;
+mod reading;
 mod table_file;
 
 use super::rows::TableRow;
@@ -13,7 +14,6 @@ use super::{SinkError, io_error};
 use crate::store;
 use crate::volume::nifti;
 use ::parquet::arrow::ArrowWriter;
-use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -22,10 +22,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 pub(super) use publish::sync_folder;
 use publish::{DRAFT, hidden_file, publish};
+pub(super) use reading::for_each_batch;
+pub use reading::{read_batches, schema_of};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use table_file::TableFile;
 use tempfile::NamedTempFile;
 
 /// Most rows of a row group that carries volumes and is written in one piece, such as the answer of
@@ -206,42 +207,6 @@ pub fn read_table<R: TableRow>(path: &Path) -> Result<Vec<R>, SinkError> {
         rows.extend(R::read(&batch)?);
     }
     Ok(rows)
-}
-
-/// Reads every record batch of a Parquet file; volumes come in batches of few rows.
-///
-/// **Errors** when the file is absent or damaged.
-pub fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
-    let builder = open(path)?;
-    let schema = builder.schema().clone();
-    let rows_a_batch = if has_volumes(&schema) { 1 } else { 8192 };
-    let reader = builder
-        .with_batch_size(rows_a_batch)
-        .build()
-        .map_err(parquet_error(path, "reading"))?;
-    let mut batches = Vec::new();
-    for batch in reader {
-        // The reader drops the schema's own metadata: name and version.
-        let batch = batch.and_then(|b| b.with_schema(schema.clone()));
-        batches.push(batch.map_err(|e| parquet_error(path, "reading")(e.into()))?);
-    }
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
-    }
-    Ok(batches)
-}
-
-/// Reads the schema of a Parquet file, and nothing else of it.
-///
-/// **Errors** when the file is absent or its footer damaged.
-pub fn schema_of(path: &Path) -> Result<SchemaRef, SinkError> {
-    Ok(open(path)?.schema().clone())
-}
-
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<TableFile>, SinkError> {
-    let file = TableFile::open(path).map_err(io_error(path, "opening"))?;
-    ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(parquet_error(path, "reading the footer"))
 }
 
 /// Writes batches of one schema as Parquet into a stream that cannot be renamed, such as stdout.

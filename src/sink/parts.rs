@@ -7,13 +7,20 @@
 //! writing and no other, and its tables can be read while it runs: each is the union of the files of
 //! its committed parts, and of `<table>.parquet` where the run has something to say as a whole.
 //!
+//! When a run ends, the small tables of many parts are merged into few files ([`Ledger::compact`]): an index,
+//! `parts/merged.parquet`, then says of each of these parts which files its rows are in, and takes the
+//! place of their commit records. Files with volumes stay as they are.
+//!
 //! A run may be in a store: its URL takes the place of the folder. Files of a part are uploaded when they are
 //! complete, the record last, and only where there is none.
 //!
 //! The name of a part ends in the digest of its inputs and plan ([`part_name`]): a resumed run skips
 //! the parts whose names it would write again.
 
+mod compact;
+mod merge;
 mod read;
+mod removal;
 mod verify;
 mod writer;
 
@@ -21,7 +28,7 @@ pub use verify::{Fault, verify};
 pub use writer::{Attempt, PartWriter};
 
 use super::parquet::{is_draft, read_table};
-use super::{PartRow, SinkError, TableRow, file_stem, io_error};
+use super::{PartRow, SinkError, SubjectRow, TableRow, file_stem, io_error};
 use crate::store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -38,16 +45,26 @@ const TABLES: [&str; 7] = [
     "failures",
     "warnings",
 ];
+/// Those of them that carry no volumes, so that parts may share a file.
+const SMALL: [&str; 5] = ["subjects", "quality", "scores", "failures", "warnings"];
+/// Stem of the index of merged parts, in the folder of commit records.
+const INDEX: &str = "merged";
+/// Beginning of the names of files that several parts share.
+const MERGED: &str = "merged-";
 /// Bytes of a subject's id that a part's name shows.
 const SHOWN_ID: usize = 80;
 
 /// The name of a part: `part-<first subject>-<digest>`, so that names sort as subjects do and stay
 /// when subjects are added elsewhere.
 pub fn part_name(first_subject: &str, digest: &str) -> String {
+    name_of("part-", first_subject, digest)
+}
+
+fn name_of(beginning: &str, first_subject: &str, digest: &str) -> String {
     let mut stem = file_stem(first_subject);
     // An escape cut in half is still a name of its own by the digest.
     stem.truncate(SHOWN_ID);
-    format!("part-{stem}-{}", &digest[..digest.len().min(12)])
+    format!("{beginning}{stem}-{}", &digest[..digest.len().min(12)])
 }
 
 /// The commit records of a run folder.
@@ -75,25 +92,46 @@ impl Ledger {
     /// The committed part of this name whose files are all there, by their sizes.
     pub fn whole(&self, part: &str) -> Option<&PartRow> {
         let row = self.parts.get(part)?;
-        let is_there = |file: &PartFile<'_>| {
-            let found = store::metadata(&self.folder.join(file.path));
-            found.is_ok_and(|version| version.bytes == file.bytes)
-        };
-        let files: Option<Vec<_>> = row.files.iter().map(|f| PartFile::parse(f)).collect();
-        files?.iter().all(is_there).then_some(row)
+        self.is_whole(row, &BTreeMap::new()).then_some(row)
     }
 
     /// The committed parts whose files are all there, by their sizes.
     pub fn whole_parts(&self) -> Vec<&PartRow> {
         let parts = self.parts();
-        let whole = |row: &&PartRow| self.whole(&row.part).is_some();
-        let found: Vec<bool> = match self.of_store {
-            Some(_) => store::many(&parts, whole),
-            None => parts.iter().map(whole).collect(),
-        };
-        let kept = parts.into_iter().zip(found);
-        kept.filter_map(|(row, found)| found.then_some(row))
+        // A file that parts share is looked at once.
+        let shared: BTreeSet<PartFile<'_>> = (parts.iter().flat_map(|row| row.part_files()))
+            .filter(|file| file.is_merged())
+            .collect();
+        let shared: Vec<PartFile<'_>> = shared.into_iter().collect();
+        let found = self.each(&shared, |file| self.is_there(file));
+        let known = shared.iter().map(|file| file.path).zip(found).collect();
+        let whole = self.each(&parts, |row| self.is_whole(row, &known));
+        let kept = parts.into_iter().zip(whole);
+        kept.filter_map(|(row, whole)| whole.then_some(row))
             .collect()
+    }
+
+    /// Answers for each item, in parallel where each is a request to a store.
+    fn each<T: Sync>(&self, items: &[T], answer: impl Fn(&T) -> bool + Sync) -> Vec<bool> {
+        match self.of_store {
+            Some(_) => store::many(items, answer),
+            None => items.iter().map(answer).collect(),
+        }
+    }
+
+    fn is_whole(&self, row: &PartRow, known: &BTreeMap<&str, bool>) -> bool {
+        row.files.iter().all(|text| {
+            let file = PartFile::parse(text);
+            file.is_some_and(|file| match known.get(file.path) {
+                Some(is_there) => *is_there,
+                None => self.is_there(&file),
+            })
+        })
+    }
+
+    fn is_there(&self, file: &PartFile<'_>) -> bool {
+        let found = store::metadata(&self.folder.join(file.path));
+        found.is_ok_and(|version| version.bytes == file.bytes)
     }
 
     /// Files of a table: that of the run as a whole, if there is one, and those of its parts.
@@ -104,26 +142,61 @@ impl Ledger {
             None => whole.is_file(),
         };
         let own = is_there.then_some(whole);
-        if table == RECORDS {
-            let records = self.parts().into_iter().map(|row| self.record(&row.part));
-            return own.into_iter().chain(records).collect();
-        }
         let parts = self.parts();
-        let files = parts.iter().flat_map(|row| &row.files);
-        let files = files.filter_map(|file| Some(PartFile::parse(file)?.path));
-        let of_table = files.filter(|path| {
-            let rest = path.strip_prefix(table).and_then(|r| r.strip_prefix('/'));
-            rest.is_some_and(|name| !name.contains('/'))
+        if table == RECORDS {
+            let is_any_merged = parts.iter().any(|row| row.is_merged());
+            let index = is_any_merged.then(|| self.record(INDEX));
+            let alone = parts.iter().filter(|row| !row.is_merged());
+            let records = alone.map(|row| self.record(&row.part));
+            return own.into_iter().chain(index).chain(records).collect();
+        }
+        let of_table = parts.iter().filter_map(|row| row.file_of(table));
+        // Neighbours may share a file.
+        let mut files: Vec<&str> = of_table.map(|file| file.path).collect();
+        files.dedup();
+        let files = files.into_iter().map(|path| self.folder.join(path));
+        own.into_iter().chain(files).collect()
+    }
+
+    /// Files of a table with volumes, each with the subjects of its part that have the status `ok`.
+    ///
+    /// **Errors** if the table of subjects cannot be read.
+    pub fn files_with_subjects(
+        &self,
+        table: &str,
+    ) -> Result<Vec<(PathBuf, Vec<String>)>, SinkError> {
+        let parts = self.parts();
+        let files = parts
+            .into_iter()
+            .filter_map(|row| Some((row.file_of(table)?, row)));
+        let files: Vec<_> = files.collect();
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.read::<SubjectRow>()?.into_iter();
+        let done: BTreeSet<String> = (rows.filter(|row| row.status == "ok"))
+            .map(|row| row.subject_id)
+            .collect();
+        let with_subjects = files.into_iter().map(|(file, row)| {
+            let range = row.first_subject.clone()..=row.last_subject.clone();
+            let subjects = done.range(range).cloned().collect();
+            (self.folder.join(file.path), subjects)
         });
-        own.into_iter()
-            .chain(of_table.map(|path| self.folder.join(path)))
-            .collect()
+        Ok(with_subjects.collect())
     }
 
     /// Reads a table of the run; empty where nothing of it is committed.
     ///
     /// **Errors** as [`read_table`].
     pub fn read<R: TableRow>(&self) -> Result<Vec<R>, SinkError> {
+        match self.read_files() {
+            // A run under way merged files of parts, or made parts again, since the ledger was opened.
+            Err(e) if e.is_absent() => Self::open(&self.folder)?.read_files(),
+            rows => rows,
+        }
+    }
+
+    fn read_files<R: TableRow>(&self) -> Result<Vec<R>, SinkError> {
         let mut rows = Vec::new();
         for path in self.files(R::TABLE.name) {
             rows.extend(read_table::<R>(&path)?);
@@ -131,89 +204,9 @@ impl Ledger {
         Ok(rows)
     }
 
-    /// Removes the parts that contain a subject between `first` and `last`, both included: other
-    /// parts take their place. The records go first.
-    ///
-    /// **Errors** if a file cannot be removed.
-    pub fn retire(&mut self, first: &str, last: &str) -> Result<(), SinkError> {
-        self.remove_where(|row| {
-            row.first_subject.as_str() <= last && row.last_subject.as_str() >= first
-        })
-    }
-
-    /// Removes every part whose name is not among `names`.
-    ///
-    /// **Errors** if a file cannot be removed.
-    pub fn retain(&mut self, names: &BTreeSet<String>) -> Result<(), SinkError> {
-        self.remove_where(|row| !names.contains(&row.part))
-    }
-
-    fn remove_where(&mut self, is_stale: impl Fn(&PartRow) -> bool) -> Result<(), SinkError> {
-        let stale: Vec<String> = (self.parts.values().filter(|row| is_stale(row)))
-            .map(|row| row.part.clone())
-            .collect();
-        for name in stale {
-            remove(&self.record(&name))?;
-            self.parts.remove(&name);
-            for table in TABLES {
-                remove(&self.folder.join(table).join(format!("{name}.parquet")))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Adds a part that was just committed.
     pub(super) fn add(&mut self, row: PartRow) {
         self.parts.insert(row.part.clone(), row);
-    }
-
-    /// Removes what an interrupted run left: files of parts that no record names, and drafts.
-    /// Returns how many files went.
-    ///
-    /// **Errors** if the folder cannot be read or a file not be removed.
-    pub fn sweep(&self) -> Result<usize, SinkError> {
-        let mut removed = 0;
-        for table in TABLES.into_iter().chain([RECORDS, ""]) {
-            let folder = self.folder.join(table);
-            for store::Entry { path, .. } in entries(&folder)? {
-                let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
-                let is_orphan = !table.is_empty()
-                    && stem.starts_with("part-")
-                    && path.extension().is_some_and(|e| e == "parquet")
-                    && !self.parts.contains_key(stem);
-                if is_orphan && self.is_committed(stem)? {
-                    continue;
-                }
-                if is_orphan || is_draft(&path) {
-                    remove(&path)?;
-                    removed += 1;
-                }
-            }
-        }
-        // NIfTI files are in folders of their subjects. A store has no drafts.
-        let tables = match self.of_store {
-            Some(_) => &[][..],
-            None => &["prepared", "predictions"][..],
-        };
-        for table in tables {
-            let below = walkdir::WalkDir::new(self.folder.join(table)).min_depth(2);
-            for entry in below.into_iter().filter_map(Result::ok) {
-                if entry.file_type().is_file() && is_draft(entry.path()) {
-                    remove(entry.path())?;
-                    removed += 1;
-                }
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Returns `true` if a part has a commit record that the list of a store did not name yet.
-    fn is_committed(&self, part: &str) -> Result<bool, SinkError> {
-        let record = self.record(part);
-        match self.of_store {
-            Some(_) => store::exists(&record).map_err(io_error(&record, "looking for the record")),
-            None => Ok(false),
-        }
     }
 
     fn record(&self, part: &str) -> PathBuf {
@@ -222,7 +215,7 @@ impl Ledger {
 }
 
 /// A file that a commit record names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PartFile<'a> {
     /// Path below the run folder, with `/`.
     path: &'a str,
@@ -241,6 +234,39 @@ impl<'a> PartFile<'a> {
             bytes: bytes.parse().ok()?,
             digest,
         })
+    }
+
+    /// The table it is a file of, and its stem; `None` of files in deeper folders.
+    fn of_table(&self) -> Option<(&'a str, &'a str)> {
+        let (table, name) = self.path.split_once('/')?;
+        let stem = name.strip_suffix(".parquet")?;
+        (!stem.contains('/')).then_some((table, stem))
+    }
+
+    /// Returns `true` if parts share it.
+    fn is_merged(&self) -> bool {
+        let stem = self.of_table().map(|(_, stem)| stem);
+        stem.is_some_and(|stem| stem.starts_with(MERGED))
+    }
+}
+
+impl PartRow {
+    /// Its files, as far as they are named in a form that is known.
+    fn part_files(&self) -> impl DoubleEndedIterator<Item = PartFile<'_>> {
+        self.files.iter().filter_map(|file| PartFile::parse(file))
+    }
+
+    /// Its file of a table.
+    fn file_of(&self, table: &str) -> Option<PartFile<'_>> {
+        // Tables are named last.
+        let mut files = self.part_files().rev();
+        files.find(|file| file.of_table().is_some_and(|(name, _)| name == table))
+    }
+
+    /// Returns `true` if its small tables are in files that it shares.
+    fn is_merged(&self) -> bool {
+        let subjects = self.file_of(SMALL[0]);
+        subjects.is_some_and(|file| file.is_merged())
     }
 }
 

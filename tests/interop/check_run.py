@@ -39,13 +39,21 @@ def files_of(run: pathlib.Path) -> dict[str, list[pathlib.Path]]:
         found = sorted(p for p in (run / name).rglob("*.parquet") if not p.name.startswith("."))
         if found:
             tables[name] = found
-    # Files of parts count if a commit record names them.
-    for record in sorted(p for p in (run / "parts").glob("*.parquet") if not p.name.startswith(".")):
-        tables.setdefault("parts", []).append(record)
-        for named in pq.read_table(record, columns=["files"]).to_pylist()[0]["files"]:
+    # Files of parts count if a commit record names them. `merged.parquet` holds those of parts that share files, and
+    # takes the place of records of their own.
+    records = [p for p in (run / "parts").glob("*.parquet") if not p.name.startswith(".")]
+    records.sort(key=lambda p: (p.name != "merged.parquet", p.name))
+    known = set()
+    for record in records:
+        rows = [row for row in pq.read_table(record).to_pylist() if row["part"] not in known]
+        known.update(row["part"] for row in rows)
+        if rows:
+            tables.setdefault("parts", []).append(record)
+        for named in [file for row in rows for file in row["files"]]:
             path = named.split(" ", 2)[2]
-            if path.endswith(".parquet"):
-                tables.setdefault(path.split("/")[0], []).append(run / path)
+            found = tables.setdefault(path.split("/")[0], [])
+            if path.endswith(".parquet") and run / path not in found:
+                found.append(run / path)
     return tables
 
 

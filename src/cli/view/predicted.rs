@@ -11,9 +11,7 @@ use crate::run::counters::Counters;
 use crate::run::folder;
 use crate::run::prepare::Preparer;
 use crate::sink::prepared::file_stem;
-use crate::sink::{
-    Ledger, PredictionRow, ScoreRow, SubjectRow, TableRow as _, read_run_table, read_table,
-};
+use crate::sink::{Ledger, PredictionRow, ScoreRow, TableRow as _, read_run_table, read_table};
 use crate::spec::SourceFile;
 use crate::store;
 use crate::view::errors::{CONFUSED, Case, INVENTED, MISSED};
@@ -141,17 +139,9 @@ fn refuse_options(args: &ViewArgs) -> Result<(), Error> {
 /// there are several. The file of a part holds several subjects.
 pub(in crate::cli) fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let (table, mut kept) = (PredictionRow::TABLE.name, BTreeMap::new());
-    for part in Ledger::open(run)?.parts() {
-        let file = |table: &str| run.join(table).join(format!("{}.parquet", part.part));
-        let predictions = file(table);
-        if !store::exists(&predictions).map_err(unreadable(&predictions))? {
-            continue;
-        }
-        for row in read_table::<SubjectRow>(&file(SubjectRow::TABLE.name))? {
-            if row.status == "ok" {
-                kept.insert(file_stem(&row.subject_id), predictions.clone());
-            }
-        }
+    for (predictions, subjects) in Ledger::open(run)?.files_with_subjects(table)? {
+        let stems = subjects.iter().map(|subject| file_stem(subject));
+        kept.extend(stems.map(|stem| (stem, predictions.clone())));
     }
     let folder = run.join(table);
     // In the folders of checkpoints; `best` is read before `last`, and stays.

@@ -108,7 +108,7 @@ fn distribute(
     }
     drive.progress.finish();
     bar.finish_and_clear();
-    parts.close(done)
+    parts.close(cx, done)
 }
 
 /// A job that was sent.

@@ -123,6 +123,7 @@ impl Site {
                 predict_parts(&cx, &predictor, &run.wanted, stretches, &bar, &mut parts)?;
             }
         }
+        parts.end_attempts()?;
         let made = parts
             .record(&request.part)
             .cloned()
@@ -185,6 +186,7 @@ impl Site {
             workers: (self.options.threads() / self.parts).max(1),
             memory,
             limit: task.limit,
+            retry_failed: false,
             progress: false,
             stop: Arc::default(),
         };
@@ -227,6 +229,7 @@ impl OpenRun {
             subjects: request.subjects.clone(),
             name: request.part.clone(),
             digest,
+            plan: self.digest.clone(),
         })
     }
 }

@@ -67,6 +67,7 @@ impl Run {
             workers: 1,
             memory: 1 << 30,
             limit: None,
+            retry_failed: false,
             progress: false,
             stop: Arc::default(),
         };

@@ -1,5 +1,6 @@
 //! What is checked of a subject, and what it costs, before its voxels are used.
 
+use super::retries::retried;
 use super::{Labels, Preparer};
 use crate::kernel::region::runs;
 use crate::run::failure::Failure;
@@ -25,9 +26,8 @@ impl Preparer {
         }
         let record = self.subject(index);
         let bytes = guarded(&record.id, "source", || {
-            let headers = self
-                .cohort
-                .headers(record)
+            let read = || self.cohort.headers(record);
+            let headers = retried(&record.id, self.retries, read)
                 .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
             let warnings = self.check_registration(record, &headers)?;
             self.header_warnings

@@ -1,9 +1,7 @@
 //! Which rows a run recorded: those of `prepared` with their voxels, those of `views` with digests.
 
 use crate::error::Error;
-use crate::sink::{
-    Ledger, SinkError, SubjectRow, TableRow as _, ViewRow, read_prepared_where, read_table,
-};
+use crate::sink::{Ledger, SinkError, TableRow as _, ViewRow, read_prepared_where, read_table};
 use crate::spec::suggest;
 use crate::store;
 use crate::volume::{Row, row::DrawRecord};
@@ -122,7 +120,7 @@ pub fn visit(
                 }
             }
         }
-        for (file, subjects) in prepared_files(run)? {
+        for (file, subjects) in Ledger::open(run)?.files_with_subjects("prepared")? {
             for subject in subjects {
                 if !filter.accepts_subject(&subject) {
                     met.rows += 1;
@@ -192,22 +190,6 @@ fn view_files(run: &Path) -> Result<Vec<PathBuf>, Error> {
 fn is_table(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
     name.is_some_and(|name| name.ends_with(".parquet") && !name.starts_with('.'))
-}
-
-/// Files of prepared rows with the subjects in each, in the order of the subjects.
-fn prepared_files(run: &Path) -> Result<Vec<(PathBuf, Vec<String>)>, Error> {
-    let mut files = Vec::new();
-    for part in Ledger::open(run)?.parts() {
-        let file = |table: &str| run.join(table).join(format!("{}.parquet", part.part));
-        let prepared = file("prepared");
-        let is_there = store::exists(&prepared);
-        if is_there.map_err(Error::io(&prepared, "looking for prepared rows"))? {
-            let subjects: Vec<SubjectRow> = read_table(&file(SubjectRow::TABLE.name))?;
-            let done = subjects.into_iter().filter(|row| row.status == "ok");
-            files.push((prepared, done.map(|row| row.subject_id).collect()));
-        }
-    }
-    Ok(files)
 }
 
 fn of_view(file: &Path, row: ViewRow) -> Result<RecordedRow, Error> {

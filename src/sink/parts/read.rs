@@ -1,6 +1,6 @@
 //! Reads commit records: all of a run, those that are new, or that of one part.
 
-use super::{Ledger, RECORDS, files_in};
+use super::{INDEX, Ledger, RECORDS, files_in};
 use crate::sink::parquet::read_table;
 use crate::sink::{PartRow, SinkError};
 use crate::store;
@@ -22,7 +22,20 @@ impl Ledger {
             of_store,
         };
         ledger.read_new()?;
+        // Behind the records: what was merged while they were read is found here.
+        ledger.read_index()?;
         Ok(ledger)
+    }
+
+    /// Reads the index of merged parts; what it says of a part counts, and not a record of that part, which
+    /// an interrupted start left.
+    fn read_index(&mut self) -> Result<(), SinkError> {
+        let rows = match read_table::<PartRow>(&self.record(INDEX)) {
+            Err(e) if e.is_absent() => return Ok(()),
+            rows => rows?,
+        };
+        rows.into_iter().for_each(|row| self.add(row));
+        Ok(())
     }
 
     /// A ledger that knows of one part alone, if it is committed: for a process that makes it.
@@ -46,7 +59,7 @@ impl Ledger {
         let mut records = files_in(&self.folder.join(RECORDS))?;
         records.retain(|path| {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
-            stem.is_none_or(|stem| !self.parts.contains_key(stem))
+            stem.is_none_or(|stem| stem != INDEX && !self.parts.contains_key(stem))
         });
         let in_store = store::is_url(&self.folder);
         let read: Vec<_> = match in_store {
@@ -57,8 +70,8 @@ impl Ledger {
         for rows in read {
             match rows {
                 Ok(rows) => new.extend(rows),
-                // A list of a store may name what was removed meanwhile.
-                Err(e) if in_store && e.is_absent() => {}
+                // Removed since it was listed: merged, or made again.
+                Err(e) if e.is_absent() => {}
                 Err(e) => return Err(e),
             }
         }

@@ -2,6 +2,8 @@ use super::*;
 use crate::sink::{FailureRow, SubjectRow, WarningRow, write_table};
 use std::fs;
 
+mod merged;
+
 fn attempt() -> Attempt {
     Attempt {
         host: "here".into(),
@@ -155,7 +157,7 @@ fn every_changed_file_is_found() {
         }
         let (files, faults) = verify(folder.path()).unwrap();
         assert_eq!((files, faults.len()), (4, 1));
-        assert_eq!(faults[0].part, name);
+        assert_eq!(faults[0].parts, [name.as_str()]);
         assert!(
             faults[0].problem.contains(expected),
             "{}",

@@ -6,13 +6,14 @@ use crate::sink::parquet::schema_of;
 use crate::sink::table::NAME_KEY;
 use crate::sink::tables;
 use crate::sink::{SinkError, causes};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A file of a part that is not what its commit record says.
+/// A file that is not what commit records say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The part.
-    pub part: String,
+    /// The parts that have rows in it.
+    pub parts: Vec<String>,
     /// The file, below the run folder.
     pub file: String,
     /// What was found, what was expected.
@@ -25,25 +26,30 @@ pub struct Fault {
 /// **Errors** if the commit records cannot be read.
 pub fn verify(run: &Path) -> Result<(usize, Vec<Fault>), SinkError> {
     let ledger = Ledger::open(run)?;
-    let (mut files, mut faults) = (0, Vec::new());
-    for row in ledger.parts() {
+    let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let parts = ledger.parts();
+    for row in &parts {
         for text in &row.files {
-            files += 1;
-            let (file, problem) = match PartFile::parse(text) {
-                Some(file) => (file.path, problem(run, &file)),
-                None => (
-                    text.as_str(),
-                    Some("the commit record names it in no form that is known".to_owned()),
-                ),
-            };
-            faults.extend(problem.map(|problem| Fault {
-                part: row.part.clone(),
-                file: file.to_owned(),
-                problem,
-            }));
+            files.entry(text).or_default().push(&row.part);
         }
     }
-    Ok((files, faults))
+    let faults = files.iter().filter_map(|(text, parts)| {
+        let (file, problem) = match PartFile::parse(text) {
+            Some(file) => (file.path, problem(run, &file)),
+            None => (
+                *text,
+                Some("the commit record names it in no form that is known".to_owned()),
+            ),
+        };
+        Some(Fault {
+            parts: parts.iter().map(|part| (*part).to_owned()).collect(),
+            file: file.to_owned(),
+            problem: problem?,
+        })
+    });
+    let mut faults: Vec<Fault> = faults.collect();
+    faults.sort_by(|a, b| (&a.parts, &a.file).cmp(&(&b.parts, &b.file)));
+    Ok((files.len(), faults))
 }
 
 /// What is wrong with a file; `None` if it is what the record says.

@@ -114,7 +114,7 @@ impl PartWriter {
         self.failures.extend(failure);
     }
 
-    /// Notes that a subject failed for a reason that may pass.
+    /// Notes that a subject failed for a reason that may pass: the part is made again by the next start.
     pub fn retry_later(&mut self) {
         self.row.retry += 1;
     }

@@ -6,7 +6,8 @@ tables! {
     /// One row a part: a stretch of subjects whose results were committed together.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
     PartRow => PARTS "parts" version 1 {
-        /// Name of the part; its file in the folder of a table is `<part>.parquet`.
+        /// Name of the part; its file in the folder of a table is `<part>.parquet`, or one that it shares with
+        /// other parts, which `files` names.
         part: String => "",
         /// Id of its first subject.
         first_subject: String => "",
@@ -18,10 +19,10 @@ tables! {
         rows: i64 => "rows",
         /// Subjects that failed.
         failures: i64 => "subjects",
-        /// Subjects among them that failed for a reason that may pass, such as the memory budget: the part
-        /// is made again when the run is resumed.
+        /// Subjects among them that failed for a reason that may pass, such as the memory budget or a file that
+        /// changed meanwhile: the part is made again when the run is resumed.
         retry: i64 => "subjects",
-        /// Bytes of its files.
+        /// Bytes of its files when it was committed.
         bytes: i64 => "bytes" volatile,
         /// Time from its first subject to its commit.
         seconds: f64 => "s" volatile,
@@ -35,7 +36,8 @@ tables! {
         digest: String => "",
         /// Version of voxstream that made it.
         version: String => "",
-        /// Its files: BLAKE3, bytes and path below the run folder of each.
+        /// Its files: BLAKE3, bytes and path below the run folder of each. Files whose names begin with `merged-`
+        /// hold rows of several parts.
         files: Vec<String> => "" volatile,
     }
 }

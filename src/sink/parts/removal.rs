@@ -1,0 +1,150 @@
+//! Takes parts out of a run, and removes what interrupted starts left.
+
+use super::merge::Merged;
+use super::{Ledger, MERGED, RECORDS, TABLES, entries, remove};
+use crate::sink::parquet::is_draft;
+use crate::sink::{PartRow, SinkError, io_error};
+use crate::store;
+use std::collections::BTreeSet;
+
+impl Ledger {
+    /// Removes the parts that contain a subject between `first` and `last`, both included: other
+    /// parts take their place. The records go first.
+    ///
+    /// **Errors** if a file cannot be removed, or a file that parts share not be written anew.
+    pub fn retire(&mut self, first: &str, last: &str) -> Result<(), SinkError> {
+        let is_stale = |row: &PartRow| {
+            row.first_subject.as_str() <= last && row.last_subject.as_str() >= first
+        };
+        self.remove_where(is_stale, Some(first))
+    }
+
+    /// Removes every part whose name is not among `names`.
+    ///
+    /// **Errors** as [`Ledger::retire`].
+    pub fn retain(&mut self, names: &BTreeSet<String>) -> Result<(), SinkError> {
+        self.remove_where(|row| !names.contains(&row.part), None)
+    }
+
+    fn remove_where(
+        &mut self,
+        is_stale: impl Fn(&PartRow) -> bool,
+        place: Option<&str>,
+    ) -> Result<(), SinkError> {
+        let stale: BTreeSet<String> = (self.parts.values().filter(|row| is_stale(row)))
+            .map(|row| row.part.clone())
+            .collect();
+        // Of merged parts too: an interrupted start may have left records that would count again.
+        stale
+            .iter()
+            .try_for_each(|name| remove(&self.record(name)))?;
+        self.separate(&stale, place)?;
+        for name in stale {
+            self.parts.remove(&name);
+            for table in TABLES {
+                remove(&self.folder.join(table).join(format!("{name}.parquet")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes parts out of the files that they share with others. Files that hold parts on both sides of a
+    /// place are divided there, so that a part that is written for it has its rows in order.
+    fn separate(&mut self, stale: &BTreeSet<String>, place: Option<&str>) -> Result<(), SinkError> {
+        let mut merged = Merged::default();
+        for piece in self.pieces() {
+            let is_before = |row: &PartRow| place.is_some_and(|place| *row.last_subject < *place);
+            let is_gone = |row: &PartRow| stale.contains(&row.part);
+            // Neighbours that stay together: what is gone divides, and so does the place.
+            let runs: Vec<&[PartRow]> = piece
+                .chunk_by(|a, b| is_gone(a) == is_gone(b) && is_before(a) == is_before(b))
+                .collect();
+            let is_untouched = runs.len() == 1 && !is_gone(&piece[0]);
+            if !piece[0].is_merged() || is_untouched {
+                continue;
+            }
+            for run in runs {
+                match is_gone(&run[0]) {
+                    true => merged.gone.extend(run.iter().map(|row| row.part.clone())),
+                    false => merged.add(&self.folder, run, true)?,
+                }
+            }
+            let files = piece.iter().flat_map(|row| row.part_files());
+            let shared = files.filter(|file| file.is_merged());
+            merged
+                .replaced
+                .extend(shared.map(|file| file.path.to_owned()));
+        }
+        if merged.rows.is_empty() && merged.gone.is_empty() {
+            return Ok(());
+        }
+        self.write_index(&merged)?;
+        self.remove_replaced(&merged)
+    }
+
+    /// Removes what an interrupted run left: files that no record and no index names, records that the index
+    /// replaces, and drafts. Returns how many files went.
+    ///
+    /// **Errors** if the folder cannot be read or a file not be removed.
+    pub fn sweep(&self) -> Result<usize, SinkError> {
+        let named = self.named();
+        let mut removed = 0;
+        for table in [RECORDS].into_iter().chain(TABLES).chain([""]) {
+            let folder = self.folder.join(table);
+            for store::Entry { path, .. } in entries(&folder)? {
+                let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
+                let is_orphan = !table.is_empty()
+                    && (stem.starts_with("part-") || stem.starts_with(MERGED))
+                    && path.extension().is_some_and(|e| e == "parquet")
+                    && !named.contains(&(table, stem));
+                if is_orphan && !self.parts.contains_key(stem) && self.is_committed(stem)? {
+                    continue;
+                }
+                if is_orphan || is_draft(&path) {
+                    remove(&path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed + self.sweep_drafts()?)
+    }
+
+    /// Removes drafts of NIfTI files, which are in folders of their subjects. A store has no drafts.
+    fn sweep_drafts(&self) -> Result<usize, SinkError> {
+        let tables = match self.of_store {
+            Some(_) => &[][..],
+            None => &["prepared", "predictions"][..],
+        };
+        let mut removed = 0;
+        for table in tables {
+            let below = walkdir::WalkDir::new(self.folder.join(table)).min_depth(2);
+            for entry in below.into_iter().filter_map(Result::ok) {
+                if entry.file_type().is_file() && is_draft(entry.path()) {
+                    remove(entry.path())?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Table and stem of every file that belongs to the parts, their records among them.
+    fn named(&self) -> BTreeSet<(&str, &str)> {
+        let parts = self.parts.values();
+        let files = parts.clone().flat_map(|row| row.part_files());
+        let alone = parts.filter(|row| !row.is_merged());
+        let records = alone.map(|row| (RECORDS, row.part.as_str()));
+        (files.filter_map(|file| file.of_table()))
+            .chain(records)
+            .collect()
+    }
+
+    /// Returns `true` if a part has a commit record that the list of a store did not name yet.
+    fn is_committed(&self, part: &str) -> Result<bool, SinkError> {
+        let record = self.record(part);
+        match self.of_store {
+            Some(_) => store::exists(&record).map_err(io_error(&record, "looking for the record")),
+            None => Ok(false),
+        }
+    }
+}
