@@ -152,7 +152,7 @@ fn tables_are_unions_over_runs() {
             &session,
             "select run, pipeline, fold, seed, count(*) n from scores group by 1, 2, 3, 4 order by 1"
         ),
-        "run,pipeline,fold,seed,n\ncmc/20260101T000000,cmc,0,7,18\ncmc/20260102T000000,cmc,,7,18\n"
+        "run,pipeline,fold,seed,n\ncmc/20260101T000000,cmc,0,7,24\ncmc/20260102T000000,cmc,,7,24\n"
     );
     // Runs that a condition leaves out are not read.
     let bytes = |sql: &str| session.answer(sql).unwrap().stats.bytes_read;
@@ -214,7 +214,7 @@ fn views_answer_the_usual_questions() {
     assert_eq!(
         csv(
             &session,
-            "select rank, run, subjects, round(mean_dice, 4) dice, round(worst_class_dice, 3) worst, missed, mean_region_dice regions from leaderboard"
+            "select rank, run, subjects, round(mean_dice, 4) dice, round(worst_class_dice, 3) worst, missed, round(mean_region_dice, 4) regions from leaderboard"
         ),
         "rank,run,subjects,dice,worst,missed,regions\n1,cmc/20260102T000000,6,0.8125,0.725,0,0.35\n2,cmc/20260101T000000,6,0.7625,0.625,0,0.25\n"
     );

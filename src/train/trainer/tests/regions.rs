@@ -17,7 +17,7 @@ fn boxes(hidden: u8) -> Row {
     let tone = |(i, class): (usize, &u8)| f32::from(*class) - 1.0 + (i % 7) as f32 * 0.02;
     let image: Vec<f32> = classes.iter().enumerate().map(tone).collect();
     let label = classes.iter().enumerate();
-    let label = label.map(|(i, class)| if i / 64 == 4 { hidden } else { *class });
+    let label = label.map(|(i, class)| if i / 64 == 2 { hidden } else { *class });
     Row {
         subject: "a".to_owned(),
         view: "weak".to_owned(),
@@ -36,7 +36,7 @@ fn of_regions() -> Trainer {
     config.model.classes = ["background", "a", "b", "c"].map(str::to_owned).into();
     config.model.regions = nested();
     config.teacher = None;
-    config.steps = 60;
+    config.steps = 150;
     config.lr = 0.03;
     Trainer::new(config, &Device::Cpu).unwrap()
 }
@@ -60,7 +60,7 @@ fn dice(trainer: &Trainer) -> Vec<f64> {
         .into_owned();
     let truth: Vec<u8> = truth.iter().map(|v| *v as u8).collect();
     // Slices that everybody knows.
-    let kept = |map: &[u8]| [&map[..256], &map[320..]].concat();
+    let kept = |map: &[u8]| [&map[..128], &map[192..]].concat();
     let counts = crate::metric::confusion(&kept(&painted), &kept(&truth), 4).unwrap();
     let of = |classes: &[usize]| counts.union(0, classes, 1.0).dice.unwrap();
     vec![of(&[1, 2, 3]), of(&[2, 3]), of(&[3])]
@@ -75,14 +75,16 @@ fn a_few_steps_raise_the_dice_of_every_region() {
         unlabelled: Vec::new(),
     };
     let mut losses = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..150 {
         losses.push(trainer.train(std::slice::from_ref(&rows)).unwrap()[0].value);
     }
     let after = dice(&trainer);
-    println!("{before:?} {after:?} {losses:?}");
-    assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
+    assert!(losses[149] < 0.5 * losses[0], "{losses:?}");
     for (before, after) in before.iter().zip(&after) {
-        assert!(*after > 0.8 && after > before, "{after} {before}");
+        assert!(
+            *after > 0.8 && after > before,
+            "{before} {after}: {losses:?}"
+        );
     }
 }
 
