@@ -187,7 +187,7 @@ impl Run {
         change: impl FnOnce(Box<dyn Cohort>) -> Box<dyn Cohort> + Send + 'static,
     ) -> Result<RunOutcome, Error> {
         let (sender, ended) = channel();
-        std::thread::spawn(move || {
+        let work = move || {
             let file = SourceFile {
                 name: "chaos.yaml".into(),
                 text: self.text(),
@@ -205,7 +205,9 @@ impl Run {
             sender
                 .send(run(plan, change(cohort), &self.options))
                 .unwrap();
-        });
+        };
+        let thread = std::thread::Builder::new().name("chaos".to_owned());
+        thread.spawn(work).unwrap();
         // Far beyond what any machine takes: what is found is a hang.
         ended
             .recv_timeout(Duration::from_secs(300))

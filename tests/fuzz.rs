@@ -85,6 +85,19 @@ fn tried(name: &str, usual: u64) {
     assert!(tally.accepted > 0 && tally.refused > 0, "{name}: {tally:?}");
 }
 
+/// Executions at which a reader had panicked.
+const FOUND: [(&str, u64); 3] = [("record", 5325), ("pth", 2300), ("prepared", 3559)];
+
+#[test]
+fn what_was_found() {
+    for (name, number) in FOUND {
+        let folder = tempfile::tempdir().unwrap();
+        let kind = corpus::kind(name, folder.path());
+        let tally = fuzz(&kind, folder.path(), number..number + 1);
+        assert_eq!(tally.refused, 1, "{name} {number}");
+    }
+}
+
 #[test]
 fn nifti() {
     tried("nifti", 600);

@@ -15,6 +15,7 @@ use super::cmc::{CmcSpec, Sharing, Variant};
 use super::network::NetworkSpec;
 use super::params::Params;
 use candle_core::{DType, Device, Tensor};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Keys under which a file may nest its weights, in the order they are tried.
@@ -184,7 +185,12 @@ pub fn read_pth(path: &Path, key: Option<&str>) -> Result<Vec<(String, Tensor)>,
     };
     let mut reason = "it holds no tensors".to_owned();
     for key in keys {
-        match candle_core::pickle::read_all_with_key(path, key) {
+        // The reader panics at some damaged files.
+        let read = AssertUnwindSafe(|| candle_core::pickle::read_all_with_key(path, key));
+        let Ok(read) = catch_unwind(read) else {
+            return Err(failed("it is damaged".to_owned()));
+        };
+        match read {
             Ok(mut tensors) if !tensors.is_empty() => {
                 // They come out of a hash map.
                 tensors.sort_by(|a, b| a.0.cmp(&b.0));

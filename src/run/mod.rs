@@ -31,6 +31,7 @@
 mod attempts;
 pub mod bench;
 pub mod budget;
+mod cancelled;
 pub mod chain;
 pub mod cluster;
 pub mod context;

@@ -23,10 +23,6 @@ pub(super) struct Kind {
     pub(super) read: Read,
 }
 
-fn text(error: impl std::error::Error) -> String {
-    causes(&error)
-}
-
 /// The kind of a name; its seeds are made in a folder.
 pub(super) fn kind(name: &str, folder: &Path) -> Kind {
     let (name, file, seeds, read): (_, _, _, Read) = match name {
@@ -40,27 +36,27 @@ pub(super) fn kind(name: &str, folder: &Path) -> Kind {
         "manifest" => ("manifest", "list.csv", manifests(folder), manifest),
         "safetensors" => ("safetensors", "w.safetensors", tensors(folder), |at| {
             let read = read_tensors(&at.join("w.safetensors"), &Device::Cpu);
-            read.map(drop).map_err(text)
+            read.map(drop).map_err(|e| causes(&e))
         }),
         "pth" => (
             "pth",
             "w.pth",
             vec![bytes(Path::new("tests/reference/clip.pth"))],
             |at| {
-                let read = read_pth(&at.join("w.pth"), None).map_err(text)?;
-                convert(&read).map(drop).map_err(text)
+                let read = read_pth(&at.join("w.pth"), None).map_err(|e| causes(&e))?;
+                convert(&read).map(drop).map_err(|e| causes(&e))
             },
         ),
         "record" => ("record", "parts/part-a-1.parquet", records(folder), |at| {
-            let ledger = Ledger::open(at).map_err(text)?;
+            let ledger = Ledger::open(at).map_err(|e| causes(&e))?;
             ledger.whole_parts();
             ledger.files("subjects");
-            verify(at).map(drop).map_err(text)
+            verify(at).map(drop).map_err(|e| causes(&e))
         }),
         _ => ("prepared", "rows.parquet", prepared(folder), |at| {
             read_prepared(&at.join("rows.parquet"))
                 .map(drop)
-                .map_err(text)
+                .map_err(|e| causes(&e))
         }),
     };
     Kind {
@@ -105,8 +101,8 @@ fn images(folder: &Path, ending: &str) -> Vec<Vec<u8>> {
 
 fn image(at: &Path, name: &str) -> Result<(), String> {
     let path = at.join(name);
-    let header = nifti::read_header(&path).map(drop).map_err(text);
-    let read = nifti::read(&path, None).map_err(text)?;
+    let header = nifti::read_header(&path).map(drop).map_err(|e| causes(&e));
+    let read = nifti::read(&path, None).map_err(|e| causes(&e))?;
     read.to_f32();
     // What can be read has a header that can be.
     header
@@ -123,12 +119,12 @@ fn pipelines() -> Vec<Vec<u8>> {
 fn pipeline(at: &Path) -> Result<(), String> {
     let path = at.join("p.yaml");
     // A file that is no text is refused before it is looked at.
-    let content = std::fs::read_to_string(&path).map_err(text)?;
+    let content = std::fs::read_to_string(&path).map_err(|e| causes(&e))?;
     let file = SourceFile {
         name: path.display().to_string(),
         text: content,
     };
-    planned(&file).map(drop).map_err(text)
+    planned(&file).map(drop).map_err(|e| causes(&e))
 }
 
 fn manifests(folder: &Path) -> Vec<Vec<u8>> {
@@ -146,7 +142,7 @@ fn manifest(at: &Path) -> Result<(), String> {
         name: at.join("p.yaml").display().to_string(),
         text: "name: m\nsource: { manifest: { path: list.csv, columns: { subject: id, images: { ct: ct } } } }\nstages: [zscore: {}]\n".to_owned(),
     };
-    open(&file).map(drop).map_err(text)
+    open(&file).map(drop).map_err(|e| causes(&e))
 }
 
 fn tensors(folder: &Path) -> Vec<Vec<u8>> {

@@ -4,8 +4,10 @@ use super::table_file::TableFile;
 use super::{has_volumes, parquet_error};
 use crate::sink::{SinkError, io_error};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Reads every record batch of a Parquet file; volumes come in batches of few rows.
@@ -30,15 +32,18 @@ pub(in crate::sink) fn for_each_batch(
     let builder = open(path)?;
     let schema = builder.schema().clone();
     let rows_a_batch = if has_volumes(&schema) { 1 } else { 8192 };
-    let reader = builder
-        .with_batch_size(rows_a_batch)
-        .build()
-        .map_err(parquet_error(path, "reading"))?;
+    let reader = unpanicked(|| builder.with_batch_size(rows_a_batch).build());
+    let mut reader = reader.map_err(parquet_error(path, "reading"))?;
     let mut is_empty = true;
-    for batch in reader {
-        // The reader drops the schema's own metadata: name and version.
-        let batch = batch.and_then(|b| b.with_schema(schema.clone()));
-        each(batch.map_err(|e| parquet_error(path, "reading")(e.into()))?)?;
+    // The reader drops the schema's own metadata: name and version.
+    let mut next = || {
+        let batch = reader.next()?;
+        Some(batch.and_then(|batch| batch.with_schema(schema.clone())))
+    };
+    while let Some(batch) =
+        unpanicked(|| Ok(next().transpose()?)).map_err(parquet_error(path, "reading"))?
+    {
+        each(batch)?;
         is_empty = false;
     }
     match is_empty {
@@ -56,6 +61,15 @@ pub fn schema_of(path: &Path) -> Result<SchemaRef, SinkError> {
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<TableFile>, SinkError> {
     let file = TableFile::open(path).map_err(io_error(path, "opening"))?;
-    ParquetRecordBatchReaderBuilder::try_new(file)
+    unpanicked(|| ParquetRecordBatchReaderBuilder::try_new(file))
         .map_err(parquet_error(path, "reading the footer"))
+}
+
+/// Calls a reader of the packages `parquet` and `arrow`, which panic at some damaged files.
+///
+/// **Errors** those of the reader; a panic of it is one.
+fn unpanicked<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    // What the reader leaves behind is dropped with it.
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(ParquetError::General("the file is damaged".to_owned())))
 }

@@ -132,7 +132,7 @@ fn a_process_may_end_behind_any_step() {
     let replaced = merged.replaced.iter().map(|file| path.join(file));
     let gone: Vec<PathBuf> = records.chain(replaced).collect();
     for (i, file) in gone.iter().enumerate() {
-        if i % 37 == 0 {
+        if i % 120 == 0 {
             check(true);
         }
         fs::remove_file(file).unwrap();
