@@ -1,5 +1,6 @@
 //! What every part of a run shares.
 
+pub use super::cancelled::CANCELLED;
 use super::counters::Counters;
 use super::display::screen;
 use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
@@ -23,9 +24,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Set by Ctrl-C and SIGTERM; every loop of a run looks at it.
-pub static CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// A run under way.
 #[derive(Clone)]

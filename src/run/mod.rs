@@ -32,6 +32,7 @@ pub mod agreement;
 mod attempts;
 pub mod bench;
 pub mod budget;
+mod cancelled;
 pub mod chain;
 pub mod cluster;
 pub mod context;

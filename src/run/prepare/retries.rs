@@ -1,6 +1,6 @@
 //! Reads a subject again where the system failed for a reason that may pass within seconds.
 
-use crate::run::context::CANCELLED;
+use crate::run::cancelled::CANCELLED;
 use crate::store::StoreError;
 use std::error::Error;
 use std::io::ErrorKind;
