@@ -8,9 +8,11 @@
 
 mod find;
 mod folders;
+mod json;
 
 pub use find::{find, find_all};
-pub use folders::{best, last};
+pub use folders::last;
+pub use json::{read_json, write_json};
 
 use super::TrainError;
 use super::learner::Learner;
@@ -20,9 +22,9 @@ use super::objective::threshold::Thresholds;
 use super::postprocessing::PostProcessing;
 use super::trainer::Trainer;
 use crate::nn::tensor_file::{read_tensors, write_tensors};
-use crate::sink::parquet::write_whole;
 use crate::store;
 use candle_core::{Device, Tensor};
+use json::refuse;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -94,31 +96,6 @@ fn load_learner(folder: &Path, learner: &mut Learner, files: [&str; 2]) -> Resul
     Ok(())
 }
 
-fn refuse(path: &Path, problem: impl std::fmt::Display) -> TrainError {
-    TrainError::Checkpoint {
-        path: path.to_owned(),
-        problem: problem.to_string(),
-    }
-}
-
-/// Writes a JSON file whole, replacing an older one; an object is put in its store.
-///
-/// **Errors** name the file.
-pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), TrainError> {
-    let text = serde_json::to_vec_pretty(value).map_err(|e| refuse(path, e))?;
-    write_whole(path, &text).map_err(|e| refuse(path, format!("cannot be written: {e}")))
-}
-
-/// Reads a JSON file of a checkpoint.
-///
-/// **Errors** name the file.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
-    let text =
-        store::read_to_string(path).map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
-    serde_json::from_str(&text)
-        .map_err(|e| refuse(path, format!("is not what this version writes: {e}")))
-}
-
 /// Writes a checkpoint; the folder appears whole. `beside` writes further files into it.
 ///
 /// **Errors** name the file; nothing is left under the final name then.
@@ -149,6 +126,14 @@ pub fn save<P: Serialize>(
     }
     folders::prune(checkpoints, state.step, state.best.as_ref().map(|b| b.step))?;
     Ok(folder)
+}
+
+/// The folder of the best checkpoint.
+///
+/// **Errors** when there is none.
+pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
+    let best: Best = read_json(&checkpoints.join("best.json"))?;
+    Ok(folders::step_folder(checkpoints, best.step))
 }
 
 /// Restores a trainer and the state beside it.

@@ -230,7 +230,9 @@ impl Trainer {
         }
         self.prepare_ahead();
         self.read_losses(sums)?;
-        self.take_measured(sums)?;
+        if let Some(measured) = self.measured.take() {
+            measured.report(sums)?;
+        }
         self.norms(batches)
     }
 

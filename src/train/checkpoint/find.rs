@@ -1,6 +1,7 @@
 //! Which checkpoints a path names.
 
-use super::{TrainError, best, refuse};
+use super::json::refuse;
+use super::{TrainError, best};
 use crate::source::fold_number;
 use crate::store;
 use std::path::{Path, PathBuf};

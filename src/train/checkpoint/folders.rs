@@ -1,7 +1,8 @@
 //! The folders of a run's checkpoints, on disk or in a store.
 
-use super::{Best, TrainError, read_json, refuse};
+use super::json::refuse;
 use crate::store::{self, Entry};
+use crate::train::TrainError;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 /// The file without which a folder is no checkpoint.
 pub(super) const STATE: &str = "state.json";
 
-fn step_folder(checkpoints: &Path, step: u64) -> PathBuf {
+pub(super) fn step_folder(checkpoints: &Path, step: u64) -> PathBuf {
     checkpoints.join(format!("step-{step:08}"))
 }
 
@@ -114,12 +115,4 @@ pub fn last(checkpoints: &Path) -> Result<Option<PathBuf>, TrainError> {
         Ok(None)
     };
     last().map_err(|e| refuse(checkpoints, format!("cannot be read: {e}")))
-}
-
-/// The folder of the best checkpoint.
-///
-/// **Errors** when there is none.
-pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
-    let best: Best = read_json(&checkpoints.join("best.json"))?;
-    Ok(step_folder(checkpoints, best.step))
 }

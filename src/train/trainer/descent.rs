@@ -54,8 +54,9 @@ impl Trainer {
                 subjects: batch.subjects.clone(),
             });
         }
-        if pupil == Pupil::Student {
-            self.measure_gradients(terms, share)?;
+        let weights = self.weights();
+        if let Some(measured) = self.measured.as_mut().filter(|_| pupil == Pupil::Student) {
+            measured.add_losses(terms, &weights, share, &self.student.model.params)?;
         }
         if let Some(total) = self.config.objective.total(terms, self.progress())? {
             let total = (total * share)?;

@@ -52,7 +52,9 @@ impl Trainer {
         logits: &[Option<Tensor>],
         terms: &mut Terms<Option<Tensor>>,
     ) -> Result<(), TrainError> {
-        self.measure_features(features)?;
+        if let Some(measured) = &mut self.measured {
+            measured.add_features(features)?;
+        }
         let weights = self.weights();
         let objective = &self.config.objective;
         if let Some(spec) = objective.csc.as_ref().filter(|_| weights[Term::Csc] > 0.0) {

@@ -5,8 +5,8 @@ use super::super::TrainError;
 use super::super::figures::Sums;
 use super::super::objective::csc::{Similarity, similarity_all};
 use super::super::objective::{Term, Terms};
-use super::Trainer;
 use crate::nn::gradients::Gradients;
+use crate::nn::params::Params;
 use candle_core::Tensor;
 
 /// What was measured so far in a step.
@@ -16,23 +16,22 @@ pub(super) struct Measured {
     similarities: Vec<Similarity>,
 }
 
-impl Trainer {
-    /// Adds each term's own gradient of a loss to what is measured.
-    pub(super) fn measure_gradients(
+impl Measured {
+    /// Adds each term's own gradient of a loss, times its weight and `share`.
+    ///
+    /// **Errors** where the device refuses.
+    pub(super) fn add_losses(
         &mut self,
         terms: &Terms<Option<Tensor>>,
+        weights: &Terms<f64>,
         share: f64,
+        params: &Params,
     ) -> Result<(), TrainError> {
-        let weights = self.weights();
-        let Some(measured) = &mut self.measured else {
-            return Ok(());
-        };
-        let params = &self.student.model.params;
         for term in Term::ALL {
             let Some(loss) = terms[term].as_ref().filter(|_| weights[term] > 0.0) else {
                 continue;
             };
-            let gradients = match &mut measured.gradients[term] {
+            let gradients = match &mut self.gradients[term] {
                 Some(gradients) => gradients,
                 none => none.insert(Gradients::zeros(params)?),
             };
@@ -42,29 +41,23 @@ impl Trainer {
         Ok(())
     }
 
-    /// Adds the similarity of the modalities' features to what is measured.
-    pub(super) fn measure_features(
-        &mut self,
-        features: &[Option<Tensor>],
-    ) -> Result<(), TrainError> {
-        if let Some(measured) = &mut self.measured {
-            measured.similarities.extend(similarity_all(features)?);
-        }
+    /// Adds the similarity of the modalities' features.
+    ///
+    /// **Errors** where their shapes differ.
+    pub(super) fn add_features(&mut self, features: &[Option<Tensor>]) -> Result<(), TrainError> {
+        self.similarities.extend(similarity_all(features)?);
         Ok(())
     }
 
-    /// Ends what the step measured, and makes figures of it.
-    pub(super) fn take_measured(&mut self, sums: &mut Sums) -> Result<(), TrainError> {
-        let Some(measured) = self.measured.take() else {
-            return Ok(());
-        };
+    /// Makes figures of what was measured.
+    ///
+    /// **Errors** where the device refuses.
+    pub(super) fn report(self, sums: &mut Sums) -> Result<(), TrainError> {
         for term in Term::ALL {
-            let norm = measured.gradients[term]
-                .as_ref()
-                .map(Gradients::global_norm);
+            let norm = self.gradients[term].as_ref().map(Gradients::global_norm);
             sums.norms[term] = norm.transpose()?;
         }
-        sums.similarity = Similarity::mean(&measured.similarities);
+        sums.similarity = Similarity::mean(&self.similarities);
         Ok(())
     }
 }
