@@ -12,7 +12,7 @@ mod tests;
 
 use super::dice_ce::IGNORE;
 use super::operator::{Input, Op, Operator};
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{DType, Device, Layout, Result, Shape, Tensor, bail};
 use passes::{Problem, Sums};
 use std::sync::{Arc, OnceLock};
 
@@ -129,13 +129,6 @@ struct Gradient {
     sums: Arc<OnceLock<Sums>>,
 }
 
-fn labels(target: Input<'_>) -> Result<&[u8]> {
-    match (target.storage, target.layout.contiguous_offsets()) {
-        (CpuStorage::U8(labels), Some((start, end))) => Ok(&labels[start..end]),
-        _ => bail!("dice_bce: expected contiguous u8 labels"),
-    }
-}
-
 impl Operator<2> for Loss {
     fn name(&self) -> &'static str {
         "dice_bce"
@@ -149,7 +142,7 @@ impl Operator<2> for Loss {
     fn cpu(&self, [logits, target]: [Input<'_>; 2]) -> Result<Vec<f32>> {
         let config = &self.config;
         let problem = config.problem(logits.layout.dims(), target.layout.dims())?;
-        let (logits, target) = (logits.f32s()?, labels(target)?);
+        let (logits, target) = (logits.f32s()?, target.u8s()?);
         let is_stray = |label: &&u8| usize::from(**label) >= config.classes && **label != IGNORE;
         if let Some(label) = target.iter().find(is_stray) {
             bail!(
@@ -190,7 +183,7 @@ impl Operator<3> for Gradient {
     fn cpu(&self, [logits, target, g]: [Input<'_>; 3]) -> Result<Vec<f32>> {
         let config = &self.config;
         let problem = config.problem(logits.layout.dims(), target.layout.dims())?;
-        let (logits, target) = (logits.f32s()?, labels(target)?);
+        let (logits, target) = (logits.f32s()?, target.u8s()?);
         let &[g] = g.f32s()? else {
             bail!(
                 "dice_bce: expected the gradient of a scalar, found {:?}",

@@ -10,7 +10,7 @@ mod tests;
 
 use super::cuda;
 use super::operator::{Input, Op, Operator};
-use candle_core::{CpuStorage, CudaStorage, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CudaStorage, DType, Layout, Result, Shape, Tensor, bail};
 pub(super) use passes::Problem;
 use passes::Sums;
 use std::sync::{Arc, OnceLock};
@@ -151,13 +151,6 @@ struct Gradient {
     state: Arc<OnceLock<cuda::LossState>>,
 }
 
-fn labels(target: Input<'_>) -> Result<&[u8]> {
-    match (target.storage, target.layout.contiguous_offsets()) {
-        (CpuStorage::U8(labels), Some((start, end))) => Ok(&labels[start..end]),
-        _ => bail!("dice_ce: expected contiguous u8 labels"),
-    }
-}
-
 impl Operator<2> for Loss {
     fn name(&self) -> &'static str {
         "dice_ce"
@@ -170,7 +163,7 @@ impl Operator<2> for Loss {
 
     fn cpu(&self, [logits, target]: [Input<'_>; 2]) -> Result<Vec<f32>> {
         let problem = self.config.problem(logits.layout, target.layout)?;
-        let (logits, target) = (logits.f32s()?, labels(target)?);
+        let (logits, target) = (logits.f32s()?, target.u8s()?);
         let k = problem.classes;
         if let Some(label) = target
             .iter()
@@ -221,7 +214,7 @@ impl Operator<3> for Gradient {
 
     fn cpu(&self, [logits, target, g]: [Input<'_>; 3]) -> Result<Vec<f32>> {
         let problem = self.config.problem(logits.layout, target.layout)?;
-        let (logits, target) = (logits.f32s()?, labels(target)?);
+        let (logits, target) = (logits.f32s()?, target.u8s()?);
         let &[g] = g.f32s()? else {
             bail!(
                 "dice_ce: expected the gradient of a scalar, found {:?}",

@@ -49,6 +49,7 @@ pub mod network;
 pub mod norm_act;
 mod operator;
 pub mod optimizer;
+mod overlap;
 pub mod params;
 mod recompute;
 pub mod sgd;

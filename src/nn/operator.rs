@@ -56,6 +56,14 @@ impl<'a> Input<'a> {
     pub(super) fn f32s(self) -> Result<&'a [f32]> {
         f32s(self.op, self.storage, self.layout)
     }
+
+    /// Its labels. **Errors** if it is not contiguous, or not u8.
+    pub(super) fn u8s(self) -> Result<&'a [u8]> {
+        match (self.storage, self.layout.contiguous_offsets()) {
+            (CpuStorage::U8(labels), Some((start, end))) => Ok(&labels[start..end]),
+            _ => bail!("{}: expected contiguous u8 labels", self.op),
+        }
+    }
 }
 
 /// An operator as candle applies it.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 /// Returns `true` if a path names a data set: a folder, or a table.
 pub fn is_data_set(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    // What cannot be asked is read as a file, which says why it cannot.
     store::is_dir(path).unwrap_or(false) || ending.is_some_and(|e| e == "csv" || e == "tsv")
 }
 

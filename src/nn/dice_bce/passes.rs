@@ -1,6 +1,7 @@
 //! The two passes over the logits. Sums are f64, over pieces cut by shape, in the pieces' order.
 
 use super::super::cpu::{CHUNK, fill_pieces};
+use super::super::overlap::Overlap;
 use super::{DiceBce, IGNORE};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -13,17 +14,6 @@ pub(super) struct Problem {
     /// `[256, regions]`: 1 where a label is in a region.
     pub(super) members: Vec<f32>,
     pub(super) squared: bool,
-}
-
-/// What Dice needs of a region, ignored voxels left out.
-#[derive(Clone, Copy, Default)]
-struct Overlap {
-    /// Sum of p t.
-    both: f64,
-    /// Sum of p or p^2.
-    predicted: f64,
-    /// Sum of t.
-    truth: f64,
 }
 
 /// The sums of a batch.
@@ -49,9 +39,7 @@ impl Sums {
         self.entropy += other.entropy;
         self.valid += other.valid;
         for (sum, value) in self.overlaps.iter_mut().zip(&other.overlaps) {
-            sum.both += value.both;
-            sum.predicted += value.predicted;
-            sum.truth += value.truth;
+            *sum += *value;
         }
     }
 
@@ -125,12 +113,8 @@ pub(super) fn sums(problem: &Problem, logits: &[f32], target: &[u8]) -> Sums {
 
 /// The loss from its sums.
 pub(super) fn loss(problem: &Problem, config: &DiceBce, sums: &Sums) -> f64 {
-    let smooth = config.smooth;
     let scored = sums.overlaps.iter().filter(|o| o.truth > 0.0);
-    let missing = scored.map(|o| {
-        let score = (2.0 * o.both + smooth) / (o.predicted + o.truth + smooth);
-        1.0 - score
-    });
+    let missing = scored.map(|o| 1.0 - o.dice(config.smooth));
     let dice = missing.sum::<f64>() / sums.scored().max(1) as f64;
     let entropy = sums.entropy / (sums.valid.max(1) as f64 * problem.regions as f64);
     config.dice_weight * dice + config.bce_weight * entropy
@@ -150,15 +134,9 @@ pub(super) fn gradient(
     let r = problem.regions;
     let factor = f64::from(g) * config.dice_weight / sums.scored().max(1) as f64;
     // a = [where t, everywhere (by q' = 1 or 2 p)].
-    let terms = sums.overlaps.iter().map(|o| {
-        let (top, bottom) = (
-            2.0 * o.both + config.smooth,
-            o.predicted + o.truth + config.smooth,
-        );
-        match o.truth > 0.0 {
-            true => [-factor * 2.0 / bottom, factor * top / (bottom * bottom)].map(|v| v as f32),
-            false => [0.0; 2],
-        }
+    let terms = sums.overlaps.iter().map(|o| match o.truth > 0.0 {
+        true => o.slopes(config.smooth, factor),
+        false => [0.0; 2],
     });
     let terms: Vec<[f32; 2]> = terms.collect();
     let valid = sums.valid.max(1) as f64 * r as f64;

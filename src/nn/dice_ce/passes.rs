@@ -1,6 +1,7 @@
 //! The two passes over the logits. Sums are f64, over pieces cut by shape, in the pieces' order.
 
 use super::super::cpu::{CHUNK, fill_pieces};
+use super::super::overlap::Overlap;
 use super::{DiceCe, IGNORE};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -13,17 +14,6 @@ pub(in crate::nn) struct Problem {
     pub(in crate::nn) classes: usize,
     pub(in crate::nn) weights: Vec<f32>,
     pub(in crate::nn) squared: bool,
-}
-
-/// What Dice needs of one (sample, class), ignored voxels left out.
-#[derive(Clone, Copy, Default)]
-struct Overlap {
-    /// Sum of p t.
-    both: f64,
-    /// Sum of p or p^2.
-    predicted: f64,
-    /// Sum of t.
-    truth: f64,
 }
 
 /// The sums of a batch.
@@ -122,9 +112,7 @@ pub(super) fn sums(problem: &Problem, logits: &[f32], target: &[u8]) -> Sums {
 
 fn add(sums: &mut [Overlap], values: &[Overlap]) {
     for (sum, value) in sums.iter_mut().zip(values) {
-        sum.both += value.both;
-        sum.predicted += value.predicted;
-        sum.truth += value.truth;
+        *sum += *value;
     }
 }
 
@@ -150,8 +138,7 @@ fn scores(problem: &Problem, config: &DiceCe, sums: &Sums) -> Scores {
     } else {
         &scored[..]
     };
-    let dice =
-        |o: &Overlap| (2.0 * o.both + config.smooth) / (o.predicted + o.truth + config.smooth);
+    let dice = |o: &Overlap| o.dice(config.smooth);
     Scores {
         count: distinct.iter().flatten().count(),
         dice_sum: distinct.iter().flatten().map(dice).sum(),
@@ -195,13 +182,7 @@ pub(super) fn gradient(
         .scored
         .iter()
         .map(|overlap| match overlap {
-            Some(o) => {
-                let (top, bottom) = (
-                    2.0 * o.both + config.smooth,
-                    o.predicted + o.truth + config.smooth,
-                );
-                [-factor * 2.0 / bottom, factor * top / (bottom * bottom)].map(|v| v as f32)
-            }
+            Some(o) => o.slopes(config.smooth, factor),
             None => [0.0; 2],
         })
         .collect();

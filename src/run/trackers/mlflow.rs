@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Longest value of a parameter that MLflow takes.
@@ -152,11 +152,22 @@ fn experiment_id(store: &Path, name: &str) -> Result<String, Error> {
     let listing = || Error::io(store, "listing the experiments");
     for entry in fs::read_dir(store).map_err(listing())? {
         let folder = entry.map_err(listing())?;
-        let Ok(meta) = fs::read_to_string(folder.path().join("meta.yaml")) else {
-            continue;
+        let path = folder.path().join("meta.yaml");
+        let meta = match fs::read_to_string(&path) {
+            // What has none is no experiment, such as the registry of models.
+            Err(e) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&e.kind()) => {
+                continue;
+            }
+            meta => meta.map_err(Error::io(&path, "reading the experiment's name"))?,
         };
-        let document = Document::parse(&meta).ok();
-        let named = document.and_then(|d| d.root().get("name")?.read::<String>().ok());
+        let document = Document::parse(&meta).map_err(|e| {
+            let path = path.display();
+            Error::run(format!(
+                "{path}: {e}; it should describe an experiment of MLflow, move it away"
+            ))
+        })?;
+        let name_of = document.root().get("name");
+        let named = name_of.and_then(|name| name.read::<String>().ok());
         if named.as_deref() == Some(name) {
             return Ok(folder.file_name().to_string_lossy().into_owned());
         }
@@ -177,7 +188,8 @@ fn experiment_id(store: &Path, name: &str) -> Result<String, Error> {
     Ok(id)
 }
 
-/// What a plan says, as names with dots and texts; lists are one value.
+/// What a plan says, as names with dots and texts; lists are one value. Texts that MLflow does not take
+/// are left out.
 fn parameters(plan: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     flatten(String::new(), plan, &mut found);

@@ -54,11 +54,12 @@ impl Trainer {
                 subjects: batch.subjects.clone(),
             });
         }
-        let weights = self.weights();
+        let progress = self.progress();
         if let Some(measured) = self.measured.as_mut().filter(|_| pupil == Pupil::Student) {
+            let weights = self.config.objective.weights(progress);
             measured.add_losses(terms, &weights, share, &self.student.model.params)?;
         }
-        if let Some(total) = self.config.objective.total(terms, self.progress())? {
+        if let Some(total) = self.config.objective.total(terms, progress)? {
             let total = (total * share)?;
             sums.unread.push(Unread {
                 term: None,
