@@ -133,10 +133,12 @@ fn plain(error: &DataFusionError) -> String {
     text
 }
 
-/// Returns `true` if a statement failed because a file of a table is not there any more.
-pub(super) fn names_absent_file(error: &QueryError) -> bool {
+/// Returns `true` if a statement may have failed because a file of a table was removed or replaced after it
+/// was listed, as a run under way does: the engine knows the place of the footer from the older file. A
+/// damaged file fails again when it is read anew.
+pub(super) fn may_be_outdated(error: &QueryError) -> bool {
     let text = causes(error);
-    ["not found", "No such file"]
+    ["not found", "No such file", "Parquet error"]
         .iter()
         .any(|said| text.contains(said))
 }
@@ -206,4 +208,28 @@ fn syntax(problem: &ParserError, sql: &str) -> String {
     let shown = sql.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let mark = " ".repeat(column.saturating_sub(1));
     format!("line {line}, column {column}: {reason}\n  {shown}\n  {mark}^")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Session;
+    use crate::sink::{MetricRow, write_table};
+    use std::fs;
+
+    #[test]
+    fn what_the_engine_says_of_a_file_that_changed_is_recognised() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.parquet");
+        write_table::<MetricRow>(&path, &[]).unwrap();
+        let asked = |sql| Session::open(folder.path()).unwrap().sql(sql);
+        let mistake = asked("select nothing from metrics").unwrap_err();
+        assert!(!may_be_outdated(&mistake), "{mistake}");
+        let whole = fs::read(&path).unwrap();
+        // As if the footer were looked for where an older file had it.
+        fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+        let cut = asked("select * from metrics").unwrap_err();
+        assert!(may_be_outdated(&cut), "{}", causes(&cut));
+        assert!(causes(&cut).contains("metrics.parquet"), "{}", causes(&cut));
+    }
 }

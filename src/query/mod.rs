@@ -189,8 +189,8 @@ impl Session {
             Asked::Columns(table) => (vec![self.describe(&table)?], 0),
             Asked::Tables => (vec![self.catalog.borrow().listed()], 0),
             Asked::Rows(statement) => match self.rows(text, &names, &statement) {
-                // A run under way merged the files of parts, or made parts again, since they were listed.
-                Err(e) if error::names_absent_file(&e) => {
+                // A run under way wrote a table again, or merged the files of parts, since they were listed.
+                Err(e) if error::may_be_outdated(&e) => {
                     self.reopen()?;
                     self.rows(text, &names, &statement)?
                 }
