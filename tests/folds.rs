@@ -157,7 +157,7 @@ fn check_says_what_the_folds_hold() {
     let file = written(folder.path());
     let mut out = Vec::new();
     assert_eq!(
-        check(&[file], true, CheckFormat::Text, &mut out).unwrap(),
+        check(&[file], &[], true, CheckFormat::Text, &mut out).unwrap(),
         0
     );
     let text = String::from_utf8(out).unwrap();

@@ -107,9 +107,14 @@ fn a_volume_that_does_not_fit_fails_its_subject_before_anything_is_written() {
     let check = |more: &str| {
         std::fs::write(root.join("p.yaml"), file(root, more).text).unwrap();
         let mut out = Vec::new();
-        let code =
-            voxstream::cli::check::check(&[root.join("p.yaml")], true, CheckFormat::Text, &mut out)
-                .unwrap();
+        let code = voxstream::cli::check::check(
+            &[root.join("p.yaml")],
+            &[],
+            true,
+            CheckFormat::Text,
+            &mut out,
+        )
+        .unwrap();
         (code, String::from_utf8(out).unwrap())
     };
     let (code, text) = check("");
@@ -195,7 +200,8 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
     std::fs::write(&path, text).unwrap();
     let mut out = Vec::new();
     let code =
-        voxstream::cli::check::check(&[path.clone()], false, CheckFormat::Text, &mut out).unwrap();
+        voxstream::cli::check::check(&[path.clone()], &[], false, CheckFormat::Text, &mut out)
+            .unwrap();
     assert_eq!((code, out.is_empty()), (2, true));
     let plan = planned(&SourceFile {
         name: path.display().to_string(),
@@ -210,9 +216,13 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
         "{error}"
     );
     std::fs::create_dir(folder.path().join("src")).unwrap();
-    let code =
-        voxstream::cli::check::check(&[path], false, CheckFormat::Text, &mut Vec::new()).unwrap();
-    assert_eq!(code, 0);
+    let checked = |set: &[String]| {
+        let files = std::slice::from_ref(&path);
+        voxstream::cli::check::check(files, set, false, CheckFormat::Text, &mut Vec::new()).unwrap()
+    };
+    assert_eq!(checked(&[]), 0);
+    // What `run --set` will say of a value is known before.
+    assert_eq!(checked(&["stages=[zscore: {foreground: 3}]".into()]), 2);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct ExplainArgs {
 pub struct RunArgs {
     /// Pipeline file.
     pub file: PathBuf,
-    /// Run folder, or the URL of one in a store (not of a training); default `runs/<name>/<stamp>`. It must be new, unless `--resume` is given.
+    /// Run folder, or the URL of one in a store; default `runs/<name>/<stamp>`. It must be new, unless `--resume` is given.
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Change a value of the file, such as `train.steps=100`; may be repeated.

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Checks files; 0 when all are right, else 2.
+/// Checks files, each with the values of `set` changed; 0 when all are right, else 2.
 ///
 /// As text, mistakes go to stderr as a compiler shows them; in the other formats everything goes
 /// to `out`, for machines.
@@ -23,6 +23,7 @@ use std::path::PathBuf;
 /// **Errors** when `out` does; a file's mistakes are shown and the next file is checked.
 pub fn check(
     files: &[PathBuf],
+    set: &[String],
     data: bool,
     format: CheckFormat,
     out: &mut dyn Write,
@@ -30,7 +31,7 @@ pub fn check(
     let mut wrong = 0;
     let mut remarks: Vec<Remark> = Vec::new();
     for path in files {
-        let found = look(path, &[], data);
+        let found = look(path, set, data);
         wrong += usize::from(!is_usable(&found));
         match (&found, format) {
             (Ok(Checked { headers, steps }), CheckFormat::Text) => match headers {

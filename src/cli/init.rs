@@ -72,6 +72,7 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
     )?;
     check::check(
         std::slice::from_ref(path),
+        &[],
         true,
         check::CheckFormat::Text,
         out,

@@ -86,6 +86,9 @@ enum Command {
         /// Pipeline files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Change a value of every file, such as `train.steps=100`; may be repeated.
+        #[arg(long = "set", value_name = "PATH=VALUE")]
+        set: Vec<String>,
         /// Also open the cohort and look at every header: files, grids, whether modalities are registered.
         #[arg(long)]
         data: bool,
@@ -260,9 +263,10 @@ pub fn execute(cli: &Cli) -> Result<u8, Error> {
         Command::Init(args) => init::init(args, &mut out),
         Command::Check {
             files,
+            set,
             data,
             format,
-        } => check::check(files, *data, *format, &mut out),
+        } => check::check(files, set, *data, *format, &mut out),
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Run(args) => run::run(args, &mut out),
         Command::Scheduler(args) => cluster::scheduler(args),

@@ -198,7 +198,7 @@ mod tests {
         let path = folder.path().join("a.yaml");
         std::fs::write(&path, text).unwrap();
         let mut out = Vec::new();
-        let code = check(std::slice::from_ref(&path), false, format, &mut out).unwrap();
+        let code = check(std::slice::from_ref(&path), &[], false, format, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         (code, text.replace(&path.display().to_string(), "a.yaml"))
     }

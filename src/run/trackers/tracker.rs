@@ -18,6 +18,9 @@ pub(super) trait Tracker: Send {
 }
 
 /// What a figure is called: `train/loss`, `validation/dice/ct/liver`.
+///
+/// A name of several parts is a path in MLflow's store, so a `/` within a part becomes `_`, and a part that
+/// would lead to another folder gets one in front.
 pub(super) fn tag(row: &MetricRow) -> String {
     let parts = [
         Some(&row.split),
@@ -26,8 +29,11 @@ pub(super) fn tag(row: &MetricRow) -> String {
         row.class.as_ref(),
         row.subject_id.as_ref(),
     ];
-    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
-    parts.join("/")
+    let parts = parts.into_iter().flatten().map(|part| match part.as_str() {
+        "" | "." | ".." => format!("_{part}"),
+        part => part.replace('/', "_"),
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// Seconds since 1970; 0 if the clock stands before.
@@ -59,5 +65,9 @@ mod tests {
         assert_eq!(tag(&row), "validation/dice/liver");
         row.modality = Some("ct".to_owned());
         assert_eq!(tag(&row), "validation/dice/ct/liver");
+        row.class = Some("liver/left".to_owned());
+        assert_eq!(tag(&row), "validation/dice/ct/liver_left");
+        row.class = Some("..".to_owned());
+        assert_eq!(tag(&row), "validation/dice/ct/_..");
     }
 }

@@ -52,12 +52,13 @@ impl Trainer {
     /// The term of one group of unlabelled weak views, each with a labelled row: the row of the same
     /// number, counted round where there are fewer labelled ones.
     ///
-    /// A modality that a row of either side lacks is left out of the mixed batch.
+    /// `predicted` are the teacher's logits of the weak views, one a head. A modality that a row of either
+    /// side lacks is left out of the mixed batch.
     pub(super) fn bcp(
         &mut self,
         rows: &StepRows,
         group: &[usize],
-        weak: (&[&Row], &Batch),
+        (weak_rows, weak, predicted): (&[&Row], &Batch, &[Option<Tensor>]),
         share: f64,
         sums: &mut Sums,
     ) -> std::result::Result<(), TrainError> {
@@ -66,7 +67,6 @@ impl Trainer {
         let (Some(spec), true) = (spec.filter(|_| weight > 0.0), self.teacher.is_some()) else {
             return Ok(());
         };
-        let (weak_rows, weak) = weak;
         let partners: Vec<&Row> = (group.iter())
             .map(|i| &rows.labelled[i % rows.labelled.len()])
             .collect();
@@ -81,11 +81,8 @@ impl Trainer {
             );
             return Err(refuse(weak_rows[0], problem));
         };
-        let Some(teacher) = &self.teacher else {
-            return Ok(());
-        };
         let mut pseudo = Vec::new();
-        for logits in teacher.infer(&weak.images)? {
+        for logits in predicted {
             pseudo.push(logits.as_ref().map(largest_components).transpose()?);
         }
         let zyx = [expected[1], expected[2], expected[3]];

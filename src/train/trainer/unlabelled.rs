@@ -41,7 +41,7 @@ impl Trainer {
             let beliefs = self.beliefs(&weak, &batch, &predicted)?;
             self.weak_view(&weak, &batch, &labels, share, sums)?;
             self.released(&batch, share, sums)?;
-            self.bcp(rows, &group, (&weak, &batch), share, sums)?;
+            self.bcp(rows, &group, (&weak, &batch, &predicted), share, sums)?;
             self.cps(&batch, share, sums)?;
             if (self.config.objective.first(Term::looks_at_strong_views)).is_none() {
                 continue;
@@ -61,7 +61,9 @@ impl Trainer {
     /// The teacher's logits of the weak views of a group, one a head; none where no term asks for them.
     fn predicted(&self, batch: &Batch) -> Result<Vec<Option<Tensor>>, TrainError> {
         let objective = &self.config.objective;
-        let wanted = objective.needs_pseudo_labels() || objective.mean_teacher.is_some();
+        let wanted = objective.needs_pseudo_labels()
+            || objective.mean_teacher.is_some()
+            || self.weights()[Term::Bcp] > 0.0;
         match self.teacher.as_ref().filter(|_| wanted) {
             Some(teacher) => teacher.infer(&batch.images),
             None => Ok(Vec::new()),

@@ -5,7 +5,6 @@ use super::inflate::Block;
 use super::input;
 use crate::volume::{Volume, VolumeError, Voxel};
 use crate::with_voxel_type;
-use arrow::buffer::Buffer;
 
 /// Reads volume `index`; the header has been checked.
 pub(super) fn volume(header: &Header, index: usize) -> Result<Volume, VolumeError> {
@@ -19,9 +18,9 @@ pub(super) fn volume(header: &Header, index: usize) -> Result<Volume, VolumeErro
     let voxels = with_voxel_type!(header.dtype, T => {
         let mut voxels = input::voxels::<T>(&header.voxels_path, block, count)?;
         if !header.byte_order.is_native() {
-            swap_bytes(&mut voxels);
+            swap_bytes(voxels.numbers_mut());
         }
-        Buffer::from_vec(voxels)
+        voxels.into_buffer()
     });
     Volume::try_new(voxels, header.dtype, header.scaling, header.grid)
 }

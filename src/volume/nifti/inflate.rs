@@ -2,11 +2,14 @@
 
 use super::{format, io};
 use crate::store::StoreError;
-use crate::volume::{VolumeError, Voxel};
+use crate::volume::{Dtype, VolumeError, Voxel};
+use arrow::buffer::Buffer;
+use arrow::datatypes::ArrowNativeType;
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use libdeflater::Decompressor;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 /// What a gzip member begins with.
@@ -17,6 +20,9 @@ pub(super) const LONGEST: u64 = 540;
 
 /// Deflate's best ratio: a back-reference of 258 bytes in two bits.
 const BEST_RATIO: u64 = 1032;
+
+/// The part of a buffer that may be held beside the voxels in it, as a divisor.
+const LITTLE: usize = 64;
 
 /// Bytes of a NIfTI-1 header.
 const SHORTER_HEADER: u64 = 348;
@@ -40,6 +46,35 @@ pub(super) struct Block {
     pub(super) whole: u64,
     /// Bytes of the volumes before the wanted one.
     pub(super) skip: u64,
+}
+
+/// Voxels in the buffer that they were read into, which may hold a few bytes before and behind them.
+pub(super) struct Placed<T> {
+    numbers: Vec<T>,
+    range: Range<usize>,
+}
+
+impl<T: Voxel> Placed<T> {
+    /// The voxels in the file's byte order.
+    pub(super) fn numbers_mut(&mut self) -> &mut [T] {
+        &mut self.numbers[self.range.clone()]
+    }
+
+    /// The voxels' bytes, without a copy.
+    pub(super) fn into_buffer(self) -> Buffer
+    where
+        T: ArrowNativeType,
+    {
+        let [start, length] = [self.range.start, self.range.len()].map(|n| n * size_of::<T>());
+        Buffer::from_vec(self.numbers).slice_with_length(start, length)
+    }
+}
+
+impl<T> From<Vec<T>> for Placed<T> {
+    fn from(numbers: Vec<T>) -> Self {
+        let range = 0..numbers.len();
+        Self { numbers, range }
+    }
 }
 
 /// Reads up to `limit` bytes; fewer when the file is shorter.
@@ -128,7 +163,7 @@ pub(super) fn voxels<T: Voxel>(
     path: &Path,
     block: Block,
     count: usize,
-) -> Result<Vec<T>, VolumeError> {
+) -> Result<Placed<T>, VolumeError> {
     let head = head(path, 0)?;
     let end = block.offset.saturating_add(block.whole);
     check_length(path, &head, end)?;
@@ -143,7 +178,7 @@ pub(super) fn voxels<T: Voxel>(
             }
         })
     } else {
-        plain(path, block, count)
+        plain(path, block, count).map(Placed::from)
     }
 }
 
@@ -159,27 +194,34 @@ fn plain<T: Voxel>(path: &Path, block: Block, count: usize) -> Result<Vec<T>, Vo
 
 /// Inflates a file by `fill`, and keeps the wanted voxels of it.
 ///
-/// One buffer takes header and voxels, since libdeflate inflates in one shot or not at all; the voxels
-/// are then moved to the front, so that the buffer is theirs alone and may be changed in place.
+/// One buffer takes header and voxels, since libdeflate inflates in one shot or not at all. Behind a header
+/// the voxels stay where they are: moving them costs a twentieth of inflating. They move to the front
+/// where another volume's bytes would be kept for nothing, and where they are f32, because those are
+/// changed in place, in a buffer that is theirs alone.
 pub(super) fn inflated<T: Voxel>(
     path: &Path,
     block: Block,
     count: usize,
     end: u64,
     fill: impl FnOnce(&mut [u8]) -> Result<(), VolumeError>,
-) -> Result<Vec<T>, VolumeError> {
+) -> Result<Placed<T>, VolumeError> {
     let size = size_of::<T>();
     let all = usize::try_from(end).map_err(|_| too_big(path, end))?;
-    let mut voxels = zeroed::<T>(path, all.div_ceil(size))?;
-    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut voxels);
+    let mut numbers = zeroed::<T>(path, all.div_ceil(size))?;
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut numbers);
     fill(&mut bytes[..all])?;
     let start = (block.offset + block.skip) as usize;
-    bytes.copy_within(start..start + count * size, 0);
-    voxels.truncate(count);
-    if voxels.capacity() > 2 * count {
-        voxels.shrink_to_fit();
+    let beside = all - count * size;
+    if T::DTYPE != Dtype::F32 && start.is_multiple_of(size) && beside <= all / LITTLE {
+        let range = start / size..start / size + count;
+        return Ok(Placed { numbers, range });
     }
-    Ok(voxels)
+    bytes.copy_within(start..start + count * size, 0);
+    numbers.truncate(count);
+    if numbers.capacity() > 2 * count {
+        numbers.shrink_to_fit();
+    }
+    Ok(numbers.into())
 }
 
 /// Fills `out` from gzip members, each checked to its end; bytes after the last needed member are

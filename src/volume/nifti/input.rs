@@ -1,6 +1,6 @@
 //! A NIfTI file where it is: on a disk, or in an object store.
 
-use super::inflate::{self, Block, Head};
+use super::inflate::{self, Block, Head, Placed};
 use super::object;
 use crate::volume::{VolumeError, Voxel};
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) fn voxels<T: Voxel>(
     path: &Path,
     block: Block,
     count: usize,
-) -> Result<Vec<T>, VolumeError> {
+) -> Result<Placed<T>, VolumeError> {
     match object::url_of(path)? {
         Some(url) => object::voxels(path, &url, block, count),
         None => inflate::voxels(path, block, count),

@@ -1,6 +1,6 @@
 //! Volumes in stores: the header by one request, the voxels inflated while they are on their way.
 
-use super::inflate::{self, Block, GZIP, Head};
+use super::inflate::{self, Block, GZIP, Head, Placed};
 use super::io;
 use crate::store::{Location, Object, ObjectUrl, READ_AHEAD, Version, is_url, many};
 use crate::volume::{VolumeError, Voxel};
@@ -84,7 +84,7 @@ pub(super) fn voxels<T: Voxel>(
     url: &ObjectUrl,
     block: Block,
     count: usize,
-) -> Result<Vec<T>, VolumeError> {
+) -> Result<Placed<T>, VolumeError> {
     let opened = opened(path, url)?;
     let whole = opened.object.version().bytes;
     let end = block.offset.saturating_add(block.whole);
@@ -102,7 +102,7 @@ pub(super) fn voxels<T: Voxel>(
     reader
         .read_exact(bytes)
         .map_err(io(path, "reading the voxels"))?;
-    Ok(voxels)
+    Ok(voxels.into())
 }
 
 /// Version of the object that a path names; `None` for a local file.
