@@ -53,6 +53,7 @@ pub mod kept;
 pub mod landmarks;
 pub mod lease;
 mod ledger;
+pub mod limit;
 mod live;
 mod machine;
 pub mod noted;
