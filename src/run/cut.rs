@@ -31,6 +31,12 @@ pub struct Stretch {
 }
 
 impl Stretch {
+    /// Ids of its subjects, in order.
+    pub(super) fn ids<'a>(&'a self, preparer: &'a Preparer) -> impl Iterator<Item = String> + 'a {
+        let subjects = self.subjects.iter();
+        subjects.map(|i| preparer.subject(*i).id.clone())
+    }
+
     /// Returns `true` if id, split, label state or files of a subject are not what they were when it was cut.
     pub(super) fn has_changed(&self, preparer: &Preparer) -> bool {
         self.digest != stretch_digest(preparer, &self.plan, &self.subjects)
