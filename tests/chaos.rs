@@ -4,6 +4,7 @@
 mod files;
 mod process;
 mod steps;
+mod stores;
 mod system;
 
 use schemars::JsonSchema;
