@@ -59,7 +59,8 @@ for round in $(seq "$rounds"); do
         if wait "$child" 2>/dev/null; then
             break
         fi
-        if [ -e "$run/.attempts" ]; then
+        # A training writes attempts down, too, and commits no part.
+        if [ -e "$run/.attempts" ] && [ -d "$run/parts" ]; then
             ended=$(grep -c '^{"ended"' "$run/.attempts" || true)
             in_vain=$((ended - ($(committed "$run") - before)))
             lost=$((lost + in_vain))

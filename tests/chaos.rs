@@ -4,6 +4,7 @@
 mod files;
 mod process;
 mod steps;
+mod stores;
 mod system;
 
 use schemars::JsonSchema;
@@ -135,11 +136,27 @@ struct Run {
     /// Arguments of the step `chaos`.
     chaos: String,
     part_size: &'static str,
+    /// Further sections, instead of the sinks of a preparation.
+    more: Option<&'static str>,
     options: RunOptions,
 }
 
 /// Nine small phantoms.
 const PHANTOMS: &str = "phantom: { subjects: 9, modalities: [ct], size: [16, 16, 16] }";
+
+/// Eight phantoms with labels.
+const LABELLED: &str = "phantom: { subjects: 8, modalities: [ct], classes: 2, size: [16, 16, 16], labelled: 3, validation: 1, test: 2 }";
+
+const TRAINING: &str = "
+views: { shared: [patch: { size: [16, 16, 16] }] }
+train:
+  classes: [background, a, b]
+  network: { unet3d: { width: 4, depth: 2 } }
+  objective: { supervised: {} }
+  batch: { labelled: 1 }
+  steps: 6
+  validate: { every: 2 }
+score: { splits: [test] }";
 
 impl Run {
     fn new(out: &Path) -> Self {
@@ -147,6 +164,7 @@ impl Run {
             source: PHANTOMS.to_owned(),
             chaos: "{}".to_owned(),
             part_size: "1MiB",
+            more: None,
             options: RunOptions {
                 out: Some(out.to_owned()),
                 workers: Some(2),
@@ -168,16 +186,30 @@ impl Run {
         Self { source, ..self }
     }
 
+    /// A training of a tiny network on eight phantoms.
+    fn of_training(self) -> Self {
+        Self {
+            source: LABELLED.to_owned(),
+            more: Some(TRAINING),
+            ..self
+        }
+    }
+
     fn resumed(mut self) -> Self {
         self.options.resume = true;
         self
     }
 
     fn text(&self) -> String {
+        let sinks = format!(
+            "sinks: {{ prepared: {{ parquet: true }}, part_size: {} }}",
+            self.part_size
+        );
         format!(
-            "name: chaos\nretries: 2\nsource: {{ {} }}\nstages: [zscore: {{}}, chaos: {}]\n\
-             sinks: {{ prepared: {{ parquet: true }}, part_size: {} }}\n",
-            self.source, self.chaos, self.part_size
+            "name: chaos\nretries: 2\nsource: {{ {} }}\nstages: [zscore: {{}}, chaos: {}]\n{}\n",
+            self.source,
+            self.chaos,
+            self.more.unwrap_or(&sinks)
         )
     }
 

@@ -1,7 +1,7 @@
 //! `scheduler` and `executor`: the processes of a cluster.
 
 use super::args::{ExecutorArgs, SchedulerArgs};
-use super::open;
+use super::open_to_run;
 use crate::error::Error;
 use crate::run::cluster::{self, ExecutorOptions, SchedulerOptions};
 use std::time::Duration;
@@ -39,6 +39,6 @@ pub(super) fn executor(args: &ExecutorArgs) -> Result<u8, Error> {
         device: args.device.into(),
         work_dir: args.work_dir.clone(),
     };
-    cluster::executor(&options, open)?;
+    cluster::executor(&options, |file| open_to_run(file, None))?;
     Ok(0)
 }

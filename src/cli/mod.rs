@@ -33,7 +33,7 @@ pub use args::{
     BenchArgs, DeviceArg, ExecutorArgs, ExplainArgs, FindLrArgs, FoldArg, ForegroundArg,
     GpuCheckArgs, LandmarksArgs, RunArgs, SchedulerArgs,
 };
-pub use file::{open, planned, read};
+pub use file::{open, open_to_run, planned, read};
 pub use init::InitArgs;
 pub use output::show_error;
 pub(crate) use output::{colours, say, stdout};

@@ -1,7 +1,7 @@
 //! `run`: a pipeline from file to closed run folder.
 
 use super::file::checked_path;
-use super::{RunArgs, folds, open, read, stdout};
+use super::{RunArgs, folds, open_to_run, read, stdout};
 use crate::error::Error;
 use crate::run::chain::Failure;
 use crate::run::context::CANCELLED;
@@ -56,7 +56,7 @@ fn run_file(
     options: &RunOptions,
     out: &mut dyn Write,
 ) -> Result<u8, Error> {
-    let (plan, cohort) = open(file)?;
+    let (plan, cohort) = open_to_run(file, options.limit)?;
     let plan = match as_written {
         true => plan.unoptimized(),
         false => plan,

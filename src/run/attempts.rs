@@ -7,47 +7,59 @@
 //! ended is left out with a failure. A kill from outside suspects subjects too; they are cleared as soon as
 //! an attempt at them ends, however it does.
 //!
-//! The log is `.attempts` in a local run folder; a run in a store has none.
+//! The log is `.attempts` in the run folder: a file that is added to, or in a store an object that is written
+//! anew for many subjects at a time ([`object`]).
+
+mod log;
+mod object;
 
 use super::failure::Failure;
 use crate::error::Error;
 use crate::sink::parquet::write_whole;
 use crate::store;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use log::{Line, known, suspected};
+use object::ObjectLog;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Name of the log.
 const LOG: &str = ".attempts";
 /// How often in a row the process may end in an attempt at a subject.
 const MOST: u32 = 3;
 
-/// A line of the log.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Line {
-    /// An attempt at a subject begins.
-    Begins(String),
-    /// It ended.
-    Ended(String),
-    /// In so many attempts in a row at a subject the process had ended when this log was begun.
-    Suspected(String, u32),
+/// Where attempts are written down.
+#[derive(Debug)]
+enum Log {
+    File(PathBuf, Mutex<File>),
+    Object(Box<Mutex<ObjectLog>>),
 }
 
-impl Line {
-    fn text(&self) -> String {
-        let text = serde_json::to_string(self).expect("a line is plain data");
-        format!("{text}\n")
+/// How a subject that was left out is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// A run in parts makes its part again.
+    Part,
+    /// A training has noted it, and must begin anew.
+    Training,
+}
+
+impl Again {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Part => "try it again with `run … --resume --retry-failed`",
+            Self::Training => "train again without `--resume`, in another folder",
+        }
     }
 }
 
 /// The attempts of one start of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Attempts {
-    log: Option<(PathBuf, Mutex<File>)>,
+    log: Log,
+    again: Again,
     /// Attempts in a row in which the process ended, by subject.
     suspected: BTreeMap<String, u32>,
     /// Held shared by attempts, and exclusively by those at suspected subjects.
@@ -74,30 +86,55 @@ impl Attempts {
     /// log of its own. With `anew`, nobody is suspected.
     ///
     /// **Errors** if the log cannot be read or written.
-    pub(super) fn open(run: &Path, part: Option<&str>, anew: bool) -> Result<Self, Error> {
-        if store::is_url(run) {
-            return Ok(Self::default());
-        }
+    pub(super) fn open(
+        run: &Path,
+        part: Option<&str>,
+        again: Again,
+        anew: bool,
+    ) -> Result<Self, Error> {
         let path = run.join(match part {
             Some(part) => format!("{LOG}-{part}"),
             None => LOG.to_owned(),
         });
-        let suspected = match std::fs::read(&path) {
+        let suspected = match store::read(&path) {
             _ if anew => BTreeMap::new(),
             Err(e) if e.kind() == ErrorKind::NotFound => BTreeMap::new(),
             read => suspected(&read.map_err(Error::io(&path, "reading the log of attempts"))?),
         };
-        for (subject, count) in &suspected {
-            tracing::warn!(%subject, count, "the process had ended in an attempt at this subject");
+        for (subject, count) in suspected.iter().take(10) {
+            tracing::warn!(%subject, count, "the process had ended in an attempt at this subject, or before it");
         }
-        write_whole(&path, known(&suspected).as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path);
-        let file = file.map_err(Error::io(&path, "opening the log of attempts"))?;
+        let log = match store::is_url(run) {
+            // Without an attempt nothing is written there.
+            true if anew => {
+                store::remove(&path).map_err(Error::io(&path, "removing the log of attempts"))?;
+                Log::Object(Box::new(Mutex::new(ObjectLog::new(path, BTreeMap::new()))))
+            }
+            true => Log::Object(Box::new(Mutex::new(ObjectLog::new(
+                path,
+                suspected.clone(),
+            )))),
+            false => {
+                write_whole(&path, known(&suspected).as_bytes())?;
+                let file = OpenOptions::new().append(true).open(&path);
+                let file = file.map_err(Error::io(&path, "opening the log of attempts"))?;
+                Log::File(path, Mutex::new(file))
+            }
+        };
         Ok(Self {
-            log: Some((path, Mutex::new(file))),
+            log,
+            again,
             suspected,
             alone: RwLock::default(),
         })
+    }
+
+    /// Says which subjects come next, in their order, instead of those that were on the list before: a log
+    /// in a store names them together.
+    pub(super) fn expect(&self, list: &str, subjects: impl Iterator<Item = String>) {
+        if let Log::Object(log) = &self.log {
+            lock(log).expect(list, subjects);
+        }
     }
 
     /// Begins an attempt at a subject; waits until it may.
@@ -107,7 +144,8 @@ impl Attempts {
         let count = self.suspected.get(subject).copied().unwrap_or(0);
         if count >= MOST {
             let cause = format!(
-                "the process ended {count} times in a row while it worked on this subject: it crashed, or the system killed it for its memory. The subject is left out; once the cause is removed (more memory, another version, another file), try it again with `run … --resume --retry-failed`"
+                "the process ended {count} times in a row while it worked on this subject: it crashed, or the system killed it for its memory. The subject is left out; once the cause is removed (more memory, another version, another file), {}",
+                self.again.advice()
             );
             return Err(Failure::new(subject, "source", cause));
         }
@@ -119,7 +157,10 @@ impl Attempts {
                 _turn: self.alone.write().unwrap_or_else(PoisonError::into_inner),
             },
         };
-        self.add(&Line::Begins(subject.to_owned()));
+        match &self.log {
+            Log::File(path, file) => add(path, file, &Line::Begins(subject.to_owned())),
+            Log::Object(log) => lock(log).begin(subject, matches!(turn, Turn::Alone { .. })),
+        }
         Ok(Attempt {
             attempts: self,
             subject,
@@ -127,14 +168,10 @@ impl Attempts {
         })
     }
 
-    fn add(&self, line: &Line) {
-        let Some((path, file)) = &self.log else {
-            return;
-        };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // One write a line: what the process wrote is kept when it ends, whatever ends it.
-        if let Err(e) = file.write_all(line.text().as_bytes()) {
-            tracing::debug!(log = %path.display(), reason = %e, "an attempt was not written down");
+    fn end(&self, subject: &str) {
+        match &self.log {
+            Log::File(path, file) => add(path, file, &Line::Ended(subject.to_owned())),
+            Log::Object(log) => lock(log).end(subject),
         }
     }
 
@@ -142,53 +179,41 @@ impl Attempts {
     ///
     /// **Errors** if the log cannot be written or removed.
     pub(super) fn close(&self) -> Result<(), Error> {
-        let Some((path, _)) = &self.log else {
-            return Ok(());
-        };
         let mut left_out = self.suspected.clone();
         left_out.retain(|_, count| *count >= MOST);
+        let path = match &self.log {
+            Log::File(path, _) => path.clone(),
+            Log::Object(log) => {
+                let log = lock(log);
+                if self.suspected == left_out && !log.is_written() {
+                    return Ok(());
+                }
+                log.path.clone()
+            }
+        };
         match left_out.is_empty() {
-            true => store::remove(path).map_err(Error::io(path, "removing the log of attempts")),
-            false => Ok(write_whole(path, known(&left_out).as_bytes())?),
+            true => store::remove(&path).map_err(Error::io(&path, "removing the log of attempts")),
+            false => Ok(write_whole(&path, known(&left_out).as_bytes())?),
         }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds a line to a log.
+fn add(path: &Path, file: &Mutex<File>, line: &Line) {
+    // One write a line: what the process wrote is kept when it ends, whatever ends it.
+    if let Err(e) = lock(file).write_all(line.text().as_bytes()) {
+        tracing::debug!(log = %path.display(), reason = %e, "an attempt was not written down");
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.attempts.add(&Line::Ended(self.subject.to_owned()));
+        self.attempts.end(self.subject);
     }
-}
-
-/// What an earlier log says of subjects that are suspected.
-fn known(suspected: &BTreeMap<String, u32>) -> String {
-    let line = |(subject, count): (&String, &u32)| Line::Suspected(subject.clone(), *count).text();
-    suspected.iter().map(line).collect()
-}
-
-/// Subjects in attempts at which the process ended, and how often in a row.
-fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
-    let (mut counts, mut open) = (BTreeMap::new(), BTreeSet::new());
-    // The last line may be cut off.
-    let lines = log.split(|byte| *byte == b'\n');
-    for line in lines.filter_map(|line| serde_json::from_slice(line).ok()) {
-        match line {
-            Line::Suspected(subject, count) => {
-                counts.insert(subject, count);
-            }
-            Line::Begins(subject) => {
-                open.insert(subject);
-            }
-            Line::Ended(subject) => {
-                counts.remove(&subject);
-                open.remove(&subject);
-            }
-        }
-    }
-    for subject in open {
-        *counts.entry(subject).or_default() += 1;
-    }
-    counts
 }
 
 #[cfg(test)]
@@ -198,14 +223,14 @@ mod tests {
     use std::time::Duration;
 
     fn open(run: &Path) -> Attempts {
-        Attempts::open(run, None, false).unwrap()
+        Attempts::open(run, None, Again::Part, false).unwrap()
     }
 
     /// Ends the process in attempts at these subjects, as far as the log is concerned.
     fn end_in(run: &Path, subjects: &[&str]) {
         let attempts = open(run);
         for subject in subjects {
-            attempts.add(&Line::Begins((*subject).to_owned()));
+            std::mem::forget(attempts.begin(subject).unwrap());
         }
     }
 
@@ -230,16 +255,11 @@ mod tests {
         attempts.close().unwrap();
         // What is left out stays left out, until it is to be tried again.
         assert!(open(run).begin("a\n\"").is_err());
-        let anew = Attempts::open(run, None, true).unwrap();
+        let anew = Attempts::open(run, None, Again::Part, true).unwrap();
         drop(anew.begin("a\n\"").unwrap());
         anew.close().unwrap();
         assert!(!run.join(LOG).exists());
-        assert!(
-            Attempts::open(run, Some("part-a"), false)
-                .unwrap()
-                .log
-                .is_some()
-        );
+        Attempts::open(run, Some("part-a"), Again::Part, false).unwrap();
         assert!(run.join(".attempts-part-a").exists());
     }
 

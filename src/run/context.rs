@@ -124,6 +124,7 @@ impl RunContext {
     ) -> Result<(), Error> {
         let bar = self.bar(subjects.len() as u64, what);
         let node = self.counters.node(what);
+        self.preparer.expect(what, subjects.iter().copied());
         for &index in subjects {
             self.check()?;
             let record = self.preparer.subject(index);

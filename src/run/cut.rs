@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// is lost by a kill, and a change concerns fewer.
 const LEAST_BYTES: u64 = 256 << 10;
 
+/// Subjects whose headers are fetched from a store together: about those of the next part.
+const AHEAD: usize = 1024;
+
 /// Subjects that become one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stretch {
@@ -28,6 +31,12 @@ pub struct Stretch {
 }
 
 impl Stretch {
+    /// Ids of its subjects, in order.
+    pub(super) fn ids<'a>(&'a self, preparer: &'a Preparer) -> impl Iterator<Item = String> + 'a {
+        let subjects = self.subjects.iter();
+        subjects.map(|i| preparer.subject(*i).id.clone())
+    }
+
     /// Returns `true` if id, split, label state or files of a subject are not what they were when it was cut.
     pub(super) fn has_changed(&self, preparer: &Preparer) -> bool {
         self.digest != stretch_digest(preparer, &self.plan, &self.subjects)
@@ -49,6 +58,8 @@ pub struct Cut {
     /// Positions of the subjects, in order.
     subjects: Vec<usize>,
     next: usize,
+    /// So many subjects of the list have their headers at hand.
+    fetched: usize,
     /// Bytes of the subject at `next`, where it was looked at already.
     known: Option<u64>,
 }
@@ -69,12 +80,20 @@ impl Cut {
             plan: plan.to_owned(),
             subjects,
             next: 0,
+            fetched: 0,
             known: None,
         }
     }
 
     /// Bytes of the subject in a place of the list.
-    fn bytes(&self, place: usize) -> u64 {
+    fn bytes(&mut self, place: usize) -> u64 {
+        if place >= self.fetched {
+            let end = self.subjects.len().min(place + AHEAD);
+            let coming = self.subjects[place..end].iter();
+            let coming: Vec<_> = coming.map(|i| self.preparer.subject(*i)).collect();
+            self.preparer.cohort().prefetch_headers(&coming);
+            self.fetched = end;
+        }
         (self.weigh)(&self.preparer, self.subjects[place]).max(LEAST_BYTES)
     }
 }

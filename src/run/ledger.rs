@@ -1,10 +1,12 @@
 //! What a run says of its pipeline and inputs in `plan.json`, and the digest that parts are named by.
 
+use super::limit::within;
 use crate::plan::{Plan, explain};
 use crate::source::Cohort;
 use serde_json::Value;
 
-/// What must not change between a start and a resume; the inputs of a run that prepares may.
+/// What must not change between a start and a resume; the inputs of a run that prepares may, and so may
+/// subjects beyond the limit.
 pub(super) fn ledger(plan: &Plan, inputs: Option<&dyn Cohort>, limit: Option<usize>) -> Value {
     let mut ledger: Value = explain::json(plan);
     ledger["limit"] = limit.into();
@@ -14,9 +16,8 @@ pub(super) fn ledger(plan: &Plan, inputs: Option<&dyn Cohort>, limit: Option<usi
     let Some(cohort) = inputs else {
         return ledger;
     };
-    let digests: serde_json::Map<_, _> = cohort
-        .subjects()
-        .iter()
+    let digests: serde_json::Map<_, _> = within(cohort.subjects(), limit)
+        .into_iter()
         // A subject without a digest has an unreadable file: it fails when it is loaded.
         .map(|s| {
             (
@@ -91,8 +92,31 @@ pub(super) fn difference(path: &str, a: &Value, b: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::difference;
+    use super::{difference, ledger, plan_digest};
+    use crate::plan::compile;
+    use crate::registry::STAGES;
+    use crate::spec::SourceFile;
     use serde_json::json;
+    use std::path::Path;
+
+    #[test]
+    fn what_headers_say_is_no_part_of_what_names_parts() {
+        let text = "name: a\nsource: { phantom: { subjects: 4, modalities: [ct, mr], size: [16, 16, 16] } }\nstages: [orient: { to: RAS }, crop_foreground: {}, zscore: {}]\n";
+        let file = SourceFile {
+            name: "a.yaml".into(),
+            text: text.into(),
+        };
+        let plan = |schema| compile(&file, STAGES, schema).ok().unwrap();
+        let alone = plan(None);
+        let cohort = alone.pipeline.source.open(Path::new("."), 0).unwrap();
+        let whole = plan(Some(cohort.schema().unwrap()));
+        let columns = plan(Some(cohort.schema_of(&[]).unwrap()));
+        let [alone, whole, columns] = [alone, whole, columns].map(|p| ledger(&p, None, None));
+        assert_ne!(whole, columns, "headers say more than columns");
+        let digests = [&alone, &whole, &columns].map(|ledger| plan_digest(ledger, ""));
+        assert_eq!(digests[0], digests[1]);
+        assert_eq!(digests[0], digests[2]);
+    }
 
     #[test]
     fn a_difference_is_named_by_its_path() {

@@ -19,8 +19,9 @@
 //! parts, [`noted::Noted`] for training. Workers prepare subjects ahead of their use, so nothing that
 //! they alone know may reach a table.
 //!
-//! A process that ends without a word leaves the subjects it was at in the log of `attempts`; the next start
-//! works on them alone, and leaves out one that ends it again and again.
+//! A process that ends without a word leaves the subjects it was at in the log of `attempts`, whatever the run
+//! does and wherever its folder is; the next start works on them alone, and leaves out one that ends it again
+//! and again.
 //!
 //! Two look at a run from outside: [`replay`] makes recorded rows again from their draws and compares bytes,
 //! [`tap`] shows rows as they pass a node of a run that is under way.
@@ -53,6 +54,7 @@ pub mod kept;
 pub mod landmarks;
 pub mod lease;
 mod ledger;
+pub mod limit;
 mod live;
 mod machine;
 pub mod noted;

@@ -1,6 +1,6 @@
 //! The parts of one run: which are committed, which is being written, which are removed.
 
-use super::attempts::Attempts;
+use super::attempts::{Again, Attempts};
 use super::context::RunContext;
 use super::cut::Stretch;
 use crate::error::Error;
@@ -47,7 +47,7 @@ impl Parts {
             host: sysinfo::System::host_name().unwrap_or_default(),
             number: cx.folder.starts,
         };
-        let attempts = Attempts::open(&run, None, cx.retry_failed)?;
+        let attempts = Attempts::open(&run, None, Again::Part, cx.retry_failed)?;
         Ok(Self {
             run,
             ledger,
@@ -183,7 +183,7 @@ impl Parts {
         let run = cx.folder.path.clone();
         Ok(Self {
             ledger: Ledger::of_part(&run, part)?,
-            attempts: Arc::new(Attempts::open(&run, Some(part), false)?),
+            attempts: Arc::new(Attempts::open(&run, Some(part), Again::Part, false)?),
             retry_failed: false,
             run,
             attempt: Attempt {

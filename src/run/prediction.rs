@@ -72,9 +72,10 @@ pub(super) fn make_parts(
             parts.keep([stretch.name]);
             continue;
         }
+        let attempts = parts.attempts();
+        attempts.expect(&stretch.name, stretch.ids(&cx.preparer));
         for &index in &stretch.subjects {
             cx.check_with(earlier)?;
-            let attempts = parts.attempts();
             let part = parts.writer(cx, &stretch)?;
             predict_into(cx, predictor, wanted, index, &attempts, part)?;
             bar.inc(1);

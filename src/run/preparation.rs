@@ -143,6 +143,8 @@ struct Earlier {
 /// Lists the subjects of the parts that are not committed yet.
 struct Jobs<S> {
     stretches: S,
+    preparer: Arc<Preparer>,
+    attempts: Arc<Attempts>,
     /// Names of the committed parts that are kept, with the number of failures in each.
     committed: BTreeMap<String, u64>,
     earlier: Arc<Mutex<Earlier>>,
@@ -164,6 +166,8 @@ impl<S: Iterator<Item = Stretch>> Iterator for Jobs<S> {
             }
             let stretch = self.stretches.next()?;
             let Some(failures) = self.committed.get(&stretch.name) else {
+                let ids = stretch.ids(&self.preparer);
+                self.attempts.expect(&stretch.name, ids);
                 self.current = Some((Arc::new(stretch), 0));
                 continue;
             };
@@ -226,6 +230,8 @@ pub(super) fn make_parts(
     let earlier = Arc::<Mutex<Earlier>>::default();
     let jobs = Jobs {
         stretches,
+        preparer: Arc::clone(&cx.preparer),
+        attempts: parts.attempts(),
         committed: parts.committed(),
         earlier: Arc::clone(&earlier),
         bar: bar.clone(),

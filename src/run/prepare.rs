@@ -7,6 +7,7 @@ mod voxels;
 
 pub use cached::Reading;
 
+use super::attempts::Attempts;
 use super::budget::Budget;
 use super::chain::{Chain, MixMode, Traced};
 use super::counters::{Counters, Node};
@@ -23,7 +24,7 @@ use crate::stage::SubjectFacts;
 use crate::volume::{Channel, Row, Warning};
 use retries::{RETRIES, retried};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Loads subjects and runs `stages` on them; remembers failures so that each is reported once.
 pub struct Preparer {
@@ -55,6 +56,8 @@ pub struct Preparer {
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
     warnings: Warnings,
+    /// Where attempts at subjects are written down that are prepared for the cache.
+    attempts: OnceLock<Arc<Attempts>>,
 }
 
 /// What the label maps of a training subject hold.
@@ -99,7 +102,21 @@ impl Preparer {
             header_warnings: Mutex::default(),
             left_out: Mutex::default(),
             warnings,
+            attempts: OnceLock::new(),
         })
+    }
+
+    /// Has attempts at subjects that are prepared for the cache written down from now on. A run in parts
+    /// does it around all that it does with a subject instead.
+    pub(super) fn write_down(&self, attempts: &Arc<Attempts>) {
+        self.attempts.get_or_init(|| Arc::clone(attempts));
+    }
+
+    /// Says which subjects are prepared next, in their order, as [`Attempts::expect`].
+    pub(super) fn expect(&self, list: &str, subjects: impl Iterator<Item = usize>) {
+        if let Some(attempts) = self.attempts.get() {
+            attempts.expect(list, subjects.map(|i| self.subject(i).id.clone()));
+        }
     }
 
     /// The cohort.

@@ -119,14 +119,18 @@ impl SampleStream {
         let order_of = Arc::clone(viewer);
         let facts: Vec<SubjectFacts> = viewer.preparer.facts();
         let peers = Peers::new(&subjects, &facts);
-        let mut epoch_order: Option<(u64, Vec<(usize, u32)>)> = None;
+        let (list, mut epoch_order) = (name.to_owned(), None::<(u64, Vec<(usize, u32)>)>);
         let jobs = (position.job..).map_while(move |job| {
             let epoch = job / (count as u64).max(1);
             if count == 0 || end.is_some_and(|end| job >= end) {
                 return None;
             }
             if epoch_order.as_ref().is_none_or(|(e, _)| *e != epoch) {
-                epoch_order = Some((epoch, order_of.order(seed, epoch, &subjects, &facts)));
+                let order = order_of.order(seed, epoch, &subjects, &facts);
+                let from = (job % count as u64) as usize;
+                let coming = order[from..].iter().filter(|(_, turn)| *turn == 0);
+                order_of.preparer.expect(&list, coming.map(|(i, _)| *i));
+                epoch_order = Some((epoch, order));
             }
             let (_, order) = epoch_order.as_ref()?;
             let (subject, turn) = order[(job % count as u64) as usize];

@@ -2,6 +2,7 @@
 
 mod finish;
 
+use super::attempts::{Again, Attempts};
 use super::context::{RunContext, training_window};
 use super::evaluate::summary;
 use super::feed::{Feed, Positions, TrainingSubjects, trainer_config};
@@ -24,6 +25,7 @@ use crate::train::infer::Window;
 use crate::train::postprocessing::PostProcessing;
 use crate::train::trainer::StepRows;
 use crate::volume::Split;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between two writes of the metrics: a table of a long run is large.
@@ -55,12 +57,16 @@ pub fn train(
     section: &TrainSection,
     subjects: &TrainingSubjects,
 ) -> Result<(), Error> {
+    let attempts = Attempts::open(&cx.folder.path, None, Again::Training, false)?;
+    let attempts = Arc::new(attempts);
+    cx.preparer.write_down(&attempts);
     let mut training = Training::new(cx, section)?;
     let positions = training.resume()?;
     training.trackers = Trackers::start(cx)?;
     let done = training.train(positions, subjects);
     let told = training.trackers.end(done.is_ok());
-    done.and(told)
+    done.and(told)?;
+    attempts.close()
 }
 
 impl<'a> Training<'a> {

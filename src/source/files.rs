@@ -35,20 +35,19 @@ impl FileCohort {
         listed.sort_by(|a, b| a.id.cmp(&b.id));
         let traits = match split.folds {
             Some(_) => traits(&listed, split.stratify.unwrap_or_default(), label_values),
-            None => vec![Vec::new(); listed.len()],
+            None => Vec::new(),
         };
-        let candidates: Vec<Candidate<'_>> = listed
-            .iter()
-            .zip(&traits)
-            .map(|(s, traits)| Candidate {
+        let candidates: Vec<Candidate<'_>> = (listed.iter().enumerate())
+            .map(|(i, s)| Candidate {
                 id: &s.id,
                 patient: s.patient.as_deref(),
                 placed: s.placed,
                 has_labels: s.has_labels(),
-                traits,
+                traits: traits.get(i).map_or(&[], Vec::as_slice),
             })
             .collect();
         let resolved = split.resolve(&candidates)?;
+        drop(candidates);
         let subjects = listed
             .into_iter()
             .zip(resolved.places)
@@ -235,8 +234,8 @@ impl Cohort for FileCohort {
             .collect()
     }
 
-    fn prefetch_headers(&self) {
-        let paths: Vec<&Path> = (self.subjects.iter())
+    fn prefetch_headers(&self, subjects: &[&SubjectRecord]) {
+        let paths: Vec<&Path> = (subjects.iter())
             .flat_map(|subject| present(subject).map(|(_, _, path, _)| path))
             .collect();
         nifti::prefetch_headers(&paths);

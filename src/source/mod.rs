@@ -61,8 +61,8 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** when a file is absent or its header is broken.
     fn headers(&self, subject: &SubjectRecord) -> Result<Vec<VolumeHeader>, VolumeError>;
-    /// Gets the headers of all subjects ready where that takes a way to a store and back each.
-    fn prefetch_headers(&self) {}
+    /// Gets the headers of these subjects ready where that takes a way to a store and back each.
+    fn prefetch_headers(&self, _subjects: &[&SubjectRecord]) {}
     /// Bytes that [`Cohort::load`] holds beside the voxels of a subject: those on their way from a store.
     fn fetch_bytes(&self, _subject: &SubjectRecord) -> u64 {
         0
@@ -96,11 +96,19 @@ pub trait Cohort: Send + Sync {
     ///
     /// **Errors** the first one, when no subject's headers can be read.
     fn schema(&self) -> Result<EdgeSchema, VolumeError> {
+        self.schema_of(&self.subjects().iter().collect::<Vec<_>>())
+    }
+
+    /// What [`Cohort::load`] returns for some of the subjects, as [`Cohort::schema`]; of no subject the
+    /// columns alone.
+    ///
+    /// **Errors** the first one, when the headers of none of them can be read.
+    fn schema_of(&self, subjects: &[&SubjectRecord]) -> Result<EdgeSchema, VolumeError> {
         let mut columns = agreements(self);
         let (mut readable, mut first_error) = (false, None);
-        self.prefetch_headers();
         // So many headers at a time, in the subjects' order: a cohort may be large.
-        for subjects in self.subjects().chunks(HEADERS) {
+        for subjects in subjects.chunks(HEADERS) {
+            self.prefetch_headers(subjects);
             let headers: Vec<_> = subjects.par_iter().map(|s| self.headers(s)).collect();
             for headers in headers {
                 match headers {
@@ -144,11 +152,11 @@ pub trait Cohort: Send + Sync {
 }
 
 /// Subjects whose headers are in memory together.
-const HEADERS: usize = 4096;
+pub(crate) const HEADERS: usize = 4096;
 
 /// Headers of every subject, in the subjects' order.
 fn all_headers<C: Cohort + ?Sized>(cohort: &C) -> Vec<Result<Vec<VolumeHeader>, VolumeError>> {
-    cohort.prefetch_headers();
+    cohort.prefetch_headers(&cohort.subjects().iter().collect::<Vec<_>>());
     let subjects = cohort.subjects().par_iter();
     subjects.map(|s| cohort.headers(s)).collect()
 }

@@ -19,6 +19,7 @@ use super::SubjectRecord;
 use crate::volume::Split;
 use candidate::WITH_LABELS;
 use patients::{Patients, free};
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 /// A split that was carried out.
@@ -67,11 +68,11 @@ impl SplitSpec {
 
     /// Divides candidates.
     pub(super) fn resolve(&self, candidates: &[Candidate<'_>]) -> Result<Resolved, SplitError> {
-        let index: BTreeMap<&str, usize> = candidates
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (c.id, i))
-            .collect();
+        // Most splits name no subject; then a large cohort needs no index.
+        let index = LazyCell::new(|| -> BTreeMap<&str, usize> {
+            let candidates = candidates.iter().enumerate();
+            candidates.map(|(i, c)| (c.id, i)).collect()
+        });
         let patients = Patients::new(candidates);
         let placed: Vec<Option<Split>> = candidates.iter().map(|c| c.placed).collect();
         patients.check(candidates, &placed)?;
@@ -107,7 +108,7 @@ impl SplitSpec {
             });
         }
         let mut unused = patients.join(candidates, &mut places);
-        let ranked = patients.ranked(self.seed, "");
+        let ranked = LazyCell::new(|| patients.ranked(self.seed, ""));
         let mut folds = None;
         for (split, part) in PARTS {
             if split == Split::Validation && self.folds.is_some() {
@@ -152,11 +153,11 @@ impl SplitSpec {
         })
     }
 
-    fn labelled(
+    fn labelled<'a, F: FnOnce() -> BTreeMap<&'a str, usize>>(
         &self,
-        candidates: &[Candidate<'_>],
+        candidates: &[Candidate<'a>],
         places: &[Option<Split>],
-        index: &BTreeMap<&str, usize>,
+        index: &LazyCell<BTreeMap<&'a str, usize>, F>,
         patients: &Patients<'_>,
     ) -> Result<Vec<bool>, SplitError> {
         let eligible = |i: usize| places[i] == Some(Split::Train) && candidates[i].has_labels;

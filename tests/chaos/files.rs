@@ -17,7 +17,7 @@ fn add(data: &Path, id: &str, seed: usize) {
 }
 
 /// Nine subjects in files.
-fn cohort() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn cohort() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     (0..9).for_each(|i| add(&data, &format!("s{i}"), i));

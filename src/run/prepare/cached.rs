@@ -80,6 +80,10 @@ impl Preparer {
 
     /// Prepares a subject up to the cut and keeps its row; `None` where a step left it out.
     fn prepare_and_keep(&self, index: usize, epoch: u64) -> Result<Option<KeptRow>, Failure> {
+        // Before anything is held: a suspected subject waits until it is alone.
+        let id = &self.subject(index).id;
+        let attempt = self.attempts.get().map(|attempts| attempts.begin(id));
+        let _attempt = attempt.transpose().or_else(|failure| self.fail(failure))?;
         // Two streams have a budget each; nothing is waited for while this is held.
         let _held = self.preparing.reserve(self.estimate(index)?);
         let rows = self.first_rows(index, epoch, self.cut)?;

@@ -89,6 +89,13 @@ impl ManifestColumns {
             .collect()
     }
 
+    /// Every column that is named.
+    pub(super) fn used(&self) -> Vec<&str> {
+        let mut used = self.text_columns();
+        used.extend(self.labelled.as_deref());
+        used
+    }
+
     pub(super) fn problems(&self) -> Vec<String> {
         let images: Vec<&str> = self.images.0.iter().map(|(n, _)| n.as_str()).collect();
         let mut problems = name_problems("modality", images.iter().copied());

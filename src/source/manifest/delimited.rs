@@ -1,17 +1,13 @@
 //! Tables as text: CSV, TSV and their relatives.
 //!
-//! Cells are split by the package `csv`; Arrow infers the types of columns from what was split. In
-//! between stands what an author needs to know by its line: ragged rows, columns named twice, quotes
-//! that do not end, bytes that are no text.
+//! Cells are split by the package `csv` and go row by row into one buffer a column, so that a table of a
+//! million rows takes little more than its text. Before them stands what an author needs to know by its
+//! line: ragged rows, columns named twice, quotes that do not end, bytes that are no text.
 
+use super::cells::Columns;
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::io::Cursor;
-use std::sync::Arc;
 
 /// What separates the columns of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,9 +49,24 @@ impl Delimiter {
     }
 }
 
+/// What is asked of a table.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked<'a> {
+    /// Columns that stay text whatever they look like.
+    pub(super) texts: Vec<&'a str>,
+    /// The columns that are used at all, each of them as text; `None`: every one, with its type.
+    pub(super) used: Option<Vec<&'a str>>,
+    /// What separates the columns; `None`: it is recognised.
+    pub(super) delimiter: Option<Delimiter>,
+    /// Whether the file is a `.tsv`.
+    pub(super) is_tsv: bool,
+}
+
 /// A table that was read from text.
 pub(super) struct Delimited {
     pub(super) batch: RecordBatch,
+    /// Every column of the file, those that are not used among them.
+    pub(super) names: Vec<String>,
     /// Line of each row in the file, from 1.
     pub(super) lines: Vec<usize>,
     pub(super) delimiter: Delimiter,
@@ -63,10 +74,9 @@ pub(super) struct Delimited {
     pub(super) empty_lines: Vec<usize>,
 }
 
-/// The cells of a table as text.
-struct Cells {
+/// What is known of a table beside its cells.
+struct Found {
     names: Vec<String>,
-    rows: Vec<csv::StringRecord>,
     /// Line of each row, from 1.
     lines: Vec<usize>,
     delimiter: Delimiter,
@@ -81,52 +91,59 @@ pub(crate) fn texts(
     bytes: &[u8],
     is_tsv: bool,
 ) -> Result<(Vec<String>, Vec<csv::StringRecord>), String> {
-    let cells = cells(bytes, &[], None, is_tsv)?;
-    Ok((cells.names, cells.rows))
+    let asked = Asked {
+        is_tsv,
+        ..Asked::default()
+    };
+    let mut rows = Vec::new();
+    let found = each_row(bytes, &asked, |_, row| rows.push(row.clone()))?;
+    Ok((found.names, rows))
 }
 
-/// Reads a table; `text_columns` stay text whatever they look like, and so do columns with leading
-/// zeros. Cells lose the spaces around them; `n/a` is an empty cell in a `.tsv` file, as BIDS says.
+/// Reads a table. Columns with leading zeros stay text as those that are asked for as text. Cells lose
+/// the spaces around them; `n/a` is an empty cell in a `.tsv` file, as BIDS says.
 ///
-/// Without `given` the delimiter is the one with which the header names most of `text_columns`, then
-/// the one that splits it into most columns. Rows without any content are left out; their lines are
-/// in `empty_lines`.
+/// Without a delimiter the one is taken with which the header names most of `asked.texts`, then the one that
+/// splits it into most columns. Rows without any content are left out; their lines are in `empty_lines`.
 ///
 /// **Errors** what was found, at which line, and what was expected.
-pub(super) fn read(
-    bytes: &[u8],
-    text_columns: &[&str],
-    given: Option<Delimiter>,
-    is_tsv: bool,
-) -> Result<Delimited, String> {
-    let cells = cells(bytes, text_columns, given, is_tsv)?;
-    let batch = typed(&cells.names, &cells.rows, text_columns, is_tsv);
+pub(super) fn read(bytes: &[u8], asked: &Asked<'_>) -> Result<Delimited, String> {
+    let new =
+        |names: &[String]| Columns::new(names, &asked.texts, asked.used.as_deref(), asked.is_tsv);
+    let mut columns = None;
+    let found = each_row(bytes, asked, |names, row| {
+        columns.get_or_insert_with(|| new(names)).add(row);
+    })?;
+    let columns = columns.unwrap_or_else(|| new(&found.names));
     Ok(Delimited {
-        batch: batch.map_err(|e| e.to_string())?,
-        lines: cells.lines,
-        delimiter: cells.delimiter,
-        empty_lines: cells.empty_lines,
+        batch: columns.finish().map_err(|e| e.to_string())?,
+        names: found.names,
+        lines: found.lines,
+        delimiter: found.delimiter,
+        empty_lines: found.empty_lines,
     })
 }
 
-fn cells(
+/// Calls `each` with the names of the columns and every row that has content. What it was called with is
+/// of no use if the table has a fault.
+fn each_row(
     bytes: &[u8],
-    text_columns: &[&str],
-    given: Option<Delimiter>,
-    is_tsv: bool,
-) -> Result<Cells, String> {
+    asked: &Asked<'_>,
+    mut each: impl FnMut(&[String], &csv::StringRecord),
+) -> Result<Found, String> {
     let text = text_of(bytes)?;
-    let given = given.or(is_tsv.then_some(Delimiter::Tab));
-    let delimiter = given.unwrap_or_else(|| recognised(text, text_columns));
+    let given = asked.delimiter.or(asked.is_tsv.then_some(Delimiter::Tab));
+    let delimiter = given.unwrap_or_else(|| recognised(text, &asked.texts));
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter.byte())
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
-    let mut records = Vec::new();
     let mut record = csv::StringRecord::new();
     let (mut line, mut counted) = (1, 0);
+    let (mut header, mut last, mut ragged) = (None, None, None);
+    let (mut lines, mut empty) = (Vec::new(), Vec::new());
     // The bytes are text, so that only reading from memory is left to fail.
     while reader.read_record(&mut record).map_err(|e| e.to_string())? {
         let start = record.position().map_or(counted, |p| p.byte() as usize);
@@ -135,11 +152,24 @@ fn cells(
         let start = start + blank;
         line += text[counted..start].bytes().filter(|b| *b == b'\n').count();
         counted = start;
-        records.push((line, start, record.clone()));
+        let Some((_, names)) = &header else {
+            header = Some((line, column_names(line, &record)));
+            continue;
+        };
+        last = Some((line, start));
+        // A quote without an end, which is found behind the last row, is the cause of other faults.
+        let Ok(names) = names else { continue };
+        if record.iter().all(str::is_empty) {
+            empty.push(line);
+        } else if record.len() != names.len() {
+            ragged.get_or_insert((line, record.len()));
+        } else if ragged.is_none() {
+            lines.push(line);
+            each(names, &record);
+        }
     }
-    let mut records = records.into_iter();
-    let Some((line, _, header)) = records.next() else {
-        let columns = match text_columns {
+    let Some((line, names)) = header else {
+        let columns = match &asked.texts[..] {
             [] => "subject,ct".to_owned(),
             columns => columns.join(","),
         };
@@ -147,33 +177,22 @@ fn cells(
             "the file is empty; expected a line of column names such as `{columns}`, and a line for each subject"
         ));
     };
-    let rows: Vec<_> = records.collect();
-    ends_quotes(text, rows.last().map(|(line, start, _)| (*line, *start)))?;
-    let names = column_names(line, &header)?;
-    let (mut lines, mut cells, mut empty) = (Vec::new(), Vec::new(), Vec::new());
-    for (line, _, row) in rows {
-        if row.iter().all(str::is_empty) {
-            empty.push(line);
-        } else if row.len() != names.len() {
-            return Err(format!(
-                "line {line} has {} cells, but the header has {} columns (separated by {}); write one cell a column, and put text that holds the delimiter in quotes",
-                row.len(),
-                names.len(),
-                delimiter.name()
-            ));
-        } else {
-            lines.push(line);
-            cells.push(row);
-        }
+    ends_quotes(text, last)?;
+    let names: Vec<String> = names?;
+    if let Some((line, cells)) = ragged {
+        return Err(format!(
+            "line {line} has {cells} cells, but the header has {} columns (separated by {}); write one cell a column, and put text that holds the delimiter in quotes",
+            names.len(),
+            delimiter.name()
+        ));
     }
-    if cells.is_empty() {
+    if lines.is_empty() {
         return Err(format!(
             "the table ends behind its header (line {line}); list at least one subject"
         ));
     }
-    Ok(Cells {
+    Ok(Found {
         names,
-        rows: cells,
         lines,
         delimiter,
         empty_lines: empty,
@@ -251,45 +270,4 @@ fn column_names(line: usize, header: &csv::StringRecord) -> Result<Vec<String>, 
         names.push(name);
     }
     Ok(names)
-}
-
-/// Rows as Arrow columns, with the types that Arrow infers.
-fn typed(
-    names: &[String],
-    rows: &[csv::StringRecord],
-    text_columns: &[&str],
-    is_tsv: bool,
-) -> Result<RecordBatch, Box<dyn std::error::Error>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(names)?;
-    for row in rows {
-        writer.write_record(row)?;
-    }
-    let bytes = writer.into_inner()?;
-    let format = arrow::csv::reader::Format::default().with_header(true);
-    let format = match is_tsv {
-        true => format.with_null_regex(Regex::new("^(n/a)?$")?),
-        false => format,
-    };
-    let (inferred, _) = format.infer_schema(Cursor::new(&bytes), None)?;
-    let zero = |cell: &str| cell.len() > 1 && cell.bytes().all(|b| b.is_ascii_digit());
-    let fields: Vec<FieldRef> = (inferred.fields().iter().enumerate())
-        .map(|(i, field)| {
-            let name = field.name().as_str();
-            let zeros = rows.iter().any(|r| r[i].starts_with('0') && zero(&r[i]));
-            let is_text =
-                zeros || text_columns.contains(&name) || *field.data_type() == DataType::Null;
-            let kind = match is_text {
-                true => DataType::Utf8,
-                false => field.data_type().clone(),
-            };
-            Arc::new(Field::new(name, kind, true))
-        })
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&schema))
-        .with_format(format)
-        .build(Cursor::new(&bytes))?;
-    let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>()?;
-    Ok(concat_batches(&schema, &batches)?)
 }

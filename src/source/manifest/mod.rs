@@ -1,5 +1,6 @@
 //! A table that names a file for each subject and modality.
 
+mod cells;
 mod columns;
 mod delimited;
 mod lists;
@@ -17,9 +18,10 @@ use super::{Location, SourceError, VolumeRef, name_problems, resolve_path};
 use crate::store;
 use crate::volume::Split;
 use crate::volume::nifti::LabelValues;
-use std::collections::BTreeMap;
+use delimited::Asked;
+use std::collections::HashMap;
 use std::path::Path;
-use table::Table;
+use table::{Table, Texts};
 
 impl ManifestSpec {
     pub(super) fn modalities(&self) -> Vec<String> {
@@ -58,17 +60,17 @@ impl ManifestSpec {
         label_values: &LabelValues,
     ) -> Result<FileCohort, SourceError> {
         let path = resolve_path(&self.path, base)?;
-        let text_columns = self
-            .columns
-            .as_ref()
-            .map(ManifestColumns::text_columns)
-            .unwrap_or_default();
-        let (table, listed_columns) = Table::read(
-            &path,
-            &text_columns,
-            self.delimiter,
-            self.modalities.as_deref(),
-        )?;
+        let named = self.columns.as_ref();
+        let asked = Asked {
+            texts: named.map(ManifestColumns::text_columns).unwrap_or_default(),
+            // A condition may ask for any column.
+            used: named
+                .filter(|_| self.condition.is_none())
+                .map(ManifestColumns::used),
+            delimiter: self.delimiter,
+            is_tsv: false,
+        };
+        let (table, listed_columns) = Table::read(&path, asked, self.modalities.as_deref())?;
         let columns = match (&self.columns, listed_columns) {
             (Some(columns), None) => columns.clone(),
             (None, Some(columns)) => columns,
@@ -107,6 +109,7 @@ impl ManifestSpec {
             }
             listed = listed.iter().flat_map(apart).collect();
         }
+        drop(table);
         let cohort = path
             .file_stem()
             .map_or_else(|| "cohort".into(), |n| n.to_string_lossy());
@@ -162,7 +165,7 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
         .as_deref()
         .map(|c| table.text(c))
         .transpose()?;
-    type Paths = (String, Option<usize>, Vec<Option<String>>);
+    type Paths = (String, Option<usize>, Texts);
     let paths = |named: &[(String, ColumnRef)]| -> Result<Vec<Paths>, SourceError> {
         named
             .iter()
@@ -171,29 +174,33 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
     };
     let (images, labels) = (paths(&columns.images.0)?, paths(&columns.all_labels())?);
     let refs = |columns: &[Paths], row: usize| -> Result<Vec<VolumeRef>, SourceError> {
-        let one = |(name, index, paths): &Paths| {
-            let path = paths[row]
-                .as_ref()
-                .map(|written| store::join(&folder, Path::new(written.trim_start_matches("./"))));
+        let mut refs = Vec::with_capacity(columns.len());
+        for (name, index, paths) in columns {
+            let path = paths.get(row).map(|written| {
+                let mut path = store::join(&folder, Path::new(written.trim_start_matches("./")));
+                // There are as many as a cohort has volumes.
+                path.shrink_to_fit();
+                path
+            });
             if let Some(Err(e)) = path.as_deref().map(store::Location::of) {
                 let shown = path.unwrap_or_default();
                 let shown = store::redacted(&shown.to_string_lossy());
                 return Err(table.problem(format!("{}: `{shown}`: {e}", table.position(row))));
             }
-            Ok(VolumeRef {
+            refs.push(VolumeRef {
                 name: name.clone(),
                 location: path.map(|path| Location::File {
                     path,
                     index: *index,
                 }),
-            })
-        };
-        columns.iter().map(one).collect()
+            });
+        }
+        Ok(refs)
     };
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(ids.len());
     let mut listed = Vec::with_capacity(ids.len());
-    for (row, id) in ids.iter().enumerate() {
-        let Some(id) = id else {
+    for row in 0..ids.len() {
+        let Some(id) = ids.get(row) else {
             return Err(table.problem(format!(
                 "{} has no `{}`; give every subject an id",
                 table.position(row),
@@ -203,7 +210,7 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
         if let Some(first) = seen.insert(id, row) {
             return Err(SourceError::Duplicate {
                 path: table.path().to_path_buf(),
-                subject: id.clone(),
+                subject: id.to_owned(),
                 first: table.position(first),
                 second: table.position(row),
             });
@@ -218,7 +225,7 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
         let mut may_label = true;
         let placed = match (&columns.split, &splits) {
             (Some(column), Some(splits)) => {
-                let text = splits[row].as_deref();
+                let text = splits.get(row);
                 let (split, labelled) = text.and_then(place).ok_or_else(|| {
                     cell(
                         column,
@@ -232,18 +239,18 @@ fn subjects(table: &Table, columns: &ManifestColumns) -> Result<Vec<Listed>, Sou
             _ => None,
         };
         if let (Some(column), Some(labelled)) = (&columns.labelled, &labelled) {
-            let text = labelled[row].as_deref();
+            let text = labelled.get(row);
             may_label &= text
                 .and_then(truth)
                 .ok_or_else(|| cell(column, text, "true or false"))?;
         }
         listed.push(Listed {
-            patient: patients.as_ref().and_then(|patients| patients[row].clone()),
+            patient: (patients.as_ref()).and_then(|patients| patients.get(row).map(str::to_owned)),
             placed,
             may_label,
             images: refs(&images, row)?,
             labels: refs(&labels, row)?,
-            ..Listed::new(id.clone())
+            ..Listed::new(id.to_owned())
         });
     }
     if listed.is_empty() {

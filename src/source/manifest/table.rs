@@ -1,10 +1,11 @@
 //! Reads a manifest into Arrow and selects rows of it with SQL.
 
 use super::super::SourceError;
+use super::delimited::Asked;
 use super::{Delimiter, ManifestColumns, delimited, lists};
 use crate::spec::suggest;
 use crate::store;
-use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
@@ -32,17 +33,35 @@ enum Positions {
 pub(super) struct Table {
     path: PathBuf,
     batch: RecordBatch,
+    /// Names of the columns, those among them that nothing asks for.
+    names: Vec<String>,
     positions: Positions,
     /// Lines without content, which were left out.
     empty_lines: Vec<usize>,
 }
 
+/// A column as text.
+pub(super) struct Texts(StringArray);
+
+impl Texts {
+    /// How many rows it has.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The cell of a row; `None` if it is empty.
+    pub(super) fn get(&self, row: usize) -> Option<&str> {
+        let cell = self.0.is_valid(row).then(|| self.0.value(row));
+        cell.filter(|text| !text.trim().is_empty())
+    }
+}
+
 impl Table {
-    /// Reads a CSV, TSV, Parquet or JSON file; a JSON list brings its own columns.
+    /// Reads a CSV, TSV, Parquet or JSON file; a JSON list brings its own columns. What `asked` says
+    /// concerns text, but for its `is_tsv`, which the file's name says.
     pub(super) fn read(
         path: &Path,
-        text_columns: &[&str],
-        delimiter: Option<Delimiter>,
+        asked: Asked<'_>,
         modalities: Option<&[String]>,
     ) -> Result<(Self, Option<ManifestColumns>), SourceError> {
         let problem = |problem: String| SourceError::Manifest {
@@ -53,14 +72,15 @@ impl Table {
             .extension()
             .map(|e| e.to_string_lossy().to_lowercase())
             .unwrap_or_default();
-        let mut columns = None;
+        let (mut columns, mut names) = (None, None);
         let mut empty_lines = Vec::new();
         let (batch, positions) = match kind.as_str() {
             "csv" | "tsv" | "txt" => {
                 let bytes = store::read(path).map_err(|source| io(path, source))?;
-                let read = delimited::read(&bytes, text_columns, delimiter, kind == "tsv");
+                let is_tsv = kind == "tsv";
+                let read = delimited::read(&bytes, &Asked { is_tsv, ..asked });
                 let read = read.map_err(problem)?;
-                empty_lines = read.empty_lines;
+                (empty_lines, names) = (read.empty_lines, Some(read.names));
                 (read.batch, Positions::Lines(read.lines, read.delimiter))
             }
             "parquet" => (read_parquet(path)?, Positions::Rows),
@@ -89,10 +109,17 @@ impl Table {
                 ));
             }
         };
+        let of_batch = || {
+            let schema = batch.schema();
+            let fields = schema.fields().iter();
+            fields.map(|field| field.name().clone()).collect()
+        };
+        let names = names.unwrap_or_else(of_batch);
         let batch = with_positions(&batch).map_err(|e| problem(e.to_string()))?;
         let table = Self {
             path: path.to_path_buf(),
             batch,
+            names,
             positions,
             empty_lines,
         };
@@ -143,16 +170,12 @@ impl Table {
         }
     }
 
-    /// A column as text; empty cells are `None`.
-    pub(super) fn text(&self, column: &str) -> Result<Vec<Option<String>>, SourceError> {
-        let schema = self.batch.schema();
+    /// A column as text.
+    ///
+    /// **Errors** if there is no such column, or it holds no text and nothing that reads as one.
+    pub(super) fn text(&self, column: &str) -> Result<Texts, SourceError> {
         let Some(array) = self.batch.column_by_name(column) else {
-            let known: Vec<&str> = schema
-                .fields()
-                .iter()
-                .map(|f| f.name().as_str())
-                .filter(|n| *n != POSITION)
-                .collect();
+            let known: Vec<&str> = self.names.iter().map(String::as_str).collect();
             let assumed = match &self.positions {
                 Positions::Lines(_, delimiter) => format!(
                     " (columns are separated by {}; if that is wrong, set `delimiter`)",
@@ -171,10 +194,7 @@ impl Table {
                 array.data_type()
             ))
         })?;
-        let cells = array.as_string::<i32>().iter();
-        Ok(cells
-            .map(|cell| cell.filter(|t| !t.trim().is_empty()).map(str::to_owned))
-            .collect())
+        Ok(Texts(array.as_string::<i32>().clone()))
     }
 
     /// The rows that satisfy an SQL condition.

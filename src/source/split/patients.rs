@@ -3,7 +3,7 @@
 use super::candidate::Candidate;
 use super::error::SplitError;
 use crate::volume::Split;
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Who a subject belongs to: a patient that its source names, or itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,24 +20,43 @@ impl Owner<'_> {
     }
 }
 
-/// Positions of subjects by patient.
-pub(super) struct Patients<'a>(BTreeMap<Owner<'a>, Vec<usize>>);
+/// Positions of subjects by patient, without an allocation a patient: most have one subject.
+pub(super) struct Patients<'a> {
+    /// Owners in order, each with where its subjects stand in `members`.
+    owners: Vec<(Owner<'a>, Range<usize>)>,
+    /// Positions of subjects, ascending for each owner.
+    members: Vec<usize>,
+}
 
 impl<'a> Patients<'a> {
     pub(super) fn new(candidates: &[Candidate<'a>]) -> Self {
-        let mut patients: BTreeMap<Owner<'a>, Vec<usize>> = BTreeMap::new();
-        for (i, candidate) in candidates.iter().enumerate() {
-            let itself = Owner::Subject(candidate.id);
-            let owner = candidate.patient.map_or(itself, Owner::Patient);
-            patients.entry(owner).or_default().push(i);
+        let owner = |i: usize| {
+            let itself = Owner::Subject(candidates[i].id);
+            candidates[i].patient.map_or(itself, Owner::Patient)
+        };
+        let mut members: Vec<usize> = (0..candidates.len()).collect();
+        members.sort_by(|a, b| owner(*a).cmp(&owner(*b)));
+        let mut owners: Vec<(Owner<'a>, Range<usize>)> = Vec::with_capacity(members.len());
+        for (at, member) in members.iter().enumerate() {
+            let owner = owner(*member);
+            match owners.last_mut() {
+                Some((last, range)) if *last == owner => range.end = at + 1,
+                _ => owners.push((owner, at..at + 1)),
+            }
         }
-        Self(patients)
+        Self { owners, members }
+    }
+
+    /// Patients in order, each with its subjects.
+    fn iter(&self) -> impl Iterator<Item = (&Owner<'a>, &[usize])> {
+        let owners = self.owners.iter();
+        owners.map(|(owner, range)| (owner, &self.members[range.clone()]))
     }
 
     /// What a count of these counts.
     pub(super) fn what(&self) -> &'static str {
-        let named = |owner: &Owner<'_>| matches!(owner, Owner::Patient(_));
-        match self.0.keys().any(named) {
+        let named = |(owner, _): (&Owner<'_>, &[usize])| matches!(owner, Owner::Patient(_));
+        match self.iter().any(named) {
             true => "patients",
             false => "subjects",
         }
@@ -49,7 +68,7 @@ impl<'a> Patients<'a> {
         candidates: &[Candidate<'_>],
         places: &[Option<Split>],
     ) -> Result<(), SplitError> {
-        for (owner, members) in &self.0 {
+        for (owner, members) in self.iter() {
             let mut placed = members.iter().filter_map(|&i| Some((i, places[i]?)));
             let Some((first, part)) = placed.next() else {
                 continue;
@@ -73,7 +92,7 @@ impl<'a> Patients<'a> {
         places: &mut [Option<Split>],
     ) -> Vec<bool> {
         let mut unused = vec![false; candidates.len()];
-        for members in self.0.values() {
+        for (_, members) in self.iter() {
             let Some(part) = members.iter().find_map(|&i| places[i]) else {
                 continue;
             };
@@ -101,11 +120,7 @@ impl<'a> Patients<'a> {
             hasher.update(name.as_bytes());
             *hasher.finalize().as_bytes()
         };
-        let mut order: Vec<(&Owner<'_>, &[usize])> = self
-            .0
-            .iter()
-            .map(|(owner, members)| (owner, members.as_slice()))
-            .collect();
+        let mut order: Vec<(&Owner<'_>, &[usize])> = self.iter().collect();
         order.sort_by_cached_key(|(owner, _)| (rank(owner.name()), **owner));
         order.into_iter().map(|(_, members)| members).collect()
     }

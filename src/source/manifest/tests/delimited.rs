@@ -1,6 +1,8 @@
 //! Tables as text.
 
+use super::super::delimited::{self, Asked};
 use super::{folder_with, ids, open, yaml};
+use arrow::array::Array as _;
 
 /// Opens a table of three subjects with these bytes.
 fn of_bytes(table: &str, bytes: &[u8], more: &str) -> Result<Vec<String>, String> {
@@ -109,4 +111,54 @@ fn faults_of_a_text_are_named_with_their_line() {
     // What is no fault: blank lines, rows of empty cells, a column without a name.
     let text = b",id,ct\n0,1,vol/a.nii\n\n,,\n 1 , 2 , vol/b.nii \n\n";
     assert_eq!(of_bytes("t.csv", text, "").unwrap(), ["1", "2"]);
+}
+
+#[test]
+fn columns_that_nothing_asks_for_are_left_out() {
+    let text = b"id\tct\tage\tsite\tok\n007\ta.nii\t41\t01\tTrue\n8\tn/a\tn/a\t02\tfalse\n";
+    let asked = Asked {
+        texts: vec!["id", "ct"],
+        is_tsv: true,
+        ..Asked::default()
+    };
+    let kinds = |asked: &Asked<'_>| {
+        let table = delimited::read(text, asked).unwrap();
+        assert_eq!(table.names, ["id", "ct", "age", "site", "ok"]);
+        assert_eq!(table.batch.num_rows(), 2);
+        assert_eq!(table.batch.column(1).null_count(), 1);
+        let schema = table.batch.schema();
+        let fields = schema.fields().iter();
+        fields
+            .map(|f| format!("{}: {}", f.name(), f.data_type()))
+            .collect::<Vec<_>>()
+    };
+    let all = [
+        "id: Utf8",
+        "ct: Utf8",
+        "age: Int64",
+        "site: Utf8",
+        "ok: Boolean",
+    ];
+    assert_eq!(kinds(&asked), all);
+    let used = Some(vec!["id", "ct", "ok", "absent"]);
+    let asked = Asked { used, ..asked };
+    assert_eq!(kinds(&asked), ["id: Utf8", "ct: Utf8", "ok: Utf8"]);
+}
+
+#[test]
+fn a_condition_changes_no_cell() {
+    let text = "id,ct,ok,part,age\n1,vol/a.nii,TRUE,train,3\n2,vol/b.nii,0,train,4\n3,vol/c.nii,no,test,5\n";
+    let folder = folder_with("t.csv", text);
+    let columns =
+        ", columns: { subject: id, images: { ct: ct }, label: ct, split: part, labelled: ok }";
+    let places = |more: &str| {
+        let cohort = open(&yaml(folder.path(), "t.csv", &format!("{columns}{more}"))).unwrap();
+        let subjects = cohort.subjects().iter();
+        subjects
+            .map(|s| (s.id.clone(), s.split, s.labelled))
+            .collect::<Vec<_>>()
+    };
+    let all = places("");
+    assert_eq!(all.iter().filter(|(_, _, labelled)| *labelled).count(), 1);
+    assert_eq!(all, places(", where: \"age > 2\""));
 }

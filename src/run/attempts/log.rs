@@ -1,0 +1,54 @@
+//! What a log of attempts says, and what follows from it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A line of the log.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line {
+    /// An attempt at a subject begins.
+    Begins(String),
+    /// It ended.
+    Ended(String),
+    /// In so many attempts in a row at a subject the process had ended when this log was begun.
+    Suspected(String, u32),
+}
+
+impl Line {
+    pub(super) fn text(&self) -> String {
+        let text = serde_json::to_string(self).expect("a line is plain data");
+        format!("{text}\n")
+    }
+}
+
+/// What an earlier log says of subjects that are suspected.
+pub(super) fn known(suspected: &BTreeMap<String, u32>) -> String {
+    let line = |(subject, count): (&String, &u32)| Line::Suspected(subject.clone(), *count).text();
+    suspected.iter().map(line).collect()
+}
+
+/// Subjects in attempts at which the process ended, and how often in a row.
+pub(super) fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
+    let (mut counts, mut open) = (BTreeMap::new(), BTreeSet::new());
+    // The last line may be cut off.
+    let lines = log.split(|byte| *byte == b'\n');
+    for line in lines.filter_map(|line| serde_json::from_slice(line).ok()) {
+        match line {
+            Line::Suspected(subject, count) => {
+                counts.insert(subject, count);
+            }
+            Line::Begins(subject) => {
+                open.insert(subject);
+            }
+            Line::Ended(subject) => {
+                counts.remove(&subject);
+                open.remove(&subject);
+            }
+        }
+    }
+    for subject in open {
+        *counts.entry(subject).or_default() += 1;
+    }
+    counts
+}
