@@ -19,10 +19,13 @@ use super::watchdog::{PATIENCE, Watchdog};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::sections::TrainSection;
+use crate::report::ReportError;
 use crate::sink::{FailureRow, Ledger, ScoreRow, WarningRow};
 use crate::source::Cohort;
+use crate::store;
 use crate::train::device::DeviceChoice;
 use candle_core::Device;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -150,10 +153,25 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         true => cx.write_edges()?,
         false => cx.close()?,
     }
-    crate::report::write(&cx.folder.path)?;
+    match crate::report::write(&cx.folder.path) {
+        Err(ReportError::Empty { path }) if store::is_url(&path) => {
+            tracing::warn!(
+                run = %path.display(),
+                "the list of the store does not name what was just committed; write the page later with `voxstream report`"
+            );
+        }
+        written => drop(written?),
+    }
     // Last of all: a run whose report failed is resumed, not taken for finished.
     cx.folder.note(Progress::Finished)?;
-    finished(&cx.folder)
+    let mut outcome = finished(&cx.folder)?;
+    // The same list: what failed in this start is known without it.
+    let listed: BTreeSet<String> = (outcome.failures.iter())
+        .map(|failure| failure.subject.clone())
+        .collect();
+    let known = cx.preparer.noted().known().failures.into_values();
+    (outcome.failures).extend(known.filter(|failure| !listed.contains(&failure.subject)));
+    Ok(outcome)
 }
 
 /// What a run does, with all that it needs at hand.
@@ -231,3 +249,6 @@ fn devices(options: &RunOptions) -> Result<Vec<Device>, Error> {
         _ => Ok((named.iter().map(|i| DeviceChoice::open_cuda(*i))).collect::<Result<_, _>>()?),
     }
 }
+
+#[cfg(test)]
+mod tests;
