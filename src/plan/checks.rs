@@ -271,8 +271,8 @@ fn training(
             "add the section `pseudo_label: { threshold: { fixed: 0.95 } }`",
         );
     }
-    // An explicit 0 is the control of an experiment, but for terms that change the training itself.
-    let waits = |term| train.batch.unlabelled == Some(0) && !matches!(term, Term::Bcp | Term::Cps);
+    // An explicit 0 is the control of an experiment, but for the term that trains a second network.
+    let waits = |term| train.batch.unlabelled == Some(0) && term != Term::Cps;
     let hungry = objective.first(|term| term.needs_unlabelled() && !waits(term));
     if let (Some(term), 0) = (hungry, unlabelled) {
         refuse(

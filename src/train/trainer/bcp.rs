@@ -30,21 +30,16 @@ fn refuse(row: &Row, problem: String) -> TrainError {
 }
 
 impl Trainer {
-    /// Refuses a step in which the rows to mix are not there.
+    /// Refuses a step whose unlabelled rows have no labelled one to be mixed with.
     pub(super) fn check_bcp(&self, rows: &StepRows) -> std::result::Result<(), TrainError> {
-        if self.weights()[Term::Bcp] == 0.0 {
+        let mixes = self.weights()[Term::Bcp] > 0.0 && rows.labelled.is_empty();
+        let Some((row, _)) = rows.unlabelled.first().filter(|_| mixes) else {
             return Ok(());
-        }
-        let found = (rows.labelled.len(), rows.unlabelled.len());
-        let row = match (rows.labelled.first(), rows.unlabelled.first()) {
-            (Some(row), None) => row,
-            (None, Some((row, _))) => row,
-            _ => return Ok(()),
         };
         let problem = format!(
-            "`bcp` mixes labelled with unlabelled rows, but the step has {} labelled and {} unlabelled; \
-             set both `batch.labelled` and `batch.unlabelled` to 1 or more",
-            found.0, found.1
+            "`bcp` mixes labelled with unlabelled rows, but the step has 0 labelled and {} unlabelled; \
+             set `batch.labelled` to 1 or more",
+            rows.unlabelled.len()
         );
         Err(refuse(row, problem))
     }

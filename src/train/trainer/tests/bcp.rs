@@ -42,11 +42,9 @@ fn both_parts_of_both_mixes_count() {
 #[test]
 fn steps_that_cannot_be_mixed_are_refused() {
     let error = |rows: StepRows| bcp(0.5).train(&[rows]).unwrap_err().to_string();
-    let (mut one, mut other) = (rows(1), rows(1));
-    one.unlabelled.clear();
-    other.labelled.clear();
-    assert!(error(one).contains("2 labelled and 0 unlabelled"));
-    assert!(error(other).contains("0 labelled and 2 unlabelled"));
+    let mut alone = rows(1);
+    alone.labelled.clear();
+    assert!(error(alone).contains("0 labelled and 2 unlabelled"));
     let mut apart = rows(1);
     let grid = Grid::with_spacing([8, 8, 4], [1.0; 3]).unwrap();
     for row in &mut apart.labelled {
@@ -58,4 +56,23 @@ fn steps_that_cannot_be_mixed_are_refused() {
         found.contains("[2, 4, 8, 8, 1]") && found.contains("[2, 8, 8, 8, 1]"),
         "{found}"
     );
+}
+
+#[test]
+fn without_unlabelled_rows_a_step_is_supervised_alone() {
+    let figures = |bcp: Option<BcpSpec>| {
+        let mut trainer = trainer(ObjectiveSpec {
+            bcp,
+            ..ObjectiveSpec::default()
+        });
+        let mut labelled = rows(1);
+        labelled.unlabelled.clear();
+        trainer.train(&[labelled]).unwrap()
+    };
+    let control = figures(Some(BcpSpec {
+        ramp: 0.0,
+        ..BcpSpec::default()
+    }));
+    let supervised = figures(None);
+    assert_eq!(figure(&control, "loss"), figure(&supervised, "loss"));
 }
