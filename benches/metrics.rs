@@ -12,7 +12,7 @@
 #![expect(clippy::print_stdout, reason = "a measurement prints its figures")]
 
 use std::path::Path;
-use voxstream::metric::{Metric, Wanted, confusion, figures};
+use voxstream::metric::{Metric, MissedDistance, Wanted, confusion, figures};
 use voxstream::volume::Volume;
 use voxstream::volume::nifti::read;
 
@@ -45,6 +45,7 @@ fn main() -> Result<(), String> {
     let wanted = Wanted {
         metrics: vec![Metric::Hd95Mm, Metric::AssdMm, Metric::Nsd],
         nsd_tolerance_mm: vec![1.0],
+        missed_distance: MissedDistance::default(),
     };
     let score = || -> Result<_, String> {
         let counts = confusion(&prediction, &truth, classes).map_err(|e| e.to_string())?;

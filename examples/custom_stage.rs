@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example custom_stage` registers `invert` beside the built-in stages, plans a
 //! pipeline that names it, and runs it on one phantom. Prints the range of values before and after.
+#![allow(clippy::print_stdout, reason = "what an example shows goes there")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@
 //!
 //! Writes each view of the first samples as NIfTI, one file a modality and one for the label map,
 //! to be opened together in any viewer, and prints what was drawn for it.
+#![allow(clippy::print_stdout, reason = "what an example shows goes there")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -121,11 +121,13 @@ const WAYS: [Way; 11] = [
     ),
 ];
 
+#[expect(clippy::ptr_arg, reason = "other damage changes the length")]
 fn flip_many(bytes: &mut Vec<u8>) {
     // From the second group on: the first holds more than voxels and is read when an entry is opened.
     (0..20_000).for_each(|i| bytes[GROUP + i * 7] ^= 0xff);
 }
 
+#[expect(clippy::ptr_arg, reason = "other damage changes the length")]
 fn flip_noise(bytes: &mut Vec<u8>) {
     let mut state = 1u32;
     for byte in &mut bytes[GROUP..2 * GROUP] {

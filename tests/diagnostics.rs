@@ -1,10 +1,10 @@
 //! What a user sees of a mistake: file, line, caret, help; all mistakes of a file at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use voxstream::cli::{planned, read};
 use voxstream::error::Error;
 
-fn shown(path: &PathBuf) -> String {
+fn shown(path: &Path) -> String {
     let error = planned(&read(path, &[]).unwrap())
         .err()
         .unwrap_or_else(|| panic!("{} has no mistake", path.display()));

@@ -39,8 +39,7 @@ impl Stage for Faulty {
                 image.volume = image.volume.take().map(|v| v.changed(change));
             }
         } else if faulty {
-            let none: Option<u8> = None;
-            none.expect("a site of class 7");
+            panic!("a site of class 7");
         }
         Ok(vec![row])
     }

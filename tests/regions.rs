@@ -1,7 +1,7 @@
 //! Overlapping regions from the file to the label map: learnt, painted, scored, and read by prediction.
 
 use crate::folds::{args, written};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use voxstream::cli::run::run as run_command;
 use voxstream::cli::{FoldArg, RunArgs, open, planned, read};
 use voxstream::error::Error;
@@ -111,8 +111,8 @@ fn dice(prediction: &[u8], truth: &[u8], classes: &[u8]) -> f64 {
     2.0 * both as f64 / all as f64
 }
 
-fn label(path: PathBuf) -> Vec<u8> {
-    nifti::read(&path, None)
+fn label(path: &Path) -> Vec<u8> {
+    nifti::read(path, None)
         .unwrap()
         .to_f32()
         .iter()
@@ -170,8 +170,8 @@ fn nested_regions_are_painted_scored_and_read_by_prediction() {
         ("active", -3),
     ];
     assert_eq!(names, expected);
-    let prediction = label(root.join("trained/predictions/best/s2.joint.nii.gz"));
-    let truth = label(root.join("s2_label.nii"));
+    let prediction = label(&root.join("trained/predictions/best/s2.joint.nii.gz"));
+    let truth = label(&root.join("s2_label.nii"));
     for (name, _, found) in scores(&trained.scores, "s2", "best") {
         let classes: &[u8] = match name {
             "edema" => &[1],

@@ -199,9 +199,9 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
     let path = folder.path().join("p.yaml");
     std::fs::write(&path, text).unwrap();
     let mut out = Vec::new();
+    let files = std::slice::from_ref(&path);
     let code =
-        voxstream::cli::check::check(&[path.clone()], &[], false, CheckFormat::Text, &mut out)
-            .unwrap();
+        voxstream::cli::check::check(files, &[], false, CheckFormat::Text, &mut out).unwrap();
     assert_eq!((code, out.is_empty()), (2, true));
     let plan = planned(&SourceFile {
         name: path.display().to_string(),
@@ -217,7 +217,6 @@ fn check_names_a_path_that_exists_in_the_current_folder_only() {
     );
     std::fs::create_dir(folder.path().join("src")).unwrap();
     let checked = |set: &[String]| {
-        let files = std::slice::from_ref(&path);
         voxstream::cli::check::check(files, set, false, CheckFormat::Text, &mut Vec::new()).unwrap()
     };
     assert_eq!(checked(&[]), 0);

@@ -1,4 +1,10 @@
 //! Integration tests: one binary, because each would link the query engine again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; clippy exempts only the test functions themselves"
+)]
 
 mod cache;
 mod chaos;

@@ -123,7 +123,8 @@ fn a_subject_that_ends_a_training_is_left_out_of_it() {
     );
     let source = plan.ok().unwrap().pipeline.source;
     let cohort = source.open(Path::new("."), 0).unwrap();
-    let kinds: [(&str, fn(&SubjectRecord) -> bool); 3] = [
+    type IsOfKind = fn(&SubjectRecord) -> bool;
+    let kinds: [(&str, IsOfKind); 3] = [
         ("train", |s| s.labelled),
         ("validation", |s| s.split == Split::Validation),
         ("test", |s| s.split == Split::Test),

@@ -101,7 +101,7 @@ fn decides(chain: &Chain, step: usize) -> bool {
 /// A pass cut before every step that decides by what it reads, and before a patch that is centred on
 /// labels which several interpolations made: where those become one, a class is elsewhere.
 fn pieces(chain: &Chain, states: &[Vec<Row>], pass: Range<usize>) -> Vec<Range<usize>> {
-    let mut pieces = vec![pass.start..pass.start];
+    let mut pieces: Vec<Range<usize>> = std::iter::once(pass.start..pass.start).collect();
     for i in pass {
         let begun = pieces.last().expect("the first piece").start;
         let centred = chain.stages[i].name() == Patch::NAME;

@@ -6,11 +6,6 @@
 //!
 //! `VOXSTREAM_SOAK=100000 cargo test --test suite soak -- --ignored --nocapture` runs that many
 //! chains; `VOXSTREAM_SOAK_FROM` is the number of the first one.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests; clippy exempts only the test functions themselves"
-)]
 
 mod case;
 mod check;

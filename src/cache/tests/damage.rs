@@ -90,6 +90,7 @@ const WAYS: [Way; 12] = [
     ),
 ];
 
+#[expect(clippy::ptr_arg, reason = "other damage changes the length")]
 fn swap_groups(bytes: &mut Vec<u8>) {
     let (first, second) = bytes[GROUP..3 * GROUP].split_at_mut(GROUP);
     first.swap_with_slice(second);
@@ -103,6 +104,7 @@ fn remove_block(bytes: &mut Vec<u8>) {
     bytes.drain(covered as usize..footer.start);
 }
 
+#[expect(clippy::ptr_arg, reason = "other damage changes the length")]
 fn other_layout(bytes: &mut Vec<u8>) {
     let footer = sums::footer_of(bytes).unwrap();
     bytes[footer.start - 9] = LAYOUT + 1;

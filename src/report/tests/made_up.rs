@@ -110,7 +110,7 @@ pub(super) fn subjects() -> Vec<SubjectRow> {
         entities: Default::default(),
         cohort: "amos".into(),
         split: "train".into(),
-        labelled: i % 5 == 0,
+        labelled: i.is_multiple_of(5),
         modalities: vec!["ct".into(), "mr".into()],
         shape_x: 256,
         shape_y: 256,

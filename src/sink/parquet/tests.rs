@@ -37,7 +37,7 @@ fn pseudo_label(i: u8) -> PseudoLabelRow {
         modality: "ct".into(),
         teacher_step: 400,
         label: label(i),
-        confidence: (i % 2 == 0).then(|| confidence.unwrap()),
+        confidence: (i.is_multiple_of(2)).then(|| confidence.unwrap()),
         thresholds: vec![0.9, 0.5],
         kept_fraction: vec![],
     }

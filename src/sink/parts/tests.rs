@@ -49,7 +49,7 @@ fn failure(id: &str) -> FailureRow {
 /// Commits a part of these subjects, the last of which failed.
 fn commit(ledger: &mut Ledger, ids: &[&str], digest: &str) -> String {
     let name = part_name(ids[0], digest);
-    let mut writer = PartWriter::new(&ledger.folder().to_owned(), &name, digest, &attempt());
+    let mut writer = PartWriter::new(ledger.folder(), &name, digest, &attempt());
     for id in ids {
         let failed = (id == ids.last().unwrap()).then(|| failure(id));
         writer.add(subject(id), Vec::new(), Vec::new(), failed);
@@ -173,7 +173,7 @@ fn names_sort_as_subjects_and_stay_short() {
     let long = part_name(&"x".repeat(300), &"a".repeat(64));
     assert!(long.len() < 120, "{long}");
     assert_eq!(
-        part_name("s/1", &"0123456789abcdef"),
+        part_name("s/1", "0123456789abcdef"),
         "part-s+2F1-0123456789ab"
     );
     let digest = "f".repeat(64);

@@ -134,8 +134,8 @@ mod tests {
         for (factor, m) in [(0.5, [6, 5, 4]), (0.77, [9, 8, 6]), (0.01, [1, 1, 1])] {
             let shape = [12, 10, 8];
             let [mut expected, found] = degraded(&LowResolution::default(), factor, shape);
-            for axis in 0..3 {
-                expected = plainly(&expected, shape, axis, m[axis]);
+            for (axis, m) in m.into_iter().enumerate() {
+                expected = plainly(&expected, shape, axis, m);
             }
             for (found, expected) in found.iter().zip(&expected) {
                 assert!(

@@ -90,7 +90,7 @@ impl Case {
             match (inside, self.air) {
                 (true, _) => 20 + noise,
                 (false, Air::Noise) => -30 - noise,
-                (false, Air::Holes) if i % 97 == 0 => 25,
+                (false, Air::Holes) if i.is_multiple_of(97) => 25,
                 (false, Air::Zero | Air::Holes) => 0,
             }
         };

@@ -23,7 +23,7 @@ fn both(folder: &Path, name: &str, bytes: &[u8]) -> [PathBuf; 2] {
 }
 
 /// What an outcome says, without the place of the file and of its voxels in memory.
-fn said<T: std::fmt::Debug>(outcome: Result<T, VolumeError>, path: &Path) -> String {
+fn said<T: std::fmt::Debug>(outcome: &Result<T, VolumeError>, path: &Path) -> String {
     let text = format!("{outcome:?}").replace(&path.display().to_string(), "FILE");
     let pointers = regex::Regex::new("ptr: 0x[0-9a-f]+").unwrap();
     pointers.replace_all(&text, "ptr").into_owned()
@@ -68,13 +68,13 @@ fn objects_are_read_as_files_are() {
     ] {
         let [local, object] = both(folder.path(), name, &bytes);
         prefetch_headers(&[&local, &object]);
-        let header = |path: &Path| said(read_header(path), path);
+        let header = |path: &Path| said(&read_header(path), path);
         assert_eq!(header(&local), header(&object), "{name}");
         for index in [None, Some(1)] {
-            let volume = |path: &Path| said(read(path, index), path);
+            let volume = |path: &Path| said(&read(path, index), path);
             assert_eq!(volume(&local), volume(&object), "{name} {index:?}");
         }
-        let labels = |path: &Path| said(read_labels(path, None, &LabelValues::default()), path);
+        let labels = |path: &Path| said(&read_labels(path, None, &LabelValues::default()), path);
         assert_eq!(labels(&local), labels(&object), "{name}");
         assert_eq!(fetch_bytes(&local), 0);
     }
@@ -101,7 +101,7 @@ fn a_pair_in_a_store_is_found_by_either_half() {
         store::write(&folder.path().join(half), &bytes).unwrap();
         store::write(&PathBuf::from(format!("memory://pair/{half}")), &bytes).unwrap();
     }
-    let volume = |path: &Path| said(read(path, None), Path::new("a.img"));
+    let volume = |path: &Path| said(&read(path, None), Path::new("a.img"));
     let expected = volume(&local);
     assert!(expected.starts_with("Ok"), "{expected}");
     for half in ["a.hdr", "a.img"] {
