@@ -56,9 +56,10 @@ for round in $(seq "$rounds"); do
         if kill -KILL "$child" 2>/dev/null; then
             kills=$((kills + 1))
         fi
-        if wait "$child" 2>/dev/null; then
-            break
-        fi
+        code=0
+        wait "$child" 2>/dev/null || code=$?
+        # It ended by itself, well or not.
+        if [ "$code" != 137 ]; then break; fi
         # A training writes attempts down, too, and commits no part.
         if [ -e "$run/.attempts" ] && [ -d "$run/parts" ]; then
             ended=$(grep -c '^{"ended"' "$run/.attempts" || true)
