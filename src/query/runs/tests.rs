@@ -214,21 +214,21 @@ fn views_answer_the_usual_questions() {
     assert_eq!(
         csv(
             &session,
-            "select rank, run, subjects, round(mean_dice, 4) dice, round(worst_class_dice, 3) worst, missed, round(mean_region_dice, 4) regions from leaderboard"
+            "select rank, run, subjects, round(mean_dice, 4) dice, round(worst_class_dice, 3) worst, missed, round(mean_region_dice, 4) regions from leaderboard order by rank"
         ),
         "rank,run,subjects,dice,worst,missed,regions\n1,cmc/20260102T000000,6,0.8125,0.725,0,0.35\n2,cmc/20260101T000000,6,0.7625,0.625,0,0.25\n"
     );
     assert_eq!(
         csv(
             &session,
-            "select subject_id, worst_class, round(mean_dice, 3) dice from worst_subjects where run like '%0102%' and rank <= 2"
+            "select subject_id, worst_class, round(mean_dice, 3) dice from worst_subjects where run like '%0102%' and rank <= 2 order by rank"
         ),
         "subject_id,worst_class,dice\ns0,liver,0.6\ns1,liver,0.775\n"
     );
     assert_eq!(
         csv(
             &session,
-            "select step, class, dice, round(change, 3) change, best_so_far from class_progress where fold = 0"
+            "select step, class, dice, round(change, 3) change, best_so_far from class_progress where fold = 0 order by step"
         ),
         "step,class,dice,change,best_so_far\n10,liver,0.5,,0.5\n20,liver,0.7,0.2,0.7\n"
     );
@@ -256,9 +256,9 @@ fn views_answer_the_usual_questions() {
     assert_eq!(
         csv(
             &session,
-            "select class, folds, subjects, round(mean_dice, 4) dice from cross_validation"
+            "select class, folds, subjects, round(mean_dice, 4) dice from cross_validation order by class nulls last"
         ),
-        "class,folds,subjects,dice\nliver,1,6,0.625\nspleen,1,6,0.9\nabdomen,1,6,0.25\n,1,6,0.7625\n"
+        "class,folds,subjects,dice\nabdomen,1,6,0.25\nliver,1,6,0.625\nspleen,1,6,0.9\n,1,6,0.7625\n"
     );
     // Every column of a view is described.
     for view in super::super::views::VIEWS {
