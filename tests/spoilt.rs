@@ -10,7 +10,7 @@ use object_store::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use voxstream::store;
@@ -239,4 +239,10 @@ impl ObjectStore for Spoilt {
         self.ask(Verb::Put, Some(to))?;
         self.inner.copy_opts(from, to, options).await
     }
+}
+
+/// The process of a start that failed while its store did is gone, and with it the right to its lease. (It
+/// could not give the lease back; another process of this machine sees that it is gone.)
+pub(crate) fn is_gone(out: &Path) {
+    store::remove(&out.join(".lease")).unwrap();
 }

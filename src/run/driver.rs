@@ -249,6 +249,3 @@ fn devices(options: &RunOptions) -> Result<Vec<Device>, Error> {
         _ => Ok((named.iter().map(|i| DeviceChoice::open_cuda(*i))).collect::<Result<_, _>>()?),
     }
 }
-
-#[cfg(test)]
-mod tests;

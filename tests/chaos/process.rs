@@ -72,6 +72,26 @@ fn again(out: &Path, chaos: &str) -> Option<i32> {
     command.env(RETRY, "yes").status().unwrap().code()
 }
 
+/// Starts a run until it leaves out a subject that ends its process.
+fn left_out(subject: &str, out: &Path, start: &dyn Fn() -> Option<i32>, whole: &Said) {
+    let mut codes: Vec<Option<i32>> = (0..4).map(|_| start()).collect();
+    assert_eq!(codes.pop().unwrap(), Some(1), "{subject}: {codes:?}");
+    assert_eq!(codes, [None; 3], "{subject}");
+    let found = said(out);
+    let cause = &found.causes[subject];
+    assert!(
+        cause.contains("the process ended 3 times in a row"),
+        "{cause}"
+    );
+    assert_eq!(
+        found.clone().without(subject),
+        whole.clone().without(subject)
+    );
+    // It stays left out, and nothing is made again.
+    assert_eq!(start(), Some(1));
+    assert_eq!(said(out), found);
+}
+
 #[test]
 fn a_subject_that_ends_the_process_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,22 +101,7 @@ fn a_subject_that_ends_the_process_is_left_out() {
     for subject in ["phantom-000", "phantom-008"] {
         let out = folder.path().join(subject);
         let chaos = format!("{{ subjects: {{ {subject}: abort }} }}");
-        let mut codes: Vec<Option<i32>> = (0..4).map(|_| started(&out, &chaos)).collect();
-        assert_eq!(codes.pop().unwrap(), Some(1), "{subject}: {codes:?}");
-        assert_eq!(codes, [None; 3], "{subject}");
-        let found = said(&out);
-        let cause = &found.causes[subject];
-        assert!(
-            cause.contains("the process ended 3 times in a row"),
-            "{cause}"
-        );
-        assert_eq!(
-            found.clone().without(subject),
-            whole.clone().without(subject)
-        );
-        // It stays left out, and nothing is made again.
-        assert_eq!(started(&out, &chaos), Some(1));
-        assert_eq!(said(&out), found);
+        left_out(subject, &out, &|| started(&out, &chaos), &whole);
         // It may be tried again.
         assert_eq!(again(&out, &chaos), None);
     }
@@ -233,22 +238,7 @@ fn a_subject_that_ends_a_process_that_writes_to_a_store_is_left_out() {
             let mut command = process(&out, &chaos);
             command.env(DISK, &disk).status().unwrap().code()
         };
-        let mut codes: Vec<Option<i32>> = (0..4).map(|_| start()).collect();
-        assert_eq!(codes.pop().unwrap(), Some(1), "{subject}: {codes:?}");
-        assert_eq!(codes, [None; 3], "{subject}");
-        let found = said(&out);
-        let cause = &found.causes[subject];
-        assert!(
-            cause.contains("the process ended 3 times in a row"),
-            "{cause}"
-        );
-        assert_eq!(
-            found.clone().without(subject),
-            whole.clone().without(subject)
-        );
-        // It stays left out, and nothing is made again.
-        assert_eq!(start(), Some(1));
-        assert_eq!(said(&out), found);
+        left_out(subject, &out, &start, &whole);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stores that fail while a run reads its cohort from them, or writes itself to them.
 
 use super::*;
-use crate::spoilt::{FOREVER, Fault as Spoils, Spoilt, Verb};
+use crate::spoilt::{FOREVER, Fault as Spoils, Spoilt, Verb, is_gone};
 use crate::stores::upload;
 use voxstream::store::retry::set_patience;
 
@@ -26,12 +26,6 @@ const WRITES: [(Verb, &str, usize); 5] = [
     (Verb::Put, "/parts/part-", 3),
     (Verb::Put, "/report.html", 1),
 ];
-
-/// The process of a start that failed while its store did is gone, and with it the right to its lease. (It
-/// could not give the lease back; another process of this machine sees that it is gone.)
-fn is_gone(out: &Path) {
-    voxstream::store::remove(&out.join(".lease")).unwrap();
-}
 
 /// Phases of the reading of a cohort: voxels of the first, a middle and the last subject. The first request
 /// for a subject is about its header.
@@ -176,5 +170,32 @@ fn a_list_of_inputs_lags() {
     assert_eq!(known, ["s0", "s1", "s2", "s3", "s4", "s5"]);
     assert!(store.heal());
     assert_eq!(code(&run().resumed().start()), 0);
+    assert_eq!(said(&out), whole);
+}
+
+#[test]
+fn a_list_that_lags_changes_neither_the_exit_code_nor_what_failed() {
+    let (folder, data) = files::cohort();
+    std::fs::write(data.join("s2/ct.nii"), b"no image").unwrap();
+    let local = folder.path().join("whole");
+    assert_eq!(code(&Run::new(&local).of_files(&data).start()), 1);
+    let whole = said(&local);
+    let (store, root) = Spoilt::new("late-failure");
+    let out = root.join("runs/a");
+    store.spoil(Spoils::Lags, (Verb::Put, ".parquet", 1), FOREVER);
+    let check = |done: Result<RunOutcome, Error>| {
+        let outcome = done.unwrap();
+        let failed: Vec<&str> = (outcome.failures.iter())
+            .map(|failure| failure.subject.as_str())
+            .collect();
+        assert_eq!((outcome.exit_code(), &failed[..]), (1, &["s2"][..]));
+    };
+    let run = || Run::new(&out).of_files(&data);
+    check(run().start());
+    // Nothing is listed of what is there: all is made again, in its place.
+    check(run().resumed().start());
+    assert!(store.heal());
+    assert_eq!(said(&out), whole);
+    check(run().resumed().start());
     assert_eq!(said(&out), whole);
 }

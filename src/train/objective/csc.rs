@@ -24,8 +24,8 @@ pub struct CscSpec {
 }
 
 impl Default for CscSpec {
-    /// The paper adds the term with weight 1; in `benches/experiments` that took 0.2 of Dice from a head, and
-    /// this weight took nothing.
+    /// The paper adds the term with weight 1; in `benches/experiments` that, from the first step, took 0.2 of
+    /// Dice from a head, and this weight took nothing.
     fn default() -> Self {
         let rise = Ramp::default();
         Self {

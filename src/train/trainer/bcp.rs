@@ -32,8 +32,10 @@ fn refuse(row: &Row, problem: String) -> TrainError {
 impl Trainer {
     /// Refuses a step whose unlabelled rows have no labelled one to be mixed with.
     pub(super) fn check_bcp(&self, rows: &StepRows) -> std::result::Result<(), TrainError> {
-        let mixes = self.weights()[Term::Bcp] > 0.0 && rows.labelled.is_empty();
-        let Some((row, _)) = rows.unlabelled.first().filter(|_| mixes) else {
+        if self.weights()[Term::Bcp] == 0.0 || !rows.labelled.is_empty() {
+            return Ok(());
+        }
+        let Some((row, _)) = rows.unlabelled.first() else {
             return Ok(());
         };
         let problem = format!(
