@@ -152,3 +152,72 @@ fn a_changed_pipeline_is_not_resumed() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr.contains("train.steps"), "{stderr}");
 }
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_neither_resumed_nor_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    assert!(command(&out, &[]).status().unwrap().success());
+    let verify = || {
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_voxstream"));
+        let output = verify.arg("verify").arg(&out).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, text) = verify();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.starts_with("ok: ") && !text.contains("ok: 0 "),
+        "{text}"
+    );
+
+    let flip = |path: &Path| {
+        let whole = std::fs::read(path).unwrap();
+        let mut bytes = whole.clone();
+        *bytes.last_mut().unwrap() ^= 0x40;
+        std::fs::write(path, bytes).unwrap();
+        whole
+    };
+    let last = out.join("checkpoints/step-00000008/teacher.safetensors");
+    let whole = flip(&last);
+    let (code, text) = verify();
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("checkpoints/step-00000008/teacher.safetensors: digest")
+            && text.contains("1 of"),
+        "{text}"
+    );
+    let problem =
+        |result: Result<(), voxstream::train::TrainError>| result.unwrap_err().to_string();
+    let opened =
+        voxstream::train::checkpoint::open(last.parent().unwrap(), &candle_core::Device::Cpu);
+    let told = problem(opened.map(drop));
+    assert!(
+        told.contains("is damaged") && told.contains("teacher.safetensors"),
+        "{told}"
+    );
+    // A longer training that goes on from it says so, too.
+    std::fs::write(&last, whole).unwrap();
+    let optimizer = last.with_file_name("optimizer.safetensors");
+    flip(&optimizer);
+    let status = out.join("status.json");
+    let text = std::fs::read_to_string(&status).unwrap();
+    std::fs::write(&status, text.replace("finished", "started")).unwrap();
+    let resumed = command(&out, &["--resume"])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(resumed.stderr).unwrap();
+    assert_eq!(resumed.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("optimizer.safetensors") && told.contains("is damaged"),
+        "{told}"
+    );
+
+    // A label map is read with its checksum.
+    let map = out.join("scores.parquet");
+    std::fs::write(&map, &std::fs::read(&map).unwrap()[..100]).unwrap();
+    let (code, text) = verify();
+    assert_eq!(code, Some(1));
+    assert!(text.contains("scores.parquet: "), "{text}");
+}

@@ -65,7 +65,7 @@ fn a_training_into_a_store_that_breaks_off_resumes_to_the_same_run() {
     assert!(store.heal());
     is_gone(&remote);
     let begun = names(&remote.join("checkpoints/step-00000006"));
-    assert_eq!(begun, ["metrics.parquet"]);
+    assert_eq!(begun, ["files.json"]);
     let last = checkpoint::last(&remote.join("checkpoints")).unwrap();
     assert_eq!(last.unwrap(), remote.join("checkpoints/step-00000004"));
 

@@ -6,6 +6,17 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// Threads that a system still gives a process without complaint.
+const MOST_THREADS: usize = 1024;
+
+/// Reads a number of threads.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if (1..=MOST_THREADS).contains(&threads) => Ok(threads),
+        _ => Err(format!("expected 1 to {MOST_THREADS} threads")),
+    }
+}
+
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -43,7 +54,7 @@ pub struct RunArgs {
     #[arg(long, value_delimiter = ',', conflicts_with = "device")]
     pub devices: Vec<usize>,
     /// Worker threads; default one a core.
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub workers: Option<usize>,
     /// Budget for volumes in flight and cached, such as `8GiB`; default: the file's, else half of the machine's memory.
     #[arg(long)]
@@ -104,7 +115,7 @@ pub struct ExecutorArgs {
     #[arg(long, default_value_t = 50051)]
     pub port: u16,
     /// Worker threads; default one a core.
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub workers: Option<usize>,
     /// Budget for volumes in flight and cached, such as `8GiB`; default: the file's, else half of the machine's memory.
     #[arg(long)]
@@ -130,7 +141,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 100)]
     pub samples: u64,
     /// Worker threads.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = threads)]
     pub workers: usize,
     /// Budget for volumes in flight and cached, such as `2GiB`; default: the file's, else half of the machine's memory.
     #[arg(long)]
@@ -229,7 +240,7 @@ pub struct FindLrArgs {
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     pub device: DeviceArg,
     /// Worker threads; default one a core.
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub workers: Option<usize>,
     /// At most so many subjects of each part.
     #[arg(long)]
@@ -257,7 +268,7 @@ pub struct LandmarksArgs {
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub set: Vec<String>,
     /// Worker threads; default one a core.
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     pub workers: Option<usize>,
     /// At most so many subjects.
     #[arg(long)]

@@ -70,7 +70,7 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
         /// Worker threads; default one a core.
-        #[arg(long)]
+        #[arg(long, value_parser = args::threads)]
         workers: Option<usize>,
         /// Go on with an earlier demo, of `--out` or the latest.
         #[arg(long)]
@@ -182,7 +182,8 @@ enum Command {
         #[arg(long)]
         key: Option<String>,
     },
-    /// Check the files of a run against its commit records: sizes, digests, schemas.
+    /// Check the files of a run against its commit records: sizes, digests, schemas; checkpoints against the digests
+    /// beside them, other tables and volumes by the checksums that they carry.
     ///
     /// Exit codes: 0 all is as it was committed; 1 a file is damaged or missing.
     Verify {

@@ -6,16 +6,18 @@ use crate::error::Error;
 use crate::run::folder::STATUS;
 use crate::run::lease::hold;
 use crate::sink::Ledger;
-use crate::sink::parts::{Fault, verify as check};
+use crate::sink::parts::{Fault, verify as check, verify_unrecorded};
 use crate::store;
+use crate::train::checkpoint;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-/// Checks every file that the commit records of a run name; with `drop`, removes the parts that
-/// are damaged, so that a resumed run writes them again. Returns the exit code: 1 if a file is damaged.
+/// Checks every file of a run: those that commit records name by their digests, checkpoints by the digests beside
+/// them, other tables and volumes by the checksums that they carry. With `drop`, removes the parts that are
+/// damaged, so that a resumed run writes them again. Returns the exit code: 1 if a file is damaged.
 ///
-/// **Errors** if the folder holds no run in parts, or with `drop` if another process runs it.
+/// **Errors** if the folder holds no run, or with `drop` if another process runs it.
 pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, Error> {
     let ledger = opened(run)?;
     let parts = ledger.parts().len();
@@ -32,8 +34,30 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         };
         writeln!(out, "{file} ({whose}): {problem}").map_err(stdout)?;
     }
+    let (others, mut lost) = verify_unrecorded(run)?;
+    let (of_checkpoints, damaged) = checkpoint::verify(&run.join("checkpoints"))?;
+    let others = others + of_checkpoints;
+    lost.extend(damaged);
+    for (path, problem) in &lost {
+        let file = path.strip_prefix(run).unwrap_or(path);
+        writeln!(out, "{}: {problem}", file.display()).map_err(stdout)?;
+    }
+    if faults.is_empty() && lost.is_empty() {
+        let of_parts = match parts {
+            0 => String::new(),
+            parts => format!("{files} files of {parts} parts, "),
+        };
+        return say(out, &format!("ok: {of_parts}{others} other files\n"));
+    }
+    if !lost.is_empty() {
+        let text = format!(
+            "{} of {others} files that belong to no part are damaged: restore them from a copy, or run the pipeline into another folder\n",
+            lost.len()
+        );
+        say(out, &text)?;
+    }
     if faults.is_empty() {
-        return say(out, &format!("ok: {files} files of {parts} parts\n"));
+        return Ok(1);
     }
     let damaged = faults.iter().flat_map(|fault| &fault.parts);
     let damaged: BTreeSet<&str> = damaged.map(String::as_str).collect();

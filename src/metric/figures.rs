@@ -112,7 +112,12 @@ pub fn figures(
     }
     let found = boxes([prediction, truth], shape_xyz, classes.min(256));
     for (class, region) in found.into_iter().enumerate().skip(1) {
-        let Some(region) = region else { continue };
+        let Some(region) = region else {
+            // In neither map: no distances, but no lesions is a count.
+            let lesions = wanted.any(&[Metric::LesionF1]);
+            all[class].lesions = lesions.then(Lesions::default);
+            continue;
+        };
         let cut = |map| mask(map, shape_xyz, region, class as u8);
         let masks = Masks {
             truth: cut(truth),
@@ -205,6 +210,18 @@ fn of_class(masks: &Masks, wanted: &Wanted) -> ClassFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_class_in_neither_map_has_no_lesions() {
+        let wanted = Wanted {
+            metrics: vec![Metric::LesionF1],
+            ..Wanted::default()
+        };
+        let found = figures(&[0, 1], &[0, 1], ([2, 1, 1], [1.0; 3]), 3, &wanted).unwrap();
+        let lesions = found[2].lesions.unwrap();
+        assert_eq!((lesions, lesions.f1()), (Lesions::default(), None));
+        assert_eq!(found[1].lesions.unwrap().truth, 1);
+    }
 
     /// Classes 1 and 2 in one map each, class 3 in both; a volume of 6 x 3 x 2 mm.
     fn distances(missed_distance: MissedDistance) -> Vec<ClassFigures> {

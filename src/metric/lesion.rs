@@ -4,7 +4,7 @@ use super::crop::Masks;
 use crate::kernel::components::{Components, Connectivity, components};
 
 /// How many lesions there are, and how many were found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lesions {
     /// Lesions of the truth.
     pub truth: u64,

@@ -42,8 +42,10 @@ pub fn apply(file: &SourceFile, assignment: &str) -> Result<SourceFile, SpecErro
         }
     }
     let at = node.at();
+    // What takes the place of such a list belongs to its key if it is indented further.
+    let indent = if node.is_unindented_list() { "  " } else { "" };
     Ok(file.edited(format!(
-        "{}{value}{}",
+        "{}{indent}{value}{}",
         &file.text[..at.start],
         &file.text[at.end..]
     )))
@@ -103,6 +105,29 @@ mod tests {
         assert_eq!(
             set("s:\n  - flip: { p: 1 }\n", "s[0].flip.p=0.5"),
             "s:\n  - flip: { p: 0.5 }\n"
+        );
+    }
+
+    #[test]
+    fn a_list_is_replaced_however_it_is_indented() {
+        let unindented = "a:\n  b: # sizes\n  - 1\n  - 2\n  c: 3\ns:\n- x: {}\n- y: {}\n";
+        let changed = set(unindented, "a.b=[4, 5]");
+        assert!(
+            changed.contains("b: # sizes\n    [4, 5]\n  c: 3"),
+            "{changed}"
+        );
+        let changed = set(&changed, "s=[z: {}]");
+        assert!(changed.ends_with("s:\n  [z: {}]\n"), "{changed}");
+        let document = Document::parse(&changed).unwrap();
+        assert_eq!(document.root().get("s").unwrap().items().count(), 1);
+        assert_eq!(
+            set(unindented, "a.b[1]=7"),
+            unindented.replace("- 2", "- 7")
+        );
+        assert_eq!(set("b:\n  - 1\n  - 2\n", "b=[3]"), "b:\n  [3]\n");
+        assert_eq!(
+            set("b:\n- - 1\n  - 2\n- - 3\n", "b[0]=[3]"),
+            "b:\n- [3]\n- - 3\n"
         );
     }
 

@@ -164,7 +164,7 @@ impl Reader<'_> {
             Some(_) => self.section::<ScoreSection>(root, "score")?,
             None => (ScoreSection::default(), root.at()),
         };
-        section.splits = vec![Split::Validation, Split::Test];
+        section.splits = Some(vec![Split::Validation, Split::Test]);
         Some((section, at))
     }
 

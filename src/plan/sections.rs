@@ -16,7 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
-/// How pseudo-labels are drawn from the teacher.
+/// How pseudo-labels are drawn from the teacher. A file that predicts and keeps them (`sinks.pseudo_labels`) may fix
+/// the threshold here; without it, those that training ended with count.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PseudoLabelSection {
@@ -225,9 +226,10 @@ pub struct PredictSection {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreSection {
-    /// Parts of the cohort; default: `test`, in a cross-validation `validation` and `test`.
-    #[serde(default = "default_splits")]
-    pub splits: Vec<Split>,
+    /// Parts of the cohort; default: `test`, in a cross-validation `validation` and `test`. A file that predicts a
+    /// cohort without test subjects predicts all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub splits: Option<Vec<Split>>,
     /// Figures of each class; Dice and volumes are always there. Surface distances take the head's label map and the truth on the truth's grid, voxel sizes along its axes.
     #[serde(default = "default_metrics")]
     pub metrics: Vec<Metric>,
@@ -274,14 +276,10 @@ impl ScoreSection {
     }
 }
 
-fn default_splits() -> Vec<Split> {
-    vec![Split::Test]
-}
-
 impl Default for ScoreSection {
     fn default() -> Self {
         Self {
-            splits: default_splits(),
+            splits: None,
             metrics: default_metrics(),
             nsd_tolerance_mm: default_tolerances(),
             missed_distance: MissedDistance::default(),

@@ -24,6 +24,7 @@ use crate::sink::{FailureRow, Ledger, ScoreRow, WarningRow};
 use crate::source::Cohort;
 use crate::store;
 use crate::train::device::DeviceChoice;
+use crate::volume::WarningKind;
 use candle_core::Device;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -203,7 +204,12 @@ impl<'a> Job<'a> {
         let Some((section, _)) = &plan.pipeline.predict else {
             return Ok(Self::Prepare);
         };
-        let predictor = predictor(plan, section, preparer.cohort().modalities(), device)?;
+        let modalities = preparer.cohort().modalities();
+        let predictor = predictor(plan, section, modalities, device)?;
+        if let Some(message) = predictor.absent(modalities) {
+            let warnings = preparer.warnings();
+            warnings.add_run("predict", WarningKind::AbsentModality, message);
+        }
         Ok(Self::Predict(Box::new(predictor)))
     }
 }

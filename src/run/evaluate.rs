@@ -8,14 +8,16 @@ use super::prepare::{Preparer, Reading};
 use crate::metric::volume::relative_difference;
 use crate::metric::{Wanted, mean};
 use crate::sink::{MetricRow, PredictionRow, ScoreRow};
+use crate::source::VolumeHeader;
 use crate::train::infer::predict;
-use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
+use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
+use crate::volume::{Grid, Role, Volume};
 
 /// One head's prediction of one subject.
 pub struct HeadResult {
     /// The head: a modality, or `joint`.
     pub head: String,
-    /// Predicted classes on the truth's grid, or the input's where there is no truth.
+    /// Predicted classes on the grid of the head's modality as stored; of a joint head on that of the first one.
     pub label: Volume,
     /// Probability of the predicted class at each voxel.
     pub confidence: Vec<f32>,
@@ -27,7 +29,7 @@ pub struct HeadResult {
     nsd_tolerance_mm: Vec<f32>,
 }
 
-/// Predicts one subject; `used` receives what the tables say of its prepared row.
+/// Predicts one subject on the grids of its images, and scores it on those of its truth; `used` receives what the tables say of its prepared row.
 ///
 /// **Errors** the subject's failure, with the part that failed.
 pub fn subject(
@@ -53,33 +55,39 @@ pub fn subject(
         .load_labels(record)
         .map_err(|e| failure("score")(&e))?;
     let truth = preparer.relabelled(index, truth)?;
-    let input = input_grid(preparer, index)?;
+    let headers = preparer.cohort().headers(record);
+    let headers = headers.map_err(|e| failure("source")(&e))?;
     let (mut results, model) = (Vec::new(), inference.first());
     for (head, probabilities) in model.head_names().into_iter().zip(heads) {
         let Some(probabilities) = probabilities else {
             continue;
         };
+        let on = |grid: &Grid| {
+            let (classes, confidence) = probabilities.on_grid(grid);
+            let regions = &model.spec.regions;
+            let shape = grid.shape_xyz();
+            let processed = (inference.postprocessing).apply(&head, &classes, shape, regions);
+            (processed.unwrap_or(classes), confidence)
+        };
+        let grid = image_grid(&headers, &head);
+        let grid =
+            grid.ok_or_else(|| Failure::new(&record.id, "source", "no modality is present"))?;
+        let (classes, confidence) = on(&grid);
         let own = truth
             .iter()
             .find(|c| c.name == head)
             .or_else(|| truth.iter().find(|c| c.name.is_empty() || head == "joint"));
-        let truth = own.and_then(|c| c.volume.as_ref());
-        let grid = truth.map_or(input, |t| *t.grid());
-        let (classes, confidence) = probabilities.on_grid(&grid);
-        let processed = (inference.postprocessing).apply(
-            &head,
-            &classes,
-            grid.shape_xyz(),
-            &model.spec.regions,
-        );
-        let classes = processed.unwrap_or(classes);
         let (mut scored, mut cleaned) = (Vec::new(), Vec::new());
-        if let Some(truth) = truth {
+        if let Some(truth) = own.and_then(|c| c.volume.as_ref()) {
             let failed = failure("score");
+            let same = truth.grid().is_same(&grid, SAME_GRID_TOLERANCE_MM);
+            // Nobody annotated the voxels of another grid.
+            let moved = (!same).then(|| on(truth.grid()).0);
+            let classes = moved.as_ref().unwrap_or(&classes);
             let truth = Truth::new(&model.spec, truth, &record.id).map_err(|e| failed(&e))?;
-            scored = (truth.scored(&classes, wanted)).map_err(|e| failed(e.as_ref()))?;
+            scored = (truth.scored(classes, wanted)).map_err(|e| failed(e.as_ref()))?;
             if inference.tries_largest {
-                cleaned = truth.cleaned(&classes).map_err(|e| failed(e.as_ref()))?;
+                cleaned = truth.cleaned(classes).map_err(|e| failed(e.as_ref()))?;
             }
         }
         let label = Volume::from_vec(classes, grid).map_err(|e| failure("predict")(&e))?;
@@ -95,19 +103,11 @@ pub fn subject(
     Ok(results)
 }
 
-/// The grid of the first image as stored.
-fn input_grid(preparer: &Preparer, index: usize) -> Result<Grid, Failure> {
-    let record = preparer.subject(index);
-    let headers = preparer
-        .cohort()
-        .headers(record)
-        .map_err(|e| Failure::from_error(&record.id, "source", &e))?;
-    let first = headers
-        .iter()
-        .find(|h| h.role == crate::volume::Role::Image);
-    first
-        .map(|h| h.grid)
-        .ok_or_else(|| Failure::new(&record.id, "source", "no modality is present"))
+/// The grid of the image that a head is of, or of the first one, as stored; `None` without any.
+fn image_grid(headers: &[VolumeHeader], head: &str) -> Option<Grid> {
+    let mut images = headers.iter().filter(|h| h.role == Role::Image);
+    let own = images.clone().find(|h| h.name == head);
+    own.or_else(|| images.next()).map(|h| h.grid)
 }
 
 impl HeadResult {
@@ -224,43 +224,4 @@ impl Summary {
             .chain(self.overall.map(|mean| row(None, None, "mean_dice", mean)))
             .collect()
     }
-}
-
-/// Confidence as bytes: stored 255 stands for probability 1.
-///
-/// **Errors** when the values are not as many as the grid's voxels.
-pub fn quantised(confidence: &[f32], grid: &Grid) -> Result<Volume, VolumeError> {
-    let bytes: Vec<u8> = confidence
-        .iter()
-        .map(|p| (p.clamp(0.0, 1.0) * 255.0).round() as u8)
-        .collect();
-    Volume::try_new(
-        bytes.into(),
-        Dtype::U8,
-        Scaling {
-            slope: 1.0 / 255.0,
-            intercept: 0.0,
-        },
-        *grid,
-    )
-}
-
-/// For each class the fraction of its predicted voxels whose confidence reaches the class's threshold.
-pub fn kept_fraction(classes: &[u8], confidence: &[f32], thresholds: &[f32]) -> Vec<f32> {
-    let mut counts = vec![(0u64, 0u64); thresholds.len()];
-    for (&class, &p) in classes.iter().zip(confidence) {
-        let count = &mut counts[usize::from(class)];
-        count.1 += 1;
-        count.0 += u64::from(p >= thresholds[usize::from(class)]);
-    }
-    counts
-        .into_iter()
-        .map(|(kept, all)| {
-            if all == 0 {
-                0.0
-            } else {
-                kept as f32 / all as f32
-            }
-        })
-        .collect()
 }

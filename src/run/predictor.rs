@@ -1,6 +1,7 @@
 //! The networks of a run that predicts, and what they were trained behind.
 
 use super::inference::Inference;
+use super::pseudo_labels::Drawing;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::compile::prepare_alike;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// What predicts.
 pub(super) struct Predictor {
+    /// How pseudo-labels are drawn, where they are kept.
+    pub(super) drawing: Option<Drawing>,
     /// The checkpoints' models, at least one.
     models: Vec<Model>,
     /// How a volume is covered.
@@ -37,6 +40,22 @@ impl Predictor {
             models: &self.models,
             ..Inference::of(&self.models[0], self.window)
         }
+    }
+
+    /// What is to be told of modalities that the networks were trained on and the source does not have.
+    pub(super) fn absent(&self, modalities: &[String]) -> Option<String> {
+        let known = &self.models.first()?.spec.modalities;
+        let absent: Vec<&str> = (known.iter())
+            .filter(|name| !modalities.contains(name))
+            .map(String::as_str)
+            .collect();
+        (!absent.is_empty()).then(|| {
+            format!(
+                "the network was trained on {}, and the source has no {}: zeros take its place in every subject; name it in `source`, or trust this only where training left modalities out, too",
+                known.join(", "),
+                absent.join(", ")
+            )
+        })
     }
 
     /// The name of the weights in the tables.
@@ -115,7 +134,18 @@ pub(super) fn predictor(
         models.push(member.model);
         checkpoints.push((member.folder, member.digest));
     }
+    let drawing = match &plan.pipeline.sinks.pseudo_labels {
+        None => None,
+        Some(_) => {
+            let folders: Vec<&Path> = checkpoints.iter().map(|(folder, _)| &**folder).collect();
+            let classes = models.first().map_or(0, |m| m.spec.classes.len());
+            let fixed = plan.pipeline.pseudo_label.as_ref();
+            let fixed = fixed.map(|(section, _)| &section.threshold);
+            Some(Drawing::of_checkpoints(&folders, classes, fixed)?)
+        }
+    };
     Ok(Predictor {
+        drawing,
         models,
         window,
         postprocessing,

@@ -21,9 +21,11 @@ mod compact;
 mod merge;
 mod read;
 mod removal;
+mod unrecorded;
 mod verify;
 mod writer;
 
+pub use unrecorded::verify_unrecorded;
 pub use verify::{Fault, verify};
 pub use writer::{Attempt, PartWriter};
 
@@ -36,9 +38,10 @@ use std::path::{Path, PathBuf};
 /// The folder of commit records, and the name of their table.
 const RECORDS: &str = "parts";
 /// Tables that parts may have a file of.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "prepared",
     "predictions",
+    "pseudo_labels",
     "subjects",
     "quality",
     "scores",

@@ -159,10 +159,16 @@ fn stored_batch(row: &Row) -> Result<RecordBatch, SinkError> {
     Ok(RecordBatch::try_new(schema, columns).expect("the schema is taken from the columns"))
 }
 
+/// Bytes of a file name for a subject at most; an ending, and that of a draft, fit into the 255 of file systems.
+const LONGEST_STEM: usize = 180;
+/// Of these, bytes that show a longer id.
+const SHOWN_STEM: usize = 160;
+
 /// A file name for a subject, whatever its id holds: other characters become `+` and hex digits.
 ///
 /// **Law** ASCII letters, digits, `-`, `.` and `_` stand for themselves, except a leading `.` or
-/// `_`, which Parquet readers take for hidden files. Different ids give different names.
+/// `_`, which Parquet readers take for hidden files. What would be longer than 180 bytes is cut to 160, and
+/// `+h` with the first 16 digits of the id's BLAKE3 follows. Different ids give different names.
 pub fn file_stem(subject: &str) -> String {
     use std::fmt::Write as _;
     let mut stem = String::with_capacity(subject.len());
@@ -173,6 +179,16 @@ pub fn file_stem(subject: &str) -> String {
         } else {
             write!(stem, "+{byte:02X}").expect("a string takes every text");
         }
+    }
+    if stem.len() > LONGEST_STEM {
+        stem.truncate(SHOWN_STEM);
+        // No escape has a small letter, so that no other id has this name.
+        write!(
+            stem,
+            "+h{}",
+            &blake3::hash(subject.as_bytes()).to_hex()[..16]
+        )
+        .expect("a string takes every text");
     }
     stem
 }
@@ -297,6 +313,10 @@ mod tests {
         assert_eq!(file_stem("a+2Fb"), "a+2B2Fb");
         assert_eq!(file_stem("../x"), "+2E.+2Fx");
         assert_eq!(file_stem("_tmp"), "+5Ftmp");
+        let long = |end: &str| file_stem(&format!("{}{end}", "脳".repeat(40)));
+        assert!(long("a").len() < 180 && long("a").starts_with("+E8+84+B3+E8"));
+        assert_ne!(long("a"), long("b"));
+        assert_eq!(file_stem(&"x".repeat(180)), "x".repeat(180));
     }
 
     #[test]

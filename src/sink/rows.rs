@@ -104,7 +104,7 @@ tables! {
         cohort: String => "",
         /// Part of the cohort: train, validation or test.
         split: String => "",
-        /// Whether any label map is present and used.
+        /// Whether training learns from its labels. Subjects that validate and test are scored against theirs all the same.
         labelled: bool => "",
         /// Modalities present, in the order of the source.
         modalities: Vec<String> => "",
@@ -306,7 +306,7 @@ tables! {
         /// The modality, `label` or `label.<modality>`; null for the whole subject.
         modality: Option<String> => "",
         /// Kind of the warning: header, geometry, source, label, constant_image, not_finite,
-        /// no_foreground, constant_foreground, untrained_class, unscored_validation or damaged_entry.
+        /// no_foreground, constant_foreground, untrained_class, unscored_validation, damaged_entry or absent_modality.
         kind: String => "",
         /// What was found, and what it means.
         message: String => "",

@@ -8,7 +8,9 @@ use super::keys::DOC_KEY;
 use super::{SinkError, codec};
 use crate::volume::columns::{volume_array, volume_at, volume_fields};
 use crate::volume::{Dtype, Volume};
-use arrow::array::{Array, ArrayRef, AsArray, LargeBinaryArray, StringArray, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeListArray, LargeBinaryArray, StringArray, StructArray,
+};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
@@ -215,21 +217,39 @@ pub fn stored_volume(
     index: usize,
     voxels: Buffer,
 ) -> Result<Volume, SinkError> {
-    let row = array.slice(index, 1);
     let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, voxels.len() as i64]));
     let voxels = LargeBinaryArray::new(offsets, voxels, None);
     let mut columns: Vec<ArrayRef> = vec![Arc::new(voxels)];
-    for (column, field) in row.columns()[3..].iter().zip(&volume_fields()[1..]) {
-        let column = cast(column, field.data_type());
-        columns.push(column.map_err(|e| problem(format!("{}: {e}", field.name())))?);
+    let fields = volume_fields();
+    for (column, field) in array.columns()[3..].iter().zip(&fields[1..]) {
+        columns.push(match field.data_type() {
+            DataType::FixedSizeList(item, length) => fixed(column, index, item, *length)?,
+            _ => column.slice(index, 1),
+        });
     }
-    // A list of another length is cast to null, which the field does not allow.
-    let plain = StructArray::try_new(volume_fields(), columns, None).map_err(|e| {
-        problem(format!(
-            "shape or affine of another length than 3 or 12: {e}"
-        ))
-    })?;
+    let plain = StructArray::try_new(fields, columns, None);
+    let plain = plain.map_err(|e| problem(format!("fields of a volume: {e}")))?;
     volume_at(&plain, 0, "stored volume")?.ok_or_else(|| problem("the volume is null".to_owned()))
+}
+
+/// One list of a column as a list of fixed length. Not by a cast: that of a slice begins at the first value of
+/// the whole column.
+fn fixed(
+    column: &ArrayRef,
+    index: usize,
+    item: &Arc<Field>,
+    length: i32,
+) -> Result<ArrayRef, SinkError> {
+    let values = column.as_list::<i32>().value(index);
+    if values.len() != length as usize {
+        return Err(problem(format!(
+            "a shape or affine of {} numbers, expected {length}; the file was not written by this package",
+            values.len()
+        )));
+    }
+    let list = FixedSizeListArray::try_new(item.clone(), length, values, None);
+    let list = list.map_err(|e| problem(format!("shape or affine: {e}")))?;
+    Ok(Arc::new(list))
 }
 
 /// Voxels are stored encoded, so the plain ones must not be concatenated first.
@@ -268,7 +288,8 @@ mod tests {
             grid,
         )
         .unwrap();
-        let label = Volume::from_vec(vec![0u8, 1, 2, 0, 0, 0, 3, 3, 3, 1, 1, 0], grid).unwrap();
+        let other = Grid::with_spacing([2, 3, 1], [0.7, 1.0, 4.0]).unwrap();
+        let label = Volume::from_vec(vec![0u8, 1, 2, 0, 0, 3], other).unwrap();
         vec![Some(ct), None, Some(label)]
     }
 
@@ -316,7 +337,7 @@ mod tests {
         columns[5] = Arc::new(arrow::array::ListArray::new(item, offsets, values, None));
         let short = StructArray::new(stored_volume_fields(), columns, None);
         let error = read_stored_volume(&short, 0).unwrap_err().to_string();
-        assert!(error.contains("another length"), "{error}");
+        assert!(error.contains("1 numbers, expected 12"), "{error}");
         let plain = volume_array(volumes()[0].as_ref());
         assert!(read_stored_volume(&plain, 0).is_err());
     }

@@ -76,7 +76,7 @@ impl<'a> Node<'a> {
     /// The position of the node.
     pub fn at(self) -> At {
         let text = self.document.text;
-        let start = byte_of(text, self.yaml.span.start.index());
+        let start = self.first_dash(byte_of(text, self.yaml.span.start.index()));
         let end = byte_of(text, self.yaml.span.end.index()).max(start);
         // A flow list or map is reported up to its closing bracket; it belongs to the node.
         let flow = |open, close| text[start..].starts_with(open) && text[end..].starts_with(close);
@@ -90,6 +90,24 @@ impl<'a> Node<'a> {
             start,
             end: start + text[start..end].trim_end().len(),
         }
+    }
+
+    /// Where the node begins, which the parser says: of a block list that is indented as its key is, the parser
+    /// says where the first element does, behind its dash.
+    fn first_dash(self, start: usize) -> usize {
+        let text = self.document.text;
+        let (before, own) = text.split_at(start);
+        let begins = |with: &str| own.starts_with(with);
+        match before.trim_end_matches([' ', '\t']).strip_suffix('-') {
+            Some(before) if self.is_sequence() && !begins("[") && !begins("-") => before.len(),
+            _ => start,
+        }
+    }
+
+    /// Returns `true` if the node is a block list that is indented as its key is.
+    pub fn is_unindented_list(self) -> bool {
+        let text = self.document.text;
+        byte_of(text, self.yaml.span.start.index()) != self.at().start
     }
 
     /// Reads the node as `T`.

@@ -4,12 +4,15 @@
 //! `optimizer.safetensors`, `model.json` (how to build the network) and `state.json` (step, stream
 //! positions, thresholds, class statistics); with CPS also `peer.safetensors` and
 //! `peer-optimizer.safetensors`. `checkpoints/best.json` names the folder that validated best.
+//! `files.json` has the digests of the files that do not change any more.
 //! In a store `state.json` is put last: a folder without it is no checkpoint.
 
+mod digests;
 mod find;
 mod folders;
 mod json;
 
+pub use digests::verify;
 pub use find::{find, find_all};
 pub use folders::last;
 pub use json::{read_json, write_json};
@@ -120,6 +123,7 @@ pub fn save<P: Serialize>(
     write_json(&draft.path().join("model.json"), model)?;
     write_json(&draft.path().join(folders::STATE), state)?;
     beside(draft.path())?;
+    digests::write(draft.path())?;
     let folder = folders::publish(draft, checkpoints, state.step)?;
     if let Some(best) = &state.best {
         write_json(&checkpoints.join("best.json"), best)?;
@@ -138,11 +142,12 @@ pub fn best(checkpoints: &Path) -> Result<PathBuf, TrainError> {
 
 /// Restores a trainer and the state beside it.
 ///
-/// **Errors** when weights are missing or of another shape.
+/// **Errors** when files are missing, are not what was written, or weights are of another shape.
 pub fn restore<P: DeserializeOwned>(
     folder: &Path,
     trainer: &mut Trainer,
 ) -> Result<State<P>, TrainError> {
+    digests::check(folder, |_| true)?;
     let state: State<P> = read_json(&folder.join(folders::STATE))?;
     load_learner(folder, &mut trainer.student, STUDENT)?;
     if let Some(peer) = &mut trainer.peer {
@@ -207,9 +212,16 @@ pub fn note_postprocessing(folder: &Path, chosen: &PostProcessing) -> Result<(),
     write_json(&path, &file)
 }
 
+/// What a checkpoint says of its training beside the weights.
+///
+/// **Errors** name the file.
+pub fn state<P: DeserializeOwned>(folder: &Path) -> Result<State<P>, TrainError> {
+    read_json(&folder.join(folders::STATE))
+}
+
 /// Opens a checkpoint for prediction.
 ///
-/// **Errors** when files are missing or do not fit each other.
+/// **Errors** when files are missing, are not what was written or do not fit each other.
 pub fn open(folder: &Path, device: &Device) -> Result<(Model, ModelFile), TrainError> {
     let description = folder.join("model.json");
     let file: ModelFile = read_json(&description)?;
@@ -218,8 +230,8 @@ pub fn open(folder: &Path, device: &Device) -> Result<(Model, ModelFile), TrainE
         refuse(&description, problem)
     })?;
     let model = Model::new(&file.model, 0, device)?;
-    model
-        .params
-        .load(&folder.join(format!("{}.safetensors", file.predictor)))?;
+    let weights = format!("{}.safetensors", file.predictor);
+    digests::check(folder, |name| name == weights)?;
+    model.params.load(&folder.join(weights))?;
     Ok((model, file))
 }

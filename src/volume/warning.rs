@@ -30,6 +30,8 @@ pub enum WarningKind {
     UnscoredValidation,
     /// An entry of the cache was damaged; it was made again.
     DamagedEntry,
+    /// The network that predicts was trained on a modality that the source does not have.
+    AbsentModality,
 }
 
 impl WarningKind {
@@ -47,6 +49,7 @@ impl WarningKind {
             Self::UntrainedClass => "untrained_class",
             Self::UnscoredValidation => "unscored_validation",
             Self::DamagedEntry => "damaged_entry",
+            Self::AbsentModality => "absent_modality",
         }
     }
 }

@@ -195,6 +195,14 @@ fn the_folds_that_are_proposed_take_the_place_of_the_split() {
         (folds.parts.len(), plan.pipeline.source.folds()),
         (5, Some(5))
     );
-    let scored = &plan.pipeline.score.as_ref().unwrap().0.splits;
+    let scored = plan
+        .pipeline
+        .score
+        .as_ref()
+        .unwrap()
+        .0
+        .splits
+        .as_ref()
+        .unwrap();
     assert_eq!(scored.len(), 2, "{scored:?}");
 }

@@ -69,7 +69,7 @@ fn upload(draft: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// Steps of which there is a folder, whole or not, ascending.
-fn begun(checkpoints: &Path) -> io::Result<Vec<u64>> {
+pub(super) fn begun(checkpoints: &Path) -> io::Result<Vec<u64>> {
     let entries = match store::list(checkpoints) {
         Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
         entries => entries?,

@@ -77,7 +77,7 @@ impl Header {
                 path,
                 "dim",
                 format!(
-                    "a 4-D file with {volumes} volumes; choose one with an index from 0 to {}",
+                    "a 4-D file with {volumes} volumes; a manifest chooses one of them: `{{ column: NAME, index: 0 }}`, from 0 to {}",
                     volumes - 1
                 ),
             )),

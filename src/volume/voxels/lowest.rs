@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 impl Volume {
     /// Bytes of the stored voxel with the smallest value, which represents what is outside an
-    /// image; NaN is never the smallest, and where all are NaN the number 0 is.
+    /// image; NaN and infinities are never the smallest, and where no number is finite 0 is.
     pub(in crate::volume) fn lowest_stored(&self) -> [u8; 8] {
         let stored = self.materialise();
         *stored.lowest.get_or_init(|| {
@@ -50,8 +50,24 @@ impl Volume {
     }
 }
 
-/// The stored number whose value is smallest; zero where every number is NaN.
+/// The stored number whose value is smallest and finite; zero where there is none.
 fn lowest<T: Voxel>(stored: &[T], slope: f64) -> T {
+    let found = smallest(stored, slope);
+    // Rare, so the search among finite numbers costs nothing where there is no infinity.
+    match found.to_f64().is_finite() {
+        true => found,
+        false => {
+            let finite = |v: &T| v.to_f64().is_finite();
+            let beats = |a: T, b: T| if slope < 0.0 { a > b } else { a < b };
+            let smaller = |a: T, b: T| if beats(b, a) { b } else { a };
+            let kept = stored.iter().copied().filter(finite).reduce(smaller);
+            kept.unwrap_or_else(bytemuck::Zeroable::zeroed)
+        }
+    }
+}
+
+/// The stored number whose value is smallest, infinities included; zero where every number is NaN.
+fn smallest<T: Voxel>(stored: &[T], slope: f64) -> T {
     // Vectors of numbers compare lane by lane; a comparison with NaN is false, so NaN never enters.
     const LANES: usize = 16;
     let beats = |a: T, b: T| if slope < 0.0 { a > b } else { a < b };
@@ -68,4 +84,26 @@ fn lowest<T: Voxel>(stored: &[T], slope: f64) -> T {
     }
     let both = lanes.iter().chain(rest);
     both.fold(first, |a, &b| if beats(b, a) { b } else { a })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::Grid;
+
+    #[test]
+    fn what_is_outside_is_the_smallest_finite_value() {
+        let grid = Grid::with_spacing([20, 1, 1], [1.0; 3]).unwrap();
+        let lowest = |values: [f32; 4]| {
+            let mut voxels = vec![values[0]; 20];
+            voxels[3..7].copy_from_slice(&values);
+            Volume::from_vec(voxels, grid).unwrap().lowest_value()
+        };
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        assert_eq!(lowest([3.0, -7.0, nan, 5.0]), -7.0);
+        assert_eq!(lowest([3.0, -inf, nan, -5.0]), -5.0);
+        assert_eq!(lowest([inf, -inf, -inf, 4.0]), 4.0);
+        assert_eq!(lowest([inf, inf, -inf, nan]), 0.0);
+        assert_eq!(lowest([nan, nan, nan, nan]), 0.0);
+    }
 }

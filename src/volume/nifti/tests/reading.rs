@@ -308,7 +308,7 @@ fn one_volume_of_a_4d_file_is_chosen() {
             let none = read(&path, None).unwrap_err().to_string();
             assert!(
                 none.ends_with(
-                    "dim: a 4-D file with 3 volumes; choose one with an index from 0 to 2"
+                    "dim: a 4-D file with 3 volumes; a manifest chooses one of them: `{ column: NAME, index: 0 }`, from 0 to 2"
                 ),
                 "{none}"
             );
