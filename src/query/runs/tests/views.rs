@@ -144,3 +144,86 @@ fn older_tables_have_nulls_in_newer_columns() {
         1
     );
 }
+
+/// Three subjects whose order by Dice, and two nodes whose order by work, are not those of their names.
+fn unordered(folder: &Path) {
+    for (stamp, gain) in [("20260101T000000", 0.0), ("20260102T000000", 0.05)] {
+        let run = folder.join("cmc").join(stamp);
+        let of = |(subject, liver, spleen): (&str, f64, f64)| {
+            [
+                score(subject, 2, Some(spleen + gain)),
+                score(subject, 1, Some(liver + gain)),
+                score(subject, -1, Some(liver + gain)),
+            ]
+        };
+        let subjects = [("s0", 0.9, 0.8), ("s1", 0.2, 0.3), ("s2", 0.5, 0.4)];
+        let rows: Vec<ScoreRow> = subjects.into_iter().flat_map(of).collect();
+        write_table(&run.join("scores.parquet"), &rows).unwrap();
+        let steps = [20, 30, 10].map(|step| metric(step, "dice", 0.01 * step as f64));
+        write_table(&run.join("metrics.parquet"), &steps).unwrap();
+        let edges = [("a", 1.0), ("b", 3.0)].map(|(node, busy_seconds)| EdgeRow {
+            node: node.into(),
+            rows: 1,
+            bytes: 1,
+            busy_seconds,
+            starved_seconds: 0.0,
+            blocked_seconds: 0.0,
+            failures: 0,
+        });
+        write_table(&run.join("edges.parquet"), &edges).unwrap();
+        let plan = r#"{"name": "cmc", "seed": 7, "fold": 0}"#;
+        fs::write(run.join("plan.json"), plan).unwrap();
+    }
+}
+
+#[test]
+fn statements_keep_the_order_of_a_view() {
+    let folder = tempfile::tempdir().unwrap();
+    unordered(folder.path());
+    let session = Session::open(folder.path()).unwrap();
+    let lines = |sql: &str| -> Vec<String> {
+        let text = csv(&session, sql);
+        text.lines().skip(1).map(str::to_owned).collect()
+    };
+    let best_first = ["cmc/20260102T000000", "cmc/20260101T000000"];
+    assert_eq!(lines("select run from leaderboard"), best_first);
+    assert_eq!(
+        lines("select run from leaderboard where mean_dice > 0.1"),
+        best_first
+    );
+    assert_eq!(
+        lines("select run from leaderboard limit 1"),
+        best_first[..1]
+    );
+    assert_eq!(
+        lines("select round(mean_dice, 2) from leaderboard"),
+        ["0.57", "0.52"]
+    );
+    let first = "where run like '%0101%'";
+    assert_eq!(
+        lines(&format!("select subject_id from worst_subjects {first}")),
+        ["s1", "s2", "s0"]
+    );
+    assert_eq!(
+        lines(&format!("select node from stage_time {first}")),
+        ["b", "a"]
+    );
+    assert_eq!(
+        lines(&format!("select step from class_progress {first}")),
+        ["10", "20", "30"]
+    );
+    assert_eq!(
+        lines("select coalesce(class, 'mean') from cross_validation where folds = 2"),
+        ["liver", "spleen", "abdomen", "mean"]
+    );
+    // Joins and groups make an order of their own; `rank` says that of the view.
+    let ranked = "select w.subject_id from worst_subjects w join scores s on s.run = w.run and s.subject_id = w.subject_id
+         where w.run like '%0101%' and s.class_id = 1 order by w.rank";
+    assert_eq!(lines(ranked), ["s1", "s2", "s0"]);
+    assert_eq!(
+        lines(&format!(
+            "select node from stage_time {first} order by rank desc"
+        )),
+        ["a", "b"]
+    );
+}
