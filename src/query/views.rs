@@ -58,7 +58,7 @@ order by m.split, m.checkpoint, rank, m.run",
             ("mean_hd95_mm", "mm", "Mean HD95 likewise; null where it was not wanted."),
             ("mean_assd_mm", "mm", "Mean ASSD likewise; null where it was not wanted."),
             ("missed", "", "Times a class of the truth was missed as a whole: its distances are null."),
-            ("mean_region_dice", "1", "Mean Dice of regions (`train.regions`) likewise, in no other column; null without regions."),
+            ("mean_region_dice", "1", "Mean Dice of regions (`train.regions`, `score.regions`) likewise, in no other column; null without regions."),
         ],
     },
     View {
