@@ -46,6 +46,7 @@ fn main() -> Result<(), String> {
         metrics: vec![Metric::Hd95Mm, Metric::AssdMm, Metric::Nsd],
         nsd_tolerance_mm: vec![1.0],
         missed_distance: MissedDistance::default(),
+        unions: Vec::new(),
     };
     let score = || -> Result<_, String> {
         let counts = confusion(&prediction, &truth, classes).map_err(|e| e.to_string())?;

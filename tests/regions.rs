@@ -1,5 +1,7 @@
 //! Overlapping regions from the file to the label map: learnt, painted, scored, and read by prediction.
 
+mod scored;
+
 use crate::folds::{args, written};
 use std::path::Path;
 use voxstream::cli::run::run as run_command;
@@ -7,6 +9,7 @@ use voxstream::cli::{FoldArg, RunArgs, open, planned, read};
 use voxstream::error::Error;
 use voxstream::query::Session;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
+use voxstream::run::evaluate::summary;
 use voxstream::sink::{MetricRow, PostprocessingRow, ScoreRow, read_table};
 use voxstream::spec::SourceFile;
 use voxstream::train::checkpoint::{ModelFile, find, read_json};

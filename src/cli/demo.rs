@@ -89,11 +89,11 @@ fn compare(results: &[(&str, RunOutcome)], out: &mut dyn Write) -> std::io::Resu
     };
     for (part, result) in results {
         writeln!(out, "\n{part}")?;
-        print_scores(&best(result), out)?;
+        print_scores(&best(result), result.trained_regions, out)?;
     }
     let overall: Vec<f64> = results
         .iter()
-        .filter_map(|(_, r)| summary(&best(r)).overall)
+        .filter_map(|(_, r)| summary(&best(r), r.trained_regions).overall)
         .collect();
     if let [labelled, semi] = overall[..] {
         writeln!(

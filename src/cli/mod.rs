@@ -160,8 +160,9 @@ enum Command {
     /// Of a run folder every table is asked under its name: subjects, metrics, scores, edges, failures, ….
     /// Of several runs, or a folder that holds runs, each table is the union over them with the columns
     /// run, pipeline, fold and seed. Views: leaderboard, worst_subjects, class_progress,
-    /// pseudo_label_quality, stage_time, cohort, cross_validation, runs; compare('run_a', 'run_b') tests two runs on the same
-    /// subjects. `show tables` lists what there is, `describe scores` columns with unit and meaning.
+    /// pseudo_label_quality, stage_time, cohort, cross_validation, runs; leaderboard, worst_subjects and stage_time list
+    /// the best run, the worst subject and the busiest node first and number their rows: `order by rank` where
+    /// a statement groups or joins them. compare('run_a', 'run_b') tests two runs on the same subjects. `show tables` lists what there is, `describe scores` columns with unit and meaning.
     ///
     /// Functions on volumes decode voxels only where they are asked for: dice(a, b, class),
     /// volume_ml(label, class), components(label, class), mean_in(image, label, class),

@@ -79,7 +79,7 @@ pub fn stop_on_signals() {
 }
 
 fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
-    print_scores(&outcome.scores, out)?;
+    print_scores(&outcome.scores, outcome.trained_regions, out)?;
     for Failure {
         subject,
         stage,
@@ -101,10 +101,14 @@ fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "{}", outcome.folder.display())
 }
 
-/// Mean Dice by split, checkpoint, head and class.
+/// Mean Dice by split, checkpoint, head and class; `trained_regions` as for [`dice_summary`].
 ///
 /// **Errors** when `out` does.
-pub fn print_scores(scores: &[ScoreRow], out: &mut dyn Write) -> std::io::Result<()> {
+pub fn print_scores(
+    scores: &[ScoreRow],
+    trained_regions: usize,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let parts: BTreeSet<(&str, &str)> = scores
         .iter()
         .map(|s| (s.split.as_str(), s.checkpoint.as_str()))
@@ -116,7 +120,7 @@ pub fn print_scores(scores: &[ScoreRow], out: &mut dyn Write) -> std::io::Result
             .cloned()
             .collect();
         let subjects: BTreeSet<&str> = part.iter().map(|s| s.subject_id.as_str()).collect();
-        let summary = dice_summary(&part);
+        let summary = dice_summary(&part, trained_regions);
         writeln!(
             out,
             "{split}, {checkpoint} checkpoint, {} subjects",

@@ -51,6 +51,17 @@ pub struct Wanted {
     pub nsd_tolerance_mm: Vec<f64>,
     /// Distances of a class that is in one of the maps only.
     pub missed_distance: MissedDistance,
+    /// Unions of classes that are scored beside what the network was trained on.
+    pub unions: Vec<ClassUnion>,
+}
+
+/// A union of classes that is scored as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassUnion {
+    /// Its name; no class and no other union has the same.
+    pub name: String,
+    /// Numbers of its classes, ascending; never 0, the background.
+    pub classes: Vec<u8>,
 }
 
 impl Wanted {
@@ -231,6 +242,7 @@ mod tests {
             metrics: vec![Metric::Hd95Mm, Metric::Hd95MonaiMm, Metric::Nsd],
             nsd_tolerance_mm: vec![1.0],
             missed_distance,
+            unions: Vec::new(),
         };
         figures(
             &prediction,

@@ -11,7 +11,9 @@ pub mod surface;
 pub mod volume;
 
 pub use dice::{ClassScore, Confusion, confusion, mean};
-pub use figures::{ClassFigures, Metric, MissedDistance, Wanted, figures, figures_of_union};
+pub use figures::{
+    ClassFigures, ClassUnion, Metric, MissedDistance, Wanted, figures, figures_of_union,
+};
 pub use paired::{Paired, paired};
 
 /// Why two label maps cannot be compared.

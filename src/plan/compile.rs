@@ -9,6 +9,7 @@ use super::pipeline::{Chain, Pipeline};
 use super::reader::Reader;
 use super::region_checks;
 use super::rules::{Optimized, Pass};
+use super::scored_regions;
 use super::step::Step;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
@@ -129,6 +130,14 @@ pub fn compile(
     if let Some((train, _)) = &pipeline.train {
         let pseudo_label = pipeline.pseudo_label.as_ref();
         region_checks::check(train, pseudo_label, document.root(), &mut errors);
+    }
+    if let Some(regions) = pipeline
+        .score
+        .as_ref()
+        .and_then(|(s, _)| s.regions.as_ref())
+    {
+        let train = pipeline.train.as_ref().map(|(train, _)| train);
+        scored_regions::check(regions, train, document.root(), &mut errors);
     }
     expectations::check(&pipeline, &edges, document.root(), &mut errors);
     if errors.is_empty() {

@@ -37,6 +37,7 @@ mod reader;
 mod region_checks;
 pub mod regions;
 pub mod rules;
+pub mod scored_regions;
 pub mod sections;
 pub mod sinks;
 mod step;

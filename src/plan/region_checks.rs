@@ -32,7 +32,7 @@ pub(super) fn check(
 }
 
 /// A problem at the innermost node it concerns.
-fn placed(problem: Problem, regions: Node<'_>) -> SpecError {
+pub(super) fn placed(problem: Problem, regions: Node<'_>) -> SpecError {
     let entry = problem.region.and_then(|i| regions.entries().nth(i));
     let at = match (entry, problem.place) {
         (None, _) => regions.at(),

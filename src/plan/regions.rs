@@ -43,7 +43,7 @@ pub struct PaintedRegion {
 }
 
 impl RegionSection {
-    fn classes(&self) -> &[ClassName] {
+    pub(super) fn classes(&self) -> &[ClassName] {
         match self {
             Self::Classes(classes) | Self::Painted(PaintedRegion { classes, .. }) => classes,
             Self::Class(class) => std::slice::from_ref(class),
@@ -95,10 +95,27 @@ pub fn resolved(section: Option<&Named<RegionSection>>, classes: &[String]) -> V
     resolved
 }
 
-/// The class numbers of a region, and what is wrong with them.
-fn numbers(
+/// What is wrong with the name of the region at a position.
+pub(super) fn name_problem(position: usize, name: &str, classes: &[String]) -> Option<Problem> {
+    let message = match name.trim().is_empty() {
+        true => "a region without a name".to_owned(),
+        false if classes.iter().any(|class| class == name) => {
+            format!("`{name}` is also the name of a class")
+        }
+        false => return None,
+    };
+    Some(Problem {
+        region: Some(position),
+        place: Place::Region,
+        message,
+        help: "scores are listed by name; name regions and classes differently, such as `enhancing_tumour` and `enhancing`".to_owned(),
+    })
+}
+
+/// The class numbers of a region, ascending, and what is wrong with them.
+pub(super) fn numbers(
     position: usize,
-    region: &RegionSection,
+    region: &[ClassName],
     classes: &[String],
     problems: &mut Vec<Problem>,
 ) -> Vec<u8> {
@@ -111,7 +128,7 @@ fn numbers(
             help,
         });
     };
-    for (i, class) in region.classes().iter().enumerate() {
+    for (i, class) in region.iter().enumerate() {
         match number(class, classes) {
             Err((message, help)) => refuse(Place::Class(i), message, help),
             Ok(0) => refuse(
@@ -127,7 +144,7 @@ fn numbers(
             Ok(_) => {}
         }
     }
-    if region.classes().is_empty() {
+    if region.is_empty() {
         refuse(
             Place::Region,
             "a region without a class".to_owned(),
@@ -151,7 +168,7 @@ fn number(class: &ClassName, classes: &[String]) -> Result<u8, (String, String)>
         ),
         ClassName::Number(number) => (
             format!("there is no class {number}"),
-            format!("`train.classes` has the numbers 0 to {}", classes.len() - 1),
+            format!("the classes have the numbers 0 to {}", classes.len() - 1),
         ),
     };
     found.and_then(|n| u8::try_from(n).ok()).ok_or_else(unknown)
@@ -164,20 +181,10 @@ pub(super) fn resolve(
 ) -> (Vec<LabelRegion>, Vec<Problem>) {
     let mut problems = Vec::new();
     for (position, (name, _)) in regions.iter().enumerate() {
-        let problem = match name.trim().is_empty() {
-            true => "a region without a name".to_owned(),
-            false if classes.contains(name) => format!("`{name}` is also the name of a class"),
-            false => continue,
-        };
-        problems.push(Problem {
-            region: Some(position),
-            place: Place::Region,
-            message: problem,
-            help: "scores are listed by name; name regions and classes differently, such as `enhancing_tumour` and `enhancing`".to_owned(),
-        });
+        problems.extend(name_problem(position, name, classes));
     }
     let all: Vec<Vec<u8>> = (regions.iter().enumerate())
-        .map(|(position, (_, region))| numbers(position, region, classes, &mut problems))
+        .map(|(position, (_, region))| numbers(position, region.classes(), classes, &mut problems))
         .collect();
     // Without a mistake so far every region has a class, and what it paints is defined.
     let mut resolved = Vec::new();

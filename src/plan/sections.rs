@@ -3,8 +3,9 @@
 use super::checkpoints::Checkpoints;
 use super::optimizer::OptimizerSection;
 use super::regions::RegionSection;
+use super::scored_regions::ScoredRegion;
 pub use super::sinks::{FileFormats, SinksSection, ViewsSection};
-use crate::metric::{Metric, MissedDistance, Wanted};
+use crate::metric::{ClassUnion, Metric, MissedDistance, Wanted};
 use crate::nn::network::NetworkSpec;
 use crate::source::Named;
 use crate::stage::spatial::Axis;
@@ -239,6 +240,13 @@ pub struct ScoreSection {
     /// Surface distances of a class that is in one of prediction and truth only.
     #[serde(default)]
     pub missed_distance: MissedDistance,
+    /// Unions of classes that are scored as one, by name, each a class or a list of classes by name or number, such as
+    /// `{ whole_tumour: [edema, necrosis, enhancing], tumour_core: [necrosis, enhancing] }`. Their rows in `scores` are
+    /// those of `train.regions` (`class_id` -1, -2, … , behind regions that were trained), with the figures of
+    /// classes; the mean Dice of a network that learns classes and the choice of its checkpoint stay. In `predict`
+    /// classes are those of the checkpoint. A network with `train.regions` scores these, too; one of the same name and classes is listed once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Named<ScoredRegion>>,
 }
 
 fn default_metrics() -> Vec<Metric> {
@@ -250,12 +258,13 @@ fn default_tolerances() -> Vec<f64> {
 }
 
 impl ScoreSection {
-    /// What is computed.
-    pub fn wanted(&self) -> Wanted {
+    /// What is computed; `unions` are the resolved `regions`.
+    pub fn wanted(&self, unions: Vec<ClassUnion>) -> Wanted {
         Wanted {
             metrics: self.metrics.clone(),
             nsd_tolerance_mm: self.nsd_tolerance_mm.clone(),
             missed_distance: self.missed_distance,
+            unions,
         }
     }
 
@@ -283,6 +292,7 @@ impl Default for ScoreSection {
             metrics: default_metrics(),
             nsd_tolerance_mm: default_tolerances(),
             missed_distance: MissedDistance::default(),
+            regions: None,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every table of a run folder is a table in SQL under its own name. Of several runs, or a folder of
 //! them, each table is the union over the runs, with columns `run`, `pipeline`, `fold` and `seed` in
-//! front. Ready-made views (`leaderboard`, `worst_subjects`, …) have these columns always. Sub-runs
+//! front. Ready-made views (`leaderboard`, `worst_subjects`, …) have these columns always; a statement that
+//! selects, filters or limits their rows keeps their order. Sub-runs
 //! (`labelled_only/`, `semi_supervised/`) are schemas too, so that `labelled_only.scores` can be
 //! joined with `semi_supervised.scores`.
 //!
@@ -297,6 +298,8 @@ fn opened(runs: Runs, limits: &Limits) -> Result<(SessionContext, Catalog), Quer
         .with_information_schema(true);
     let options = config.options_mut();
     options.execution.parquet.schema_force_view_types = false;
+    // A view is a subquery to the engine, which would drop the view's own `order by`.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory, 1.0);
     let runtime = runtime.build_arc().map_err(engine)?;

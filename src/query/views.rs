@@ -1,4 +1,8 @@
 //! Ready-made questions: views over the tables of all runs.
+//!
+//! **Order** Every view ends with `order by`, and a statement that selects columns, filters or limits keeps
+//! this order: the session is told not to drop the order of subqueries. Joins, groups and windows make an order
+//! of their own, so views that rank their rows have the column `rank`.
 
 /// A view.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ order by m.split, m.checkpoint, rank, m.run",
             ("mean_hd95_mm", "mm", "Mean HD95 likewise; null where it was not wanted."),
             ("mean_assd_mm", "mm", "Mean ASSD likewise; null where it was not wanted."),
             ("missed", "", "Times a class of the truth was missed as a whole: its distances are null."),
-            ("mean_region_dice", "1", "Mean Dice of regions (`train.regions`) likewise, in no other column; null without regions."),
+            ("mean_region_dice", "1", "Mean Dice of regions (`train.regions`, `score.regions`) likewise, in no other column; null without regions."),
         ],
     },
     View {
@@ -124,16 +128,18 @@ order by run, step, class",
     },
     View {
         name: "stage_time",
-        doc: "One row a node of the graph: its rates, and whether it worked or waited.",
+        doc: "One row a node of the graph: its rates, and whether it worked or waited, the busiest first.",
         needs: &["edges"],
-        sql: "select run, pipeline, fold, seed, node, rows, bytes, failures, busy_seconds, starved_seconds, blocked_seconds,
+        sql: "select run, pipeline, fold, seed,
+       row_number() over (partition by run order by busy_seconds desc, node) as rank, node, rows, bytes, failures, busy_seconds, starved_seconds, blocked_seconds,
        busy_seconds / nullif(sum(busy_seconds) over (partition by run), 0) as busy_share,
        rows / nullif(busy_seconds, 0) as rows_per_busy_second,
        bytes / 1e6 / nullif(busy_seconds, 0) as mb_per_busy_second,
        case when blocked_seconds > busy_seconds and blocked_seconds > starved_seconds then 'blocked'
             when starved_seconds > busy_seconds then 'starved' else 'busy' end as state
-from every_run.edges order by run, busy_seconds desc, node",
+from every_run.edges order by run, rank",
         columns: &[
+            ("rank", "", "1 for the node with most work within the run."),
             ("node", "", "Stage path in the pipeline, such as `stages[1].resample`."),
             ("rows", "rows", "Rows sent on."),
             ("bytes", "bytes", "Bytes of voxels sent on."),

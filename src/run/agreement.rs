@@ -67,13 +67,16 @@ impl<'a> Truth<'a> {
         Ok(confusion(&kept, &kept_truth, self.spec.classes.len())?)
     }
 
-    fn of_region(&self, counts: &Confusion, position: usize) -> ClassScore {
-        let classes = self.spec.regions[position].classes.iter();
-        let classes: Vec<usize> = classes.map(|class| usize::from(*class)).collect();
+    fn of_union(&self, counts: &Confusion, position: usize, classes: &[u8]) -> ClassScore {
+        let classes: Vec<usize> = classes.iter().map(|class| usize::from(*class)).collect();
         counts.union(position, &classes, self.grid.voxel_volume_mm3())
     }
 
-    /// Agreement on every class, the background included, then on every region.
+    fn of_region(&self, counts: &Confusion, position: usize) -> ClassScore {
+        self.of_union(counts, position, &self.spec.regions[position].classes)
+    }
+
+    /// Agreement on every class, the background included, then on every region, then on every union that is wanted.
     ///
     /// **Errors** if the prediction lies on another grid or holds a value that is no class.
     pub(super) fn scored(
@@ -104,12 +107,17 @@ impl<'a> Truth<'a> {
                 figures,
             })
             .collect();
-        for (position, region) in self.spec.regions.iter().enumerate() {
+        let trained = (self.spec.regions.iter()).map(|region| (&region.name, &region.classes));
+        let unions = wanted
+            .unions
+            .iter()
+            .map(|union| (&union.name, &union.classes));
+        for (position, (name, classes)) in trained.chain(unions).enumerate() {
             all.push(Scored {
                 number: table_number(position),
-                name: region.name.clone(),
-                score: self.of_region(&counts, position),
-                figures: figures_of_union(&predicted, &truth, place, &region.classes, wanted)?,
+                name: name.clone(),
+                score: self.of_union(&counts, position, classes),
+                figures: figures_of_union(&predicted, &truth, place, classes, wanted)?,
             });
         }
         Ok(all)

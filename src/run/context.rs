@@ -10,9 +10,9 @@ use super::inference::Inference;
 use super::outcome::Used;
 use super::prepare::Preparer;
 use crate::error::Error;
-use crate::metric::Wanted;
+use crate::metric::{ClassUnion, Wanted};
 use crate::plan::Plan;
-use crate::plan::sections::{FileFormats, TrainSection};
+use crate::plan::sections::{FileFormats, ScoreSection, TrainSection};
 use crate::sink::{ScoreRow, write_table};
 use crate::source::SubjectRecord;
 use crate::store;
@@ -170,38 +170,47 @@ impl RunContext {
         Ok(())
     }
 
-    /// Positions of the subjects that are scored, and what is measured of them.
-    pub(super) fn scored(&self) -> (Vec<usize>, Wanted) {
+    fn score_section(&self) -> ScoreSection {
         let section = self.plan.pipeline.score.clone();
-        let section = section.map(|(section, _)| section).unwrap_or_default();
+        section.map(|(section, _)| section).unwrap_or_default()
+    }
+
+    /// What is measured of subjects at the end; `unions` are scored beside what the network was trained on.
+    pub(super) fn wanted(&self, unions: Vec<ClassUnion>) -> Wanted {
+        self.score_section().wanted(unions)
+    }
+
+    /// Positions of the subjects that are scored.
+    pub(super) fn scored(&self) -> Vec<usize> {
+        let ScoreSection { splits: named, .. } = self.score_section();
         let of = |splits: &[Split]| self.subjects(|s| splits.contains(&s.split));
-        let named = section.splits.as_deref();
-        let mut subjects = of(named.unwrap_or(&[Split::Test]));
+        let mut subjects = of(named.as_deref().unwrap_or(&[Split::Test]));
         if subjects.is_empty() && named.is_none() && self.plan.pipeline.predict.is_some() {
             // Of images without labels nobody says which are for testing; all are to be predicted.
             subjects = self.subjects(|_| true);
         }
         if subjects.is_empty() {
-            let splits = named.unwrap_or(&[Split::Test]).iter();
+            let splits = named.as_deref().unwrap_or(&[Split::Test]).iter();
             let splits: Vec<&str> = splits.map(|s| s.name()).collect();
             tracing::warn!(
                 "no subject is in the splits that are scored ({})",
                 splits.join(", ")
             );
         }
-        (subjects, section.wanted())
+        subjects
     }
 
-    /// Predicts, scores and keeps the predictions of the splits that are scored.
+    /// Predicts, scores and keeps the predictions of the splits that are scored; `unions` as for `wanted`.
     ///
     /// **Errors** when the run is stopped or an output cannot be written.
     pub fn score(
         &self,
         inference: Inference<'_>,
+        unions: &[ClassUnion],
         epoch: u64,
         checkpoint: &str,
     ) -> Result<Vec<ScoreRow>, Error> {
-        let (subjects, wanted) = self.scored();
+        let (subjects, wanted) = (self.scored(), self.wanted(unions.to_vec()));
         let (mut scores, formats) = (Vec::new(), self.plan.pipeline.sinks.predictions.clone());
         self.evaluate(inference, &wanted, &subjects, "score", |record, results| {
             let rows: Vec<_> = results

@@ -41,6 +41,9 @@ pub struct RunOutcome {
     pub failures: Vec<Failure>,
     /// Scores, where the run scored.
     pub scores: Vec<ScoreRow>,
+    /// How many regions the network was trained on; 0 for a network that learns classes. Regions beyond them are
+    /// scored and in no mean over what was trained.
+    pub trained_regions: usize,
     /// Input that was suspicious and used all the same.
     pub warnings: Vec<WarningRow>,
 }
@@ -69,6 +72,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     // What cannot start leaves no folder.
     let job = Job::new(&plan, &preparer, &devices[0], options.limit)?;
     let in_parts = !matches!(job, Job::Train(..));
+    let trained_regions = job.regions();
     if options.retry_failed && !in_parts {
         return Err(Error::run(
             "`--retry-failed` concerns runs that prepare or predict; a training notes failures in its checkpoints: start it again without `--resume`",
@@ -87,7 +91,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     // A run in parts looks at its inputs again: parts of those that are new or changed are made.
     if folder.progress == Progress::Finished && !in_parts {
         tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
-        return finished(&folder);
+        return finished(&folder, trained_regions);
     }
     let cx = RunContext {
         preparer,
@@ -165,7 +169,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
     }
     // Last of all: a run whose report failed is resumed, not taken for finished.
     cx.folder.note(Progress::Finished)?;
-    let mut outcome = finished(&cx.folder)?;
+    let mut outcome = finished(&cx.folder, trained_regions)?;
     // The same list: what failed in this start is known without it.
     let listed: BTreeSet<String> = (outcome.failures.iter())
         .map(|failure| failure.subject.clone())
@@ -212,6 +216,15 @@ impl<'a> Job<'a> {
         }
         Ok(Self::Predict(Box::new(predictor)))
     }
+
+    /// How many regions the network learns or learnt.
+    fn regions(&self) -> usize {
+        match self {
+            Self::Train(section, _) => section.regions.as_ref().map_or(0, |r| r.0.len()),
+            Self::Predict(predictor) => predictor.regions(),
+            Self::Prepare => 0,
+        }
+    }
 }
 
 /// A training of a cross-validation knows its fold.
@@ -230,11 +243,12 @@ fn fold_is_named(plan: &Plan) -> Result<(), Error> {
 }
 
 /// What a run that is finished came to, read from its tables.
-fn finished(folder: &RunFolder) -> Result<RunOutcome, Error> {
+fn finished(folder: &RunFolder, trained_regions: usize) -> Result<RunOutcome, Error> {
     let tables = Ledger::open(&folder.path)?;
     let failures = tables.read::<FailureRow>()?.into_iter();
     Ok(RunOutcome {
         scores: tables.read()?,
+        trained_regions,
         warnings: tables.read()?,
         failures: failures.map(Failure::from).collect(),
         folder: folder.path.clone(),

@@ -11,6 +11,7 @@ use crate::sink::{MetricRow, PredictionRow, ScoreRow};
 use crate::source::VolumeHeader;
 use crate::train::infer::predict;
 use crate::volume::grid::SAME_GRID_TOLERANCE_MM;
+use crate::volume::region::table_number;
 use crate::volume::{Grid, Role, Volume};
 
 /// One head's prediction of one subject.
@@ -169,17 +170,17 @@ impl HeadResult {
 }
 
 /// Mean Dice of scores: over subjects for each head and class or region, then over heads and those that
-/// were trained: regions where there are any, else classes.
+/// were trained: regions where there are any, else classes. Regions that are scored only are in no mean over several.
 pub struct Summary {
     /// Head, class or region, mean Dice over the subjects where it is defined.
     pub means: Vec<(String, String, f64)>,
-    /// Mean over heads and classes; over heads and regions where regions were scored, never over both.
+    /// Mean over heads and classes; over heads and regions where regions were trained, never over both.
     /// `None` when nothing was defined.
     pub overall: Option<f64>,
 }
 
-/// Summarises scores.
-pub fn summary(scores: &[ScoreRow]) -> Summary {
+/// Summarises scores of a network that was trained on so many regions, 0 for one that learns classes.
+pub fn summary(scores: &[ScoreRow], trained_regions: usize) -> Summary {
     let mut sums: Vec<(&str, i32, &str, f64, f64)> = Vec::new();
     for s in scores {
         let Some(dice) = s.dice else { continue };
@@ -189,10 +190,10 @@ pub fn summary(scores: &[ScoreRow]) -> Summary {
             None => sums.push((&s.modality, s.class_id, &s.class, dice, 1.0)),
         }
     }
-    let has_regions = scores.iter().any(|s| s.class_id < 0);
-    let trained = sums
-        .iter()
-        .filter(|(_, number, ..)| (*number < 0) == has_regions);
+    let trained = sums.iter().filter(|(_, number, ..)| match trained_regions {
+        0 => *number > 0,
+        count => (1..=count).any(|region| *number == table_number(region - 1)),
+    });
     let overall = mean(trained.map(|(.., sum, n)| Some(sum / n)));
     let means = sums.into_iter();
     let means = means.map(|(head, _, name, sum, n)| (head.to_owned(), name.to_owned(), sum / n));

@@ -30,7 +30,7 @@ pub(super) fn predict(
     plan_digest: &str,
 ) -> Result<(), Error> {
     let mut parts = Parts::open(cx)?;
-    let (subjects, wanted) = cx.scored();
+    let (subjects, wanted) = (cx.scored(), cx.wanted(predictor.unions.clone()));
     let bar = cx.bar(subjects.len() as u64, WHAT);
     let stretches = stretches(cx, subjects, plan_digest);
     let done = make_parts(cx, predictor, &wanted, stretches, &bar, &mut parts);

@@ -3,8 +3,10 @@
 use super::inference::Inference;
 use super::pseudo_labels::Drawing;
 use crate::error::Error;
+use crate::metric::ClassUnion;
 use crate::plan::Plan;
 use crate::plan::compile::prepare_alike;
+use crate::plan::scored_regions::scored;
 use crate::plan::sections::PredictSection;
 use crate::store;
 use crate::train::checkpoint::{self, ModelFile};
@@ -30,6 +32,8 @@ pub(super) struct Predictor {
     checkpoints: Vec<(PathBuf, String)>,
     /// BLAKE3 over the files of all checkpoints.
     pub(super) digest: String,
+    /// Unions of classes that are scored beside what the networks were trained on.
+    pub(super) unions: Vec<ClassUnion>,
 }
 
 impl Predictor {
@@ -66,6 +70,11 @@ impl Predictor {
         }
     }
 
+    /// How many regions the networks were trained on.
+    pub(super) fn regions(&self) -> usize {
+        self.models[0].spec.regions.len()
+    }
+
     /// What the run notes of it in `plan.json`.
     pub(super) fn record(&self) -> Value {
         let of =
@@ -78,7 +87,8 @@ impl Predictor {
 /// The models of the checkpoints, and the window they predict with.
 ///
 /// **Errors** when a checkpoint cannot be read or is named twice, was trained behind other steps, on other
-/// modalities or with windows of another kind, or when checkpoints do not fit each other.
+/// modalities or with windows of another kind, when checkpoints do not fit each other, or when `score.regions`
+/// names a class that they do not have.
 pub(super) fn predictor(
     plan: &Plan,
     section: &PredictSection,
@@ -111,6 +121,9 @@ pub(super) fn predictor(
         }
     }
     let window = window(section, &members)?;
+    let spec = &members[0].model.spec;
+    let unions = scored(plan, &spec.classes, &spec.regions)
+        .map_err(|diagnostics| Error::Pipeline { diagnostics })?;
     let postprocessing = match section.postprocess {
         true => {
             let chosen: Vec<&PostProcessing> =
@@ -151,6 +164,7 @@ pub(super) fn predictor(
         postprocessing,
         checkpoints,
         digest,
+        unions,
     })
 }
 

@@ -13,7 +13,8 @@ use super::recorder::Recorder;
 use super::trackers::Trackers;
 use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
-use crate::metric::Wanted;
+use crate::metric::{ClassUnion, Wanted};
+use crate::plan::scored_regions::scored;
 use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, read_table, write_table};
 use crate::store;
@@ -46,6 +47,8 @@ struct Training<'a> {
     recorder: Option<Recorder>,
     /// Who is told of the figures.
     trackers: Trackers,
+    /// Unions of classes that are scored beside what is trained.
+    unions: Vec<ClassUnion>,
 }
 
 /// Trains, scores and writes every table of a training run.
@@ -75,6 +78,9 @@ impl<'a> Training<'a> {
         let config = trainer_config(&cx.plan, section, modalities);
         let trainers = DataParallel::new(&config, &cx.devices)?;
         let window = training_window(cx, section)?;
+        let spec = &trainers.first.student.model.spec;
+        let unions = scored(&cx.plan, &spec.classes, &spec.regions)
+            .map_err(|diagnostics| Error::Pipeline { diagnostics })?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx
             .subjects(|s| s.split == Split::Validation)
@@ -93,6 +99,7 @@ impl<'a> Training<'a> {
             published: Instant::now(),
             recorder: None,
             trackers: Trackers::default(),
+            unions,
         })
     }
 
@@ -241,9 +248,14 @@ impl<'a> Training<'a> {
     fn validate(&mut self, epoch: u64) -> Result<(), Error> {
         let mut scores = Vec::new();
         let model = self.trainers.first.predictor();
+        let trained_regions = model.spec.regions.len();
+        let wanted = Wanted {
+            unions: self.unions.clone(),
+            ..Wanted::default()
+        };
         self.cx.evaluate(
             Inference::of(model, self.window),
-            &Wanted::default(),
+            &wanted,
             &self.validation,
             "validate",
             |record, results| {
@@ -257,7 +269,7 @@ impl<'a> Training<'a> {
         if let Some((kind, message)) = unscored(&scores) {
             warnings.add_run("score", kind, message);
         }
-        let (step, summary) = (self.trainers.first.step, summary(&scores));
+        let (step, summary) = (self.trainers.first.step, summary(&scores, trained_regions));
         self.metrics
             .extend(summary.metric_rows(step, epoch, Split::Validation.name()));
         // Without validation subjects the last checkpoint is the best there is.

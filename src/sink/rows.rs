@@ -191,8 +191,8 @@ tables! {
         checkpoint: String => "",
         /// Modality whose prediction head made the label map.
         modality: String => "",
-        /// Class number in the label map; of a region of `train.regions`, which is a union of classes, -1, -2
-        /// and so on in the order in which regions are painted. `where class_id > 0` selects classes,
+        /// Class number in the label map; of a region, which is a union of classes, -1, -2 and so on: first those of
+        /// `train.regions` in the order in which they are painted, then those of `score.regions`. `where class_id > 0` selects classes,
         /// `where class_id < 0` regions.
         class_id: i32 => "",
         /// Name of the class or region; no region is named as a class.

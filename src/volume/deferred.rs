@@ -81,7 +81,9 @@ impl Deferred {
                 }
                 Recipe::Gather(gather) => {
                     let changes = self.pointwise.as_deref().unwrap_or_default();
-                    if let Some(lowest) = self.lowest.get() {
+                    // What changes make of a value that is filled in is not the smallest value.
+                    let lowest = self.lowest.get().filter(|_| gather.around.is_none());
+                    if let Some(lowest) = lowest {
                         return Arc::new(gather.read_changed(grid, changes, *lowest));
                     }
                     let mut changes = Changes::new(changes);

@@ -177,6 +177,7 @@ impl Volume {
             Recipe::Gather(gather)
                 if gather.role == Role::Image
                     && gather.inside.is_none()
+                    && gather.around.is_none()
                     && deferred.made.get().is_none()
                     && changes.iter().all(Change::is_by_value) =>
             {

@@ -4,7 +4,7 @@ use super::change::{Change, Changes, make_all};
 use super::dtype::{Dtype, Role, Scaling, Voxel};
 use super::grid::Grid;
 use super::interpolation::{ImageInterpolation, LabelInterpolation};
-use super::voxels::{Gather, Part, Stored, Volume, stored_bytes};
+use super::voxels::{Gather, Part, Stored, Volume, stored_bytes, values_of};
 use crate::kernel::lattice::{Inside, Lattice, copy_lattice, fill_outside, within};
 use crate::kernel::region::Region;
 use crate::kernel::sample::{ReadRows, sample_nearest};
@@ -31,10 +31,13 @@ impl Gather {
     /// The smallest stored number of the source, as the result stores it, where it was found.
     pub(super) fn lowest(&self) -> Option<[u8; 8]> {
         let found = self.source.peek_lowest()?;
-        if self.role == Role::Label || !self.interpolates() {
+        if self.role == Role::Label || !self.reads_values() {
             return Some(found);
         }
-        Some(stored_bytes(self.source.lowest_value()))
+        // No value of an image is smaller than its smallest: what was filled in counts, also where it is cut away.
+        let lowest = self.source.lowest_value();
+        let lowest = self.around.map_or(lowest, |around| lowest.min(around));
+        Some(stored_bytes(lowest))
     }
 
     /// Returns `true` if the result's voxels lie between voxels of the source for some step.
@@ -42,10 +45,20 @@ impl Gather {
         !self.route.iter().all(is_lattice)
     }
 
+    /// Returns `true` if an image is read as values: stored numbers are not those of the result.
+    fn reads_values(&self) -> bool {
+        self.interpolates() || self.around.is_some()
+    }
+
+    /// Value of an image outside the box that steps in between have left.
+    fn outside(&self) -> f32 {
+        self.around.unwrap_or_else(|| self.source.lowest_value())
+    }
+
     /// Type and scaling of the result.
     pub(super) fn stored_as(&self) -> (Dtype, Scaling) {
         match self.role {
-            Role::Image if self.interpolates() => (Dtype::F32, Scaling::NONE),
+            Role::Image if self.reads_values() => (Dtype::F32, Scaling::NONE),
             _ => (self.source.dtype(), self.source.scaling()),
         }
     }
@@ -92,6 +105,7 @@ impl Gather {
                 role: gather.role,
                 reading: gather.reading,
                 inside: gather.inside,
+                around: gather.around,
                 cut: gather.cut,
             })
         };
@@ -149,7 +163,13 @@ impl Gather {
                 let stored: &[T] = bytemuck::cast_slice(buffer.as_slice());
                 let fill: T = bytemuck::pod_read_unaligned(&fill[..size_of::<T>()]);
                 let voxels = copy_lattice(stored, from, &map, shape, fill);
-                Stored::of(self.bounded(voxels, shape, fill), source.scaling())
+                match self.around {
+                    None => Stored::of(self.bounded(voxels, shape, fill), source.scaling()),
+                    Some(around) => {
+                        let values = values_of(voxels, source.scaling());
+                        Stored::of(self.bounded(values, shape, around), Scaling::NONE)
+                    }
+                }
             });
         }
         if self.role == Role::Image {
@@ -157,7 +177,7 @@ impl Gather {
             // What a step has cut away is filled before values are changed.
             if self.inside.is_some() || changes.is_empty() {
                 let values = source.sampled(&map, (shape, fill), &mut |_| {});
-                return Stored::of(self.bounded(values, shape, fill), Scaling::NONE);
+                return Stored::of(self.bounded(values, shape, self.outside()), Scaling::NONE);
             }
             let mut values =
                 source.sampled(&map, (shape, fill), &mut |values| changes.advance(values));
@@ -228,7 +248,7 @@ impl Gather {
             let out = read.as_slice_mut();
             match gather.role {
                 Role::Image => {
-                    let fill = gather.source.lowest_value();
+                    let fill = gather.outside();
                     fill_outside(bytemuck::cast_slice_mut(out), shape, inside, fill);
                 }
                 Role::Label => with_voxel_type!(gather.source.dtype(), T => {

@@ -1,7 +1,7 @@
 //! Moves of volumes: each makes a deferred volume, and a move of a deferred one goes on from its source.
 
-use super::Role;
 use super::deferred::bad_grid;
+use super::dtype::{Dtype, Role, Scaling};
 use super::error::VolumeError;
 use super::grid::Grid;
 use super::interpolation::Interpolation;
@@ -13,8 +13,16 @@ use crate::kernel::warp::Step;
 use glam::{DAffine3, DVec3};
 
 impl Volume {
-    /// The volume on another grid, `steps` leading from the new grid's voxels to this one's.
-    fn pulled(&self, role: Role, grid: Grid, mut steps: Vec<Step>, reading: Interpolation) -> Self {
+    /// The volume on another grid, `steps` leading from the new grid's voxels to this one's. `fill` is the
+    /// value outside the volume; `None` for the smallest value.
+    fn pulled(
+        &self,
+        role: Role,
+        grid: Grid,
+        mut steps: Vec<Step>,
+        reading: Interpolation,
+        fill: Option<f32>,
+    ) -> Self {
         let lattice = match steps.as_slice() {
             [Step::Affine(affine)] => Lattice::from_affine(affine),
             _ => None,
@@ -34,6 +42,17 @@ impl Volume {
             (left != shape).then_some(left)
         };
         let cuts = lattice.is_some_and(|map| map.seen(&all(old)) != all(grid.shape_xyz()));
+        let reaches_out = lattice.is_none_or(|map| map.reaches_out(old, grid.shape_xyz()));
+        // The value outside `inside` where this move goes on from the source of the one before; the outer
+        // `None` if it would need two.
+        let around = |deferred: &Deferred, before: &Gather| match before.around {
+            // Changes are made of what is read; what they make of a value that is filled in is not known.
+            Some(_) if !deferred.keeps_values() => None,
+            around if !reaches_out => Some(around),
+            _ if !deferred.keeps_values() => fill.is_none().then_some(None),
+            None if before.inside.is_none() => Some(fill),
+            around => (around == fill).then_some(fill),
+        };
         let before = match self.recipe() {
             // The conversion of an image to f32 commutes with every move; a change of values does
             // not, but with moves of whole voxels where what is outside is known.
@@ -48,12 +67,12 @@ impl Volume {
                 && before.role == role
                 && (lattice.is_some() || !before.cut) =>
             {
-                Some((before, pointwise.clone()))
+                around(deferred, before).map(|around| (before, pointwise.clone(), around))
             }
             _ => None,
         };
         let (gather, pointwise) = match before {
-            Some((before, pointwise)) => {
+            Some((before, pointwise, around)) => {
                 steps.extend(before.route.iter().cloned());
                 let gather = Gather {
                     source: before.source.clone(),
@@ -61,6 +80,7 @@ impl Volume {
                     role,
                     reading: before.reading.joined(reading),
                     inside: seen(&before.inside.unwrap_or(all(old))),
+                    around,
                     cut: before.cut || cuts,
                 };
                 (gather, pointwise)
@@ -74,8 +94,9 @@ impl Volume {
                     route: steps,
                     role,
                     reading,
-                    // Outside the source nothing is found anyway.
-                    inside: None,
+                    // Outside the source nothing is found anyway, unless another value is to be there.
+                    inside: fill.and_then(|_| seen(&all(old))),
+                    around: fill.filter(|_| reaches_out),
                     cut: cuts,
                 };
                 (gather, None)
@@ -123,12 +144,12 @@ impl Volume {
         let affine = self.grid().world_from_voxel() * step;
         let grid = Grid::try_new(map.output_shape(shape), affine).map_err(bad_grid)?;
         let steps = vec![Step::Affine(step)];
-        Ok(self.pulled(role, grid, steps, Interpolation::default()))
+        Ok(self.pulled(role, grid, steps, Interpolation::default(), None))
     }
 
     /// The window that begins at `offset_xyz` (may be negative); stored type, scaling and world stay.
     ///
-    /// Outside the volume images hold the smallest value they had when values were last changed,
+    /// Outside the volume images hold the smallest value they had when values were last changed or filled in,
     /// labels 0.
     ///
     /// **Errors** when the window is empty.
@@ -137,6 +158,36 @@ impl Volume {
         role: Role,
         offset_xyz: [i64; 3],
         shape_xyz: [usize; 3],
+    ) -> Result<Self, VolumeError> {
+        self.window(role, offset_xyz, shape_xyz, None)
+    }
+
+    /// The window of an image as [`Volume::windowed`], with the value `fill` outside the volume.
+    ///
+    /// What a later move finds outside is the smallest value again: `fill` counts for this window, and from
+    /// here on as a value of the image.
+    ///
+    /// **Errors** when the window is empty.
+    ///
+    /// **Panics** if the image is not f32 without scaling, see [`Volume::into_f32`]: other types cannot hold
+    /// every number.
+    pub fn windowed_over(
+        &self,
+        fill: f32,
+        offset_xyz: [i64; 3],
+        shape_xyz: [usize; 3],
+    ) -> Result<Self, VolumeError> {
+        let found = (self.dtype(), self.scaling());
+        assert_eq!(found, (Dtype::F32, Scaling::NONE), "type of a filled image");
+        self.window(Role::Image, offset_xyz, shape_xyz, Some(fill))
+    }
+
+    fn window(
+        &self,
+        role: Role,
+        offset_xyz: [i64; 3],
+        shape_xyz: [usize; 3],
+        fill: Option<f32>,
     ) -> Result<Self, VolumeError> {
         if offset_xyz == [0; 3] && shape_xyz == self.grid().shape_xyz() {
             return Ok(self.clone());
@@ -147,14 +198,14 @@ impl Volume {
             .map_err(bad_grid)?;
         let offset = DVec3::from(offset_xyz.map(|o| o as f64));
         let steps = vec![Step::Affine(DAffine3::from_translation(offset))];
-        Ok(self.pulled(role, grid, steps, Interpolation::default()))
+        Ok(self.pulled(role, grid, steps, Interpolation::default(), fill))
     }
 
     /// The volume read at the voxels of another grid.
     #[must_use]
     pub fn resampled(&self, role: Role, grid: Grid, reading: Interpolation) -> Self {
         let step = self.grid().voxel_from_world() * grid.world_from_voxel();
-        self.pulled(role, grid, vec![Step::Affine(step)], reading)
+        self.pulled(role, grid, vec![Step::Affine(step)], reading, None)
     }
 
     /// The volume with the world's anatomy moved by a warp; the grid stays.
@@ -170,50 +221,9 @@ impl Volume {
                 Step::Affine(to_voxel),
             ],
         };
-        self.pulled(role, grid, steps, reading)
+        self.pulled(role, grid, steps, reading, None)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// One move of a volume, and whether its voxels are made behind it.
-    fn moved(volume: &Volume, role: Role, step: &([i64; 3], [usize; 3], bool)) -> Volume {
-        let (offset_xyz, shape_xyz, reversed) = *step;
-        let windowed = volume.windowed(role, offset_xyz, shape_xyz).unwrap();
-        let map = AxisMap {
-            source_axis: [0, 1, 2],
-            reversed: [reversed, false, reversed],
-        };
-        windowed.turned(role, &map).unwrap()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(400))]
-
-        #[test]
-        fn windows_of_windows_are_what_each_makes(
-            steps in prop::collection::vec(
-                (prop::array::uniform3(-5..6i64), prop::array::uniform3(1..12usize), any::<bool>()),
-                1..6,
-            ),
-        ) {
-            let grid = Grid::with_spacing([7, 6, 5], [1.0, 2.0, 3.0]).unwrap();
-            // No 0: what is outside differs from every voxel, for labels and, by its minimum, images.
-            let values: Vec<u16> = (0..210).map(|i| 1 + i * 7 % 211).collect();
-            let source = Volume::from_vec(values, grid).unwrap();
-            for role in [Role::Image, Role::Label] {
-                let (mut composed, mut one_by_one) = (source.clone(), source.clone());
-                for step in &steps {
-                    composed = moved(&composed, role, step);
-                    one_by_one = moved(&one_by_one, role, step).materialised();
-                    one_by_one.know_lowest(source.lowest_bits());
-                }
-                prop_assert_eq!(composed.grid(), one_by_one.grid());
-                prop_assert_eq!(composed.buffer(), one_by_one.buffer(), "{:?}", role);
-            }
-        }
-    }
-}
+mod tests;

@@ -25,6 +25,7 @@ use stored::value_of;
 
 pub use stored::Backing;
 pub(super) use stored::{Part, Stored, stored_bytes};
+pub(super) use values::values_of;
 
 /// A volume: voxels `[z, y, x]`, their type and scaling, and the grid they stand on.
 ///
@@ -77,6 +78,9 @@ pub(super) struct Gather {
     pub(super) reading: Interpolation,
     /// The voxels that steps in between have left; all others lie outside. `None`: all are left.
     pub(super) inside: Option<Inside>,
+    /// Value of an image outside `inside`, where a step has named one: the result is f32 then, whether such a
+    /// voxel is left or not. `None`: the smallest value of the source.
+    pub(super) around: Option<f32>,
     /// Whether a step has cut voxels away or added some: no later step reads between the voxels
     /// on both sides of such an edge.
     pub(super) cut: bool,

@@ -94,19 +94,27 @@ fn special(rng: &mut SampleRng, name: &str, case: &Case, names: &[&str]) -> Opti
             }
             _ => json!({ "size": [2, 3, 2], "offset": [rng.below(3), rng.below(3), rng.below(3)] }),
         },
-        "pad" => match rng.below(3) {
-            0 => json!({ "size": small_size(rng) }),
-            1 => json!({ "multiple_of": one_of(rng, &[1, 2, 4, 8]) }),
-            _ => json!({ "size": small_size(rng), "multiple_of": 2 }),
-        },
-        "patch" => match rng.chance(0.25) {
-            true => json!({ "size": [5, 4, 6], "grid": { "overlap": one_of(rng, &[0.0, 0.5]) } }),
-            false => json!({
-                "size": small_size(rng),
-                "samples": 1 + rng.below(2),
-                "positive": one_of(rng, &[0.0, 0.5, 1.0]),
-            }),
-        },
+        "pad" => {
+            let drawn = match rng.below(3) {
+                0 => json!({ "size": small_size(rng) }),
+                1 => json!({ "multiple_of": one_of(rng, &[1, 2, 4, 8]) }),
+                _ => json!({ "size": small_size(rng), "multiple_of": 2 }),
+            };
+            filled(rng, drawn, names)
+        }
+        "patch" => {
+            let drawn = match rng.chance(0.25) {
+                true => {
+                    json!({ "size": [5, 4, 6], "grid": { "overlap": one_of(rng, &[0.0, 0.5]) } })
+                }
+                false => json!({
+                    "size": small_size(rng),
+                    "samples": 1 + rng.below(2),
+                    "positive": one_of(rng, &[0.0, 0.5, 1.0]),
+                }),
+            };
+            filled(rng, drawn, names)
+        }
         "repeat" => json!({ "times": 1 + rng.below(2) }),
         "flip" => {
             json!({ "axes": one_of(rng, &[json!(["x"]), json!(["x", "y", "z"]), json!(["z"])]), "p": 0.5 })
@@ -193,6 +201,20 @@ fn special(rng: &mut SampleRng, name: &str, case: &Case, names: &[&str]) -> Opti
         "cutmix" => json!({ "edge": [0.25, 0.75], "p": 1.0 }),
         _ => return None,
     })
+}
+
+/// A step with a value outside the volume: left out, one for all modalities, or one for the first.
+fn filled(rng: &mut SampleRng, mut drawn: Value, names: &[&str]) -> Value {
+    let value = one_of(
+        rng,
+        &[json!("min"), json!(0.0), json!(-1024.5), json!(3000.0)],
+    );
+    match rng.below(4) {
+        0 => drawn["fill"] = value,
+        1 => drawn["fill"] = json!({ names[0]: value }),
+        _ => {}
+    }
+    drawn
 }
 
 fn orientation(rng: &mut SampleRng) -> String {

@@ -51,7 +51,17 @@ fn made(step: &Step, row: &Row, after: &Row, name: &str, volume: &Naive) -> Opti
                 length.div_ceil(multiple) * multiple
             });
             let offset = [0, 1, 2].map(|a| -(((shape[a] - volume.shape[a]) / 2) as i64));
-            Some(volume.window(offset, shape))
+            let fill = &parameters["fill"];
+            let number = fill.as_f64().or_else(|| fill[name].as_f64());
+            let outside = match (volume.role, number) {
+                (Role::Image, Some(number)) => number,
+                _ => volume.outside,
+            };
+            let filled = Naive {
+                outside,
+                ..volume.clone()
+            };
+            Some(filled.window(offset, shape))
         }
         "window" | "zscore" if !is_changed => Some(volume.clone()),
         "window" => {

@@ -70,7 +70,7 @@ pub(in crate::run) fn predict(
     plan_digest: &str,
     address: &ClusterAddress,
 ) -> Result<(), Error> {
-    let (subjects, _) = cx.scored();
+    let subjects = cx.scored();
     let bar = cx.bar(subjects.len() as u64, "score");
     let cut = prediction::stretches(cx, subjects, plan_digest);
     distribute(cx, cut, &bar, plan_digest, address)

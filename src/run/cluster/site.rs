@@ -190,8 +190,8 @@ impl Site {
             progress: false,
             stop: Arc::default(),
         };
-        let wanted = match predictor {
-            Some(_) => cx.scored().1,
+        let wanted = match &predictor {
+            Some(predictor) => cx.wanted(predictor.unions.clone()),
             None => Wanted::default(),
         };
         Ok(OpenRun {

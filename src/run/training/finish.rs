@@ -44,7 +44,7 @@ impl Training<'_> {
             postprocessing: &postprocessing,
             ..plain
         };
-        let mut scores = self.cx.score(inference, epoch, "best")?;
+        let mut scores = self.cx.score(inference, &self.unions, epoch, "best")?;
         let of_last = if last_is_best {
             // One checkpoint is both: its scores are written under both names.
             let renamed = |s: &ScoreRow| ScoreRow {
@@ -53,8 +53,8 @@ impl Training<'_> {
             };
             scores.iter().map(renamed).collect()
         } else {
-            self.cx
-                .score(Inference::of(last, self.window), epoch, "last")?
+            let last = Inference::of(last, self.window);
+            self.cx.score(last, &self.unions, epoch, "last")?
         };
         scores.extend(of_last);
         self.write_metrics()?;

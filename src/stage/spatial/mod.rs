@@ -7,6 +7,7 @@ pub mod affine;
 pub mod crop;
 pub mod crop_foreground;
 pub mod elastic;
+pub mod fill;
 pub mod flip;
 pub mod misalign;
 pub mod motion;

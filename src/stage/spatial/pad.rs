@@ -1,5 +1,6 @@
 //! Makes volumes large enough for patches and networks.
 
+use super::fill::Fill;
 use super::regrid::in_column;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
@@ -8,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
-/// Pads every volume on both sides alike: images with their minimum, labels with 0.
+/// Pads every volume on both sides alike: images with their minimum, or with the value `fill`, labels with 0.
 ///
 /// An odd voxel goes to the end. Axes that are large enough stay as they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,9 @@ pub struct Pad {
     /// Makes every axis a multiple of this many voxels, as networks that halve their grid need.
     #[serde(default)]
     pub multiple_of: Option<NonZeroUsize>,
+    /// Value of images in the padding: `min`, a number in the image's values at this step (such as `-1024` for air in HU), or one of them for each modality. With a number images leave as f32.
+    #[serde(default, skip_serializing_if = "Fill::is_default")]
+    pub fill: Fill,
 }
 
 /// Where a window of `length` voxels begins that holds `count` voxels in its middle.
@@ -68,7 +72,8 @@ impl Stage for Pad {
                 self.padded([1; 3])
             ));
         }
-        Ok(input.map(|c| c.shape_xyz = c.shape_xyz.map(|shape| self.padded(shape))))
+        let filled = self.fill.check(input)?;
+        Ok(filled.map(|c| c.shape_xyz = c.shape_xyz.map(|shape| self.padded(shape))))
     }
 
     fn effect(&self) -> Effect {
@@ -76,11 +81,11 @@ impl Stage for Pad {
     }
 
     fn map(&self, row: Row) -> Result<Vec<Row>, StageError> {
-        let row = row.try_map_volumes(|_, role, volume| {
+        let row = row.try_map_volumes(|name, role, volume| {
             let old = volume.grid().shape_xyz();
             let new = self.padded(old);
             let offset = [0, 1, 2].map(|a| centred_offset(old[a], new[a]));
-            volume.windowed(role, offset, new)
+            self.fill.windowed(name, role, volume, offset, new)
         });
         Ok(vec![row.map_err(in_column)?])
     }

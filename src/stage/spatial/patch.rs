@@ -1,7 +1,8 @@
 //! Cuts patches out of volumes.
 
+use super::fill::Fill;
 use super::pad::centred_offset;
-use super::regrid::{check_one_grid, one_grid, windowed_row};
+use super::regrid::{check_one_grid, in_column, one_grid};
 use crate::draw::SampleRng;
 use crate::stage::{Augment, EdgeSchema, Effect, StageError};
 use crate::volume::grid::{MOST_VOXELS, is_in_bounds};
@@ -34,6 +35,10 @@ pub struct Patch {
     /// Draws nothing and cuts every window of a regular grid that covers the volume.
     #[serde(default)]
     pub grid: Option<Windows>,
+    /// Value of images in patches that are larger than the volume, as in `pad`. Windows of prediction are filled
+    /// with the minimum: where that matters, put `pad` with the same `fill` into `stages`.
+    #[serde(default, skip_serializing_if = "Fill::is_default")]
+    pub fill: Fill,
 }
 
 /// A regular grid of windows, x fastest; the last of each axis ends with the volume.
@@ -194,7 +199,8 @@ impl Augment for Patch {
                 .collect::<Option<Vec<_>>>()
                 .and_then(|shapes| Some(self.windows_in_all(*shapes.first()?, overlap))),
         };
-        let mut next = input.map(|c| c.shape_xyz = Some(self.size));
+        let filled = self.fill.check(input)?;
+        let mut next = filled.map(|c| c.shape_xyz = Some(self.size));
         next.rows_per_subject = input
             .rows_per_subject
             .zip(samples)
@@ -249,6 +255,10 @@ impl Augment for Patch {
 
     fn apply(&self, draw: &PatchDraw, row: Row) -> Result<Row, StageError> {
         one_grid(&row, Self::NAME)?;
-        windowed_row(row, draw.offset_xyz, self.size)
+        let window = |name: &str, role, volume| {
+            let fill = &self.fill;
+            fill.windowed(name, role, volume, draw.offset_xyz, self.size)
+        };
+        row.try_map_volumes(window).map_err(in_column)
     }
 }

@@ -118,3 +118,13 @@ fn append<T: Voxel>(stored: &[T], scaling: Scaling, values: &mut Vec<f32>) {
         false => values.extend(stored.iter().map(|v| value_of(*v, scaling))),
     }
 }
+
+/// The values of stored numbers; numbers that are their values as f32 are not copied.
+pub(in crate::volume) fn values_of<T: Voxel>(stored: Vec<T>, scaling: Scaling) -> Vec<f32> {
+    if T::DTYPE == Dtype::F32 && scaling == Scaling::NONE {
+        return bytemuck::cast_vec(stored);
+    }
+    let mut values = Vec::with_capacity(stored.len());
+    append(&stored, scaling, &mut values);
+    values
+}

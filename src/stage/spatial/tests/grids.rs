@@ -2,9 +2,11 @@
 
 use super::laws::world_of;
 use super::*;
-use crate::stage::MapStage;
+use crate::stage::spatial::fill::{Fill, FillValue};
 use crate::stage::spatial::pad::Pad;
 use crate::stage::spatial::resample::Resample;
+use crate::stage::{MapStage, Stage as _};
+use crate::volume::Dtype;
 
 #[test]
 fn a_blob_keeps_its_centre_through_any_grid() {
@@ -94,14 +96,14 @@ fn padding_of_scaled_images_is_their_smallest_value() {
     };
     let ct = Volume::try_new(
         arrow::buffer::Buffer::from_vec(vec![3i16, 4, -5, 0]),
-        crate::volume::Dtype::I16,
+        Dtype::I16,
         scaling,
         grid,
     )
     .unwrap();
     let labels = Volume::try_new(
         arrow::buffer::Buffer::from_vec(vec![1i16, 1, 2, 3]),
-        crate::volume::Dtype::I16,
+        Dtype::I16,
         crate::volume::Scaling {
             slope: 1.0,
             intercept: -1.0,
@@ -112,7 +114,7 @@ fn padding_of_scaled_images_is_their_smallest_value() {
     let out = run(
         &MapStage(Pad {
             size: Some([3, 2, 1]),
-            multiple_of: None,
+            ..Pad::default()
         }),
         row(
             vec![channel("ct", Some(ct))],
@@ -128,4 +130,44 @@ fn padding_of_scaled_images_is_their_smallest_value() {
         label(&out).to_f32().as_ref(),
         [0.0, 0.0, 0.0, 1.0, 2.0, 0.0]
     );
+}
+
+#[test]
+fn each_modality_is_padded_with_its_own_value() {
+    let grid = Grid::with_spacing([2, 1, 1], [1.0; 3]).unwrap();
+    let of = |values: Vec<i16>| Volume::from_vec(values, grid).unwrap();
+    let input = row(
+        vec![
+            channel("ct", Some(of(vec![-3024, 40]))),
+            channel("mr", Some(of(vec![7, 9]))),
+        ],
+        vec![channel("", Some(of(vec![1, 2])))],
+    );
+    let stage = |size| Pad {
+        size: Some(size),
+        fill: Fill::Each([("ct".to_owned(), FillValue::Number(-1024.0))].into()),
+        ..Pad::default()
+    };
+    let out = run(&MapStage(stage([4, 1, 1])), input.clone()).remove(0);
+    let values = |volume: &Volume| volume.to_f32().to_vec();
+    assert_eq!(values(image(&out, 0)), [-1024.0, -3024.0, 40.0, -1024.0]);
+    assert_eq!(values(image(&out, 1)), [7.0, 7.0, 9.0, 7.0]);
+    assert_eq!(values(label(&out)), [0.0, 1.0, 2.0, 0.0]);
+    // Types are those of the plan, also where nothing is padded.
+    for size in [[4, 1, 1], [1, 1, 1]] {
+        let planned = stage(size).check(&schema_of(&input)).unwrap();
+        let out = run(&MapStage(stage(size)), input.clone()).remove(0);
+        let found: Vec<_> = out.volumes().map(|(_, v)| Some(v.dtype())).collect();
+        let planned: Vec<_> = planned.channels.iter().map(|c| c.dtype).collect();
+        assert_eq!(found, planned);
+        assert_eq!(found[..2], [Some(Dtype::F32), Some(Dtype::I16)]);
+    }
+    // A later step without the option fills with the minimum of the image.
+    let wider = Pad {
+        size: Some([6, 1, 1]),
+        ..Pad::default()
+    };
+    let out = run(&MapStage(wider), out).remove(0);
+    let expected = [-3024.0, -1024.0, -3024.0, 40.0, -1024.0, -3024.0];
+    assert_eq!(values(image(&out, 0)), expected);
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::stage::spatial::crop::Crop;
 use crate::stage::spatial::crop_foreground::{CropForeground, Threshold};
+use crate::stage::spatial::fill::Fill;
 use crate::stage::spatial::flip::{Flip, FlipDraw};
 use crate::stage::spatial::orient::Orient;
 use crate::stage::spatial::pad::Pad;
@@ -66,6 +67,7 @@ fn a_marked_voxel_stays_at_its_world_point() {
         positive: 1.0,
         classes: None,
         grid,
+        fill: Fill::default(),
     };
     let stages: Vec<Box<dyn AnyStage>> = vec![
         Box::new(MapStage(Orient {
@@ -93,6 +95,7 @@ fn a_marked_voxel_stays_at_its_world_point() {
         Box::new(MapStage(Pad {
             size: Some([20, 4, 9]),
             multiple_of: std::num::NonZeroUsize::new(4),
+            ..Pad::default()
         })),
         Box::new(MapStage(Crop {
             size: Some([Some(8), None, Some(11)]),

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::draw::DrawKey;
+use crate::stage::spatial::fill::{Fill, FillValue};
 use crate::stage::spatial::patch::{Patch, Windows};
 use crate::stage::{Augment, AugmentStage};
+use crate::volume::Dtype;
 
 fn patch(size: [usize; 3], positive: f64) -> Patch {
     Patch {
@@ -12,6 +14,7 @@ fn patch(size: [usize; 3], positive: f64) -> Patch {
         positive,
         classes: None,
         grid: None,
+        fill: Fill::default(),
     }
 }
 
@@ -123,6 +126,26 @@ fn small_volumes_are_padded_around_their_middle() {
         out.iter().map(|r| r.sample).collect::<Vec<_>>(),
         [0, 1, 2, 3]
     );
+}
+
+#[test]
+fn small_volumes_are_filled_with_the_value_asked_for() {
+    let stage = Patch {
+        fill: Fill::Every(FillValue::Number(-1024.0)),
+        ..patch([24, 8, 13], 0.5)
+    };
+    let planned = stage.check(&schema_of(&subject())).unwrap();
+    assert_eq!(planned.channels[0].dtype, Some(Dtype::F32));
+    for row in run(&AugmentStage(stage), subject()) {
+        // Two voxels in front along x; along z the odd one is behind.
+        let values = image(&row, 0).as_slice::<f32>().unwrap();
+        let labels = label(&row).as_slice::<u8>().unwrap();
+        for (i, value) in values.iter().enumerate() {
+            let is_filled = !(2..22).contains(&(i % 24)) || i / 24 / 8 == 12;
+            assert_eq!(*value == -1024.0, is_filled, "voxel {i}");
+            assert!(!is_filled || labels[i] == 0, "voxel {i}");
+        }
+    }
 }
 
 #[test]

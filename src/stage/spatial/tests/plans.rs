@@ -132,7 +132,22 @@ fn plans_are_refused_with_a_reason() {
         ("crop_foreground", "{ margin_mm: -1 }", "`margin_mm` is -1"),
         ("pad", "{}", "neither `size` nor `multiple_of` is given"),
         ("pad", "{ size: [1, 1, 99999999] }", "more than the 65536"),
+        (
+            "pad",
+            "{ multiple_of: 16, fill: { mri: 0 } }",
+            "`fill`: no modality `mri` arrives here; there is ct, mr",
+        ),
+        (
+            "pad",
+            "{ multiple_of: 16, fill: 1e39 }",
+            "write a finite number in the units of the image",
+        ),
         ("patch", "{ size: [0, 8, 8] }", "`size` is [0, 8, 8]"),
+        (
+            "patch",
+            "{ size: [8, 8, 8], fill: { ct: 0, us: min } }",
+            "no modality `us` arrives here",
+        ),
         (
             "patch",
             "{ size: [8, 8, 8], positive: 1.5 }",

@@ -143,7 +143,7 @@ fn crop_and_pad_agree_with_numpy() {
     let source = filled(spaced, |i| (field(i) - 50) as i16);
     let stage = Pad {
         size: Some(read(&case["size"])),
-        multiple_of: None,
+        ..Pad::default()
     };
     let out = one(stage, row(vec![channel("ct", Some(source))], vec![]));
     assert_eq!(difference(image(&out, 0), case), 0.0);
