@@ -60,3 +60,20 @@ fn an_override_is_checked_like_the_file() {
         "{text}"
     );
 }
+
+#[test]
+fn an_override_removes_a_section() {
+    let path = PathBuf::from("pipelines/02-supervised-hippocampus.yaml");
+    let set = ["train=null", "views=null", "score=null", "sinks=null"].map(str::to_owned);
+    let plan = planned(&read(&path, &set).unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    let pipeline = &plan.pipeline;
+    assert!(pipeline.train.is_none() && pipeline.score.is_none() && !pipeline.makes_views());
+    // What a file needs is missed as if it were not written.
+    let Err(Error::Pipeline { diagnostics }) =
+        planned(&read(&path, &["source=null".to_owned()]).unwrap())
+    else {
+        panic!("no mistakes found")
+    };
+    let text = diagnostics[0].render(false);
+    assert!(text.contains("section `source` is missing"), "{text}");
+}

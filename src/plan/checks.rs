@@ -19,10 +19,10 @@ pub(super) fn sections(
     errors: &mut Vec<SpecError>,
 ) {
     let place = |section: &str, field: &str, at: At| {
-        let field = root.get(section).and_then(|node| node.get(field));
+        let field = root.given(section).and_then(|node| node.get(field));
         field.map_or(at, Node::at)
     };
-    let chains = ["stages", "views"].map(|key| root.get(key).map(Node::at));
+    let chains = ["stages", "views"].map(|key| root.given(key).map(Node::at));
     let whole = !errors.iter().filter_map(|e| e.at).any(|at| {
         let within = |chain: &At| (chain.start..=chain.end).contains(&at.start);
         chains.iter().flatten().any(within)
@@ -119,7 +119,7 @@ pub(super) fn sections(
             .with_help("move it to `stages`; the truth is changed alike there"),
         );
     }
-    if root.get("predict").is_some()
+    if root.given("predict").is_some()
         && let Some(step) = views.steps().next()
     {
         errors.push(
@@ -131,7 +131,7 @@ pub(super) fn sections(
         );
     }
     if let Some((predict, at)) = &pipeline.predict {
-        let node = root.get("predict").and_then(|p| p.get("checkpoint"));
+        let node = root.given("predict").and_then(|p| p.get("checkpoint"));
         predict.checkpoint.check(*at, node, errors);
         window(
             predict.window.as_ref().map(|w| (w.size, w.overlap)),
@@ -249,6 +249,12 @@ fn training(
         refuse(
             format!("`train.objective`: {problem}"),
             "see `voxstream schema pipeline`",
+        );
+    }
+    if objective.first(Term::learns_labels).is_none() {
+        refuse(
+            "no term of `train.objective` learns the labels".to_owned(),
+            "add `supervised: {}`; an objective that is written names all of its terms",
         );
     }
     let of_unlabelled = objective.first(|term| term != Term::Supervised);

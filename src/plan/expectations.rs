@@ -133,7 +133,7 @@ pub struct Place {
 impl Reader<'_> {
     /// The section `tests`.
     pub(super) fn tests(&mut self, root: Node<'_>) -> Vec<TestCase> {
-        let Some(node) = root.get("tests") else {
+        let Some(node) = root.given("tests") else {
             return Vec::new();
         };
         if !node.is_sequence() {

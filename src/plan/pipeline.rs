@@ -138,7 +138,9 @@ impl Reader<'_> {
         if let Some(mlflow) = &sinks.mlflow
             && is_url(Path::new(&mlflow.path))
         {
-            let path = root.get("sinks").and_then(|s| s.get("mlflow")?.get("path"));
+            let path = root
+                .given("sinks")
+                .and_then(|s| s.get("mlflow")?.get("path"));
             let problem = format!("`{}` is in a store", mlflow.path);
             self.errors.push(
                 SpecError::new(path.map_or(at, Node::at), problem)
@@ -146,7 +148,7 @@ impl Reader<'_> {
             );
         }
         if let Err(problem) = sinks.check() {
-            let size = root.get("sinks").and_then(|sinks| sinks.get("part_size"));
+            let size = root.given("sinks").and_then(|sinks| sinks.get("part_size"));
             let at = size.map_or(at, Node::at);
             self.errors.push(SpecError::new(at, problem));
         }
@@ -155,7 +157,7 @@ impl Reader<'_> {
 
     /// What is scored: in a cross-validation also those who validate, unless the file names the splits.
     fn score(&mut self, root: Node<'_>, in_folds: bool) -> Option<(ScoreSection, At)> {
-        let node = root.get("score");
+        let node = root.given("score");
         let is_named = node.is_some_and(|score| score.get("splits").is_some());
         if !in_folds || is_named {
             return self.section(root, "score");
@@ -219,7 +221,7 @@ impl Reader<'_> {
             }
         }
         for needed in ["name", "source"] {
-            if root.get(needed).is_none() {
+            if root.given(needed).is_none() {
                 self.errors.push(
                     SpecError::new(None, format!("section `{needed}` is missing"))
                         .with_help(format!("add `{needed}: …`")),
@@ -250,18 +252,18 @@ impl Reader<'_> {
             let at = split.map_or(*at, Node::at);
             let problems = source.split_problems().into_iter();
             self.errors.extend(problems.map(|p| SpecError::new(at, p)));
-            self.label_map(root.get("source"), source.labels.map_problems());
+            self.label_map(root.given("source"), source.labels.map_problems());
         }
-        let stages = self.steps(root.get("stages"), "stages");
+        let stages = self.steps(root.given("stages"), "stages");
         let views = self.views(root);
         let pseudo_label = self.section(root, "pseudo_label");
         let train = self.section::<TrainSection>(root, "train");
-        self.classes(root.get("train"));
+        self.classes(root.given("train"));
         // A step may still turn what was read into a class.
         let relabels = stages.iter().any(|step| step.stage.relabels());
         if let (Some((source, _)), Some((train, _)), false) = (&source, &train, relabels) {
             let problems = source.labels.undeclared(&train.classes);
-            self.label_map(root.get("source"), problems);
+            self.label_map(root.given("source"), problems);
         }
         let predict = self.section(root, "predict");
         let folds = source.as_ref().and_then(|(source, _)| source.folds());

@@ -18,7 +18,7 @@ impl Reader<'_> {
         root: Node<'_>,
         key: &str,
     ) -> Option<(T, At)> {
-        let node = root.get(key)?;
+        let node = root.given(key)?;
         match node.read() {
             Ok(value) => Some((value, node.at())),
             Err(errors) => {

@@ -13,7 +13,7 @@ pub(super) fn check(
     root: Node<'_>,
     errors: &mut Vec<SpecError>,
 ) {
-    let node = root.get("train").and_then(|train| train.get("regions"));
+    let node = root.given("train").and_then(|train| train.get("regions"));
     let (Some(Named(regions)), Some(node)) = (&train.regions, node) else {
         return;
     };
@@ -54,7 +54,7 @@ fn trained_with(
     errors: &mut Vec<SpecError>,
 ) {
     const HELP: &str = "regions are learnt by `supervised`, also with `csc`; leave this out, or leave `regions` out and train on `classes`";
-    let objective = root.get("train").and_then(|train| train.get("objective"));
+    let objective = root.given("train").and_then(|train| train.get("objective"));
     let ramps = train.objective.ramps();
     let given = Term::ALL.into_iter().filter(|term| ramps[*term].is_some());
     for term in given.filter(|term| !matches!(term, Term::Supervised | Term::Csc)) {

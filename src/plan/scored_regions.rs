@@ -80,7 +80,7 @@ fn listed(numbers: &[u8], classes: &[String]) -> String {
 
 /// The node of the section in a file.
 fn node(root: Node<'_>) -> Option<Node<'_>> {
-    root.get("score")?.get("regions")
+    root.given("score")?.get("regions")
 }
 
 /// Checks the regions that are scored, those of a training against its classes; `root` says their places.

@@ -97,9 +97,9 @@ const UNREAD: [Unread; 9] = [
 pub(super) fn refuse(pipeline: &Pipeline, root: Node<'_>, errors: &mut Vec<SpecError>) {
     // A section with a mistake is not there; what it would do counts.
     let does = Does {
-        trains: root.get("train").is_some(),
-        predicts: root.get("predict").is_some(),
-        teaches: root.get("train").is_some() && root.get("pseudo_label").is_some(),
+        trains: root.given("train").is_some(),
+        predicts: root.given("predict").is_some(),
+        teaches: root.given("train").is_some() && root.given("pseudo_label").is_some(),
         keeps_pseudo_labels: pipeline.sinks.pseudo_labels.is_some(),
     };
     let at = |path: &str| {

@@ -47,7 +47,7 @@ impl Views {
 impl Reader<'_> {
     /// The section `views`; without it one weak and one strong view of no further steps.
     pub(super) fn views(&mut self, root: Node<'_>) -> Views {
-        let Some(node) = root.get("views") else {
+        let Some(node) = root.given("views") else {
             return Views {
                 shared: Vec::new(),
                 weak: Vec::new(),

@@ -155,6 +155,12 @@ impl<'a> Node<'a> {
             .map(|(_, v)| v)
     }
 
+    /// Value of a key that is not null: of a section that is there, and was not removed with `--set train=null`.
+    pub fn given(self, key: &str) -> Option<Node<'a>> {
+        let is_null = |node: &Node<'_>| matches!(node.yaml.data, YamlData::Value(Scalar::Null));
+        self.get(key).filter(|node| !is_null(node))
+    }
+
     /// Keys and values of a map; none if the node is something else.
     pub fn entries(self) -> impl Iterator<Item = (Node<'a>, Node<'a>)> {
         let map = match &self.yaml.data {

@@ -22,6 +22,11 @@ impl Term {
         !matches!(self, Self::Supervised | Self::Csc | Self::Cac)
     }
 
+    /// Returns `true` if it learns what labels say of labelled rows.
+    pub fn learns_labels(self) -> bool {
+        matches!(self, Self::Supervised | Self::Bcp)
+    }
+
     /// Returns `true` if it looks at the unlabelled strong views.
     pub fn looks_at_strong_views(self) -> bool {
         matches!(
