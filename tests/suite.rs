@@ -27,6 +27,7 @@ mod pipelines;
 mod postprocessing;
 mod presets;
 mod program;
+mod pseudo_labels;
 mod regions;
 mod replay;
 mod resume;

@@ -12,14 +12,11 @@ adds how much of the gradient each term makes, and how alike the modalities' cha
 
 import argparse
 import collections
-import csv
-import io
 import math
 import pathlib
-import random
-import statistics
-import subprocess
-import sys
+
+from experiment import ask, gain, number, over_runs, program, shown
+from experiment import train as train_kept
 
 HERE = pathlib.Path(__file__).parent
 PIPELINE = HERE / "misalignment.yaml"
@@ -51,7 +48,6 @@ NETWORKS = {
     "cmc": [],
 }
 COLOURS = dict(zip(NETWORKS, ["#b3473f", "#8a8f98", "#c98a1b", "#7b5aa6", "#3d8a5f", "#4aa3b5", "#1b3a5c", "#a06a3f", "#5d8a2f", "#22629c"]))
-DRAWS = 4000
 
 
 def moved(kind, mm):
@@ -66,8 +62,6 @@ def name(network, kind, mm, labelled, seed):
 
 def train(arguments, network, kind, mm, seed):
     folder = arguments.out / name(network, kind, mm, arguments.labelled, seed)
-    if (folder / "report.html").exists():
-        return
     changes = [
         moved(kind, mm),
         f"seed={seed}",
@@ -75,15 +69,7 @@ def train(arguments, network, kind, mm, seed):
         f"train.steps={arguments.steps}",
         *NETWORKS[network],
     ]
-    command = [arguments.program, "run", PIPELINE, "--out", folder, "--workers", str(arguments.workers)]
-    for change in changes:
-        command += ["--set", change]
-    if (folder / "status.json").exists():
-        command.append("--resume")
-    ended = subprocess.run(command, capture_output=True, text=True)
-    if ended.returncode:
-        sys.exit(f"{folder}: exit code {ended.returncode}\n{ended.stderr}")
-    print(folder.name, file=sys.stderr, flush=True)
+    train_kept(arguments.program, PIPELINE, folder, changes, ["--workers", str(arguments.workers)])
 
 
 SQL = """select run, subject_id, coalesce(modality, 'joint') as head, avg(dice) as dice, avg(hd95_mm) as hd95_mm,
@@ -92,51 +78,20 @@ from scores where checkpoint = 'best' and split = 'test' and class_id > 0
 group by run, subject_id, modality order by run, subject_id, modality"""
 
 
+FIGURES = {"dice": 3, "hd95_mm": 1}
+"""What is scored, and the digits that are shown of it."""
+
+
 def scores(arguments):
-    """Scores by (network, kind, mm, labelled), head, seed and subject."""
-    command = [arguments.program, "query", arguments.out, "--format", "csv", SQL]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = collections.defaultdict(lambda: collections.defaultdict(dict))
-    for row in csv.DictReader(io.StringIO(text)):
+    """Figures by (network, kind, mm, labelled), head and figure, then by seed and subject."""
+    found = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(dict)))
+    for row in ask(arguments.program, arguments.out, SQL):
         network, kind, mm, labelled, seed = pathlib.Path(row["run"]).name.split("_")
         head = {"joint": "ct"}.get(row["head"], row["head"])
         key = network, kind, float(mm.removesuffix("mm")), int(labelled)
-        hd95 = float(row["hd95_mm"]) if row["hd95_mm"] else math.nan
-        found[key][head][int(seed), row["subject_id"]] = float(row["dice"]), hd95
+        for figure in FIGURES:
+            found[key][head][figure][int(seed), row["subject_id"]] = number(row[figure])
     return found
-
-
-def over_seeds(cases, figure):
-    """Mean and standard deviation over seeds of the mean over subjects."""
-    by_seed = collections.defaultdict(list)
-    for (seed, _), values in cases.items():
-        if not math.isnan(values[figure]):
-            by_seed[seed].append(values[figure])
-    means = [statistics.fmean(values) for values in by_seed.values()]
-    if not means:
-        return math.nan, math.nan
-    return statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else math.nan
-
-
-def shown(cases, figure, digits):
-    """Mean and spread over seeds as text; the mean alone of one seed, nothing where there is no figure."""
-    mean, sd = over_seeds(cases, figure)
-    if math.isnan(mean):
-        return ""
-    return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
-
-
-def difference(a, b):
-    """Mean of b - a in Dice over what both scored, with a 95 % bootstrap interval over subjects."""
-    by_subject = collections.defaultdict(list)
-    for case in a.keys() & b.keys():
-        by_subject[case[1]].append(b[case][0] - a[case][0])
-    values = [statistics.fmean(v) for _, v in sorted(by_subject.items())]
-    if not values:
-        return None
-    draw = random.Random(0)
-    drawn = sorted(statistics.fmean(draw.choices(values, k=len(values))) for _ in range(DRAWS))
-    return statistics.fmean(values), drawn[int(0.025 * DRAWS)], drawn[int(0.975 * DRAWS)]
 
 
 def tables(arguments, found):
@@ -156,9 +111,9 @@ def tables(arguments, found):
                         cells += ["", ""]
                         gains.append("")
                         continue
-                    cells += [shown(heads[head], figure, digits) for figure, digits in ((0, 3), (1, 1))]
-                    gain = difference(heads[head], full.get(head, {})) if network != "cmc" else None
-                    gains.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*gain) if gain else "")
+                    cells += [shown(heads[head][figure], digits) for figure, digits in FIGURES.items()]
+                    is_other = network != "cmc" and head in full
+                    gains.append(gain(heads[head]["dice"], full[head]["dice"]) if is_other else "")
                 print(f"| {network} | {mm:g} | " + " | ".join(cells + gains) + " |")
 
 
@@ -180,9 +135,8 @@ from metrics where name like 'similarity_%' group by 1, 2, 3 order by 1, 2, 3 de
 def gradients(arguments):
     """How much of the gradient each term makes, and how alike the modalities' channels are."""
     for sql in (GRADIENTS, SIMILARITY):
-        command = [arguments.program, "query", arguments.out, "--format", "md", sql.format(steps=arguments.steps)]
         print()
-        print(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        print(ask(arguments.program, arguments.out, sql.format(steps=arguments.steps), "md"))
 
 
 def draw(arguments, found, path):
@@ -211,7 +165,7 @@ def draw(arguments, found, path):
                 cases = found.get((network, kind, mm, arguments.labelled), {}).get(head)
                 if not cases:
                     continue
-                mean, sd = over_seeds(cases, 0)
+                mean, sd = over_runs(cases["dice"])
                 at = x(panel, mm) + 3 * (row - len(arguments.networks) / 2)
                 points.append(f"{at:.1f},{y(mean):.1f}")
                 if not math.isnan(sd):
@@ -228,7 +182,7 @@ def draw(arguments, found, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", type=lambda text: str(pathlib.Path(text).resolve()))
+    parser.add_argument("program", type=program)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[20, 21, 22])
     parser.add_argument("--mm", type=float, nargs="+", default=[0, 2, 4, 8, 12])

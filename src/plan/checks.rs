@@ -3,8 +3,8 @@
 use super::edges::Edges;
 use super::pipeline::Pipeline;
 use super::sections::TrainSection;
-use super::sinks;
 use super::step::Step;
+use super::unread;
 use crate::spec::{At, Node, SpecError};
 use crate::stage::cache::Cache;
 use crate::stage::{EdgeSchema, Effect, Mixing, Stage as _};
@@ -142,9 +142,7 @@ pub(super) fn sections(
     if let Some((train, at)) = &pipeline.train {
         training(pipeline, (train, *at), edges, whole, errors);
     }
-    if pipeline.train.is_none() {
-        sinks::without_training(root, errors);
-    }
+    unread::refuse(pipeline, root, errors);
     if let Some((section, at)) = &pipeline.score
         && let Err(problem) = section.check()
     {

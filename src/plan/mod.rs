@@ -40,6 +40,7 @@ pub mod rules;
 pub mod sections;
 pub mod sinks;
 mod step;
+mod unread;
 pub mod views;
 
 pub use compile::{Plan, compile};

@@ -16,7 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
-/// How pseudo-labels are drawn from the teacher.
+/// How pseudo-labels are drawn from the teacher. A file that predicts and keeps them (`sinks.pseudo_labels`) may fix
+/// the threshold here; without it, those that training ended with count.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PseudoLabelSection {

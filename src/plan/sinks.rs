@@ -1,6 +1,5 @@
 //! The section `sinks` as plain data; its doc comments are the user's reference.
 
-use crate::spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
@@ -15,7 +14,9 @@ pub struct SinksSection {
     /// Predicted label maps of the scored subjects, on their input's own grid.
     #[serde(default)]
     pub predictions: Option<FileFormats>,
-    /// The final teacher's label maps of the unlabelled subjects, with confidence.
+    /// Pseudo-labels: label maps with the confidence of every voxel, and of each class the share that reaches the
+    /// threshold. In a training those that the final teacher draws of the unlabelled subjects; in a prediction those
+    /// of the predicted subjects, with the thresholds that training ended with, or `pseudo_label.threshold.fixed`.
     #[serde(default)]
     pub pseudo_labels: Option<FileFormats>,
     /// What training took, view by view: the draws, and a digest of the voxels, in the table `views`. `voxstream replay`
@@ -104,31 +105,4 @@ pub struct FileFormats {
 
 fn yes() -> bool {
     true
-}
-
-/// Refuses what only a training writes in a file without `train`.
-pub(super) fn without_training(root: Node<'_>, errors: &mut Vec<SpecError>) {
-    let sinks = root.get("sinks");
-    for (key, does, help) in [
-        (
-            "views",
-            "records what training takes",
-            "remove it; `sinks: { prepared: {} }` keeps prepared rows with their draws",
-        ),
-        (
-            "tensorboard",
-            "reports figures of training",
-            "remove it, or add `train`",
-        ),
-        (
-            "mlflow",
-            "reports figures of training",
-            "remove it, or add `train`",
-        ),
-    ] {
-        if let Some(node) = sinks.and_then(|sinks| sinks.get(key)) {
-            let problem = format!("`sinks.{key}` {does}, and the file has no `train`");
-            errors.push(SpecError::new(node.at(), problem).with_help(help));
-        }
-    }
 }

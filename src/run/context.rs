@@ -3,7 +3,7 @@
 pub use super::cancelled::CANCELLED;
 use super::counters::Counters;
 use super::display::screen;
-use super::evaluate::{HeadResult, kept_fraction, quantised, subject};
+use super::evaluate::{HeadResult, subject};
 use super::folder::RunFolder;
 use super::guard::{guarded, written};
 use super::inference::Inference;
@@ -13,11 +13,10 @@ use crate::error::Error;
 use crate::metric::Wanted;
 use crate::plan::Plan;
 use crate::plan::sections::{FileFormats, TrainSection};
-use crate::sink::{PseudoLabelRow, ScoreRow, write_table};
+use crate::sink::{ScoreRow, write_table};
 use crate::source::SubjectRecord;
 use crate::store;
 use crate::train::infer::Window;
-use crate::train::model::Model;
 use crate::volume::Split;
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -216,57 +215,6 @@ impl RunContext {
             self.keep_nifti(formats, &place, record, results).map(drop)
         })?;
         Ok(scores)
-    }
-
-    /// Draws and keeps the pseudo-labels of subjects.
-    ///
-    /// **Errors** when the run is stopped or an output cannot be written.
-    pub fn draw_pseudo_labels(
-        &self,
-        teacher: &Model,
-        window: Window,
-        (epoch, step): (u64, u64),
-        thresholds: &[f32],
-        subjects: &[usize],
-    ) -> Result<(), Error> {
-        let Some(formats) = self.plan.pipeline.sinks.pseudo_labels.clone() else {
-            return Ok(());
-        };
-        self.evaluate(
-            Inference::of(teacher, window),
-            &Wanted::default(),
-            subjects,
-            "pseudo_label",
-            |record, results| {
-                let rows = results
-                    .iter()
-                    .map(|r| {
-                        let confidence = quantised(&r.confidence, r.label.grid())
-                            .map_err(crate::sink::SinkError::from)?;
-                        Ok(PseudoLabelRow {
-                            subject_id: record.id.clone(),
-                            epoch: epoch as i64,
-                            modality: r.head.clone(),
-                            teacher_step: step as i64,
-                            kept_fraction: kept_fraction(
-                                r.label.as_slice::<u8>().unwrap_or_default(),
-                                &r.confidence,
-                                thresholds,
-                            ),
-                            label: r.label.clone(),
-                            confidence: Some(confidence),
-                            thresholds: thresholds.to_vec(),
-                        })
-                    })
-                    .collect::<Result<Vec<_>, Error>>()?;
-                let place =
-                    self.join_volume("pseudo_labels", &format!("epoch-{epoch}"), &record.id);
-                if formats.parquet && !rows.is_empty() {
-                    write_table(&place.with_added_extension("parquet"), &rows)?;
-                }
-                self.keep_nifti(&formats, &place, record, results).map(drop)
-            },
-        )
     }
 
     pub(super) fn join_volume(&self, table: &str, part: &str, subject: &str) -> PathBuf {

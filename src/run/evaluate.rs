@@ -9,7 +9,7 @@ use crate::metric::volume::relative_difference;
 use crate::metric::{Wanted, mean};
 use crate::sink::{MetricRow, PredictionRow, ScoreRow};
 use crate::train::infer::predict;
-use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
+use crate::volume::{Grid, Volume};
 
 /// One head's prediction of one subject.
 pub struct HeadResult {
@@ -224,43 +224,4 @@ impl Summary {
             .chain(self.overall.map(|mean| row(None, None, "mean_dice", mean)))
             .collect()
     }
-}
-
-/// Confidence as bytes: stored 255 stands for probability 1.
-///
-/// **Errors** when the values are not as many as the grid's voxels.
-pub fn quantised(confidence: &[f32], grid: &Grid) -> Result<Volume, VolumeError> {
-    let bytes: Vec<u8> = confidence
-        .iter()
-        .map(|p| (p.clamp(0.0, 1.0) * 255.0).round() as u8)
-        .collect();
-    Volume::try_new(
-        bytes.into(),
-        Dtype::U8,
-        Scaling {
-            slope: 1.0 / 255.0,
-            intercept: 0.0,
-        },
-        *grid,
-    )
-}
-
-/// For each class the fraction of its predicted voxels whose confidence reaches the class's threshold.
-pub fn kept_fraction(classes: &[u8], confidence: &[f32], thresholds: &[f32]) -> Vec<f32> {
-    let mut counts = vec![(0u64, 0u64); thresholds.len()];
-    for (&class, &p) in classes.iter().zip(confidence) {
-        let count = &mut counts[usize::from(class)];
-        count.1 += 1;
-        count.0 += u64::from(p >= thresholds[usize::from(class)]);
-    }
-    counts
-        .into_iter()
-        .map(|(kept, all)| {
-            if all == 0 {
-                0.0
-            } else {
-                kept as f32 / all as f32
-            }
-        })
-        .collect()
 }

@@ -69,6 +69,7 @@ mod predictor;
 mod preparation;
 pub mod prepare;
 mod prepared_rows;
+pub mod pseudo_labels;
 pub mod recorded;
 mod recorder;
 pub mod replay;

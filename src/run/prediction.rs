@@ -8,10 +8,10 @@ use super::guard::{guarded, written};
 use super::outcome::{Outcome, Used};
 use super::parts::Parts;
 use super::predictor::Predictor;
-use super::prepare::Preparer;
 use crate::error::Error;
 use crate::metric::Wanted;
-use crate::sink::{PartWriter, PredictionRow, TableRow as _};
+use crate::plan::sections::FileFormats;
+use crate::sink::{PartWriter, PredictionRow, PseudoLabelRow, TableRow as _};
 use crate::source::SubjectRecord;
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -40,9 +40,12 @@ pub(super) fn predict(
 /// Cuts subjects into stretches of the size of a part.
 pub(super) fn stretches(cx: &RunContext, subjects: Vec<usize>, plan_digest: &str) -> Cut {
     let sinks = &cx.plan.pipeline.sinks;
-    let weigh: Weigh = match sinks.predictions {
-        Some(_) => Box::new(Preparer::label_bytes),
-        None => Box::new(|_, _| 0),
+    // A label map is kept as it is; of a pseudo-label its confidence, too.
+    let maps =
+        u64::from(sinks.predictions.is_some()) + 2 * u64::from(sinks.pseudo_labels.is_some());
+    let weigh: Weigh = match maps {
+        0 => Box::new(|_, _| 0),
+        maps => Box::new(move |preparer, index| maps * preparer.label_bytes(index)),
     };
     Cut::new(
         &cx.preparer,
@@ -138,18 +141,30 @@ fn keep(
 ) -> Result<(), Error> {
     let (id, split) = (&record.id, record.split.name());
     let checkpoint = predictor.name();
-    if let Some(formats) = &cx.plan.pipeline.sinks.predictions {
+    let sinks = &cx.plan.pipeline.sinks;
+    if let Some(formats) = &sinks.predictions {
         if formats.parquet {
             let rows: Vec<PredictionRow> = (results.iter())
                 .map(|result| result.prediction_row(id, split, 0, checkpoint))
                 .collect();
             part.write_volumes(PredictionRow::TABLE.name, id, &PredictionRow::batch(&rows)?)?;
         }
-        let place = cx.join_volume("predictions", checkpoint, id);
-        for file in cx.keep_nifti(formats, &place, record, results)? {
-            let below = file.strip_prefix(&cx.folder.path).map(Path::to_owned);
-            part.add_file(below.unwrap_or(file));
+        keep_files(cx, formats, "predictions", predictor, record, results, part)?;
+    }
+    if let (Some(formats), Some(drawing)) = (&sinks.pseudo_labels, &predictor.drawing) {
+        if formats.parquet {
+            let rows = PseudoLabelRow::batch(&drawing.rows(id, results)?)?;
+            part.write_volumes(PseudoLabelRow::TABLE.name, id, &rows)?;
         }
+        keep_files(
+            cx,
+            formats,
+            "pseudo_labels",
+            predictor,
+            record,
+            results,
+            part,
+        )?;
     }
     let scores = results.iter();
     part.add_scores(
@@ -157,5 +172,23 @@ fn keep(
             .flat_map(|r| r.score_rows(id, split, checkpoint))
             .collect(),
     );
+    Ok(())
+}
+
+/// Keeps the label maps of a subject as files of its part.
+fn keep_files(
+    cx: &RunContext,
+    formats: &FileFormats,
+    table: &str,
+    predictor: &Predictor,
+    record: &SubjectRecord,
+    results: &[HeadResult],
+    part: &mut PartWriter,
+) -> Result<(), Error> {
+    let place = cx.join_volume(table, predictor.name(), &record.id);
+    for file in cx.keep_nifti(formats, &place, record, results)? {
+        let below = file.strip_prefix(&cx.folder.path).map(Path::to_owned);
+        part.add_file(below.unwrap_or(file));
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The networks of a run that predicts, and what they were trained behind.
 
 use super::inference::Inference;
+use super::pseudo_labels::Drawing;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::plan::compile::prepare_alike;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// What predicts.
 pub(super) struct Predictor {
+    /// How pseudo-labels are drawn, where they are kept.
+    pub(super) drawing: Option<Drawing>,
     /// The checkpoints' models, at least one.
     models: Vec<Model>,
     /// How a volume is covered.
@@ -115,7 +118,18 @@ pub(super) fn predictor(
         models.push(member.model);
         checkpoints.push((member.folder, member.digest));
     }
+    let drawing = match &plan.pipeline.sinks.pseudo_labels {
+        None => None,
+        Some(_) => {
+            let folders: Vec<&Path> = checkpoints.iter().map(|(folder, _)| &**folder).collect();
+            let classes = models.first().map_or(0, |m| m.spec.classes.len());
+            let fixed = plan.pipeline.pseudo_label.as_ref();
+            let fixed = fixed.map(|(section, _)| &section.threshold);
+            Some(Drawing::of_checkpoints(&folders, classes, fixed)?)
+        }
+    };
     Ok(Predictor {
+        drawing,
         models,
         window,
         postprocessing,

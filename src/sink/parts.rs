@@ -36,9 +36,10 @@ use std::path::{Path, PathBuf};
 /// The folder of commit records, and the name of their table.
 const RECORDS: &str = "parts";
 /// Tables that parts may have a file of.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "prepared",
     "predictions",
+    "pseudo_labels",
     "subjects",
     "quality",
     "scores",

@@ -207,6 +207,13 @@ pub fn note_postprocessing(folder: &Path, chosen: &PostProcessing) -> Result<(),
     write_json(&path, &file)
 }
 
+/// What a checkpoint says of its training beside the weights.
+///
+/// **Errors** name the file.
+pub fn state<P: DeserializeOwned>(folder: &Path) -> Result<State<P>, TrainError> {
+    read_json(&folder.join(folders::STATE))
+}
+
 /// Opens a checkpoint for prediction.
 ///
 /// **Errors** when files are missing or do not fit each other.

@@ -56,7 +56,7 @@ said() {
       cat "$work/rows"
     fi
   done
-  (cd "$run" && find . -type f \( -path './prepared/*' -o -path './predictions/*' \) ! -name '.*' | LC_ALL=C sort | xargs -r sha256sum)
+  (cd "$run" && find . -type f \( -path './prepared/*' -o -path './predictions/*' -o -path './pseudo_labels/*' \) ! -name '.*' | LC_ALL=C sort | xargs -r sha256sum)
 }
 same() { # what, run
   said "$2" > "$work/found"
@@ -148,14 +148,15 @@ source: { phantom: { subjects: 40, size: [24, 24, 24], modalities: [ct], classes
 stages: [zscore: {}]
 predict: { checkpoint: $work/train }
 score: { splits: [test] }
-sinks: { predictions: { parquet: true }, part_size: 1MiB }
+pseudo_label: { threshold: { fixed: 0.5 } }
+sinks: { predictions: { parquet: true }, pseudo_labels: { nifti: true }, part_size: 1MiB }
 YAML
   must "$work/predict.yaml" "$work/predict1" --workers 1 --device cpu
   said "$work/predict1" > "$work/expected"
   [ "$(committed "$work/predict1")" -gt 3 ] || fail "too few parts to tell anything"
   start_cluster 2
   must "$work/predict.yaml" "$work/predict2" --cluster "$address"
-  same "predictions and scores of $(committed "$work/predict1") parts" "$work/predict2"
+  same "predictions, pseudo-labels and scores of $(committed "$work/predict1") parts" "$work/predict2"
 fi
 if wanted store; then
   python=$PWD/target/stores/venv/bin/python

@@ -2,6 +2,7 @@
 
 use super::super::inference::Inference;
 use super::super::postprocess::choose_for;
+use super::super::pseudo_labels::Drawing;
 use super::Training;
 use crate::error::Error;
 use crate::sink::{ScoreRow, write_table};
@@ -13,17 +14,15 @@ impl Training<'_> {
     pub(super) fn finish(&mut self, unlabelled: &[usize]) -> Result<(), Error> {
         let epoch = self.metrics.last().map_or(0, |m| m.epoch as u64);
         let step = self.trainers.first.step;
-        if let (Some(teacher), Some(thresholds)) = (
-            &self.trainers.first.teacher,
-            &self.trainers.first.thresholds,
-        ) {
-            self.cx.draw_pseudo_labels(
-                teacher,
-                self.window,
-                (epoch, step),
-                &thresholds.current(),
-                unlabelled,
-            )?;
+        let first = &self.trainers.first;
+        if let (Some(teacher), Some(thresholds)) = (&first.teacher, &first.thresholds) {
+            let thresholds = thresholds.current();
+            let drawing = Drawing {
+                epoch,
+                step,
+                thresholds,
+            };
+            (self.cx).draw_pseudo_labels(teacher, self.window, &drawing, unlabelled)?;
         }
         let best = checkpoint::best(&self.cx.folder.join("checkpoints"))?;
         let last_is_best = self.best.as_ref().is_some_and(|b| b.step == step);

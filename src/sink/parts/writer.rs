@@ -10,6 +10,8 @@ use crate::sink::{
 };
 use crate::store;
 use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -31,8 +33,8 @@ pub struct Attempt {
 pub struct PartWriter {
     folder: PathBuf,
     row: PartRow,
-    /// The table with volumes: its name, and its file in the making.
-    volumes: Option<(&'static str, TableWriter)>,
+    /// The tables with volumes, by name: their files in the making.
+    volumes: BTreeMap<&'static str, TableWriter>,
     subjects: Vec<SubjectRow>,
     quality: Vec<QualityRow>,
     failures: Vec<FailureRow>,
@@ -56,7 +58,7 @@ impl PartWriter {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 ..PartRow::default()
             },
-            volumes: None,
+            volumes: BTreeMap::new(),
             subjects: Vec::new(),
             quality: Vec::new(),
             failures: Vec::new(),
@@ -67,7 +69,7 @@ impl PartWriter {
         }
     }
 
-    /// Appends rows of one subject to the table with volumes; a part has one such table.
+    /// Appends rows of one subject to a table with volumes.
     ///
     /// **Errors** if they have other columns than those before ([`SinkError::Rows`]; the part goes
     /// on without them), or the file cannot be written: then the part is lost.
@@ -78,11 +80,9 @@ impl PartWriter {
         rows: &RecordBatch,
     ) -> Result<(), SinkError> {
         let path = self.folder.join(self.table_file(table));
-        let (_, writer) = match &mut self.volumes {
-            Some(volumes) => volumes,
-            None => self
-                .volumes
-                .insert((table, TableWriter::create(&path, rows.schema())?)),
+        let writer = match self.volumes.entry(table) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(TableWriter::create(&path, rows.schema())?),
         };
         writer
             .check_columns(rows)
@@ -138,7 +138,7 @@ impl PartWriter {
     ///
     /// **Errors** if a file cannot be written or read back; the part does not exist then.
     pub fn commit(mut self, ledger: &mut Ledger) -> Result<(), SinkError> {
-        if let Some((table, writer)) = self.volumes.take() {
+        for (table, writer) in std::mem::take(&mut self.volumes) {
             let receipt = writer.close()?;
             self.files.push((self.table_file(table), known(receipt)));
         }

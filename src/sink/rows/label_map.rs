@@ -4,16 +4,17 @@ use super::*;
 use crate::volume::Volume;
 
 tables! {
-    /// One row an unlabelled subject, head and drawing: the label map training took for true.
+    /// One row a subject, head and drawing: a label map that training took for true, or that a prediction made to be
+    /// taken for true, with the confidence of every voxel.
     #[derive(Debug, Clone)]
     PseudoLabelRow => PSEUDO_LABELS "pseudo_labels" version 1 {
         /// The subject's id.
         subject_id: String => "",
-        /// Pass over the data in which it was drawn, from 0.
+        /// Pass over the data in which it was drawn, from 0; 0 in a prediction.
         epoch: i64 => "epochs",
         /// Modality whose prediction head drew it.
         modality: String => "",
-        /// Optimiser steps the teacher had seen.
+        /// Optimiser steps the teacher had seen; of an ensemble the most.
         teacher_step: i64 => "steps",
         /// Class numbers.
         label: Volume => "",

@@ -15,7 +15,7 @@ tables! {
         last_subject: String => "",
         /// Subjects in it, those that failed or were left out among them.
         subjects: i64 => "subjects",
-        /// Prepared rows in it, or predictions.
+        /// Prepared rows in it, or predictions and pseudo-labels.
         rows: i64 => "rows",
         /// Subjects that failed.
         failures: i64 => "subjects",
