@@ -1,6 +1,7 @@
 //! From a folder to a pipeline that passes `check --data` and runs.
 
 mod layouts;
+mod names;
 mod proposals;
 mod refusals;
 mod stores;
@@ -97,6 +98,12 @@ fn written(root: &Path, data: &str, template: Option<Template>) -> (String, Stri
     assert_eq!(code.unwrap_or_else(|e| panic!("{e}")), 0, "{said}{text}");
     assert!(said.contains("0 subjects unusable"), "{said}");
     (text, said)
+}
+
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
 }
 
 fn refused(data: PathBuf, template: Option<Template>) -> String {
