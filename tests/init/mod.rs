@@ -1,6 +1,7 @@
 //! From a folder to a pipeline that passes `check --data` and runs.
 
 mod layouts;
+mod masks;
 mod names;
 mod proposals;
 mod refusals;
@@ -49,12 +50,16 @@ impl Shape {
     }
 
     fn image(&self, path: &Path) {
-        let voxels = self.grid().voxel_count();
-        let value = |i: usize| self.values[self.class(i)] + ((i * 7919) % 13) as f32;
-        write(
-            path,
-            &Volume::from_vec::<f32>((0..voxels).map(value).collect(), self.grid()).unwrap(),
-        );
+        self.of(path, |class, i| {
+            self.values[class] + ((i * 7919) % 13) as f32
+        });
+    }
+
+    /// An image whose values depend on the class of a voxel and its position in memory.
+    fn of(&self, path: &Path, value: impl Fn(usize, usize) -> f32) {
+        let voxels = 0..self.grid().voxel_count();
+        let values: Vec<f32> = voxels.map(|i| value(self.class(i), i)).collect();
+        write(path, &Volume::from_vec(values, self.grid()).unwrap());
     }
 
     fn label(&self, path: &Path) {
