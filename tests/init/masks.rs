@@ -1,6 +1,6 @@
 //! Images whose background was set to 0, and images that are neither CT nor of a scale of their own.
 
-use super::{SHAPE, Shape, written};
+use super::{SHAPE, Shape, has, written};
 use std::path::Path;
 use voxstream::init::Template;
 
@@ -37,5 +37,21 @@ fn a_crop_waits_for_one_grid() {
         let [crop, resample] =
             ["- crop_foreground: { above: 0 }", "- resample:"].map(|step| place(&text, step));
         assert_eq!(crop < resample, is_first, "{text}");
+    }
+}
+
+#[test]
+fn what_a_spline_leaves_below_zero_unmasks_no_image() {
+    // Some voxels beside the mask, and half of the tissue.
+    for (every, is_cropped) in [(500, true), (2, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        for i in 1..=3 {
+            let path = folder.path().join(format!("d/p{i}/t1.nii.gz"));
+            let is_low = |i: usize| i.is_multiple_of(every) && SHAPE.class(i) > 0;
+            masked(&SHAPE, &path, is_low);
+        }
+        let (text, _) = written(folder.path(), "d", None);
+        has(&text, &["zscore: { foreground: nonzero }"]);
+        assert_eq!(text.contains("crop_foreground"), is_cropped, "{text}");
     }
 }
