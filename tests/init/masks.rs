@@ -1,8 +1,9 @@
 //! Images whose background was set to 0, and images that are neither CT nor of a scale of their own.
 
-use super::{SHAPE, Shape, has, written};
+use super::{SHAPE, Shape, has, write, written};
 use std::path::Path;
 use voxstream::init::Template;
+use voxstream::volume::{Grid, Volume};
 
 /// An image of whole numbers that is 0 outside of the classes.
 fn masked(shape: &Shape, path: &Path, undershoot: impl Fn(usize) -> bool) {
@@ -54,4 +55,48 @@ fn what_a_spline_leaves_below_zero_unmasks_no_image() {
         has(&text, &["zscore: { foreground: nonzero }"]);
         assert_eq!(text.contains("crop_foreground"), is_cropped, "{text}");
     }
+}
+
+/// An image whose values go through every number from `-half` to `half`.
+fn phase(path: &Path, half: usize) {
+    SHAPE.of(path, |_, i| {
+        (i * 7919 % (2 * half + 1)) as f32 - half as f32
+    });
+}
+
+#[test]
+fn a_phase_is_a_circle_and_no_ct() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for i in 1..=4 {
+        let subject = root.join(format!("d/p{i}"));
+        phase(&subject.join("phase.nii.gz"), 3142);
+        phase(&subject.join("echo.nii.gz"), 3142);
+        phase(
+            &subject.join("pha_e2.nii.gz"),
+            if i % 2 == 0 { 2048 } else { 3142 },
+        );
+        // Cut at both ends, CT is as symmetric; hardly a voxel is at the upper one.
+        SHAPE.of(&subject.join("scan.nii.gz"), |class, i| match i {
+            7 => 1000.0,
+            _ => [-1000.0, 40.0, 90.0][class] + (i * 7919 % 13) as f32,
+        });
+    }
+    let grid = Grid::with_spacing(SHAPE.shape, SHAPE.spacing_mm).unwrap();
+    let low = Volume::from_vec(vec![-1000f32; grid.voxel_count()], grid).unwrap();
+    write(&root.join("d/p5/scan.nii.gz"), &low);
+    let (text, _) = written(root, "d", None);
+    let text = text.replace("\n  # ", " ");
+    has(
+        &text,
+        &[
+            "phase, by its name; its circle from -3142 to 3142",
+            "window: { range: [-3142.0, 3142.0], to: [-1.73, 1.73], modalities: [phase] }",
+            "a phase: its range is symmetric, and values reach both ends",
+            "window: { range: [-3142.0, 3142.0], to: [-1.73, 1.73], modalities: [echo] }",
+            "its range differs between images",
+            "zscore: { foreground: all, modalities: [pha_e2] }",
+            "values from -1000 on, as Hounsfield units have",
+        ],
+    );
 }

@@ -1,5 +1,7 @@
 //! How intensities are normalised, by modality.
 
+mod phase;
+
 use crate::init::fingerprint::{Fingerprint, Intensity, moments};
 use crate::init::numbers::{median, short};
 use crate::kernel::percentile::percentiles;
@@ -43,7 +45,8 @@ pub enum NormalisationStep {
 }
 
 /// **Law** CT has one scale for all subjects: clipped to the 0.5th and 99.5th percentile of the pooled
-/// foreground, minus its mean, divided by its standard deviation. Anything else has a scale of its own in each image: z-score, over voxels that
+/// foreground, minus its mean, divided by its standard deviation. An MR phase is a circle, whose ends are one
+/// value: scaled, never clipped. Anything else has a scale of its own in each image: z-score, over voxels that
 /// are not 0 where images are masked.
 pub(super) fn normalisation(print: &Fingerprint) -> Vec<Normalisation> {
     let of_modality = |modality: &String| of_modality(print, modality);
@@ -69,6 +72,9 @@ fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
         .images(modality)
         .filter_map(|v| v.intensity.as_ref())
         .collect();
+    if let Some(normalisation) = phase::normalisation(modality, &figures) {
+        return normalisation;
+    }
     let named = is_ct_name(modality);
     let mut lows: Vec<f64> = figures
         .iter()
