@@ -100,3 +100,26 @@ fn a_phase_is_a_circle_and_no_ct() {
         ],
     );
 }
+
+#[test]
+fn a_prediction_names_every_split_of_its_subjects() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut table = String::from("case,split,image_ct,label\n");
+    for (i, split) in ["train", "validation", "test"].into_iter().enumerate() {
+        SHAPE.image(&root.join(format!("plain/{i}.nii.gz")));
+        SHAPE.image(&root.join(format!("given/vol/{i}.nii.gz")));
+        SHAPE.label(&root.join(format!("given/vol/{i}m.nii.gz")));
+        table += &format!("c{i},{split},vol/{i}.nii.gz,vol/{i}m.nii.gz\n");
+    }
+    std::fs::write(root.join("given/cohort.csv"), table).unwrap();
+    let (text, _) = written(root, "given", Some(Template::Predict));
+    has(&text, &["score: { splits: [train, validation, test] }"]);
+    std::fs::remove_file(root.join("predict.yaml")).unwrap();
+    let (text, _) = written(root, "plain", Some(Template::Predict));
+    has(
+        &text,
+        &["No `score`: nobody has labels, and every subject is predicted."],
+    );
+    assert!(!text.contains("\nscore:"), "{text}");
+}
