@@ -119,6 +119,42 @@ fn what_no_map_names_stays_and_negative_values_are_refused() {
 }
 
 #[test]
+fn a_stored_value_does_not_join_a_class_that_the_map_made_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    cohort(root);
+    // `b` also holds 1, the class of 205.
+    let path = root.join("b_label.nii.gz");
+    let label = nifti::read(&path, None).unwrap();
+    let mut values = label.as_slice::<i32>().unwrap().to_vec();
+    values[0] = 1;
+    let label = Volume::from_vec(values, *label.grid()).unwrap();
+    nifti::write(&path, &label, None).unwrap();
+    let outcome = ran(
+        root,
+        "refused",
+        "{ map: { 205: 1, 420: 2 }, ignore: -1 }",
+        PREPARE,
+    );
+    let failures: Vec<(&str, &str)> = (outcome.failures.iter())
+        .map(|f| (f.subject.as_str(), f.cause.as_str()))
+        .collect();
+    let [("b", cause)] = failures[..] else {
+        panic!("{failures:?}")
+    };
+    assert!(
+        cause.contains("it turns 205 into 1; write `1: 1` into the map"),
+        "{cause}"
+    );
+    let joined = "{ map: { 205: 1, 1: 1, 420: 2 }, ignore: -1 }";
+    assert!(ran(root, "joined", joined, PREPARE).failures.is_empty());
+    let label = root.join("joined/prepared/nifti/b/label.nii.gz");
+    let label = nifti::read(&label, None).unwrap();
+    let row = &label.as_slice::<u8>().unwrap()[..6];
+    assert_eq!(row, [1, 0, 0, 0, 1, 1]);
+}
+
+#[test]
 fn a_prepared_subject_is_found_again_under_the_same_map_only() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -2,10 +2,8 @@
 
 use super::{check, say};
 use crate::error::Error;
-use crate::init::fingerprint::Fingerprint;
-use crate::init::layout::{Layout, recognise};
 use crate::init::proposal::Proposal;
-use crate::init::{Template, draft};
+use crate::init::{Template, draft, look};
 use crate::sink::parquet::write_whole;
 use clap::Args;
 use std::io::Write;
@@ -51,7 +49,7 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
             path.display()
         )));
     }
-    let (layout, print) = measured(&args.data, args.sample)?;
+    let (layout, print) = look(&args.data, args.sample)?;
     if let Some(folder) = &args.fingerprint {
         print.write(folder)?;
     }
@@ -77,15 +75,6 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
         check::CheckFormat::Text,
         out,
     )
-}
-
-/// Recognises a data set and looks into it.
-///
-/// **Errors** if there are no volumes, no layout fits, or none can be read.
-pub(in crate::cli) fn measured(data: &Path, sample: usize) -> Result<(Layout, Fingerprint), Error> {
-    let layout = recognise(data)?;
-    let print = Fingerprint::measure(&layout, sample)?;
-    Ok((layout, print))
 }
 
 /// The folder of a file that may be named alone.

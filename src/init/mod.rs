@@ -6,6 +6,7 @@
 
 mod error;
 pub mod fingerprint;
+mod label_like;
 pub mod layout;
 mod numbers;
 pub mod proposal;
@@ -15,6 +16,7 @@ mod templates;
 mod yaml;
 
 pub use error::InitError;
+pub use label_like::look;
 pub use template::Template;
 
 use fingerprint::Fingerprint;

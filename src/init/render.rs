@@ -108,8 +108,13 @@ fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template:
             found.join(", ")
         ),
     );
-    if let Some(reason) = &proposal.crop {
+    // A crop needs one grid: where a subject has several, it waits for `resample`.
+    let is_one_grid = print.other_grids == 0;
+    let crop = |lines: &mut Lines, reason: &String| {
         lines.because("  - crop_foreground: { above: 0 }", reason);
+    };
+    if let (Some(reason), true) = (&proposal.crop, is_one_grid) {
+        crop(lines, reason);
     }
     let spacing = &proposal.spacing;
     let mm = spacing.spacing_mm.map(number).join(", ");
@@ -127,6 +132,9 @@ fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template:
             "{} volumes are on another grid than their subject's first image: `resample` brings them on one.",
             print.other_grids
         ));
+    }
+    if let (Some(reason), false) = (&proposal.crop, is_one_grid) {
+        crop(lines, reason);
     }
     for normalisation in &proposal.normalisation {
         let of = match print.modalities.len() {

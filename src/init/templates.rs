@@ -116,11 +116,19 @@ pub(super) fn sections(
                 "predict: {{ checkpoint: {} }}",
                 text(&format!("runs/{}", trained(name)))
             ));
-            if classes.is_some() && proposal.parts.unlabelled < print.subjects.len() {
-                lines.because(
-                    "score: { splits: [train] }",
-                    "subjects with labels are scored; all are predicted",
-                );
+            let has_labels = proposal.parts.unlabelled < print.subjects.len();
+            match classes.is_some() && has_labels {
+                true => lines.because(
+                    match proposal.parts.is_given {
+                        true => "score: { splits: [train, validation, test] }",
+                        false => "score: { splits: [train] }",
+                    },
+                    "all subjects, as no other are predicted; those with labels are scored",
+                ),
+                false => lines.comment(
+                    "",
+                    "No `score`: nobody has labels, and every subject is predicted.",
+                ),
             }
             lines.line("sinks:");
             lines.line("  predictions: { parquet: true, nifti: true }");

@@ -5,7 +5,7 @@ use super::{SourceError, name_problems, resolve_path};
 use crate::spec::suggest;
 use crate::volume::nifti::LabelValues;
 use found::Found;
-use pattern::{MODALITY, Pattern, placeholders};
+use pattern::{MODALITY, Pattern, filled, placeholders};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tree::Tree;
@@ -121,6 +121,16 @@ impl FoldersSpec {
         patterns.collect::<Result<_, _>>().map_err(problem)
     }
 
+    /// The subject whose label map a file would be, if as an image it would be a subject of its own:
+    /// `a_seg` fits `{subject}`, too.
+    fn label_of(&self, file: &str, images: &[Pattern], labels: &[Pattern]) -> Option<String> {
+        let id = |pattern: &Pattern| filled(self.id_template(), &pattern.entities(file)?);
+        let label_of = labels.iter().find_map(id)?;
+        let is_another = |id: String| id != label_of;
+        let image_of = images.iter().find_map(id);
+        image_of.is_some_and(is_another).then_some(label_of)
+    }
+
     pub(super) fn open(
         &self,
         base: &Path,
@@ -147,13 +157,18 @@ impl FoldersSpec {
             label_names: &label_names,
             subjects: BTreeMap::new(),
         };
-        for (column, pattern) in image_patterns.iter().enumerate() {
-            for file in &tree.files {
-                if let Some(entities) = pattern.entities(file) {
-                    found.add_image(column, file, entities)?;
-                }
-            }
-        }
+        let (doubtful, plain): (Vec<_>, Vec<_>) = (tree.files.iter())
+            .map(|file| (file, self.label_of(file, &image_patterns, &label_patterns)))
+            .partition(|(_, label_of)| label_of.is_some());
+        found.add_images(&image_patterns, plain.iter().map(|(file, _)| *file))?;
+        let without_image: Vec<&String> = (doubtful.iter())
+            .filter(|(_, id)| {
+                !id.as_ref()
+                    .is_some_and(|id| found.subjects.contains_key(id))
+            })
+            .map(|(file, _)| *file)
+            .collect();
+        found.add_images(&image_patterns, without_image.into_iter())?;
         if found.subjects.is_empty() {
             return Err(SourceError::NoMatch {
                 pattern: self.images.clone(),

@@ -14,7 +14,8 @@ use std::fmt;
 pub struct LabelsSpec {
     /// Class number of stored values that are no class numbers of this pipeline, such as those of
     /// FreeSurfer: `{ 205: 1, 420: 2 }`. Values are looked up once, after the file's slope and before
-    /// `ignore`; values that are not named stay as they are.
+    /// `ignore`. A value that is not named keeps its number; one that another value is turned into fails
+    /// its subject unless it is named, too: `{ 3: 2, 2: 2 }` joins 2 and 3, `{ 3: 2 }` refuses a stored 2.
     pub map: LabelMap,
     /// Values of voxels that nobody annotated, a number or a list: no loss, no statistic and no score
     /// counts them. They are read as 255. Negative values are refused unless they are named here or in

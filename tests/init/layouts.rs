@@ -1,14 +1,8 @@
 //! Every layout that is recognised, each as a tree of its own.
 
-use super::{SHAPE, nnunet, refused, written};
+use super::{SHAPE, has, nnunet, refused, written};
 use std::path::Path;
 use voxstream::init::Template;
-
-fn has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in\n{text}");
-    }
-}
 
 #[test]
 fn nnunet_raw_tells_channels_classes_and_what_to_ignore() {

@@ -1,6 +1,8 @@
 //! From a folder to a pipeline that passes `check --data` and runs.
 
 mod layouts;
+mod masks;
+mod names;
 mod proposals;
 mod refusals;
 mod stores;
@@ -48,12 +50,16 @@ impl Shape {
     }
 
     fn image(&self, path: &Path) {
-        let voxels = self.grid().voxel_count();
-        let value = |i: usize| self.values[self.class(i)] + ((i * 7919) % 13) as f32;
-        write(
-            path,
-            &Volume::from_vec::<f32>((0..voxels).map(value).collect(), self.grid()).unwrap(),
-        );
+        self.of(path, |class, i| {
+            self.values[class] + ((i * 7919) % 13) as f32
+        });
+    }
+
+    /// An image whose values depend on the class of a voxel and its position in memory.
+    fn of(&self, path: &Path, value: impl Fn(usize, usize) -> f32) {
+        let voxels = 0..self.grid().voxel_count();
+        let values: Vec<f32> = voxels.map(|i| value(self.class(i), i)).collect();
+        write(path, &Volume::from_vec(values, self.grid()).unwrap());
     }
 
     fn label(&self, path: &Path) {
@@ -97,6 +103,12 @@ fn written(root: &Path, data: &str, template: Option<Template>) -> (String, Stri
     assert_eq!(code.unwrap_or_else(|e| panic!("{e}")), 0, "{said}{text}");
     assert!(said.contains("0 subjects unusable"), "{said}");
     (text, said)
+}
+
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
 }
 
 fn refused(data: PathBuf, template: Option<Template>) -> String {

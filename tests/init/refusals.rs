@@ -24,6 +24,51 @@ fn values_of_other_tools_become_classes_without_gaps() {
 }
 
 #[test]
+fn a_number_that_was_not_seen_joins_no_other_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let with = |stored: [i16; 3], folder: &str, i: usize| {
+        let shape = Shape { stored, ..SHAPE };
+        shape.image(&root.join(format!("{folder}/p{i:02}/t1.nii.gz")));
+        shape.label(&root.join(format!("{folder}/p{i:02}/seg.nii.gz")));
+    };
+    // Of 12 subjects 8 are looked at: 0, 1, 3, 4, 6, 7, 9 and 10. Only `p02` holds a 2.
+    for i in 0..12 {
+        with(if i == 2 { [0, 2, 3] } else { [0, 1, 3] }, "rare", i);
+        with([0, 1, 300], "codes", i);
+    }
+    let (text, _) = written(root, "rare", None);
+    assert!(!text.contains("map:"), "{text}");
+    let text = text.replace("\n  # ", " ");
+    for part in [
+        "No label map that was looked at holds 2; 4 more were not looked at",
+        "`init --sample 12` looks at all of them",
+        "classes: [background, label_1, label_2, label_3]",
+        "numbers found in 8 of 12 label maps",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    std::fs::remove_file(root.join("chosen.yaml")).unwrap();
+    // 298 numbers between are codes of another tool.
+    let (text, _) = written(root, "codes", None);
+    for part in [
+        "map: { 300: 2 }",
+        "4 more label maps were not looked at",
+        "classes: [background, label_1, label_300]",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // All were looked at: the gap is one.
+    for i in 0..4 {
+        with([0, 1, 3], "few", i);
+    }
+    std::fs::remove_file(root.join("chosen.yaml")).unwrap();
+    let (text, _) = written(root, "few", None);
+    assert!(text.contains("map: { 3: 2 }"), "{text}");
+    assert!(!text.contains("not looked at"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_recognised_is_refused_with_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

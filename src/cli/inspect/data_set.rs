@@ -1,10 +1,10 @@
 //! The fingerprint of a data set in words.
 
 use super::line;
-use crate::cli::init::measured;
 use crate::cli::stdout;
 use crate::error::Error;
 use crate::init::fingerprint::summary::describe;
+use crate::init::look;
 use crate::run::chain::causes;
 use crate::store;
 use std::io::Write;
@@ -36,7 +36,7 @@ pub fn data_sets(
     let mut failed = 0;
     for path in sets {
         writeln!(out, "{}", path.display()).map_err(stdout)?;
-        match measured(path, sample) {
+        match look(path, sample) {
             Ok((layout, print)) => {
                 describe(&layout, &print, out).map_err(stdout)?;
                 if let Some(folder) = keep {

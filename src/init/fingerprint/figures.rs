@@ -32,6 +32,12 @@ pub struct Intensity {
     pub range: [f64; 2],
     /// Share of voxels that are exactly 0.
     pub zero_share: f64,
+    /// Share of voxels below 0.
+    pub negative_share: f64,
+    /// 1st and 99th percentile of the voxels that are not 0, wherever they are; NaN if there are none.
+    pub ends: [f64; 2],
+    /// Whether the voxels are whole numbers in regions of one value, as those of a label map.
+    pub looks_like_labels: bool,
     /// Whether the foreground is what the label map marks; else it is what is not 0.
     pub inside_labels: bool,
     /// Foreground values, evenly spaced, at most 20,000.

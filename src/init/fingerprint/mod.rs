@@ -122,10 +122,11 @@ impl Fingerprint {
 
     /// Subjects to sample: evenly spaced among those with labels, then among the others.
     fn chosen(&self, sample: usize) -> Vec<usize> {
+        let is_labelled: Vec<usize> = self.labelled().collect();
         let readable = |i: &usize| self.volumes.iter().any(|v| v.subject == *i);
         let all = (0..self.subjects.len()).filter(readable);
         let (labelled, others): (Vec<usize>, Vec<usize>) =
-            all.partition(|&i| self.subjects[i].labels.iter().any(|l| l.location.is_some()));
+            all.partition(|i| is_labelled.contains(i));
         let pick = |from: &[usize], count: usize| -> Vec<usize> {
             let count = count.min(from.len());
             (0..count).map(|k| from[k * from.len() / count]).collect()
@@ -148,6 +149,30 @@ impl Fingerprint {
         let classes = read.classes.into_iter();
         self.classes
             .extend(classes.map(|class| ClassPrint { subject, ..class }));
+    }
+
+    /// Positions of the subjects with labels.
+    pub fn labelled(&self) -> impl Iterator<Item = usize> {
+        let has = |i: &usize| {
+            self.subjects[*i]
+                .labels
+                .iter()
+                .any(|l| l.location.is_some())
+        };
+        (0..self.subjects.len()).filter(has)
+    }
+
+    /// Those of them whose voxels were read.
+    pub fn labelled_and_sampled(&self) -> impl Iterator<Item = usize> {
+        let is_read = |i: &usize| self.sampled.contains(i) && !self.is_unreadable(*i);
+        self.labelled().filter(is_read)
+    }
+
+    fn is_unreadable(&self, subject: usize) -> bool {
+        let id = &self.subjects[subject].id;
+        self.unreadable
+            .iter()
+            .any(|(unreadable, _)| unreadable == id)
     }
 
     /// Images of a modality.

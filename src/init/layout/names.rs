@@ -62,3 +62,46 @@ pub(super) fn is_label(text: &str) -> bool {
         LABEL_WORDS.contains(&word) || word.ends_with("mask") || word.starts_with("label")
     })
 }
+
+/// Structures that label maps are called after, where a file is named as an image and one of these.
+const STRUCTURES: [&str; 26] = [
+    "liver",
+    "spleen",
+    "pancreas",
+    "kidney",
+    "kidneys",
+    "prostate",
+    "heart",
+    "myocardium",
+    "lung",
+    "lungs",
+    "hippocampus",
+    "organ",
+    "organs",
+    "tissue",
+    "tissues",
+    "vessel",
+    "vessels",
+    "aorta",
+    "tumor",
+    "tumour",
+    "tumors",
+    "tumours",
+    "nodule",
+    "nodules",
+    "wmh",
+    "infarct",
+];
+
+/// Returns `true` if a text is one of the structures that are segmented.
+pub(super) fn is_structure(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| STRUCTURES.contains(&word))
+}
+
+/// Returns `true` for a mask of the whole brain or body, which is rarely what is to be learnt.
+pub(super) fn is_brain(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    lower.contains("brain") || lower.trim_start_matches(['_', '-', '.']) == "mask"
+}

@@ -1,7 +1,8 @@
-//! A folder a subject, or one a session, or all files in one folder with the modality in their names.
+//! A folder a subject, or one a session; names of files by how many subjects have one.
 
+use super::flat::flat;
 use super::listing::{Listing, VolumeFile, usual_ending};
-use super::names::{is_label, named};
+use super::names::{is_brain, is_label, named};
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
@@ -41,16 +42,16 @@ fn most_frequent(numbers: impl Iterator<Item = usize>) -> Option<usize> {
 }
 
 /// Names of files by how many subjects have one; `head` is the part before the name.
-struct Names {
-    head: String,
-    ending: &'static str,
-    subjects: usize,
-    counts: BTreeMap<String, usize>,
+pub(super) struct Names {
+    pub(super) head: String,
+    pub(super) ending: &'static str,
+    pub(super) subjects: usize,
+    pub(super) counts: BTreeMap<String, usize>,
 }
 
 impl Names {
     /// The source with these names: those that a tenth of the subjects has, label maps apart.
-    fn layout(self, listing: &Listing, kind: &str) -> Option<Layout> {
+    pub(super) fn layout(self, listing: &Listing, kind: &str) -> Option<Layout> {
         let is_used = |count: usize| 10 * count >= self.subjects;
         let (labels, images): (Vec<_>, Vec<_>) =
             self.counts.iter().partition(|(name, _)| is_label(name));
@@ -60,10 +61,7 @@ impl Names {
             return None;
         }
         // A mask of the whole brain or body is rarely what is to be learnt.
-        let order = |(name, count): &(&String, &usize)| {
-            let lower = name.to_lowercase();
-            (!(lower.contains("brain") || lower == "mask"), **count)
-        };
+        let order = |(name, count): &(&String, &usize)| (!is_brain(name), **count);
         let label = labels
             .iter()
             .copied()
@@ -81,7 +79,11 @@ impl Names {
             labels: label.map(|label| format!("{head}{label}{ending}")),
             id: session.then(|| "{subject}_{session}".to_owned()),
             patient: session.then(|| "{subject}".to_owned()),
-            modalities: ModalityNames(named(&texts)),
+            modalities: ModalityNames(match texts.as_slice() {
+                // The file is called as its folder.
+                [one] if one.is_empty() => vec![("image".to_owned(), "image".to_owned())],
+                _ => named(&texts),
+            }),
             split: None,
         };
         let mut layout = Layout::new(kind, SourceKind::Folders(spec));
@@ -118,8 +120,8 @@ fn by_subject(listing: &Listing, files: &[&VolumeFile]) -> Option<Layout> {
     // What a name repeats of its folders: nothing, the subject, or subject and session.
     let repeated = |file: &VolumeFile, separator: char| -> Option<String> {
         let names = file.folders[shared..].join(&separator.to_string());
-        let rest = file.stem.strip_prefix(&names)?.strip_prefix(separator)?;
-        Some(rest.to_owned())
+        let rest = file.stem.strip_prefix(&names)?;
+        (rest.is_empty() || rest.starts_with(separator)).then(|| rest.to_owned())
     };
     for separator in ['_', '-'] {
         let rests: Vec<String> = files
@@ -129,12 +131,16 @@ fn by_subject(listing: &Listing, files: &[&VolumeFile]) -> Option<Layout> {
         if 2 * rests.len() >= files.len() {
             let names = ["{subject}", "{subject}{separator}{session}"][levels - 1];
             let names = names.replace("{separator}", &separator.to_string());
-            let names = names_of(
-                head + &names + &separator.to_string(),
-                &subjects,
-                rests,
-                files,
-            );
+            // `p1/p1.nii.gz`: an image that is called as its folder has no separator behind it.
+            let is_bare = rests.iter().any(String::is_empty);
+            let (behind, rests) = match is_bare {
+                true => (String::new(), rests),
+                false => {
+                    let rest = |rest: String| rest[1..].to_owned();
+                    (separator.to_string(), rests.into_iter().map(rest).collect())
+                }
+            };
+            let names = names_of(head + &names + &behind, &subjects, rests, files);
             return names.layout(listing, "a folder a subject, whose name the files repeat");
         }
     }
@@ -158,48 +164,4 @@ fn names_of(
         subjects: subjects.len(),
         counts,
     }
-}
-
-/// `{subject}_{modality}.nii.gz` in one folder, or `{subject}.nii.gz`.
-fn flat(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<Layout> {
-    for separator in ['_', '-', '.'] {
-        let split: Option<Vec<(&str, &str)>> = (files.iter())
-            .map(|f| f.stem.rsplit_once(separator))
-            .collect();
-        let Some(split) = split else { continue };
-        let subjects: BTreeSet<&str> = split.iter().map(|(subject, _)| *subject).collect();
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for (_, tail) in &split {
-            *counts.entry((*tail).to_owned()).or_default() += 1;
-        }
-        // A modality is shared by subjects; a number that differs from file to file is an id.
-        let is_modality = counts.len() <= MOST_MODALITIES
-            && (subjects.len() < files.len() || counts.len() == 1)
-            && counts
-                .values()
-                .max()
-                .is_some_and(|most| 2 * most >= subjects.len());
-        if is_modality {
-            let names = Names {
-                head: format!("{folder}{{subject}}{separator}"),
-                ending: usual_ending(files.iter().copied()),
-                subjects: subjects.len(),
-                counts,
-            };
-            return names.layout(listing, "all files in one folder");
-        }
-    }
-    let spec = FoldersSpec {
-        path: listing.source_path(),
-        images: format!("{folder}{{subject}}{}", usual_ending(files.iter().copied())),
-        labels: None,
-        id: None,
-        patient: None,
-        modalities: ModalityNames(vec![("image".to_owned(), "image".to_owned())]),
-        split: None,
-    };
-    Some(Layout::new(
-        "one image a subject",
-        SourceKind::Folders(spec),
-    ))
 }

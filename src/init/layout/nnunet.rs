@@ -3,7 +3,7 @@
 //!
 //! **Source** nnU-Net v2, `documentation/dataset_format.md`; Antonelli et al., Nature Communications 2022.
 
-use super::listing::{Listing, source_path};
+use super::listing::{Listing, VolumeFile, source_path};
 use super::names::named;
 use super::recognised::{DeclaredRegion, Layout};
 use crate::init::error::InitError;
@@ -26,27 +26,71 @@ pub(super) fn find(listing: &Listing) -> Result<Option<Layout>, InitError> {
     let images: Vec<_> = (listing.volumes.iter())
         .filter(|f| f.folders == [IMAGES])
         .collect();
-    // `CASE_0000`: four digits are the channel.
-    let channels: BTreeSet<String> = (images.iter())
-        .filter_map(|f| Some(f.stem.rsplit_once('_')?.1))
-        .filter(|tail| tail.len() == 4 && tail.bytes().all(|b| b.is_ascii_digit()))
-        .map(str::to_owned)
-        .collect();
+    let channels = channels(listing, &images, described.as_ref().map(|(json, _)| json));
     let has_labels = listing.volumes.iter().any(|f| f.folders == [LABELS]);
-    let layout = match (described, images.is_empty(), channels.is_empty()) {
-        (Some((json, order)), false, false) => raw(listing, (&json, &order), &channels),
-        (Some((json, order)), _, _) if json.get("training").is_some_and(Value::is_array) => {
+    let layout = match (described, channels) {
+        (Some((json, order)), Some(channels)) => raw(listing, (&json, &order), &channels),
+        (Some((json, order)), None) if json.get("training").is_some_and(Value::is_array) => {
             Some(decathlon(&path, (&json, &order)))
         }
-        (Some((json, _)), _, _)
+        (Some((json, _)), None)
             if json.contains_key("file_ending") || json.contains_key("channel_names") =>
         {
             return Err(not_nifti(&path, &json));
         }
-        (None, false, false) if has_labels => raw(listing, (&Map::new(), &[]), &channels),
+        (None, Some(channels)) if has_labels => raw(listing, (&Map::new(), &[]), &channels),
         _ => None,
     };
     Ok(layout)
+}
+
+/// The case and the channel of `CASE_0000`, if a name ends so.
+fn case_and_channel(stem: &str) -> Option<(&str, &str)> {
+    let (case, tail) = stem.rsplit_once('_')?;
+    let is_channel = tail.len() == 4 && tail.bytes().all(|b| b.is_ascii_digit());
+    is_channel.then_some((case, tail))
+}
+
+/// The channels of nnU-Net's raw layout; `None` if four digits at the end of a name are part of the id.
+///
+/// **Law** A label map is named as its case. Where more label maps are named as the whole name of an
+/// image, as `amos_0001` of AMOS22 is, the digits are no channel. Without label maps they are none either
+/// if the list of the Decathlon names those files; nnU-Net's own list leaves the channel out.
+fn channels(
+    listing: &Listing,
+    images: &[&VolumeFile],
+    json: Option<&Map<String, Value>>,
+) -> Option<BTreeSet<String>> {
+    let named: Vec<(&str, &str)> = (images.iter())
+        .filter_map(|f| case_and_channel(&f.stem))
+        .collect();
+    let labels: BTreeSet<&str> = (listing.volumes.iter())
+        .filter(|f| f.folders == [LABELS])
+        .map(|f| f.stem.as_str())
+        .collect();
+    let cases: BTreeSet<&str> = named.iter().map(|(case, _)| *case).collect();
+    let of_cases = labels.intersection(&cases).count();
+    let of_files = images.iter().filter(|f| labels.contains(&*f.stem)).count();
+    let is_id = match labels.is_empty() {
+        false => of_files > of_cases,
+        true => json.is_some_and(|json| lists(json, images)),
+    };
+    let codes = named.into_iter().map(|(_, code)| code.to_owned());
+    Some(codes.collect::<BTreeSet<_>>()).filter(|codes| !is_id && !codes.is_empty())
+}
+
+/// Returns `true` if `training` names one of these files.
+fn lists(json: &Map<String, Value>, images: &[&VolumeFile]) -> bool {
+    let training = json.get("training").and_then(Value::as_array);
+    let paths: BTreeSet<String> = images.iter().map(|f| f.path()).collect();
+    let named = |entry: &Value| {
+        let image = entry.get("image").and_then(Value::as_str)?;
+        Some(paths.contains(image.trim_start_matches("./")))
+    };
+    training
+        .into_iter()
+        .flatten()
+        .any(|entry| named(entry) == Some(true))
 }
 
 /// The names of `labels` in the order of the file, which is the order of regions.

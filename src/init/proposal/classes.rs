@@ -16,6 +16,12 @@ pub struct Classes {
     pub map: BTreeMap<i64, i64>,
     /// Values of unannotated voxels.
     pub ignore: Vec<i64>,
+    /// Values in between that no label map that was looked at holds; each is a class of its own.
+    pub unseen: Vec<i64>,
+    /// Labelled subjects whose label maps were looked at.
+    pub looked_at: usize,
+    /// Labelled subjects whose label maps were not.
+    pub not_looked_at: usize,
     /// Where they were found.
     pub reason: String,
     /// Unions of classes that the data set declares, in the order in which a label map is painted.
@@ -29,6 +35,10 @@ pub struct Classes {
 impl Classes {
     /// The classes that the data set names, and every other value of its label maps, in the order of the
     /// values; `None` if there are no label maps.
+    ///
+    /// **Law** Classes are numbered without gaps. A number that is missing may be in a label map that was
+    /// not looked at: unless the data set names its classes, it is kept as a class, as long as no more
+    /// numbers are missing than were found.
     pub(super) fn new(layout: &Layout, print: &Fingerprint) -> Option<Self> {
         if print.label_names.is_empty() {
             return None;
@@ -53,6 +63,15 @@ impl Classes {
         values.retain(|value| *value > 0 && !ignore.contains(value));
         values.sort_unstable();
         values.dedup();
+        let looked_at = print.labelled_and_sampled().count();
+        let not_looked_at = print.labelled().count() - looked_at;
+        let is_complete = not_looked_at == 0 || layout.classes.keys().any(|value| *value > 0);
+        let unseen = match is_complete {
+            true => Vec::new(),
+            false => missing(&values, &ignore),
+        };
+        values.extend(&unseen);
+        values.sort_unstable();
         let mut names = vec![
             layout
                 .classes
@@ -73,10 +92,6 @@ impl Classes {
                 map.insert(*value, class);
             }
         }
-        let labelled = print
-            .sampled
-            .iter()
-            .filter(|i| print.classes.iter().any(|c| c.subject == **i));
         let named = match layout.classes.is_empty() {
             true => "numbers",
             false => "names of the data set, numbers",
@@ -88,7 +103,13 @@ impl Classes {
         Some(Self {
             regions,
             without_regions,
-            reason: format!("{named} found in {} label maps", labelled.count()),
+            reason: match not_looked_at {
+                0 => format!("{named} found in {looked_at} label maps"),
+                left => format!(
+                    "{named} found in {looked_at} of {} label maps",
+                    looked_at + left
+                ),
+            },
             found: (values.iter())
                 .map(|value| {
                     let of = print.classes.iter().filter(|c| c.value == *value);
@@ -100,6 +121,9 @@ impl Classes {
             names,
             map,
             ignore,
+            unseen,
+            looked_at,
+            not_looked_at,
         })
     }
 
@@ -112,4 +136,15 @@ impl Classes {
         };
         self.names.iter().any(side)
     }
+}
+
+/// Numbers from 1 to the largest value that are neither values nor ignored; none if there are more of
+/// them than values: those are codes of another tool, not class numbers with a rare one between.
+fn missing(values: &[i64], ignore: &[i64]) -> Vec<i64> {
+    let last = values.last().copied().unwrap_or_default();
+    if usize::try_from(last).is_ok_and(|last| last > 2 * values.len()) {
+        return Vec::new();
+    }
+    let is_missing = |value: &i64| !values.contains(value) && !ignore.contains(value);
+    (1..last).filter(is_missing).collect()
 }

@@ -1,11 +1,17 @@
 //! How intensities are normalised, by modality.
 
+mod phase;
+
 use crate::init::fingerprint::{Fingerprint, Intensity, moments};
 use crate::init::numbers::{median, short};
 use crate::kernel::percentile::percentiles;
 
 /// Images with a larger share of exact zeros, in %, are masked: air was set to 0.
 const MASKED: f64 = 25.0;
+
+/// More negative values among those that are not 0 than this share are tissue; fewer are what a spline leaves
+/// beside the edge of a mask (up to 0.01 in brain MR that was resampled behind skull stripping).
+const UNDERSHOOT: f64 = 0.05;
 
 /// No other modality than CT has values this low: air is -1000 HU.
 const AIR_HU: f64 = -500.0;
@@ -39,24 +45,26 @@ pub enum NormalisationStep {
 }
 
 /// **Law** CT has one scale for all subjects: clipped to the 0.5th and 99.5th percentile of the pooled
-/// foreground, minus its mean, divided by its standard deviation. Anything else has a scale of its own in
-/// each image: z-score, over voxels that are not 0 where images are masked.
+/// foreground, minus its mean, divided by its standard deviation. An MR phase is a circle, whose ends are one
+/// value: scaled, never clipped. Anything else has a scale of its own in each image: z-score, over voxels that
+/// are not 0 where images are masked.
 pub(super) fn normalisation(print: &Fingerprint) -> Vec<Normalisation> {
     let of_modality = |modality: &String| of_modality(print, modality);
     print.modalities.iter().map(of_modality).collect()
 }
 
-/// Median share of exact zeros, in %, of images without negative values: a mask is that of a subject,
-/// whatever the modality. NaN if no voxel was sampled.
-fn zero_percent(print: &Fingerprint) -> f64 {
+/// Median share of exact zeros, in %, of all sampled images: a mask is that of a subject, whatever the
+/// modality. NaN if no voxel was sampled.
+fn zero_percent(print: &Fingerprint, is_counted: impl Fn(&Intensity) -> bool) -> f64 {
     let figures = print.volumes.iter().filter_map(|v| v.intensity.as_ref());
-    let mut shares: Vec<f64> = figures
-        .map(|f| match f.range[0] < 0.0 {
-            true => 0.0,
-            false => 100.0 * f.zero_share,
-        })
-        .collect();
-    median(&mut shares)
+    let share = |f: &Intensity| {
+        if is_counted(f) {
+            100.0 * f.zero_share
+        } else {
+            0.0
+        }
+    };
+    median(&mut figures.map(share).collect::<Vec<f64>>())
 }
 
 fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
@@ -64,6 +72,9 @@ fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
         .images(modality)
         .filter_map(|v| v.intensity.as_ref())
         .collect();
+    if let Some(normalisation) = phase::normalisation(modality, &figures) {
+        return normalisation;
+    }
     let named = is_ct_name(modality);
     let mut lows: Vec<f64> = figures
         .iter()
@@ -103,7 +114,8 @@ fn of_modality(print: &Fingerprint, modality: &str) -> Normalisation {
             };
         }
     }
-    let share = zero_percent(print);
+    // Exact zeros are a mask whatever the sign of the values in it.
+    let share = zero_percent(print, |_| true);
     let nonzero = share >= MASKED;
     let reason = match (figures.is_empty(), nonzero) {
         (true, _) => "no voxel was sampled; each image has a scale of its own".to_owned(),
@@ -126,9 +138,11 @@ fn is_ct_name(modality: &str) -> bool {
     words.any(|word| ["ct", "cta", "cect", "ncct", "cbct", "ldct"].contains(&word))
 }
 
-/// Why the air around the body is cut away: volumes are smaller, and no patch is of air alone.
+/// Why the air around the body is cut away: volumes are smaller, and no patch is of air alone. The crop
+/// keeps what is above 0, so images with negative tissue do not count as masked here.
 pub(super) fn crop(print: &Fingerprint) -> Option<String> {
-    let share = zero_percent(print);
+    let is_positive = |f: &Intensity| f.negative_share <= UNDERSHOOT * (1.0 - f.zero_share);
+    let share = zero_percent(print, is_positive);
     (share >= MASKED).then(|| {
         format!(
             "{} % of the voxels are exactly 0; none of it is body",

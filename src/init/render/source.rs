@@ -111,6 +111,15 @@ pub(super) fn manifest(
 }
 
 pub(super) fn labels(lines: &mut Lines, classes: &Classes) {
+    if !classes.unseen.is_empty() {
+        let values: Vec<String> = classes.unseen.iter().map(i64::to_string).collect();
+        lines.comment("  ", &format!(
+            "No label map that was looked at holds {}; {} more were not looked at, so each is a class of its own. If none holds it, map the larger values to the numbers before and remove its name; `init --sample {}` looks at all of them.",
+            values.join(", "),
+            classes.not_looked_at,
+            classes.looked_at + classes.not_looked_at
+        ));
+    }
     if classes.map.is_empty() && classes.ignore.is_empty() {
         return;
     }
@@ -125,6 +134,12 @@ pub(super) fn labels(lines: &mut Lines, classes: &Classes) {
             format!("    map: {{ {} }}", entries.join(", ")),
             "stored value: class; classes are numbered without gaps",
         );
+        if classes.not_looked_at > 0 {
+            lines.comment("    ", &format!(
+                "{} more label maps were not looked at: a subject that holds another value fails, with the line to add.",
+                classes.not_looked_at
+            ));
+        }
     }
     if !classes.ignore.is_empty() {
         let values: Vec<String> = classes.ignore.iter().map(i64::to_string).collect();

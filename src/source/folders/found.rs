@@ -1,6 +1,6 @@
 //! Subjects that files make, by what their paths say.
 
-use super::pattern::{Entities, filled};
+use super::pattern::{Entities, Pattern, filled};
 use super::spec::FoldersSpec;
 use crate::source::listed::Listed;
 use crate::source::{Location, SourceError, VolumeRef};
@@ -25,7 +25,7 @@ impl Found<'_> {
     /// Adds the image of a modality, and its subject if it is the first.
     ///
     /// **Errors** if the subject has another image of that modality.
-    pub(super) fn add_image(
+    fn add_image(
         &mut self,
         column: usize,
         file: &str,
@@ -57,6 +57,24 @@ impl Found<'_> {
             let known = subject.entities.entry(name).or_insert(Some(value.clone()));
             if known.as_ref() != Some(&value) {
                 *known = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the images of every modality among these files.
+    ///
+    /// **Errors** if a subject has two images of a modality.
+    pub(super) fn add_images<'f>(
+        &mut self,
+        patterns: &[Pattern],
+        files: impl Iterator<Item = &'f String> + Clone,
+    ) -> Result<(), SourceError> {
+        for (column, pattern) in patterns.iter().enumerate() {
+            for file in files.clone() {
+                if let Some(entities) = pattern.entities(file) {
+                    self.add_image(column, file, entities)?;
+                }
             }
         }
         Ok(())

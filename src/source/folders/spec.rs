@@ -23,7 +23,9 @@ pub struct FoldersSpec {
     /// `{modality}`: `{subject}/{modality}.nii.gz`.
     pub images: String,
     /// Pattern of the label maps' paths; with `{modality}` each modality has its own map, without
-    /// it there is one for all. It holds every placeholder of `id`. Default: no labels.
+    /// it there is one for all. It holds every placeholder of `id`. A file that is the label map of
+    /// another subject is no image, although `images` fits it: `{subject}.nii.gz` and
+    /// `{subject}_seg.nii.gz`. Default: no labels.
     #[serde(default)]
     pub labels: Option<String>,
     /// The id of a subject, made of placeholders of `images`: `{subject}_{session}`. Default:

@@ -22,7 +22,9 @@ pub const IGNORED: u16 = 255;
 /// Which class numbers the values of a label file mean.
 ///
 /// **Law** A value, after the slope, is looked up in `map`, once; what comes of it is ignored if `ignore`
-/// contains it, or if the map made it [`IGNORED`].
+/// contains it, or if the map made it [`IGNORED`]. A value that `map` does not name stays, unless the map
+/// turns another value into it: then two structures would become one class unseen, and the file is refused.
+/// 0 is background in every label map, so values may be turned into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelValues {
     /// Class number of each stored value that is not its own class number.
@@ -41,6 +43,16 @@ impl LabelValues {
     pub fn widens(&self) -> bool {
         let wide = |to: &i64| *to > i64::from(u8::MAX) && !self.ignore.contains(to);
         self.map.values().any(wide)
+    }
+
+    /// The first value that the map turns into this one, if the map itself does not name it: the class of
+    /// such a value is ambiguous.
+    fn taken_by(&self, value: i64) -> Option<i64> {
+        if value == 0 || self.map.contains_key(&value) {
+            return None;
+        }
+        let mut entries = self.map.iter();
+        entries.find(|(_, to)| **to == value).map(|(from, _)| *from)
     }
 
     /// Adds the values to a digest of what is read; nothing if no value is mapped or ignored.
@@ -72,6 +84,8 @@ enum Offence {
     TooLarge,
     /// 255 is a class here, but marks the voxels that are ignored.
     Taken,
+    /// The map turns this other value into the value, and does not name the value itself.
+    Ambiguous(i64),
 }
 
 impl Rules<'_> {
@@ -112,6 +126,9 @@ impl Rules<'_> {
             return Ok(IGNORED);
         }
         let taken = mapped.is_none() && whole == i64::from(IGNORED) && self.values.marks();
+        if let (None, false, Some(from)) = (mapped, taken, self.values.taken_by(whole)) {
+            return Err(Offence::Ambiguous(from));
+        }
         match u16::try_from(whole) {
             Ok(_) if taken => Err(Offence::Taken),
             Ok(class) => Ok(class),
@@ -202,12 +219,23 @@ fn refusal(
         Offence::Taken => format!(
             "{IGNORED} marks the voxels that `source.labels` ignores; add {IGNORED} to `ignore`, or give the class another number with `map`"
         ),
+        Offence::Ambiguous(_) => {
+            let whole = value.round();
+            format!(
+                "write `{whole}: {whole}` into the map to join them on purpose, or `{whole}: CLASS` to keep them apart"
+            )
+        }
+    };
+    let expected = match offence {
+        Offence::Ambiguous(from) => format!(
+            "which `source.labels.map` does not name, but it turns {from} into {}",
+            value.round()
+        ),
+        _ => format!("but a label map holds whole numbers from 0 to {MOST}"),
     };
     format(
         path,
         "voxels",
-        format!(
-            "the value at voxel x {x}, y {y}, z {z} is {value}{origin}, but a label map holds whole numbers from 0 to {MOST}; {advice}"
-        ),
+        format!("the value at voxel x {x}, y {y}, z {z} is {value}{origin}, {expected}; {advice}"),
     )
 }

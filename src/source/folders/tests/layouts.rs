@@ -275,3 +275,27 @@ fn templates_and_patterns_are_checked_before_a_folder_is_read() {
             .is_ok()
     );
 }
+
+#[test]
+fn a_label_map_of_another_subject_is_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for name in ["a", "a_seg", "b", "b_seg", "c_seg"] {
+        write_nifti(&root.join(format!("{name}.nii")), [3, 4, 5], 1, 1.5, 1);
+    }
+    let yaml = |labels: &str| {
+        format!(
+            "folders: {{ path: '{}', images: '{{subject}}.nii'{labels}, modalities: [ct] }}",
+            root.display()
+        )
+    };
+    let cohort = open(&yaml(", labels: '{subject}_seg.nii'")).unwrap();
+    // Nothing is named `c`, so `c_seg` may be an image; without `labels` all are.
+    assert_eq!(ids(cohort.as_ref()), ["a", "b", "c_seg"]);
+    let labelled = |id: &str| {
+        let subject = cohort.subjects().iter().find(|s| s.id == id).unwrap();
+        cohort.load(subject).unwrap().is_labelled()
+    };
+    assert_eq!(["a", "b", "c_seg"].map(labelled), [true, true, false]);
+    assert_eq!(ids(open(&yaml("")).unwrap().as_ref()).len(), 5);
+}

@@ -93,10 +93,42 @@ fn a_map_turns_stored_values_into_classes_once() {
     let mut bytes = Build::new(Dtype::U8);
     bytes.values[0] = 255.0;
     let path = bytes.save(folder.path(), "b.nii");
-    let classes = read_labels(&path, None, &mapped(&[(1, 2), (255, 0)], &[])).unwrap();
+    let classes = read_labels(&path, None, &mapped(&[(1, 2), (2, 2), (255, 0)], &[])).unwrap();
     assert_eq!(classes.as_slice::<u8>().unwrap()[..3], [0, 2, 2]);
     let error = read_labels(&path, None, &mapped(&[(1, 255)], &[])).unwrap_err();
     assert!(error.to_string().contains("is 255,"), "{error}");
+}
+
+#[test]
+fn a_value_that_another_is_turned_into_is_refused_unless_the_map_names_it() {
+    let folder = tempdir().unwrap();
+    let mapped = |map: &[(i64, i64)], ignore: &[i64]| LabelValues {
+        map: map.iter().copied().collect(),
+        ignore: ignore.to_vec(),
+    };
+    // Bytes and integers take two ways through the reader.
+    for dtype in [Dtype::U8, Dtype::I32] {
+        let mut build = Build::new(dtype);
+        build.values.fill(0.0);
+        build.values[..5].copy_from_slice(&[0.0, 1.0, 3.0, 2.0, 3.0]);
+        let path = build.save(folder.path(), "g.nii");
+        let read = |map: &[(i64, i64)], ignore: &[i64]| {
+            let map = read_labels(&path, None, &mapped(map, ignore))?;
+            Ok::<_, crate::volume::VolumeError>(map.as_slice::<u8>().unwrap()[..5].to_vec())
+        };
+        let error = read(&[(3, 2)], &[]).unwrap_err().to_string();
+        for part in [
+            "x 3, y 0, z 0 is 2, which `source.labels.map` does not name, but it turns 3 into 2",
+            "write `2: 2` into the map to join them on purpose, or `2: CLASS`",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(read(&[(3, 2), (2, 2)], &[]).unwrap(), [0, 1, 2, 2, 2]);
+        assert_eq!(read(&[(3, 2), (2, 3)], &[]).unwrap(), [0, 1, 2, 3, 2]);
+        // Background takes what is turned into it, and an ignored value is no class.
+        assert_eq!(read(&[(3, 0)], &[]).unwrap(), [0, 1, 0, 2, 0]);
+        assert_eq!(read(&[(3, 2)], &[2]).unwrap(), [0, 1, 255, 255, 255]);
+    }
 }
 
 #[test]
