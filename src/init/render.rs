@@ -3,7 +3,7 @@
 use super::fingerprint::Fingerprint;
 use super::layout::Layout;
 use super::proposal::Proposal;
-use super::proposal::intensity::NormalisationStep;
+use super::proposal::normalisation::NormalisationStep;
 use super::template::Template;
 use super::templates;
 use super::yaml::{Lines, number, text};

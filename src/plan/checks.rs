@@ -1,6 +1,7 @@
 //! Checks of a pipeline's sections against each other.
 
 mod training;
+mod window;
 
 use super::edges::Edges;
 use super::pipeline::Pipeline;
@@ -10,6 +11,7 @@ use crate::spec::{At, Node, SpecError};
 use crate::stage::cache::Cache;
 use crate::stage::{EdgeSchema, Effect, Mixing, Stage as _};
 use training::training;
+use window::window;
 
 /// Checks the sections of a pipeline against each other and against what reaches them; `root` says
 /// their places.
@@ -216,16 +218,5 @@ fn mixing(pipeline: &Pipeline, trained: bool, errors: &mut Vec<SpecError>) {
                 "move it to `views.shared`, or mix strong views with their pseudo-labels: `train.objective.pseudo_label.cutmix`",
             ));
         }
-    }
-}
-
-fn window(window: Option<([usize; 3], f64)>, at: At, errors: &mut Vec<SpecError>) {
-    if let Some((size, overlap)) = window
-        && (size.contains(&0) || !(0.0..1.0).contains(&overlap))
-    {
-        let message = format!(
-            "`window` of {size:?} voxels with overlap {overlap}: sizes start at 1, overlap lies from 0 to below 1"
-        );
-        errors.push(SpecError::new(at, message));
     }
 }

@@ -1,8 +1,8 @@
 //! All files in one folder: which are label maps, and what the names of the others are made of.
 
+use super::counted::Names;
 use super::listing::{Listing, VolumeFile, usual_ending};
 use super::names::{is_brain, is_label, is_structure, named};
-use super::nested::Names;
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};

@@ -4,6 +4,7 @@
 //! alone are looked at here, and the small files that describe a data set; no volume is opened.
 
 mod bids;
+mod counted;
 mod flat;
 mod listing;
 mod names;

@@ -2,6 +2,7 @@
 
 mod phase;
 
+use super::normalisation::{Normalisation, NormalisationStep};
 use crate::init::fingerprint::{Fingerprint, Intensity, moments};
 use crate::init::numbers::{median, short};
 use crate::kernel::percentile::percentiles;
@@ -15,34 +16,6 @@ const UNDERSHOOT: f64 = 0.05;
 
 /// No other modality than CT has values this low: air is -1000 HU.
 const AIR_HU: f64 = -500.0;
-
-/// How a modality is normalised.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Normalisation {
-    /// The modality.
-    pub modality: String,
-    /// The step.
-    pub step: NormalisationStep,
-    /// Why.
-    pub reason: String,
-}
-
-/// A step that normalises.
-#[derive(Debug, Clone, PartialEq)]
-pub enum NormalisationStep {
-    /// Clips to `range`, whose ends become `to`.
-    Window {
-        /// Lower and upper end, in the image's units.
-        range: [f64; 2],
-        /// What they become, in standard deviations of the foreground.
-        to: [f64; 2],
-    },
-    /// Mean 0 and standard deviation 1 of each image.
-    Zscore {
-        /// Whether only voxels that are not 0 count.
-        nonzero: bool,
-    },
-}
 
 /// **Law** CT has one scale for all subjects: clipped to the 0.5th and 99.5th percentile of the pooled
 /// foreground, minus its mean, divided by its standard deviation. An MR phase is a circle, whose ends are one

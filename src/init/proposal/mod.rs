@@ -4,8 +4,9 @@
 //! `experiment_planning`) where nothing else is said.
 
 pub mod classes;
-pub mod intensity;
+mod intensity;
 pub mod network;
+pub mod normalisation;
 pub mod parts;
 pub mod regions;
 pub mod spacing;
@@ -13,8 +14,8 @@ pub mod spacing;
 use super::fingerprint::Fingerprint;
 use super::layout::Layout;
 use classes::Classes;
-use intensity::Normalisation;
 use network::NetworkPlan;
+use normalisation::Normalisation;
 use parts::Parts;
 use spacing::Spacing;
 

@@ -1,6 +1,6 @@
 //! Checks of the section `train` against the network, the objective and the rows that reach it.
 
-use super::window;
+use super::window::window;
 use crate::plan::edges::Edges;
 use crate::plan::pipeline::Pipeline;
 use crate::plan::sections::TrainSection;

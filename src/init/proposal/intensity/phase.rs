@@ -1,8 +1,8 @@
 //! The phase of MR images.
 
-use super::{Normalisation, NormalisationStep};
 use crate::init::fingerprint::Intensity;
 use crate::init::numbers::{median, short};
+use crate::init::proposal::normalisation::{Normalisation, NormalisationStep};
 
 /// The ends of a circle differ from minus each other by no more than this share of it.
 const SYMMETRIC: f64 = 0.02;

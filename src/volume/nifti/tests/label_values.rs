@@ -118,7 +118,7 @@ fn a_value_that_another_is_turned_into_is_refused_unless_the_map_names_it() {
         };
         let error = read(&[(3, 2)], &[]).unwrap_err().to_string();
         for part in [
-            "x 3, y 0, z 0 is 2, which `source.labels.map` does not name, but it turns 3 into 2",
+            "x 1, y 1, z 0 is 2, which `source.labels.map` does not name, but it turns 3 into 2",
             "write `2: 2` into the map to join them on purpose, or `2: CLASS`",
         ] {
             assert!(error.contains(part), "{error}");
