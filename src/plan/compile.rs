@@ -11,6 +11,7 @@ use super::region_checks;
 use super::rules::{Optimized, Pass};
 use super::scored_regions;
 use super::step::Step;
+use crate::metric::ClassUnion;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
 use crate::spec::{Diagnostic, SourceFile, SpecError};
@@ -19,7 +20,7 @@ use crate::stage::flow::balance::Balance;
 use crate::stage::quality::Quality;
 use crate::stage::shuffle::Shuffle;
 use crate::stage::{ChannelSchema, EdgeSchema, Order as _, Stage as _};
-use crate::volume::Role;
+use crate::volume::{LabelRegion, Role};
 
 /// A checked pipeline.
 pub struct Plan {
@@ -56,6 +57,19 @@ impl Plan {
     /// The schemas behind the steps of a chain.
     pub fn edges(&self, chain: Chain) -> &[EdgeSchema] {
         self.edges.of(chain)
+    }
+
+    /// The regions of `score.regions` by the numbers of a network's classes, without those it was trained on.
+    ///
+    /// **Errors** every name that does not fit the network, at its place in the file.
+    pub fn scored_regions(
+        &self,
+        classes: &[String],
+        trained: &[LabelRegion],
+    ) -> Result<Vec<ClassUnion>, Vec<Diagnostic>> {
+        let score = self.pipeline.score.as_ref();
+        let section = score.and_then(|(score, _)| score.regions.as_ref());
+        scored_regions::scored(&self.file, section, classes, trained)
     }
 
     /// The preparation as JSON.
@@ -136,7 +150,8 @@ pub fn compile(
         .as_ref()
         .and_then(|(s, _)| s.regions.as_ref())
     {
-        let train = pipeline.train.as_ref().map(|(train, _)| train);
+        let train = pipeline.train.as_ref();
+        let train = train.map(|(train, _)| (&train.classes[..], train.regions.as_ref()));
         scored_regions::check(regions, train, document.root(), &mut errors);
     }
     expectations::check(&pipeline, &edges, document.root(), &mut errors);

@@ -1,6 +1,6 @@
 //! Checks of `train.regions`: each mistake at its place, and what cannot learn regions by name.
 
-use super::regions::{Place, Problem, resolve};
+use super::regions::{placed, resolve};
 use super::sections::{PseudoLabelSection, TrainSection};
 use crate::source::Named;
 use crate::spec::{At, Node, SpecError};
@@ -29,21 +29,6 @@ pub(super) fn check(
         errors.extend(problems.into_iter().map(|problem| placed(problem, node)));
     }
     trained_with(train, pseudo_label, root, errors);
-}
-
-/// A problem at the innermost node it concerns.
-pub(super) fn placed(problem: Problem, regions: Node<'_>) -> SpecError {
-    let entry = problem.region.and_then(|i| regions.entries().nth(i));
-    let at = match (entry, problem.place) {
-        (None, _) => regions.at(),
-        (Some((key, _)), Place::Region) => key.at(),
-        (Some((_, node)), Place::Class(i)) => {
-            let list = node.get("classes").unwrap_or(node);
-            list.items().nth(i).unwrap_or(list).at()
-        }
-        (Some((_, node)), Place::Paints) => node.get("paints").unwrap_or(node).at(),
-    };
-    SpecError::new(at, problem.message).with_help(problem.help)
 }
 
 /// Refuses what learns from probabilities over classes: regions have none.

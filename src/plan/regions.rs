@@ -1,6 +1,7 @@
 //! The section `train.regions`: overlapping unions of classes, as written, and resolved to class numbers.
 
 use crate::source::Named;
+use crate::spec::{Node, SpecError};
 use crate::volume::LabelRegion;
 use crate::volume::region::paint;
 use schemars::JsonSchema;
@@ -77,6 +78,21 @@ pub(super) enum Place {
     /// Class at this position in the list.
     Class(usize),
     Paints,
+}
+
+/// A problem at the innermost node it concerns.
+pub(super) fn placed(problem: Problem, regions: Node<'_>) -> SpecError {
+    let entry = problem.region.and_then(|i| regions.entries().nth(i));
+    let at = match (entry, problem.place) {
+        (None, _) => regions.at(),
+        (Some((key, _)), Place::Region) => key.at(),
+        (Some((_, node)), Place::Class(i)) => {
+            let list = node.get("classes").unwrap_or(node);
+            list.items().nth(i).unwrap_or(list).at()
+        }
+        (Some((_, node)), Place::Paints) => node.get("paints").unwrap_or(node).at(),
+    };
+    SpecError::new(at, problem.message).with_help(problem.help)
 }
 
 /// The regions of `train.regions` by the numbers of `train.classes`, in the order in which they are painted;

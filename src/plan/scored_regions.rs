@@ -3,15 +3,14 @@
 //! **Source** Brain tumour segmentation challenge (Menze et al., IEEE TMI 34, 2015): networks may learn classes,
 //! and unions of them are compared.
 
-use super::compile::Plan;
-use super::region_checks::placed;
-use super::regions::{self, ClassName, Place, Problem, name_problem, numbers};
-use super::sections::TrainSection;
+use super::regions::{
+    self, ClassName, Place, Problem, RegionSection, name_problem, numbers, placed,
+};
 use crate::metric::ClassUnion;
 use crate::source::Named;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
-use crate::spec::{Diagnostic, Node, SpecError};
+use crate::spec::{Diagnostic, Node, SourceFile, SpecError};
 use crate::volume::LabelRegion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,7 +56,7 @@ fn resolve(
             Some(other) => problems.push(Problem {
                 region: Some(position),
                 place: Place::Region,
-                message: format!("the network was trained on a region `{name}` of other classes"),
+                message: format!("the network is trained on a region `{name}` of other classes"),
                 help: format!(
                     "give it another name, or its classes: `{name}: [{}]`",
                     listed(&other.classes, classes)
@@ -83,10 +82,13 @@ fn node(root: Node<'_>) -> Option<Node<'_>> {
     root.given("score")?.get("regions")
 }
 
+/// Classes and regions that are trained on.
+pub(super) type Trained<'a> = (&'a [String], Option<&'a Named<RegionSection>>);
+
 /// Checks the regions that are scored, those of a training against its classes; `root` says their places.
 pub(super) fn check(
     section: &Named<ScoredRegion>,
-    train: Option<&TrainSection>,
+    train: Option<Trained<'_>>,
     root: Node<'_>,
     errors: &mut Vec<SpecError>,
 ) {
@@ -99,39 +101,38 @@ pub(super) fn check(
         );
     }
     // Classes of a prediction are those of its checkpoint. Fewer are refused with the classes.
-    if let Some(train) = train.filter(|train| train.classes.len() >= 2) {
-        let trained = train.regions.as_ref();
-        let trained = trained.map(|Named(regions)| regions::resolve(regions, &train.classes).0);
-        let (_, problems) = resolve(regions, &train.classes, &trained.unwrap_or_default());
+    if let Some((classes, trained)) = train.filter(|(classes, _)| classes.len() >= 2) {
+        let trained = trained.map(|Named(trained)| regions::resolve(trained, classes).0);
+        let (_, problems) = resolve(regions, classes, &trained.unwrap_or_default());
         errors.extend(problems.into_iter().map(|problem| placed(problem, node)));
     }
 }
 
-/// The regions that a run scores beside what its network was trained on, by the numbers of the network's
-/// classes; none without `score.regions`.
+/// The regions of `score.regions` beside those that a network was trained on, by the numbers of the network's
+/// classes; none without the section. `file` says their places.
 ///
 /// **Errors** every name that does not fit the network, at its place in the file.
-pub fn scored(
-    plan: &Plan,
+pub(super) fn scored(
+    file: &SourceFile,
+    section: Option<&Named<ScoredRegion>>,
     classes: &[String],
     trained: &[LabelRegion],
 ) -> Result<Vec<ClassUnion>, Vec<Diagnostic>> {
-    let score = plan.pipeline.score.as_ref();
-    let Some(Named(regions)) = score.and_then(|(score, _)| score.regions.as_ref()) else {
+    let Some(Named(regions)) = section else {
         return Ok(Vec::new());
     };
     let (unions, problems) = resolve(regions, classes, trained);
     if problems.is_empty() {
         return Ok(unions);
     }
-    let document = Document::parse(&plan.file.text);
-    let document = document.map_err(|error| diagnostics(&plan.file, vec![error]))?;
+    let document = Document::parse(&file.text);
+    let document = document.map_err(|error| diagnostics(file, vec![error]))?;
     let place = |problem: Problem| match node(document.root()) {
         Some(node) => placed(problem, node),
         None => SpecError::new(None, problem.message).with_help(problem.help),
     };
     let errors = problems.into_iter().map(place).collect();
-    Err(diagnostics(&plan.file, errors))
+    Err(diagnostics(file, errors))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use crate::error::Error;
 use crate::metric::ClassUnion;
 use crate::plan::Plan;
 use crate::plan::compile::prepare_alike;
-use crate::plan::scored_regions::scored;
 use crate::plan::sections::PredictSection;
 use crate::store;
 use crate::train::checkpoint::{self, ModelFile};
@@ -122,7 +121,8 @@ pub(super) fn predictor(
     }
     let window = window(section, &members)?;
     let spec = &members[0].model.spec;
-    let unions = scored(plan, &spec.classes, &spec.regions)
+    let unions = plan
+        .scored_regions(&spec.classes, &spec.regions)
         .map_err(|diagnostics| Error::Pipeline { diagnostics })?;
     let postprocessing = match section.postprocess {
         true => {

@@ -14,7 +14,6 @@ use super::trackers::Trackers;
 use super::unlearnt::{unscored, untrained};
 use crate::error::Error;
 use crate::metric::{ClassUnion, Wanted};
-use crate::plan::scored_regions::scored;
 use crate::plan::sections::TrainSection;
 use crate::sink::{MetricRow, read_table, write_table};
 use crate::store;
@@ -79,7 +78,9 @@ impl<'a> Training<'a> {
         let trainers = DataParallel::new(&config, &cx.devices)?;
         let window = training_window(cx, section)?;
         let spec = &trainers.first.student.model.spec;
-        let unions = scored(&cx.plan, &spec.classes, &spec.regions)
+        let unions = cx
+            .plan
+            .scored_regions(&spec.classes, &spec.regions)
             .map_err(|diagnostics| Error::Pipeline { diagnostics })?;
         let every = section.validate.subjects.unwrap_or(usize::MAX);
         let validation = cx

@@ -66,7 +66,7 @@ fn a_region_that_was_trained_is_scored_once() {
     assert_eq!(
         problems,
         [
-            "the network was trained on a region `core` of other classes; give it another name, or its classes: `core: [necrosis, enhancing]`"
+            "the network is trained on a region `core` of other classes; give it another name, or its classes: `core: [necrosis, enhancing]`"
         ]
     );
 }

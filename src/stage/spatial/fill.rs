@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
     untagged,
     expecting = "expected `min`, a number such as `-1024`, or one of them for each modality: `{ ct: -1024, mr: min }`"
 )]
-pub enum Fill {
+pub enum OutsideFill {
     /// One value for all modalities.
     Every(FillValue),
     /// A value for each modality; modalities that are not named take `min`.
@@ -40,13 +40,13 @@ pub enum NamedFill {
     Min,
 }
 
-impl Default for Fill {
+impl Default for OutsideFill {
     fn default() -> Self {
         Self::Every(FillValue::Named(NamedFill::Min))
     }
 }
 
-impl Fill {
+impl OutsideFill {
     /// Returns `true` for the default, which is left out of plans.
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()

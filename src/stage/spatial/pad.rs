@@ -1,6 +1,6 @@
 //! Makes volumes large enough for patches and networks.
 
-use super::fill::Fill;
+use super::fill::OutsideFill;
 use super::regrid::in_column;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::Row;
@@ -22,8 +22,8 @@ pub struct Pad {
     #[serde(default)]
     pub multiple_of: Option<NonZeroUsize>,
     /// Value of images in the padding: `min`, a number in the image's values at this step (such as `-1024` for air in HU), or one of them for each modality. With a number images leave as f32.
-    #[serde(default, skip_serializing_if = "Fill::is_default")]
-    pub fill: Fill,
+    #[serde(default, skip_serializing_if = "OutsideFill::is_default")]
+    pub fill: OutsideFill,
 }
 
 /// Where a window of `length` voxels begins that holds `count` voxels in its middle.

@@ -1,6 +1,6 @@
 //! Cuts patches out of volumes.
 
-use super::fill::Fill;
+use super::fill::OutsideFill;
 use super::pad::centred_offset;
 use super::regrid::{check_one_grid, in_column, one_grid};
 use crate::draw::SampleRng;
@@ -37,8 +37,8 @@ pub struct Patch {
     pub grid: Option<Windows>,
     /// Value of images in patches that are larger than the volume, as in `pad`. Windows of prediction are filled
     /// with the minimum: where that matters, put `pad` with the same `fill` into `stages`.
-    #[serde(default, skip_serializing_if = "Fill::is_default")]
-    pub fill: Fill,
+    #[serde(default, skip_serializing_if = "OutsideFill::is_default")]
+    pub fill: OutsideFill,
 }
 
 /// A regular grid of windows, x fastest; the last of each axis ends with the volume.

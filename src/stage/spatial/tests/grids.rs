@@ -2,7 +2,7 @@
 
 use super::laws::world_of;
 use super::*;
-use crate::stage::spatial::fill::{Fill, FillValue};
+use crate::stage::spatial::fill::{FillValue, OutsideFill};
 use crate::stage::spatial::pad::Pad;
 use crate::stage::spatial::resample::Resample;
 use crate::stage::{MapStage, Stage as _};
@@ -145,7 +145,7 @@ fn each_modality_is_padded_with_its_own_value() {
     );
     let stage = |size| Pad {
         size: Some(size),
-        fill: Fill::Each([("ct".to_owned(), FillValue::Number(-1024.0))].into()),
+        fill: OutsideFill::Each([("ct".to_owned(), FillValue::Number(-1024.0))].into()),
         ..Pad::default()
     };
     let out = run(&MapStage(stage([4, 1, 1])), input.clone()).remove(0);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::stage::spatial::crop::Crop;
 use crate::stage::spatial::crop_foreground::{CropForeground, Threshold};
-use crate::stage::spatial::fill::Fill;
+use crate::stage::spatial::fill::OutsideFill;
 use crate::stage::spatial::flip::{Flip, FlipDraw};
 use crate::stage::spatial::orient::Orient;
 use crate::stage::spatial::pad::Pad;
@@ -67,7 +67,7 @@ fn a_marked_voxel_stays_at_its_world_point() {
         positive: 1.0,
         classes: None,
         grid,
-        fill: Fill::default(),
+        fill: OutsideFill::default(),
     };
     let stages: Vec<Box<dyn AnyStage>> = vec![
         Box::new(MapStage(Orient {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::draw::DrawKey;
-use crate::stage::spatial::fill::{Fill, FillValue};
+use crate::stage::spatial::fill::{FillValue, OutsideFill};
 use crate::stage::spatial::patch::{Patch, Windows};
 use crate::stage::{Augment, AugmentStage};
 use crate::volume::Dtype;
@@ -14,7 +14,7 @@ fn patch(size: [usize; 3], positive: f64) -> Patch {
         positive,
         classes: None,
         grid: None,
-        fill: Fill::default(),
+        fill: OutsideFill::default(),
     }
 }
 
@@ -131,7 +131,7 @@ fn small_volumes_are_padded_around_their_middle() {
 #[test]
 fn small_volumes_are_filled_with_the_value_asked_for() {
     let stage = Patch {
-        fill: Fill::Every(FillValue::Number(-1024.0)),
+        fill: OutsideFill::Every(FillValue::Number(-1024.0)),
         ..patch([24, 8, 13], 0.5)
     };
     let planned = stage.check(&schema_of(&subject())).unwrap();
