@@ -142,6 +142,14 @@ fn keep(
     let (id, split) = (&record.id, record.split.name());
     let checkpoint = predictor.name();
     let sinks = &cx.plan.pipeline.sinks;
+    let files = |formats: &FileFormats, table: &str, part: &mut PartWriter| {
+        let place = cx.join_volume(table, checkpoint, id);
+        for file in cx.keep_nifti(formats, &place, record, results)? {
+            let below = file.strip_prefix(&cx.folder.path).map(Path::to_owned);
+            part.add_file(below.unwrap_or(file));
+        }
+        Ok::<_, Error>(())
+    };
     if let Some(formats) = &sinks.predictions {
         if formats.parquet {
             let rows: Vec<PredictionRow> = (results.iter())
@@ -149,22 +157,14 @@ fn keep(
                 .collect();
             part.write_volumes(PredictionRow::TABLE.name, id, &PredictionRow::batch(&rows)?)?;
         }
-        keep_files(cx, formats, "predictions", predictor, record, results, part)?;
+        files(formats, PredictionRow::TABLE.name, part)?;
     }
     if let (Some(formats), Some(drawing)) = (&sinks.pseudo_labels, &predictor.drawing) {
         if formats.parquet {
             let rows = PseudoLabelRow::batch(&drawing.rows(id, results)?)?;
             part.write_volumes(PseudoLabelRow::TABLE.name, id, &rows)?;
         }
-        keep_files(
-            cx,
-            formats,
-            "pseudo_labels",
-            predictor,
-            record,
-            results,
-            part,
-        )?;
+        files(formats, PseudoLabelRow::TABLE.name, part)?;
     }
     let scores = results.iter();
     part.add_scores(
@@ -172,23 +172,5 @@ fn keep(
             .flat_map(|r| r.score_rows(id, split, checkpoint))
             .collect(),
     );
-    Ok(())
-}
-
-/// Keeps the label maps of a subject as files of its part.
-fn keep_files(
-    cx: &RunContext,
-    formats: &FileFormats,
-    table: &str,
-    predictor: &Predictor,
-    record: &SubjectRecord,
-    results: &[HeadResult],
-    part: &mut PartWriter,
-) -> Result<(), Error> {
-    let place = cx.join_volume(table, predictor.name(), &record.id);
-    for file in cx.keep_nifti(formats, &place, record, results)? {
-        let below = file.strip_prefix(&cx.folder.path).map(Path::to_owned);
-        part.add_file(below.unwrap_or(file));
-    }
     Ok(())
 }

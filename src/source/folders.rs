@@ -160,7 +160,7 @@ impl FoldersSpec {
         let (doubtful, plain): (Vec<_>, Vec<_>) = (tree.files.iter())
             .map(|file| (file, self.label_of(file, &image_patterns, &label_patterns)))
             .partition(|(_, label_of)| label_of.is_some());
-        found.add_images(&image_patterns, plain.iter().map(|(file, _)| *file))?;
+        found.add_images(&image_patterns, &plain.iter().map(|(file, _)| *file))?;
         let without_image: Vec<&String> = (doubtful.iter())
             .filter(|(_, id)| {
                 !id.as_ref()
@@ -168,7 +168,7 @@ impl FoldersSpec {
             })
             .map(|(file, _)| *file)
             .collect();
-        found.add_images(&image_patterns, without_image.into_iter())?;
+        found.add_images(&image_patterns, &without_image.into_iter())?;
         if found.subjects.is_empty() {
             return Err(SourceError::NoMatch {
                 pattern: self.images.clone(),

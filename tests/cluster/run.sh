@@ -69,7 +69,14 @@ run() { # pipeline, out, further options
   "$program" --log info run "$1" --out "$2" "${@:3}" > "$work/out.log" 2> "$work/err.log"
 }
 must() { run "$@" || { cat "$work/err.log" >&2; fail "run $*"; }; }
-committed() { ls "$1/parts" 2> /dev/null | grep -c '^part-' || true; }
+# Commit records of a run under way; of one that ended and merged them, the rows of the table.
+committed() {
+  if [ -e "$1/parts/merged.parquet" ]; then
+    "$program" query "$1" "select count(*) from parts" --format csv | tail -1
+  else
+    ls "$1/parts" 2> /dev/null | grep -c '^part-' || true
+  fi
+}
 until_committed() { # run, parts
   for _ in $(seq 3000); do [ "$(committed "$1")" -ge "$2" ] && return; sleep 0.02; done
   fail "no part was committed"

@@ -85,6 +85,9 @@ fn before_number(stem: &str) -> Option<(&str, &str)> {
     (!text.is_empty() && text.len() < stem.len()).then(|| stem.split_at(text.len()))
 }
 
+/// Divides a name into the kind of a file and an id.
+type Way = fn(&str) -> Option<(&str, &str)>;
+
 /// The same up to the first separator: `mask_` of `mask_anna-b`.
 fn before_separator(stem: &str) -> Option<(&str, &str)> {
     let at = stem.find(SEPARATORS)?;
@@ -93,7 +96,7 @@ fn before_separator(stem: &str) -> Option<(&str, &str)> {
 
 /// Kind first, then the id: `volume-0.nii` and `segmentation-0.nii`, as in LiTS.
 fn numbered(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<Layout> {
-    let ways: [fn(&str) -> Option<(&str, &str)>; 2] = [before_number, before_separator];
+    let ways: [Way; 2] = [before_number, before_separator];
     ways.into_iter().find_map(|way| {
         let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for file in files {

@@ -68,7 +68,7 @@ impl Found<'_> {
     pub(super) fn add_images<'f>(
         &mut self,
         patterns: &[Pattern],
-        files: impl Iterator<Item = &'f String> + Clone,
+        files: &(impl Iterator<Item = &'f String> + Clone),
     ) -> Result<(), SourceError> {
         for (column, pattern) in patterns.iter().enumerate() {
             for file in files.clone() {
