@@ -172,7 +172,8 @@ def draw(arguments, found, path):
                     parts.append(
                         f'<path d="M{at:.1f} {y(min(mean + sd, up)):.1f}V{y(max(mean - sd, low)):.1f}" stroke="{COLOURS[network]}"/>'
                     )
-            parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{COLOURS[network]}" stroke-width="2"/>')
+            if points:
+                parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{COLOURS[network]}" stroke-width="2"/>')
     for row, network in enumerate(arguments.networks):
         at = left + 110 * row
         parts.append(f'<path d="M{at} {height - 14}h20" stroke="{COLOURS[network]}" stroke-width="3"/>')
