@@ -60,12 +60,11 @@ fn cohort(root: &Path, labelled: &[usize], fine: &[usize]) -> Grid {
     grid
 }
 
-fn ran(root: &Path, out: &str, source: &str, sections: &str) -> RunOutcome {
+/// Runs a pipeline with this source and these sections.
+fn made(root: &Path, out: &str, source: &str, sections: &str) -> RunOutcome {
     let file = SourceFile {
         name: root.join(format!("{out}.yaml")).display().to_string(),
-        text: format!(
-            "name: p\nseed: 5\nsource:\n  folders:\n    path: .\n    images: '{{subject}}_{{modality}}.nii.gz'\n{source}stages: [zscore: {{ foreground: all }}]\n{sections}"
-        ),
+        text: format!("name: p\nseed: 5\nsource:\n{source}{sections}"),
     };
     let (plan, cohort) = open(&file).unwrap();
     let options = RunOptions {
@@ -74,6 +73,14 @@ fn ran(root: &Path, out: &str, source: &str, sections: &str) -> RunOutcome {
         ..RunOptions::default()
     };
     run(plan, cohort, &options).unwrap()
+}
+
+fn ran(root: &Path, out: &str, folders: &str, sections: &str) -> RunOutcome {
+    let source = format!(
+        "  folders:\n    path: .\n    images: '{{subject}}_{{modality}}.nii.gz'\n{folders}"
+    );
+    let stages = "stages: [zscore: { foreground: all }]\n";
+    made(root, out, &source, &format!("{stages}{sections}"))
 }
 
 const LABELS: &str = "    labels: '{subject}_label.nii.gz'\n    modalities: [mr]\n";
@@ -143,19 +150,15 @@ fn a_modality_that_the_network_knows_and_the_source_has_not_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let ran = |out: &str, modalities: &str, sections: &str| {
-        let file = SourceFile {
-            name: root.join("p.yaml").display().to_string(),
-            text: format!(
-                "name: p\nsource: {{ phantom: {{ subjects: 4, size: [16, 16, 16], modalities: {modalities}, classes: 1, labelled: 1, test: 1 }} }}\nstages: [zscore: {{}}]\n{sections}"
-            ),
-        };
-        let (plan, cohort) = open(&file).unwrap();
-        let options = RunOptions {
-            out: Some(root.join(out)),
-            workers: Some(1),
-            ..RunOptions::default()
-        };
-        run(plan, cohort, &options).unwrap()
+        let source = format!(
+            "  phantom: {{ subjects: 4, size: [16, 16, 16], modalities: {modalities}, classes: 1, labelled: 1, test: 1 }}\n"
+        );
+        made(
+            root,
+            out,
+            &source,
+            &format!("stages: [zscore: {{}}]\n{sections}"),
+        )
     };
     let train = TRAIN.replace("steps: 30, validate: { every: 30 }", "steps: 1");
     ran("trained", "[ct, mr]", &train);

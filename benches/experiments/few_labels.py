@@ -13,6 +13,7 @@ are finished are kept; `--table` prints what is there.
 
 import argparse
 import collections
+import math
 import pathlib
 
 from experiment import ask, gain, number, over_runs, program, shown, train
@@ -84,9 +85,10 @@ def table(arguments, found):
         # Of the same runs and subjects, so that a run that is missing shifts nothing.
         same = {case: few[case] for case in own.keys() & few.keys()}
         share = (over_runs({case: own[case] for case in same})[0] - over_runs(same)[0]) / gap
+        share = "" if math.isnan(share) else f"{100 * share:.0f} %"
         runs = len({run for run, _ in own})
         over = gain(same, own) if method != "labelled-only" else ""
-        print(f"| {method} | {runs} | {shown(own, 4)} | {100 * share:.0f} % | {over} |")
+        print(f"| {method} | {runs} | {shown(own, 4)} | {share} | {over} |")
 
 
 def main():

@@ -34,7 +34,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         };
         writeln!(out, "{file} ({whose}): {problem}").map_err(stdout)?;
     }
-    let (others, mut lost) = verify_unrecorded(run)?;
+    let (others, mut lost) = verify_unrecorded(run, parts > 0)?;
     let (of_checkpoints, damaged) = checkpoint::verify(&run.join("checkpoints"))?;
     let others = others + of_checkpoints;
     lost.extend(damaged);

@@ -124,6 +124,7 @@ mod tests {
             set(unindented, "a.b[1]=7"),
             unindented.replace("- 2", "- 7")
         );
+        assert_eq!(set("b:\n- -1\n- 2\n", "b=[3]"), "b:\n  [3]\n");
         assert_eq!(set("b:\n  - 1\n  - 2\n", "b=[3]"), "b:\n  [3]\n");
         assert_eq!(
             set("b:\n- - 1\n  - 2\n- - 3\n", "b[0]=[3]"),

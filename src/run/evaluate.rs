@@ -30,7 +30,8 @@ pub struct HeadResult {
     nsd_tolerance_mm: Vec<f32>,
 }
 
-/// Predicts one subject on the grids of its images, and scores it on those of its truth; `used` receives what the tables say of its prepared row.
+/// Predicts one subject on the grids of its images, and scores it on those of its truth; `used` receives what
+/// the tables say of its prepared row.
 ///
 /// **Errors** the subject's failure, with the part that failed.
 pub fn subject(

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder of commit records, and the name of their table.
 const RECORDS: &str = "parts";
-/// Tables that parts may have a file of.
+/// Tables that parts may have a file of; those with volumes come first.
 const TABLES: [&str; 8] = [
     "prepared",
     "predictions",
@@ -48,6 +48,8 @@ const TABLES: [&str; 8] = [
     "failures",
     "warnings",
 ];
+/// How many of them carry volumes.
+const VOLUMES: usize = 3;
 /// Those of them that carry no volumes, so that parts may share a file.
 const SMALL: [&str; 5] = ["subjects", "quality", "scores", "failures", "warnings"];
 /// Stem of the index of merged parts, in the folder of commit records.

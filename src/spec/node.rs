@@ -98,8 +98,10 @@ impl<'a> Node<'a> {
         let text = self.document.text;
         let (before, own) = text.split_at(start);
         let begins = |with: &str| own.starts_with(with);
+        // A list in a list begins with its own dash; a number below 0 is no list.
+        let is_nested = ["- ", "-\n", "-\r", "-\t"].into_iter().any(begins);
         match before.trim_end_matches([' ', '\t']).strip_suffix('-') {
-            Some(before) if self.is_sequence() && !begins("[") && !begins("-") => before.len(),
+            Some(before) if self.is_sequence() && !begins("[") && !is_nested => before.len(),
             _ => start,
         }
     }

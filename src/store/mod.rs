@@ -62,7 +62,7 @@ pub use many::many;
 pub use object::{Object, Version};
 pub use patient::patient;
 pub use reader::{ObjectReader, READ_AHEAD};
-pub use reading::{exists, is_dir, metadata, open, read, read_to_string};
+pub use reading::{digest, exists, is_dir, metadata, open, read, read_to_string};
 pub use registry::{backing, register};
 pub use writing::{UPLOAD_AHEAD, create, remove, remove_folder, replace, upload, write};
 

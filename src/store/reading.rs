@@ -39,6 +39,15 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     })
 }
 
+/// BLAKE3 of a file or an object, in hex, and its bytes.
+///
+/// **Errors** if it is absent or cannot be read.
+pub fn digest(path: &Path) -> io::Result<(String, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(open(path)?)?;
+    Ok((hasher.finalize().to_hex().to_string(), hasher.count()))
+}
+
 /// Size and time of change of a file or an object.
 ///
 /// **Errors** if it is absent, or a folder of a store.

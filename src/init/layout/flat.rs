@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Characters between the parts of a name.
 const SEPARATORS: [char; 3] = ['_', '-', '.'];
 
+/// Divides a name into the kind of a file and an id.
+type Way = fn(&str) -> Option<(&str, &str)>;
+
 /// The layout of files in one folder, which is the root or below it.
 pub(super) fn flat(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<Layout> {
     extended(listing, folder, files)
@@ -84,9 +87,6 @@ fn before_number(stem: &str) -> Option<(&str, &str)> {
     let text = stem.trim_end_matches(|c: char| c.is_ascii_digit());
     (!text.is_empty() && text.len() < stem.len()).then(|| stem.split_at(text.len()))
 }
-
-/// Divides a name into the kind of a file and an id.
-type Way = fn(&str) -> Option<(&str, &str)>;
 
 /// The same up to the first separator: `mask_` of `mask_anna-b`.
 fn before_separator(stem: &str) -> Option<(&str, &str)> {

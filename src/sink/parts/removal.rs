@@ -1,7 +1,7 @@
 //! Takes parts out of a run, and removes what interrupted starts left.
 
 use super::merge::Merged;
-use super::{Ledger, MERGED, RECORDS, TABLES, entries, remove};
+use super::{Ledger, MERGED, RECORDS, TABLES, VOLUMES, entries, remove};
 use crate::sink::parquet::is_draft;
 use crate::sink::{PartRow, SinkError, io_error};
 use crate::store;
@@ -113,7 +113,7 @@ impl Ledger {
     fn sweep_drafts(&self) -> Result<usize, SinkError> {
         let tables = match self.of_store {
             Some(_) => &[][..],
-            None => &["prepared", "predictions"][..],
+            None => &TABLES[..VOLUMES],
         };
         let mut removed = 0;
         for table in tables {

@@ -96,13 +96,15 @@ fn a_part_without_its_record_does_not_exist_and_is_swept() {
     fs::write(folder.path().join("subjects/.x.part"), b"draft").unwrap();
     fs::write(folder.path().join("subjects/notes.txt"), b"mine").unwrap();
     let images = folder.path().join("prepared/nifti/a");
-    fs::create_dir_all(&images).unwrap();
-    fs::write(images.join(".x.partial"), b"draft").unwrap();
+    for place in [&images, &folder.path().join("pseudo_labels/best")] {
+        fs::create_dir_all(place).unwrap();
+        fs::write(place.join(".x.partial"), b"draft").unwrap();
+    }
     fs::write(images.join("image.ct.nii.gz"), b"whole").unwrap();
     let ledger = Ledger::open(folder.path()).unwrap();
     assert_eq!(ids(&ledger), ["b"]);
     assert!(ledger.whole(&name).is_none());
-    assert_eq!(ledger.sweep().unwrap(), 4);
+    assert_eq!(ledger.sweep().unwrap(), 5);
     assert!(images.join("image.ct.nii.gz").is_file());
     assert_eq!(ledger.sweep().unwrap(), 0);
     let left = entries(&folder.path().join("subjects")).unwrap();

@@ -1,6 +1,6 @@
 //! Checks the tables and volumes of a run that no commit record names, by the checksums that they carry.
 
-use super::{Ledger, entries};
+use super::entries;
 use crate::sink::parquet::{for_each_batch, is_draft};
 use crate::sink::stored::{is_stored_volume, read_stored_volume};
 use crate::sink::{SinkError, causes};
@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 /// Folders of a training's volumes.
 const FOLDERS: [&str; 3] = ["predictions", "pseudo_labels", "views"];
 
-/// Reads every table of the run as a whole, and of a run without parts every volume: Parquet pages, checksums
-/// of voxels, and those of gzip. Returns the number of files read, and those that cannot be read with the reason.
+/// Reads every table of the run as a whole, and of a run that is not `in_parts` every volume: Parquet pages,
+/// checksums of voxels, and those of gzip. Returns the number of files read, and those that cannot be read with the reason.
 ///
 /// **Errors** if a folder cannot be listed.
-pub fn verify_unrecorded(run: &Path) -> Result<(usize, Vec<(PathBuf, String)>), SinkError> {
+pub fn verify_unrecorded(
+    run: &Path,
+    in_parts: bool,
+) -> Result<(usize, Vec<(PathBuf, String)>), SinkError> {
     let mut files = files_below(run, false)?;
-    if Ledger::open(run)?.parts().is_empty() {
+    if !in_parts {
         for folder in FOLDERS {
             files.extend(files_below(&run.join(folder), true)?);
         }

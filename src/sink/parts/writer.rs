@@ -215,10 +215,5 @@ fn known(receipt: Receipt) -> Option<(String, u64)> {
 
 /// BLAKE3 and length of a file or an object.
 pub(super) fn digest_of(path: &Path) -> Result<(String, u64), SinkError> {
-    let mut hasher = blake3::Hasher::new();
-    let file = store::open(path).map_err(io_error(path, "opening"))?;
-    hasher
-        .update_reader(file)
-        .map_err(io_error(path, "reading"))?;
-    Ok((hasher.finalize().to_hex().to_string(), hasher.count()))
+    store::digest(path).map_err(io_error(path, "reading"))
 }

@@ -16,10 +16,9 @@ const MODEL: &str = "model.json";
 type Digests = BTreeMap<String, String>;
 
 fn digest_of(path: &Path) -> Result<String, TrainError> {
-    let mut hasher = blake3::Hasher::new();
-    let read = store::open(path).and_then(|file| hasher.update_reader(file).map(drop));
-    read.map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
-    Ok(hasher.finalize().to_hex().to_string())
+    let read = store::digest(path);
+    let (digest, _) = read.map_err(|e| refuse(path, format!("cannot be read: {e}")))?;
+    Ok(digest)
 }
 
 /// Writes the digests of the files of a draft.
