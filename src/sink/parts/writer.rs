@@ -12,6 +12,7 @@ use crate::store;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -215,5 +216,11 @@ fn known(receipt: Receipt) -> Option<(String, u64)> {
 
 /// BLAKE3 and length of a file or an object.
 pub(super) fn digest_of(path: &Path) -> Result<(String, u64), SinkError> {
-    store::digest(path).map_err(io_error(path, "reading"))
+    store::digest(path).map_err(|e| {
+        let action = match e.kind() {
+            ErrorKind::NotFound => "opening",
+            _ => "reading",
+        };
+        io_error(path, action)(e)
+    })
 }
