@@ -13,6 +13,7 @@ pub mod median;
 pub mod moments;
 pub mod mutual_information;
 pub mod noise;
+pub mod peaks;
 pub mod percentile;
 pub mod quality;
 pub mod region;

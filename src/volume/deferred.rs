@@ -30,6 +30,7 @@ impl Deferred {
             recipe: Recipe::Gather(gather),
             pointwise,
             lowest: OnceLock::new(),
+            foreground: OnceLock::new(),
             made: OnceLock::new(),
         }
     }
@@ -40,6 +41,7 @@ impl Deferred {
             recipe: Recipe::Values(Mutex::new(Some(source))),
             pointwise: Some(changes),
             lowest: OnceLock::new(),
+            foreground: OnceLock::new(),
             made: OnceLock::new(),
         }
     }
@@ -60,6 +62,7 @@ impl Deferred {
             pointwise.extend_from_slice(changes);
             if !changes.is_empty() {
                 self.lowest = OnceLock::new();
+                self.foreground = OnceLock::new();
             }
         }
         open

@@ -218,6 +218,15 @@ impl Volume {
     /// [`Volume::region_above`] from the rows that decide; the outer `None` where that cannot be.
     fn region_from_rows(&self, above: Above) -> Option<Option<Region>> {
         let (deferred, gather, changes) = self.unmade()?;
+        let threshold = match above {
+            Above::Value(value) => Some(value),
+            Above::Minimum => deferred.lowest.get().copied().map(above_minimum),
+        };
+        if let (Some(known), Some(above)) = (deferred.foreground.get(), threshold)
+            && known.background <= above
+        {
+            return Some(known.peaks.region_above(above));
+        }
         if let (Above::Value(value), []) = (above, changes) {
             let mut rows = ForegroundRows::new(self, gather, changes, Background::UpTo(value))?;
             // What has no source may be foreground, too.

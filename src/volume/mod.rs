@@ -54,6 +54,6 @@ pub use interpolation::{ImageInterpolation, Interpolation, LabelInterpolation};
 pub use region::LabelRegion;
 pub use row::{Channel, Row, Split};
 pub use sites::Sites;
-pub use voxels::{Backing, Volume};
+pub use voxels::{Backing, KnownForeground, Volume};
 pub use warning::{Warning, WarningKind};
 pub use warp::Warp;

@@ -3,6 +3,7 @@
 //! A recipe reads another volume, so the three types stand together; what recipes do is in
 //! `deferred.rs` and `gather.rs`.
 
+mod known;
 mod lowest;
 mod rows;
 mod stored;
@@ -23,6 +24,7 @@ use glam::DAffine3;
 use std::sync::{Arc, Mutex, OnceLock};
 use stored::value_of;
 
+pub use known::KnownForeground;
 pub use stored::Backing;
 pub(super) use stored::{Part, Stored, stored_bytes};
 pub(super) use values::values_of;
@@ -59,6 +61,8 @@ pub(super) struct Deferred {
     /// The smallest value of the whole image after the changes, where it is known before voxels are
     /// made: moves then go on from the source of a changed image, too.
     pub(super) lowest: OnceLock<f32>,
+    /// Where the foreground of the changed image is, if a step has looked at all of it.
+    pub(super) foreground: OnceLock<KnownForeground>,
     pub(super) made: OnceLock<Arc<Stored>>,
 }
 
@@ -293,16 +297,6 @@ impl Volume {
             return self;
         }
         Self::deferred(Deferred::change(self, changes), grid)
-    }
-
-    /// Changes the image as [`Volume::changed`], where `lowest` is known to be the smallest value after it.
-    #[must_use]
-    pub fn changed_to(self, change: Change, lowest: f32) -> Self {
-        let changed = self.changed(change);
-        if let Some(deferred) = changed.recipe() {
-            let _ = deferred.lowest.set(lowest);
-        }
-        changed
     }
 
     /// Returns `true` if no other volume shares these voxels or their recipe.

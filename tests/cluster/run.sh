@@ -82,6 +82,13 @@ until_committed() { # run, parts
   fail "no part was committed"
 }
 
+until_stored() { # bucket, prefix, objects
+  for _ in $(seq 600); do
+    [ "$(STORES_SERVER=$AWS_ENDPOINT_URL "$python" tests/stores/bucket.py list "$1" "$2" | wc -l)" -ge "$3" ] && return
+  done
+  fail "no part was committed into the store"
+}
+
 cat > "$work/many.yaml" <<YAML
 name: many
 source: { phantom: { subjects: 200, size: [48, 48, 32], modalities: [ct, mr], classes: 3 } }
@@ -186,8 +193,41 @@ if wanted store; then
     "$program" query s3://runs/many "$sql" --format csv > "$work/found"
     cmp -s "$work/expected" "$work/found" || { diff "$work/expected" "$work/found" | head -5 >&2; fail "store: other digests"; }
     "$program" verify s3://runs/many > /dev/null || fail "store: verify"
-    kill -KILL "$server"; wait "$server" 2> /dev/null || true; server=
     echo "into a store, by 2 executors: equal ($(wc -l < "$work/found") lines)"
+    real=${VOXSTREAM_DATA:-../shared/data}/bench/msd-hippocampus
+    if ! [ -d "$real" ]; then
+      echo "real volumes from the store: skipped, as $real is not there (VOXSTREAM_DATA)"
+    else
+      STORES_SERVER=$AWS_ENDPOINT_URL "$python" tests/stores/bucket.py upload "$real" runs hippocampus
+      real_cohort() { # path
+        cat <<YAML
+name: real
+source: { folders: { path: "$1", images: 'images/{subject}.nii.gz', labels: 'labels/{subject}.nii.gz', modalities: [t1] } }
+stages: [orient: { to: RAS }, resample: { spacing_mm: [1.2, 1.2, 1.2] }, zscore: {}, quality: {}]
+sinks: { prepared: { parquet: true }, part_size: 1MiB }
+YAML
+      }
+      real_cohort "$(realpath "$real")" > "$work/real-local.yaml"
+      real_cohort s3://runs/hippocampus > "$work/real.yaml"
+      sql="select subject_id, \"image.t1\"['blake3'] t1, label['blake3'] label from prepared order by 1"
+      must "$work/real-local.yaml" "$work/real" --workers 1
+      "$program" query "$work/real" "$sql" --format csv > "$work/expected"
+      start_cluster 3
+      must "$work/real.yaml" s3://runs/real --cluster "$address"
+      real_same() { # what, run
+        "$program" query "$2" "$sql" --format csv > "$work/found"
+        cmp -s "$work/expected" "$work/found" || { diff "$work/expected" "$work/found" | head -5 >&2; fail "$1: other digests"; }
+        "$program" verify "$2" > /dev/null || fail "$1: verify"
+        echo "$1: equal ($(($(wc -l < "$work/found") - 1)) subjects, $(committed "$work/real") parts)"
+      }
+      real_same "real volumes from a store into it, by 3 executors" s3://runs/real
+      "$program" run "$work/real.yaml" --out s3://runs/real-kill --cluster "$address" > "$work/out.log" 2> "$work/err.log" & driver=$!
+      until_stored runs real-kill/parts/part- $(($(committed "$work/real") / 2))
+      kill -KILL "${pids[2]}"; wait "${pids[2]}" 2> /dev/null || true
+      wait "$driver" || { cat "$work/err.log" >&2; fail "an executor was killed"; }
+      real_same "one of the 3 killed at half time" s3://runs/real-kill
+    fi
+    kill -KILL "$server"; wait "$server" 2> /dev/null || true; server=
   fi
 fi
 if wanted ratio; then

@@ -13,7 +13,7 @@ use std::io::{Result, Write};
 ///
 /// **Errors** if `out` cannot be written.
 pub fn describe(layout: &Layout, print: &Fingerprint, out: &mut dyn Write) -> Result<()> {
-    let mut line = |name: &str, text: &str| writeln!(out, "  {name:<14}{text}");
+    let mut line = |name: &str, text: &str| writeln!(out, "  {name:<13} {text}");
     line("layout", &layout.kind)?;
     for note in &layout.notes {
         line("note", note)?;

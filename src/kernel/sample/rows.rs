@@ -46,6 +46,8 @@ pub struct LinearRows<'a, T, V> {
     shape_xyz: [usize; 3],
     value: V,
     tables: [AxisTable; 3],
+    /// Columns that `x` reads.
+    columns: Range<usize>,
     x: AlongX,
     blend: Vec<f32>,
 }
@@ -116,6 +118,7 @@ impl<'a, T: Copy, V: Fn(T) -> f32 + Copy> LinearRows<'a, T, V> {
             shape_xyz,
             value,
             tables,
+            columns: 0..0,
             x: AlongX::default(),
             blend: Vec::new(),
         })
@@ -179,8 +182,12 @@ impl<T: Copy, V: Fn(T) -> f32 + Copy> ReadRows for LinearRows<'_, T, V> {
     fn read(&mut self, region: Region, fill: f32, out: &mut [f32]) {
         let [x, y, z] = region.ranges();
         let (before, taps) = self.tables[0].within(&x);
-        self.x.set(taps, self.source_shape_xyz[0]);
-        self.blend.resize(self.x.padded(), 0.0);
+        // Boxes of one width mostly follow each other.
+        if self.columns != x {
+            self.x.set(taps, self.source_shape_xyz[0]);
+            self.blend.resize(self.x.padded(), 0.0);
+            self.columns = x.clone();
+        }
         let (width, end) = (x.len(), before + taps.len());
         vectorised(
             #[inline(always)]

@@ -2,10 +2,11 @@
 
 use super::{LARGEST, check_modalities, selects, voxelwise};
 use crate::kernel::moments::{Moments, Sums, above_minimum, finite_bounds};
+use crate::kernel::peaks::Peaks;
 use crate::kernel::percentile::percentiles;
 use crate::stage::{EdgeSchema, Effect, Stage, StageError};
 use crate::volume::foreground::ForegroundRows;
-use crate::volume::{Row, Volume, WarningKind};
+use crate::volume::{KnownForeground, Row, Volume, WarningKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -115,12 +116,12 @@ impl Zscore {
             Foreground::All => {
                 let keep = f32::is_finite;
                 let counted = Counted::of(&volume, volume.foreground_rows(), keep);
-                self.apply(volume, &counted, keep)
+                self.apply(volume, counted, keep)
             }
             Foreground::Nonzero => {
                 let keep = |v: f32| v.is_finite() & (v != 0.0);
                 let counted = Counted::of(&volume, volume.foreground_rows(), keep);
-                self.apply(volume, &counted, keep)
+                self.apply(volume, counted, keep)
             }
             Foreground::AboveMin => {
                 // Rows are of use if the smallest value is known from them.
@@ -133,7 +134,7 @@ impl Zscore {
                 let above = above_minimum(low);
                 let keep = move |v: f32| v.is_finite() & (v > above);
                 let counted = Counted::of(&volume, rows, keep);
-                self.apply(volume, &counted, keep)
+                self.apply(volume, counted, keep)
             }
         }
     }
@@ -141,15 +142,15 @@ impl Zscore {
     fn apply(
         &self,
         volume: Volume,
-        counted: &Counted,
+        counted: Counted,
         keep: impl Fn(f32) -> bool + Copy + Send + Sync + 'static,
     ) -> (Volume, Moments) {
         let found = counted.found;
         let scaled = self.scaled(found, keep);
         let change = voxelwise(scaled);
-        let voxels = match counted.deferred {
-            // The smallest scaled background is not known.
-            Some(voxels) if self.background != Background::Scaled => voxels,
+        let (voxels, peaks) = match counted.deferred {
+            // Which values scaled background has is not known.
+            Some(deferred) if self.background != Background::Scaled => deferred,
             _ => return (volume.map_f32(|voxels| change.make(voxels, 0)), found),
         };
         // The smallest tissue, and what every other voxel becomes.
@@ -157,7 +158,12 @@ impl Zscore {
         let apart = (found.count < voxels).then(|| scaled(f32::NAN));
         let both = tissue.into_iter().chain(apart);
         let lowest = both.fold(f32::INFINITY, f32::min);
-        (volume.changed_to(change, lowest), found)
+        let foreground = KnownForeground {
+            peaks: peaks.mapped(scaled),
+            background: apart.unwrap_or(f32::NEG_INFINITY),
+        };
+        let changed = volume.changed_to(change, lowest);
+        (changed.with_foreground(foreground), found)
     }
 }
 
@@ -166,8 +172,9 @@ struct Counted {
     found: Moments,
     /// Its smallest voxel.
     lowest: f32,
-    /// Voxels of an image that is still to be gathered; `None` of one whose voxels are there.
-    deferred: Option<usize>,
+    /// Voxels, and peaks of the foreground, of an image that is still to be gathered; `None` of one whose
+    /// voxels are there.
+    deferred: Option<(usize, Peaks)>,
 }
 
 impl Counted {
@@ -181,8 +188,12 @@ impl Counted {
         let mut sums = Sums::new(keep);
         let rows = rows.filter(|rows| rows.background().is_none_or(|outside| !keep(outside)));
         let deferred = rows.map(|mut rows| {
-            rows.for_each_row(|first, values| sums.add(first, values));
-            rows.voxels()
+            let mut peaks = Peaks::new(volume.grid().shape_xyz());
+            rows.for_each_row(|first, values| {
+                sums.add(first, values);
+                peaks.add(first, values, keep);
+            });
+            (rows.voxels(), peaks)
         });
         if deferred.is_none() {
             sums.add(0, &volume.to_f32());

@@ -1,5 +1,6 @@
 use super::super::tests::{image_of, row_of};
 use super::*;
+use crate::volume::foreground::Above;
 use crate::volume::{Grid, Interpolation, Role};
 
 fn scaled(zscore: &Zscore, values: &[f32]) -> Vec<f32> {
@@ -65,6 +66,45 @@ fn an_image_still_to_be_gathered_stays_so_and_gets_the_same_voxels() {
             assert_eq!(deferred.lowest_bits(), made.lowest_bits());
         }
     }
+}
+
+#[test]
+fn the_box_of_a_scaled_image_is_known_before_its_voxels_are_made() {
+    let grid = |shape, mm| Grid::with_spacing(shape, [mm; 3]).unwrap();
+    let (mut voxels, shape) = (vec![0i16; 1080], [12, 10, 9]);
+    for (i, voxel) in voxels.iter_mut().enumerate() {
+        let at = [i % 12, i / 12 % 10, i / 120];
+        if (0..3).all(|a| (2 + a..8).contains(&at[a])) {
+            *voxel = 300 + (i * 7919 % 101) as i16;
+        }
+    }
+    let source = Volume::from_vec(voxels, grid(shape, 1.0)).unwrap();
+    let image = || source.resampled(Role::Image, grid([9, 8, 7], 1.25), Interpolation::default());
+    let mut known = 0;
+    for foreground in [Foreground::AboveMin, Foreground::Nonzero, Foreground::All] {
+        for background in [Background::Below, Background::Zero, Background::Scaled] {
+            let zscore = Zscore {
+                foreground,
+                background,
+                ..Zscore::default()
+            };
+            for above in [-9.0, -1.0, 0.0, 0.3, 1.0, 9.0].map(Above::Value) {
+                let (mut deferred, _) = zscore.scale(image());
+                let made = deferred.to_f32().into_owned();
+                let mut made = Volume::from_vec(made, *deferred.grid()).unwrap();
+                let expected = made.region_above(above);
+                let (mut deferred_again, _) = zscore.scale(image());
+                assert_eq!(deferred_again.region_above(above), expected, "{above:?}");
+                known += usize::from(!deferred_again.is_computed());
+                assert_eq!(deferred.region_above(above), expected, "{above:?}");
+            }
+            let (mut deferred, _) = zscore.scale(image());
+            let mut made = zscore.scale(image()).0.materialised();
+            let expected = made.region_above(Above::Minimum);
+            assert_eq!(deferred.region_above(Above::Minimum), expected);
+        }
+    }
+    assert!(known > 12, "{known} boxes were found without voxels");
 }
 
 #[test]
