@@ -214,15 +214,18 @@ fn measured(work: impl FnOnce(&mut Cost) -> Result<(), Error>) -> Result<Cost, E
     Ok(cost)
 }
 
-/// CPU time of this process so far: user and system, in the ticks of `/proc/self/stat`.
+/// CPU time of this process so far, user and system: of ten items to the microsecond, where the ticks of
+/// `/proc/self/stat` are a hundredth of a second.
+#[cfg(unix)]
 fn cpu_seconds() -> Option<f64> {
-    // Linux counts in hundredths of a second on every architecture it runs on today.
-    const TICKS: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name, the second field, may hold spaces; it ends with the last bracket.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / TICKS)
+    use rustix::time::{ClockId, clock_gettime};
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Some(now.tv_sec as f64 + 1e-9 * now.tv_nsec as f64)
+}
+
+#[cfg(not(unix))]
+fn cpu_seconds() -> Option<f64> {
+    None
 }
 
 fn peak_resident() -> Option<u64> {

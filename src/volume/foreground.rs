@@ -30,7 +30,8 @@ pub struct ForegroundRows<'a> {
     rows: Box<dyn ReadRows + 'a>,
     changes: &'a [Change],
     shape_xyz: [usize; 3],
-    /// What a voxel outside the source holds before changes.
+    source: &'a Volume,
+    /// What a voxel outside the source holds before changes; of no use where there is none.
     fill: f32,
     /// `None`: every voxel is outside.
     region: Option<Region>,
@@ -49,11 +50,14 @@ impl<'a> ForegroundRows<'a> {
     ) -> Option<Self> {
         let shape_xyz = volume.grid().shape_xyz();
         let rows = gather.rows(shape_xyz)?;
-        let fill = gather.source.lowest_value();
+        let (source, fill) = (&gather.source, gather.source.fill_of(&*rows));
         let (background, mut around) = match background {
-            Background::UpTo(most) => (Background::UpTo(most - most.abs() * BLENDED), [fill]),
+            Background::UpTo(most) => {
+                let background = Background::UpTo(most - most.abs() * BLENDED);
+                (background, [source.lowest_value()])
+            }
             // What has no source holds the smallest value, which would be a second background.
-            Background::Zero if fill != 0.0 && rows.reaches_out() => return None,
+            Background::Zero if fill != 0.0 => return None,
             Background::Zero => (background, [0.0]),
         };
         let region = rows.region_beyond(background);
@@ -62,6 +66,7 @@ impl<'a> ForegroundRows<'a> {
             rows,
             changes,
             shape_xyz,
+            source,
             fill,
             region,
             around: around[0],
@@ -81,12 +86,14 @@ impl<'a> ForegroundRows<'a> {
 
     /// The smallest value of the image, where it is known to be the one outside the box.
     pub fn smallest(&self) -> Option<f32> {
+        let background = self.background()?;
+        let lowest = self.source.lowest_value();
         let keeps_order = match self.changes {
-            [] => self.fill == 0.0,
-            [only] => only.floor().is_some_and(|floor| self.fill <= floor),
+            [] => lowest == 0.0,
+            [only] => only.floor().is_some_and(|floor| lowest <= floor),
             _ => false,
         };
-        self.background().filter(|_| keeps_order)
+        keeps_order.then_some(background)
     }
 
     /// Voxels of the whole image.

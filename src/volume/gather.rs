@@ -127,7 +127,7 @@ impl Gather {
         let inside = self.inside.unwrap_or(whole);
         let values = match self.rows(shape) {
             Some(mut rows) => {
-                let fill = self.source.lowest_value();
+                let fill = self.source.fill_of(&*rows);
                 let mut read = |region, values: &mut [f32]| {
                     rows.read(region, fill, values);
                     make_all(changes, values);

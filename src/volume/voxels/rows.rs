@@ -27,6 +27,15 @@ impl Volume {
             }
         })
     }
+
+    /// What rows of an image hold where there is no source: its smallest value, which costs a look at all
+    /// voxels and is not asked for in vain.
+    pub(in crate::volume) fn fill_of(&self, rows: &dyn ReadRows) -> f32 {
+        match rows.reaches_out() {
+            true => self.lowest_value(),
+            false => 0.0,
+        }
+    }
 }
 
 fn boxed<'a>(rows: impl ReadRows + 'a) -> Option<Box<dyn ReadRows + 'a>> {
