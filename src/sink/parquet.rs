@@ -36,6 +36,10 @@ const VOLUME_ROWS_A_GROUP: usize = 8;
 /// own, and ten thousand tiny ones do not have ten thousand.
 const VOLUME_BYTES_A_GROUP: usize = 1 << 20;
 
+/// Rows up to which a table is not compressed: a page of few numbers grows by it, and beginning a stream of zstd
+/// costs more than all else that is done for such a column.
+const FEW_ROWS: usize = 32;
+
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -68,6 +72,15 @@ impl TableWriter {
     ///
     /// **Errors** when the folder cannot be written.
     pub fn create(path: &Path, schema: SchemaRef) -> Result<Self, SinkError> {
+        let properties = properties(&schema, None, compression(None));
+        Self::open(path, schema, properties)
+    }
+
+    fn open(
+        path: &Path,
+        schema: SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self, SinkError> {
         let temporary = std::env::temp_dir();
         let folder = match path.parent() {
             _ if store::is_url(path) => &temporary,
@@ -76,7 +89,6 @@ impl TableWriter {
         };
         fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
         let file = hidden_file(folder).map_err(io_error(path, "creating"))?;
-        let properties = properties(&schema, None);
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .map_err(parquet_error(path, "creating"))?;
         Ok(Self {
@@ -172,7 +184,9 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
 ///
 /// **Errors** as [`TableWriter`].
 pub fn write_table<R: TableRow>(path: &Path, rows: &[R]) -> Result<Receipt, SinkError> {
-    let mut writer = TableWriter::create(path, R::TABLE.arrow_schema())?;
+    let schema = R::TABLE.arrow_schema();
+    let properties = properties(&schema, None, compression(Some(rows.len())));
+    let mut writer = TableWriter::open(path, schema, properties)?;
     writer.write(&R::batch(rows)?)?;
     writer.close()
 }
@@ -185,9 +199,9 @@ pub fn create_table<R: TableRow>(path: &Path, rows: &[R]) -> Result<(), SinkErro
         return write_table(path, rows).map(drop);
     }
     let (mut bytes, schema) = (Vec::new(), R::TABLE.arrow_schema());
-    let mut writer =
-        ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties(&schema, None)))
-            .map_err(parquet_error(path, "creating"))?;
+    let properties = properties(&schema, None, compression(Some(rows.len())));
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))
+        .map_err(parquet_error(path, "creating"))?;
     writer
         .write(&R::batch(rows)?)
         .and_then(|()| writer.close())
@@ -217,7 +231,7 @@ pub fn write_stream(
     schema: SchemaRef,
     batches: &[RecordBatch],
 ) -> Result<(), ParquetError> {
-    let properties = properties(&schema, Some(VOLUME_ROWS_A_GROUP));
+    let properties = properties(&schema, Some(VOLUME_ROWS_A_GROUP), compression(None));
     let mut writer = ArrowWriter::try_new(out, schema, Some(properties))?;
     for batch in batches {
         writer.write(batch)?;
@@ -233,11 +247,23 @@ pub fn has_volumes(schema: &Schema) -> bool {
         .any(|f| is_stored_volume(f.data_type()))
 }
 
+/// How a table is compressed, but for voxels, which are by themselves; `rows` where it is known how many it has.
+fn compression(rows: Option<usize>) -> Compression {
+    match rows {
+        Some(..=FEW_ROWS) => Compression::UNCOMPRESSED,
+        _ => Compression::ZSTD(ZstdLevel::default()),
+    }
+}
+
 /// How a table is written; `volume_rows` bounds the row groups of one with volumes.
-fn properties(schema: &Schema, volume_rows: Option<usize>) -> WriterProperties {
+fn properties(
+    schema: &Schema,
+    volume_rows: Option<usize>,
+    compression: Compression,
+) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("voxstream ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()));
+        .set_compression(compression);
     if has_volumes(schema) {
         // The default buffers 1024 values before it looks at their size.
         properties = properties.set_write_batch_size(1);

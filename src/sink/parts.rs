@@ -21,6 +21,7 @@ mod compact;
 mod merge;
 mod read;
 mod removal;
+mod set;
 mod unrecorded;
 mod verify;
 mod writer;
@@ -32,6 +33,7 @@ pub use writer::{Attempt, PartWriter};
 use super::parquet::{is_draft, read_table};
 use super::{PartRow, SinkError, SubjectRow, TableRow, file_stem, io_error};
 use crate::store;
+use set::PartSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -76,7 +78,7 @@ fn name_of(beginning: &str, first_subject: &str, digest: &str) -> String {
 #[derive(Debug)]
 pub struct Ledger {
     folder: PathBuf,
-    parts: BTreeMap<String, PartRow>,
+    parts: PartSet,
     /// What is in the folder itself, if it is in a store: as it was when the ledger was opened.
     of_store: Option<BTreeSet<PathBuf>>,
 }
@@ -89,9 +91,7 @@ impl Ledger {
 
     /// Every committed part, in the order of their first subjects.
     pub fn parts(&self) -> Vec<&PartRow> {
-        let mut parts: Vec<&PartRow> = self.parts.values().collect();
-        parts.sort_by(|a, b| a.first_subject.cmp(&b.first_subject));
-        parts
+        self.parts.in_order().collect()
     }
 
     /// The committed part of this name whose files are all there, by their sizes.
@@ -211,7 +211,7 @@ impl Ledger {
 
     /// Adds a part that was just committed.
     pub(super) fn add(&mut self, row: PartRow) {
-        self.parts.insert(row.part.clone(), row);
+        self.parts.insert(row);
     }
 
     fn record(&self, part: &str) -> PathBuf {

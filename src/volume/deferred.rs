@@ -76,6 +76,7 @@ impl Deferred {
     /// The voxels on `grid`, the grid of the volume whose recipe this is.
     pub(super) fn stored(&self, grid: &Grid) -> &Arc<Stored> {
         self.made.get_or_init(|| {
+            self.keep_lowest();
             Arc::new(match &self.recipe {
                 Recipe::Values(source) => {
                     let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,8 +134,9 @@ impl Deferred {
         self.made.get()
     }
 
-    /// Finds the smallest value of the source, so that the computed voxels remember it.
-    pub(super) fn keep_lowest(&self) {
+    /// Finds the smallest value of the source, so that the computed voxels remember it: a later move may ask for
+    /// what is outside, when the source is gone and what held that value was cut away.
+    fn keep_lowest(&self) {
         if !self.keeps_values() {
             return;
         }

@@ -273,8 +273,7 @@ impl Volume {
 
     /// [`Volume::materialised`] in place.
     pub(super) fn materialise_here(&mut self) {
-        if let Voxels::Deferred(deferred) = &self.voxels {
-            deferred.keep_lowest();
+        if let Voxels::Deferred(_) = &self.voxels {
             self.voxels = Voxels::Stored(Arc::clone(self.materialise()));
         }
     }

@@ -36,6 +36,11 @@ pub(crate) const CHECKS: [Check; 3] = [
 /// Images read between voxels once differ by rounding of positions: this much of their range.
 const ONCE: f64 = 2e-5;
 
+/// How close images are behind steps of which one reads between voxels.
+fn once(chain: &Chain, steps: Range<usize>) -> Within {
+    Within::Share(ONCE, chain.rounding(steps))
+}
+
 /// The chain step by step: the rows before every step, and how it ended where it did.
 struct Unoptimised {
     /// Rows before step `i`, and behind the last one that succeeded.
@@ -128,7 +133,7 @@ fn read_as_made(chain: &Chain, states: &[Vec<Row>], pass: Range<usize>) -> Resul
         (Ok(late), Ok(early)) => match interpolations(chain, states, pass.clone()) {
             0 => compare::rows(&late, &early, Within::Unchanged),
             // Later moves are composed with it: positions differ by rounding.
-            1 => compare::rows(&late, &early, Within::Share(ONCE)),
+            1 => compare::rows(&late, &early, once(chain, pass.clone())),
             // Several became one, as without this step.
             _ => Ok(()),
         },
@@ -248,7 +253,7 @@ fn compared(chain: &Chain, slow: &Unoptimised, steps: Range<usize>) -> Result<()
             };
             compare::rows(&fast, after, within).map_err(told)
         }
-        1 => compare::rows(&fast, after, Within::Share(ONCE)).map_err(told),
+        1 => compare::rows(&fast, after, once(chain, steps.clone())).map_err(told),
         _ => {
             compare::rows(&fast, after, Within::Kinds).map_err(told)?;
             if chain.stages[steps.clone()]

@@ -10,8 +10,9 @@ pub(crate) enum Within {
     /// As `Bits`, behind a step that resamples and changed nothing: it may have read between equal voxels,
     /// which rounds, so an f32 voxel with an equal neighbour may differ by [`ROUNDING`].
     Unchanged,
-    /// This much of each image's range, or of its largest value where that is more: f32 rounds by that.
-    Share(f64),
+    /// The first much of each image's range, or of its largest value where that is more, as f32 rounds by that;
+    /// and the second, by which steps round whatever they leave.
+    Share(f64, f64),
     /// Grids, types and classes alone: several interpolations became one.
     Kinds,
 }
@@ -95,16 +96,16 @@ fn volume(name: &str, role: Role, a: &Volume, b: &Volume, within: Within) -> Res
             }
             Ok(())
         }
-        (Within::Share(_), Role::Label) => match a.buffer() == b.buffer() {
+        (Within::Share(..), Role::Label) => match a.buffer() == b.buffer() {
             true => Ok(()),
             false => {
                 let found = first_difference(&values(a), &values(b), 0.0);
                 told(found.unwrap_or((0, f64::NAN, f64::NAN)), 0.0)
             }
         },
-        (Within::Share(share), Role::Image) => {
+        (Within::Share(share, rounding), Role::Image) => {
             let (a, b) = (values(a), values(b));
-            let most = share * extent(&b) + 1e-30;
+            let most = share * extent(&b) + rounding + 1e-30;
             first_difference(&a, &b, most).map_or(Ok(()), |found| told(found, most))
         }
         (Within::Kinds, _) => Ok(()),

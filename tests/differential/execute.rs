@@ -20,6 +20,8 @@ pub(crate) const UNREADABLE: &str = "unreadable step";
 /// A chain of parsed steps.
 pub(crate) struct Chain {
     pub(crate) stages: Vec<Box<dyn AnyStage>>,
+    /// By how much each step rounds, whatever it leaves.
+    rounding: Vec<f64>,
     seed: u64,
 }
 
@@ -34,6 +36,19 @@ fn parsed(step: &Step) -> Result<Box<dyn AnyStage>, String> {
     (entry.parse)(document.root()).map_err(|e| told(format!("{e:?}")))
 }
 
+/// A window takes shares of what it maps to, which round by f32's spacing at 1: also where what it leaves is small.
+fn rounding(step: &Step) -> f64 {
+    if step.stage != "window" {
+        return 0.0;
+    }
+    let to = step.parameters.get("to").and_then(|to| to.as_array());
+    let ends: Vec<f64> = to.map_or(vec![0.0, 1.0], |to| {
+        to.iter().filter_map(|v| v.as_f64()).collect()
+    });
+    let largest = ends.iter().fold(0.0f64, |most, end| most.max(end.abs()));
+    2.0 * largest * f64::from(f32::EPSILON)
+}
+
 impl Chain {
     /// The chain of a case.
     ///
@@ -41,6 +56,7 @@ impl Chain {
     pub(crate) fn new(case: &Case) -> Result<Self, String> {
         Ok(Self {
             stages: case.steps.iter().map(parsed).collect::<Result<_, _>>()?,
+            rounding: case.steps.iter().map(rounding).collect(),
             seed: case.seed,
         })
     }
@@ -55,6 +71,11 @@ impl Chain {
             }
         }
         edges
+    }
+
+    /// By how much steps round, whatever they leave.
+    pub(crate) fn rounding(&self, steps: Range<usize>) -> f64 {
+        self.rounding[steps].iter().sum()
     }
 
     pub(crate) fn path(&self, i: usize) -> String {

@@ -73,15 +73,11 @@ impl Ledger {
     /// **Errors** if it cannot be written; the ledger is as it was then.
     pub(super) fn write_index(&mut self, merged: &Merged) -> Result<(), SinkError> {
         let mut parts = self.parts.clone();
-        parts.retain(|part, _| !merged.gone.contains(part));
-        parts.extend(
-            merged
-                .rows
-                .iter()
-                .map(|row| (row.part.clone(), row.clone())),
-        );
-        let mut rows: Vec<PartRow> = parts.values().filter(|r| r.is_merged()).cloned().collect();
-        rows.sort_by(|a, b| a.first_subject.cmp(&b.first_subject));
+        merged.gone.iter().for_each(|part| parts.remove(part));
+        merged.rows.iter().for_each(|row| parts.insert(row.clone()));
+        let rows: Vec<PartRow> = (parts.in_order().filter(|r| r.is_merged()))
+            .cloned()
+            .collect();
         self.sync(&SMALL)?;
         let index = self.record(INDEX);
         match rows.is_empty() {

@@ -1,10 +1,10 @@
 //! Reads commit records: all of a run, those that are new, or that of one part.
 
+use super::set::PartSet;
 use super::{INDEX, Ledger, RECORDS, files_in};
 use crate::sink::parquet::read_table;
 use crate::sink::{PartRow, SinkError};
 use crate::store;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Ledger {
@@ -18,7 +18,7 @@ impl Ledger {
         };
         let mut ledger = Self {
             folder: run.to_owned(),
-            parts: BTreeMap::new(),
+            parts: PartSet::default(),
             of_store,
         };
         ledger.read_new()?;
@@ -44,7 +44,7 @@ impl Ledger {
     pub fn of_part(run: &Path, part: &str) -> Result<Self, SinkError> {
         let mut ledger = Self {
             folder: run.to_owned(),
-            parts: BTreeMap::new(),
+            parts: PartSet::default(),
             of_store: None,
         };
         ledger.read_one(part)?;
@@ -59,7 +59,7 @@ impl Ledger {
         let mut records = files_in(&self.folder.join(RECORDS))?;
         records.retain(|path| {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
-            stem.is_none_or(|stem| stem != INDEX && !self.parts.contains_key(stem))
+            stem.is_none_or(|stem| stem != INDEX && self.parts.get(stem).is_none())
         });
         let in_store = store::is_url(&self.folder);
         let read: Vec<_> = match in_store {

@@ -13,27 +13,23 @@ impl Ledger {
     ///
     /// **Errors** if a file cannot be removed, or a file that parts share not be written anew.
     pub fn retire(&mut self, first: &str, last: &str) -> Result<(), SinkError> {
-        let is_stale = |row: &PartRow| {
-            row.first_subject.as_str() <= last && row.last_subject.as_str() >= first
-        };
-        self.remove_where(is_stale, Some(first))
+        self.remove_parts(self.parts.overlapping(first, last), Some(first))
     }
 
     /// Removes every part whose name is not among `names`.
     ///
     /// **Errors** as [`Ledger::retire`].
     pub fn retain(&mut self, names: &BTreeSet<String>) -> Result<(), SinkError> {
-        self.remove_where(|row| !names.contains(&row.part), None)
+        let parts = self.parts.in_order().map(|row| &row.part);
+        let stale = parts.filter(|part| !names.contains(*part)).cloned();
+        self.remove_parts(stale.collect(), None)
     }
 
-    fn remove_where(
+    fn remove_parts(
         &mut self,
-        is_stale: impl Fn(&PartRow) -> bool,
+        stale: BTreeSet<String>,
         place: Option<&str>,
     ) -> Result<(), SinkError> {
-        let stale: BTreeSet<String> = (self.parts.values().filter(|row| is_stale(row)))
-            .map(|row| row.part.clone())
-            .collect();
         // Of merged parts too: an interrupted start may have left records that would count again.
         stale
             .iter()
@@ -51,6 +47,10 @@ impl Ledger {
     /// Takes parts out of the files that they share with others. Files that hold parts on both sides of a
     /// place are divided there, so that a part that is written for it has its rows in order.
     fn separate(&mut self, stale: &BTreeSet<String>, place: Option<&str>) -> Result<(), SinkError> {
+        // Most runs share no files before their end, and this is asked at every part.
+        if !self.parts.has_merged() {
+            return Ok(());
+        }
         let mut merged = Merged::default();
         for piece in self.pieces() {
             let is_before = |row: &PartRow| place.is_some_and(|place| *row.last_subject < *place);
@@ -97,7 +97,7 @@ impl Ledger {
                     && (stem.starts_with("part-") || stem.starts_with(MERGED))
                     && path.extension().is_some_and(|e| e == "parquet")
                     && !named.contains(&(table, stem));
-                if is_orphan && !self.parts.contains_key(stem) && self.is_committed(stem)? {
+                if is_orphan && self.parts.get(stem).is_none() && self.is_committed(stem)? {
                     continue;
                 }
                 if is_orphan || is_draft(&path) {
@@ -130,9 +130,8 @@ impl Ledger {
 
     /// Table and stem of every file that belongs to the parts, their records among them.
     fn named(&self) -> BTreeSet<(&str, &str)> {
-        let parts = self.parts.values();
-        let files = parts.clone().flat_map(|row| row.part_files());
-        let alone = parts.filter(|row| !row.is_merged());
+        let files = (self.parts.in_order()).flat_map(|row| row.part_files());
+        let alone = (self.parts.in_order()).filter(|row| !row.is_merged());
         let records = alone.map(|row| (RECORDS, row.part.as_str()));
         (files.filter_map(|file| file.of_table()))
             .chain(records)
