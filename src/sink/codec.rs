@@ -56,23 +56,42 @@ fn compress(bytes: &[u8], itemsize: usize) -> std::io::Result<Vec<u8>> {
 /// **Errors** when the blob is damaged or decodes into another length.
 pub fn decode(blob: &[u8], itemsize: usize, length: usize) -> Result<Vec<u8>, SinkError> {
     check_size(length, itemsize)?;
-    let planes = zstd::bulk::decompress(blob, length).map_err(|e| {
-        stored(format!(
-            "zstd could not decompress into {length} bytes: {e}; the file is damaged, write it again"
-        ))
-    })?;
-    if planes.len() != length {
-        return Err(stored(format!(
-            "decoded into {} bytes, expected {length}",
-            planes.len()
-        )));
-    }
+    let planes = decompress(blob, length)?;
     Ok(match itemsize {
         2 => unshuffle2(&planes),
         4 => unshuffle4(&planes),
         8 => unshuffle8(&planes),
         _ => planes,
     })
+}
+
+/// The planes of a blob. Nobody's word for their length is taken: a damaged one would end the process for want
+/// of memory.
+fn decompress(blob: &[u8], length: usize) -> Result<Vec<u8>, SinkError> {
+    let damaged =
+        |problem: String| stored(format!("{problem}; the file is damaged, write it again"));
+    let wrong = |found: u64| damaged(format!("decoded into {found} bytes, expected {length}"));
+    // What we write states its length; other writers may not.
+    if let Ok(Some(found)) = zstd::zstd_safe::get_frame_content_size(blob)
+        && found != length as u64
+    {
+        return Err(wrong(found));
+    }
+    let mut planes = Vec::new();
+    planes
+        .try_reserve_exact(length)
+        .map_err(|e| damaged(format!("no room for {length} bytes of voxels: {e}")))?;
+    let filled = zstd::bulk::Decompressor::new()
+        .and_then(|mut zstd| zstd.decompress_to_buffer(blob, &mut planes))
+        .map_err(|e| {
+            damaged(format!(
+                "zstd could not decompress into {length} bytes: {e}"
+            ))
+        })?;
+    if filled != length {
+        return Err(wrong(filled as u64));
+    }
+    Ok(planes)
 }
 
 fn stored(problem: String) -> SinkError {
@@ -153,6 +172,16 @@ mod tests {
         let error = decode(&blob, 2, 66).unwrap_err().to_string();
         assert!(error.contains("64 bytes, expected 66"), "{error}");
         assert!(decode(&blob[..blob.len() - 1], 2, 64).is_err());
+        let error = decode(&blob, 2, 1 << 60).unwrap_err().to_string();
+        assert!(error.contains("64 bytes, expected"), "{error}");
+        // A frame that does not state its length.
+        let mut unstated = zstd::Encoder::new(Vec::new(), LEVEL).unwrap();
+        unstated.include_contentsize(false).unwrap();
+        unstated.write_all(&[7; 64]).unwrap();
+        let blob = unstated.finish().unwrap();
+        assert_eq!(decode(&blob, 2, 64).unwrap(), [7; 64]);
+        let error = decode(&blob, 2, 1 << 60).unwrap_err().to_string();
+        assert!(error.contains("no room for"), "{error}");
         assert!(encode(&[0; 3], 2).is_err());
         assert!(encode(&[0; 6], 3).is_err());
     }

@@ -226,6 +226,11 @@ YAML
       kill -KILL "${pids[2]}"; wait "${pids[2]}" 2> /dev/null || true
       wait "$driver" || { cat "$work/err.log" >&2; fail "an executor was killed"; }
       real_same "one of the 3 killed at half time" s3://runs/real-kill
+      "$program" run "$work/real.yaml" --out s3://runs/real-driver --cluster "$address" > "$work/out.log" 2> "$work/err.log" & driver=$!
+      until_stored runs real-driver/parts/part- $(($(committed "$work/real") / 2))
+      kill -KILL "$driver"; wait "$driver" 2> /dev/null || true
+      must "$work/real.yaml" s3://runs/real-driver --cluster "$address" --resume
+      real_same "the driver killed at half time, and resumed" s3://runs/real-driver
     fi
     kill -KILL "$server"; wait "$server" 2> /dev/null || true; server=
   fi
