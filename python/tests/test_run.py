@@ -28,7 +28,7 @@ def test_a_run_has_a_folder_and_tables(run):
         run.read("fingerprint")
     with pytest.raises(voxstream.Error, match="score: there is no such table"):
         run.read("score")
-    with pytest.raises(voxstream.Error, match="tables here"):
+    with pytest.raises(voxstream.Error, match="DROP is not allowed; tables: .*scores"):
         run.query("drop table scores")
 
 
