@@ -7,7 +7,7 @@ use super::simd::vectorised;
 const LANES: usize = 16;
 
 /// The largest voxel of every plane across x, y and z, among the voxels that count.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Peaks {
     /// By axis and index; negative infinity where no voxel counts.
     planes_xyz: [Vec<f32>; 3],

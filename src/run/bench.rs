@@ -214,8 +214,8 @@ fn measured(work: impl FnOnce(&mut Cost) -> Result<(), Error>) -> Result<Cost, E
     Ok(cost)
 }
 
-/// CPU time of this process so far, user and system: of ten items to the microsecond, where the ticks of
-/// `/proc/self/stat` are a hundredth of a second.
+/// CPU time of this process so far, user and system, from the clock of the process: the ticks of `/proc/self/stat`
+/// are too coarse for a few items.
 #[cfg(unix)]
 fn cpu_seconds() -> Option<f64> {
     use rustix::time::{ClockId, clock_gettime};

@@ -65,8 +65,8 @@ pub fn decode(blob: &[u8], itemsize: usize, length: usize) -> Result<Vec<u8>, Si
     })
 }
 
-/// The planes of a blob. Nobody's word for their length is taken: a damaged one would end the process for want
-/// of memory.
+/// Decompresses the planes of a blob. No length is believed before it is checked: a damaged one would end the
+/// process for want of memory.
 fn decompress(blob: &[u8], length: usize) -> Result<Vec<u8>, SinkError> {
     let damaged =
         |problem: String| stored(format!("{problem}; the file is damaged, write it again"));

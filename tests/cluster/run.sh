@@ -6,7 +6,8 @@
 #
 # Sections: same, kill, driver, cancel, predict, store, ratio, scale. PROGRAM is built with `--features cluster`, for
 # example by `cargo test --features cluster --no-run`. Needs bash and coreutils; `store` needs Python 3 and the S3
-# server of `tests/stores/run.sh` in `target/stores/venv`, and is skipped with a reason where they are absent.
+# server of `tests/stores/run.sh` in `target/stores/venv`, and is skipped with a reason where they are absent; real
+# volumes are those of `bench/msd-hippocampus` in VOXSTREAM_DATA.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 program=$(realpath "${1:-target/debug/voxstream}")
@@ -44,6 +45,7 @@ stop_cluster() {
   pids=()
 }
 seconds() { date +%s.%N; }
+cpu() { awk -v tick="$(getconf CLK_TCK)" '{ sum += $14 + $15 } END { print sum / tick }' "${@/#/\/proc\/}"; } # PID/stat …
 # What a run says, without what depends on who did the work and when.
 said() {
   local run=$1 table
@@ -262,12 +264,16 @@ YAML
     start_cluster 2; sleep 1
     scheduler=${pids[0]}
     from=$(seconds)
-    must "$work/tiny.yaml" "$work/tiny" --cluster "$address"
+    TIMEFORMAT='%U %S'
+    { time must "$work/tiny.yaml" "$work/tiny" --cluster "$address"; } 2> "$work/driver"
     many=$(awk -v a="$from" -v b="$(seconds)" 'BEGIN { print b - a }')
-    cpu=$(awk -v tick="$(getconf CLK_TCK)" '{ print ($14 + $15) / tick }' "/proc/$scheduler/stat")
     peak=$(awk '/VmHWM/ { print int($2 / 1024) }' "/proc/$scheduler/status")
-    awk -v n="$(committed "$work/tiny")" -v a="$alone" -v b="$many" -v c="$cpu" -v p="$peak" 'BEGIN {
-      printf "%d parts: one machine %.1f s, 2 executors %.1f s (%.1f ms a part), scheduler %.2f s of CPU (%.2f ms a part), peak %d MiB\n", n, a, b, 1e3 * b / n, c, 1e3 * c / n, p }'
+    n=$(committed "$work/tiny")
+    awk -v n="$n" -v a="$alone" -v b="$many" 'BEGIN {
+      printf "%d parts: one machine %.1f s, 2 executors %.1f s (%.1f ms a part)\n", n, a, b, 1e3 * b / n }'
+    awk -v n="$n" -v s="$(cpu "$scheduler/stat")" -v d="$(tail -1 "$work/driver")" -v e="$(cpu "${pids[1]}/stat" "${pids[2]}/stat")" -v p="$peak" 'BEGIN {
+      split(d, of)
+      printf "  CPU ms a part: scheduler %.2f, driver %.2f, executors %.2f; peak of the scheduler %d MiB\n", 1e3 * s / n, 1e3 * (of[1] + of[2]) / n, 1e3 * e / n, p }'
     rm -rf "$work/tiny" "$work/tiny-alone"
   done
 fi

@@ -28,8 +28,8 @@ impl Volume {
         })
     }
 
-    /// What rows of an image hold where there is no source: its smallest value, which costs a look at all
-    /// voxels and is not asked for in vain.
+    /// Value of rows of an image where there is no source: its smallest value. It is looked for, in all voxels, only
+    /// if the rows reach out of the source.
     pub(in crate::volume) fn fill_of(&self, rows: &dyn ReadRows) -> f32 {
         match rows.reaches_out() {
             true => self.lowest_value(),
