@@ -135,6 +135,8 @@ struct Run {
     source: String,
     /// Arguments of the step `chaos`.
     chaos: String,
+    /// Whether the step stands in the views, not in `stages`.
+    in_views: bool,
     part_size: &'static str,
     /// Further sections, instead of the sinks of a preparation.
     more: Option<&'static str>,
@@ -148,7 +150,6 @@ const PHANTOMS: &str = "phantom: { subjects: 9, modalities: [ct], size: [16, 16,
 const LABELLED: &str = "phantom: { subjects: 8, modalities: [ct], classes: 2, size: [16, 16, 16], labelled: 3, validation: 1, test: 2 }";
 
 const TRAINING: &str = "
-views: { shared: [patch: { size: [16, 16, 16] }] }
 train:
   classes: [background, a, b]
   network: { unet3d: { width: 4, depth: 2 } }
@@ -163,6 +164,7 @@ impl Run {
         Self {
             source: PHANTOMS.to_owned(),
             chaos: "{}".to_owned(),
+            in_views: false,
             part_size: "1MiB",
             more: None,
             options: RunOptions {
@@ -205,10 +207,18 @@ impl Run {
             "sinks: {{ prepared: {{ parquet: true }}, part_size: {} }}",
             self.part_size
         );
+        let step = format!(", chaos: {}", self.chaos);
+        let (in_stages, in_views) = match self.in_views {
+            true => ("", &*step),
+            false => (&*step, ""),
+        };
+        let views = match self.more {
+            Some(_) => format!("views: {{ shared: [patch: {{ size: [16, 16, 16] }}{in_views}] }}"),
+            None => String::new(),
+        };
         format!(
-            "name: chaos\nretries: 2\nsource: {{ {} }}\nstages: [zscore: {{}}, chaos: {}]\n{}\n",
+            "name: chaos\nretries: 2\nsource: {{ {} }}\nstages: [zscore: {{}}{in_stages}]\n{views}\n{}\n",
             self.source,
-            self.chaos,
             self.more.unwrap_or(&sinks)
         )
     }

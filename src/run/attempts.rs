@@ -7,9 +7,11 @@
 //! ended is left out with a failure. A kill from outside suspects subjects too; they are cleared as soon as
 //! an attempt at them ends, however it does.
 //!
-//! The log is `.attempts` in the run folder: a file that is added to, or in a store an object that is written
-//! anew for many subjects at a time ([`object`]).
+//! The log is `.attempts` in the run folder: a file that is added to ([`file`]), or in a store an object that
+//! is written anew for many subjects at a time ([`object`]). A training writes down each view that it makes of
+//! a subject; in a store, where that would cost a request each, only that it is prepared.
 
+mod file;
 mod log;
 mod object;
 
@@ -17,12 +19,13 @@ use super::failure::Failure;
 use crate::error::Error;
 use crate::sink::parquet::write_whole;
 use crate::store;
+use file::FileLog;
 use log::{Line, known, suspected};
 use object::ObjectLog;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Name of the log.
@@ -33,7 +36,7 @@ const MOST: u32 = 3;
 /// Where attempts are written down.
 #[derive(Debug)]
 enum Log {
-    File(PathBuf, Mutex<File>),
+    File(Mutex<FileLog>),
     Object(Box<Mutex<ObjectLog>>),
 }
 
@@ -66,11 +69,25 @@ pub(super) struct Attempts {
     alone: RwLock<()>,
 }
 
+thread_local! {
+    /// Subjects of the attempts under way in this thread, the innermost last.
+    static UNDER_WAY: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Keeps other attempts away from one at a suspected subject.
 #[derive(Debug)]
 enum Turn<'a> {
-    Shared { _turn: RwLockReadGuard<'a, ()> },
-    Alone { _turn: RwLockWriteGuard<'a, ()> },
+    Shared {
+        _turn: RwLockReadGuard<'a, ()>,
+    },
+    Alone {
+        _turn: RwLockWriteGuard<'a, ()>,
+    },
+    /// Within an attempt of the same thread at this subject, which has its turn: a partner of its view, or
+    /// the subject itself.
+    Within {
+        outer: String,
+    },
 }
 
 /// An attempt under way; it ends when this is dropped.
@@ -78,7 +95,7 @@ enum Turn<'a> {
 pub(super) struct Attempt<'a> {
     attempts: &'a Attempts,
     subject: &'a str,
-    _turn: Turn<'a>,
+    turn: Turn<'a>,
 }
 
 impl Attempts {
@@ -116,9 +133,7 @@ impl Attempts {
             )))),
             false => {
                 write_whole(&path, known(&suspected).as_bytes())?;
-                let file = OpenOptions::new().append(true).open(&path);
-                let file = file.map_err(Error::io(&path, "opening the log of attempts"))?;
-                Log::File(path, Mutex::new(file))
+                Log::File(Mutex::new(FileLog::open(path)?))
             }
         };
         Ok(Self {
@@ -137,7 +152,8 @@ impl Attempts {
         }
     }
 
-    /// Begins an attempt at a subject; waits until it may.
+    /// Begins an attempt at a subject; waits until it may. Within an attempt of the same thread nothing is
+    /// waited for, and that one is under way again when this ends.
     ///
     /// **Errors** if the process ended too often in attempts at it.
     pub(super) fn begin<'a>(&'a self, subject: &'a str) -> Result<Attempt<'a>, Failure> {
@@ -149,29 +165,60 @@ impl Attempts {
             );
             return Err(Failure::new(subject, "source", cause));
         }
-        let turn = match count {
-            0 => Turn::Shared {
+        let outer = UNDER_WAY.with_borrow(|under_way| under_way.last().cloned());
+        let turn = match (outer, count) {
+            (Some(outer), _) => Turn::Within { outer },
+            (None, 0) => Turn::Shared {
                 _turn: self.alone.read().unwrap_or_else(PoisonError::into_inner),
             },
-            _ => Turn::Alone {
+            (None, _) => Turn::Alone {
                 _turn: self.alone.write().unwrap_or_else(PoisonError::into_inner),
             },
         };
-        match &self.log {
-            Log::File(path, file) => add(path, file, &Line::Begins(subject.to_owned())),
-            Log::Object(log) => lock(log).begin(subject, matches!(turn, Turn::Alone { .. })),
+        match (&self.log, &turn) {
+            (_, Turn::Within { outer }) if outer == subject => {}
+            (Log::File(log), Turn::Within { outer }) => {
+                // If the process ends now, it is not for the outer subject.
+                lock(log).add(&[
+                    Line::Pauses(outer.clone()),
+                    Line::Begins(subject.to_owned()),
+                ]);
+            }
+            (Log::File(log), _) => lock(log).add(&[Line::Begins(subject.to_owned())]),
+            (Log::Object(log), _) => {
+                lock(log).begin(subject, matches!(turn, Turn::Alone { .. }));
+            }
         }
+        UNDER_WAY.with_borrow_mut(|under_way| under_way.push(subject.to_owned()));
         Ok(Attempt {
             attempts: self,
             subject,
-            _turn: turn,
+            turn,
         })
     }
 
-    fn end(&self, subject: &str) {
-        match &self.log {
-            Log::File(path, file) => add(path, file, &Line::Ended(subject.to_owned())),
-            Log::Object(log) => lock(log).end(subject),
+    /// Begins an attempt at all that is done with a subject, where that costs no request.
+    ///
+    /// **Errors** as [`Attempts::begin`].
+    pub(super) fn begin_view<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> Result<Option<Attempt<'a>>, Failure> {
+        match self.log {
+            Log::File(_) => self.begin(subject).map(Some),
+            Log::Object(_) => Ok(None),
+        }
+    }
+
+    fn end(&self, attempt: &Attempt<'_>) {
+        let subject = attempt.subject;
+        match (&self.log, &attempt.turn) {
+            (_, Turn::Within { outer }) if outer == subject => {}
+            (Log::File(log), Turn::Within { outer }) => {
+                lock(log).add(&[Line::Ended(subject.to_owned()), Line::Begins(outer.clone())]);
+            }
+            (Log::File(log), _) => lock(log).add(&[Line::Ended(subject.to_owned())]),
+            (Log::Object(log), _) => lock(log).end(subject),
         }
     }
 
@@ -182,7 +229,7 @@ impl Attempts {
         let mut left_out = self.suspected.clone();
         left_out.retain(|_, count| *count >= MOST);
         let path = match &self.log {
-            Log::File(path, _) => path.clone(),
+            Log::File(log) => lock(log).path.clone(),
             Log::Object(log) => {
                 let log = lock(log);
                 if self.suspected == left_out && !log.is_written() {
@@ -202,100 +249,12 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds a line to a log.
-fn add(path: &Path, file: &Mutex<File>, line: &Line) {
-    // One write a line: what the process wrote is kept when it ends, whatever ends it.
-    if let Err(e) = lock(file).write_all(line.text().as_bytes()) {
-        tracing::debug!(log = %path.display(), reason = %e, "an attempt was not written down");
-    }
-}
-
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.attempts.end(self.subject);
+        UNDER_WAY.with_borrow_mut(Vec::pop);
+        self.attempts.end(self);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc::channel;
-    use std::time::Duration;
-
-    fn open(run: &Path) -> Attempts {
-        Attempts::open(run, None, Again::Part, false).unwrap()
-    }
-
-    /// Ends the process in attempts at these subjects, as far as the log is concerned.
-    fn end_in(run: &Path, subjects: &[&str]) {
-        let attempts = open(run);
-        for subject in subjects {
-            std::mem::forget(attempts.begin(subject).unwrap());
-        }
-    }
-
-    #[test]
-    fn a_subject_that_ends_the_process_three_times_is_left_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = folder.path();
-        end_in(run, &["a\n\"", "b"]);
-        drop(open(run).begin("b").unwrap());
-        end_in(run, &["a\n\""]);
-        assert_eq!(open(run).suspected, [("a\n\"".to_owned(), 2)].into());
-        end_in(run, &["a\n\""]);
-        let attempts = open(run);
-        let failure = attempts.begin("a\n\"").unwrap_err();
-        assert!(
-            failure.cause.contains("3 times in a row"),
-            "{}",
-            failure.cause
-        );
-        assert!(failure.cause.contains("--retry-failed") && !failure.may_pass);
-        drop(attempts.begin("b").unwrap());
-        attempts.close().unwrap();
-        // What is left out stays left out, until it is to be tried again.
-        assert!(open(run).begin("a\n\"").is_err());
-        let anew = Attempts::open(run, None, Again::Part, true).unwrap();
-        drop(anew.begin("a\n\"").unwrap());
-        anew.close().unwrap();
-        assert!(!run.join(LOG).exists());
-        Attempts::open(run, Some("part-a"), Again::Part, false).unwrap();
-        assert!(run.join(".attempts-part-a").exists());
-    }
-
-    #[test]
-    fn a_start_between_two_ends_without_the_subject_keeps_its_count() {
-        let folder = tempfile::tempdir().unwrap();
-        end_in(folder.path(), &["a"]);
-        end_in(folder.path(), &["b"]);
-        let counts = &open(folder.path()).suspected;
-        assert_eq!(counts, &[("a".to_owned(), 1), ("b".to_owned(), 1)].into());
-        // A line that was cut off says nothing.
-        let log = folder.path().join(LOG);
-        let text = std::fs::read_to_string(&log).unwrap();
-        std::fs::write(&log, format!("{text}{{\"begins\":\"c")).unwrap();
-        assert_eq!(open(folder.path()).suspected.len(), 2);
-    }
-
-    #[test]
-    fn a_suspected_subject_is_worked_on_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        end_in(folder.path(), &["a"]);
-        let attempts = open(folder.path());
-        let (sender, begun) = channel();
-        std::thread::scope(|scope| {
-            let other = attempts.begin("b").unwrap();
-            let third = attempts.begin("c").unwrap();
-            let attempts = &attempts;
-            scope.spawn(move || {
-                let _turn = attempts.begin("a").unwrap();
-                sender.send(()).unwrap();
-            });
-            drop(other);
-            assert!(begun.recv_timeout(Duration::from_millis(30)).is_err());
-            drop(third);
-            begun.recv().unwrap();
-        });
-        assert_eq!(open(folder.path()).suspected, BTreeMap::new());
-    }
-}
+mod tests;

@@ -56,7 +56,7 @@ pub struct Preparer {
     /// Subjects of which `stages` left no row.
     left_out: Mutex<BTreeSet<usize>>,
     warnings: Warnings,
-    /// Where attempts at subjects are written down that are prepared for the cache.
+    /// Where attempts are written down at subjects that are prepared for the cache, and seen in views.
     attempts: OnceLock<Arc<Attempts>>,
 }
 
@@ -106,8 +106,8 @@ impl Preparer {
         })
     }
 
-    /// Has attempts at subjects that are prepared for the cache written down from now on. A run in parts
-    /// does it around all that it does with a subject instead.
+    /// Has attempts written down from now on at subjects that are prepared for the cache, and at views of
+    /// them. A run in parts does it around all that it does with a subject instead.
     pub(super) fn write_down(&self, attempts: &Arc<Attempts>) {
         self.attempts.get_or_init(|| Arc::clone(attempts));
     }

@@ -20,9 +20,12 @@ use voxstream::volume::Split;
 /// The folder of the run that [`child`] starts, and the step's arguments.
 const VARIABLES: [&str; 2] = ["VOXSTREAM_CHAOS_OUT", "VOXSTREAM_CHAOS"];
 
-/// Set where subjects that failed are tried again, and where a training is run.
+/// Set where subjects that failed are tried again, and where a training is run: to the chain of the step.
 const RETRY: &str = "VOXSTREAM_CHAOS_RETRY";
 const TRAIN: &str = "VOXSTREAM_CHAOS_TRAIN";
+
+/// The chain of the step where it is not `stages`.
+const VIEWS: &str = "views";
 
 /// The folder in which the objects of the store `memory://chaos-disk` are.
 const DISK: &str = "VOXSTREAM_CHAOS_DISK";
@@ -38,8 +41,9 @@ fn child() {
         Disk::register(Path::new(&folder));
     }
     let mut run = Run::new(Path::new(&out)).with(chaos);
-    if std::env::var_os(TRAIN).is_some() {
+    if let Ok(chain) = std::env::var(TRAIN) {
         run = run.of_training();
+        run.in_views = chain == VIEWS;
     }
     run.options.resume = store::exists(&Path::new(&out).join("status.json")).unwrap();
     run.options.retry_failed = std::env::var_os(RETRY).is_some();
@@ -107,11 +111,11 @@ fn a_subject_that_ends_the_process_is_left_out() {
     }
 }
 
-/// The training with this step, in a process of its own that has its own cache.
-fn trained(out: &Path, chaos: &str) -> Option<i32> {
+/// The training with this step in a chain, in a process of its own that has its own cache.
+fn trained(out: &Path, chain: &str, chaos: &str) -> Option<i32> {
     let mut command = process(out, chaos);
     let cache = out.with_extension("cache");
-    let command = command.env(TRAIN, "yes").env("VOXSTREAM_CACHE", cache);
+    let command = command.env(TRAIN, chain).env("VOXSTREAM_CACHE", cache);
     command.status().unwrap().code()
 }
 
@@ -129,20 +133,25 @@ fn a_subject_that_ends_a_training_is_left_out_of_it() {
     let source = plan.ok().unwrap().pipeline.source;
     let cohort = source.open(Path::new("."), 0).unwrap();
     type IsOfKind = fn(&SubjectRecord) -> bool;
-    let kinds: [(&str, IsOfKind); 3] = [
-        ("train", |s| s.labelled),
-        ("validation", |s| s.split == Split::Validation),
-        ("test", |s| s.split == Split::Test),
+    let kinds: [(&str, &str, IsOfKind); 4] = [
+        ("train", "stages", |s| s.labelled),
+        ("validation", "stages", |s| s.split == Split::Validation),
+        ("test", "stages", |s| s.split == Split::Test),
+        ("seen", VIEWS, |s| s.labelled),
     ];
-    for (kind, is_kind) in kinds {
+    for (kind, chain, is_kind) in kinds {
         let subject = &cohort.subjects().iter().find(|s| is_kind(s)).unwrap().id;
         // A subject that fails is what one is to the training that ends the process.
         let failing = folder.path().join(format!("{kind}-fails"));
-        let code = trained(&failing, &format!("{{ subjects: {{ {subject}: error }} }}"));
+        let code = trained(
+            &failing,
+            chain,
+            &format!("{{ subjects: {{ {subject}: error }} }}"),
+        );
         assert_eq!(code, Some(1), "{kind}");
         let out = folder.path().join(kind);
         let chaos = format!("{{ subjects: {{ {subject}: abort }} }}");
-        let mut codes: Vec<Option<i32>> = (0..4).map(|_| trained(&out, &chaos)).collect();
+        let mut codes: Vec<Option<i32>> = (0..4).map(|_| trained(&out, chain, &chaos)).collect();
         assert_eq!(codes.pop().unwrap(), Some(1), "{kind}: {codes:?}");
         assert_eq!(codes, [None; 3], "{kind}");
         let failures: Vec<FailureRow> = read_table(&out.join("failures.parquet")).unwrap();

@@ -11,6 +11,8 @@ pub(super) enum Line {
     Begins(String),
     /// It ended.
     Ended(String),
+    /// Until it begins again, another is under way that it needs.
+    Pauses(String),
     /// In so many attempts in a row at a subject the process had ended when this log was begun.
     Suspected(String, u32),
 }
@@ -28,8 +30,8 @@ pub(super) fn known(suspected: &BTreeMap<String, u32>) -> String {
     suspected.iter().map(line).collect()
 }
 
-/// Subjects in attempts at which the process ended, and how often in a row.
-pub(super) fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
+/// Counts of suspected subjects at which no attempt has ended since, and subjects that are worked on.
+fn read(log: &[u8]) -> (BTreeMap<String, u32>, BTreeSet<String>) {
     let (mut counts, mut open) = (BTreeMap::new(), BTreeSet::new());
     // The last line may be cut off.
     let lines = log.split(|byte| *byte == b'\n');
@@ -45,10 +47,26 @@ pub(super) fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
                 counts.remove(&subject);
                 open.remove(&subject);
             }
+            Line::Pauses(subject) => {
+                open.remove(&subject);
+            }
         }
     }
+    (counts, open)
+}
+
+/// Subjects in attempts at which the process ended, and how often in a row.
+pub(super) fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
+    let (mut counts, open) = read(log);
     for subject in open {
         *counts.entry(subject).or_default() += 1;
     }
     counts
+}
+
+/// A log that says the same, without the attempts that ended.
+pub(super) fn shortened(log: &[u8]) -> String {
+    let (counts, open) = read(log);
+    let open = open.into_iter().map(|subject| Line::Begins(subject).text());
+    known(&counts) + &open.collect::<String>()
 }

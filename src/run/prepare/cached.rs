@@ -43,6 +43,10 @@ impl Preparer {
             if self.is_left_out(index) {
                 return Ok(None);
             }
+            // Before anything is held: a suspected subject waits until it is alone.
+            let id = &self.subject(index).id;
+            let attempt = self.attempts.get().map(|attempts| attempts.begin_view(id));
+            let _attempt = attempt.transpose().or_else(|failure| self.fail(failure))?;
             // A kept row was made under the policy of its day.
             self.estimate(index).or_else(|failure| self.fail(failure))?;
             let kept = match self.kept.get(index) {
@@ -80,7 +84,6 @@ impl Preparer {
 
     /// Prepares a subject up to the cut and keeps its row; `None` where a step left it out.
     fn prepare_and_keep(&self, index: usize, epoch: u64) -> Result<Option<KeptRow>, Failure> {
-        // Before anything is held: a suspected subject waits until it is alone.
         let id = &self.subject(index).id;
         let attempt = self.attempts.get().map(|attempts| attempts.begin(id));
         let _attempt = attempt.transpose().or_else(|failure| self.fail(failure))?;
