@@ -23,7 +23,7 @@ said() {
     for table in subjects parts quality failures warnings metrics scores postprocessing views; do
         case $table in
         subjects) columns='* except (seconds)' ;;
-        parts) columns='* except (bytes, seconds, host, attempt, committed, files)' ;;
+        parts) columns='* except (bytes, seconds, host, attempt, committed, files, nodes)' ;;
         *) columns='*' ;;
         esac
         query "$run" "select $columns from $table" >"$work/rows" || continue

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
-use voxstream::sink::{FailureRow, Ledger, PartRow, QualityRow, SubjectRow};
+use voxstream::sink::{
+    EdgeRow, FailureRow, Ledger, PartRow, QualityRow, SubjectRow, read_run_table,
+};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
@@ -193,6 +195,17 @@ fn said(run: &Path) -> Said {
     }
 }
 
+/// Rows, bytes and failures of every node that works on subjects.
+fn flowed(run: &Path) -> BTreeMap<String, [i64; 3]> {
+    let edges: Vec<EdgeRow> = read_run_table(run).unwrap();
+    let edges = edges.into_iter().filter(|edge| edge.node != "cluster");
+    let flowed: BTreeMap<_, _> = edges
+        .map(|edge| (edge.node, [edge.rows, edge.bytes, edge.failures]))
+        .collect();
+    assert!(flowed.len() > 1, "{flowed:?}");
+    flowed
+}
+
 fn parts(run: &Path) -> Vec<PartRow> {
     Ledger::open(run).unwrap().read().unwrap()
 }
@@ -211,6 +224,7 @@ fn executors_make_what_one_machine_makes_and_go_on_where_a_run_was_left() {
     let (code, told) = cohort.run("many", &["--cluster", &cluster.address()]);
     assert_eq!(code, 1, "{told}");
     assert_eq!(said(&cohort.out("many")), alone);
+    assert_eq!(flowed(&cohort.out("many")), flowed(&cohort.out("alone")));
     assert!(!cohort.out("many").join("cluster.json").exists());
     // Voxels stay where they are made.
     let bytes: u64 = parts(&cohort.out("many"))

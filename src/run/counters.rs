@@ -99,6 +99,20 @@ impl From<EdgeRow> for NodeCounts {
     }
 }
 
+impl From<NodeCounts> for EdgeRow {
+    fn from(counts: NodeCounts) -> Self {
+        Self {
+            node: counts.node,
+            rows: counts.rows as i64,
+            bytes: counts.bytes as i64,
+            busy_seconds: counts.busy.as_secs_f64(),
+            starved_seconds: counts.starved.as_secs_f64(),
+            blocked_seconds: counts.blocked.as_secs_f64(),
+            failures: counts.failures as i64,
+        }
+    }
+}
+
 /// All nodes of a run, in the order of their first use.
 #[derive(Debug, Default, Clone)]
 pub struct Counters(Arc<Mutex<NamedNodes>>);
@@ -127,18 +141,37 @@ impl Counters {
 
     /// Every node's counters now.
     pub fn snapshot(&self) -> Vec<NodeCounts> {
+        self.read(|counter| counter.load(Relaxed))
+    }
+
+    /// Every node's counters, which begin at 0 again.
+    pub fn take(&self) -> Vec<NodeCounts> {
+        self.read(|counter| counter.swap(0, Relaxed))
+    }
+
+    /// Adds what a node of the same name counted in another process.
+    pub fn add(&self, counts: &NodeCounts) {
+        let node = self.node(&counts.node);
+        node.passed(counts.rows as usize, counts.bytes as usize);
+        node.worked(counts.busy);
+        node.starved(counts.starved);
+        node.blocked(counts.blocked);
+        node.failures.fetch_add(counts.failures, Relaxed);
+    }
+
+    fn read(&self, number: impl Fn(&AtomicU64) -> u64) -> Vec<NodeCounts> {
         let nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let time = |t: &AtomicU64| Duration::from_nanos(t.load(Relaxed));
+        let time = |counter| Duration::from_nanos(number(counter));
         nodes
             .iter()
             .map(|(name, n)| NodeCounts {
                 node: name.clone(),
-                rows: n.rows.load(Relaxed),
-                bytes: n.bytes.load(Relaxed),
+                rows: number(&n.rows),
+                bytes: number(&n.bytes),
                 busy: time(&n.busy),
                 starved: time(&n.starved),
                 blocked: time(&n.blocked),
-                failures: n.failures.load(Relaxed),
+                failures: number(&n.failures),
             })
             .collect()
     }

@@ -2,11 +2,12 @@
 
 use super::attempts::{Again, Attempts};
 use super::context::RunContext;
+use super::counters::NodeCounts;
 use super::cut::Stretch;
 use crate::error::Error;
 use crate::sink::parts::Attempt;
 use crate::sink::{
-    FailureRow, Ledger, PartRow, PartWriter, TableRow, WarningRow, causes, write_table,
+    EdgeRow, FailureRow, Ledger, PartRow, PartWriter, TableRow, WarningRow, causes, write_table,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub(super) struct Parts {
     retry_failed: bool,
     /// Parts that belong to the run: made, or found again.
     names: BTreeSet<String>,
+    /// Whether the commit record of a part has what nodes counted, for the process that holds the run.
+    counts_nodes: bool,
 }
 
 impl Parts {
@@ -56,6 +59,7 @@ impl Parts {
             attempts: Arc::new(attempts),
             retry_failed: cx.retry_failed,
             names: BTreeSet::new(),
+            counts_nodes: false,
         })
     }
 
@@ -121,6 +125,9 @@ impl Parts {
             if !part.failures().is_empty() && stretch.has_changed(&cx.preparer) {
                 part.retry_later();
             }
+            if self.counts_nodes {
+                part.add_nodes(cx.counters.take().into_iter().map(as_json).collect());
+            }
             part.commit(&mut self.ledger)?;
             self.names.insert(stretch.name.clone());
         }
@@ -173,6 +180,11 @@ impl Parts {
     }
 }
 
+/// What a node counted, as a commit record has it.
+fn as_json(counts: NodeCounts) -> String {
+    serde_json::to_string(&EdgeRow::from(counts)).expect("a row is plain data")
+}
+
 /// What a run on many machines needs beside: one process holds the run and reads what others commit.
 #[cfg(feature = "cluster")]
 impl Parts {
@@ -192,6 +204,7 @@ impl Parts {
             },
             pending: None,
             names: BTreeSet::new(),
+            counts_nodes: true,
         })
     }
 

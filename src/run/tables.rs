@@ -62,17 +62,5 @@ impl RunContext {
 
 /// What flowed through every node so far.
 pub(super) fn edge_rows(counters: &Counters) -> Vec<EdgeRow> {
-    counters
-        .snapshot()
-        .into_iter()
-        .map(|n| EdgeRow {
-            node: n.node,
-            rows: n.rows as i64,
-            bytes: n.bytes as i64,
-            busy_seconds: n.busy.as_secs_f64(),
-            starved_seconds: n.starved.as_secs_f64(),
-            blocked_seconds: n.blocked.as_secs_f64(),
-            failures: n.failures as i64,
-        })
-        .collect()
+    counters.snapshot().into_iter().map(EdgeRow::from).collect()
 }

@@ -13,7 +13,7 @@ use crate::run::counters::Node;
 use crate::run::cut::{Cut, Stretch};
 use crate::run::parts::Parts;
 use crate::run::{prediction, preparation};
-use crate::sink::PartRow;
+use crate::sink::{EdgeRow, PartRow};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use indicatif::ProgressBar;
@@ -212,6 +212,10 @@ impl Drive<'_> {
         self.node
             .passed(number(row.rows) as usize, number(row.bytes) as usize);
         self.progress.add(row);
+        // A text that is none comes from another version, whose counts mean something else.
+        let counts =
+            (row.nodes.iter()).filter_map(|text| serde_json::from_str::<EdgeRow>(text).ok());
+        counts.for_each(|counts| self.cx.counters.add(&counts.into()));
     }
 
     /// Looks at the jobs; one that is done leaves all its parts behind.

@@ -125,6 +125,11 @@ impl PartWriter {
         self.scores.extend(scores);
     }
 
+    /// Adds what nodes counted, as the column `nodes` has it.
+    pub fn add_nodes(&mut self, nodes: Vec<String>) {
+        self.row.nodes.extend(nodes);
+    }
+
     /// Adds a file that was written for a subject of the part, by its path below the run folder.
     pub fn add_file(&mut self, path: PathBuf) {
         self.files.push((path, None));

@@ -5,7 +5,7 @@ use super::*;
 tables! {
     /// One row a part: a stretch of subjects whose results were committed together.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-    PartRow => PARTS "parts" version 1 {
+    PartRow => PARTS "parts" version 2 {
         /// Name of the part; its file in the folder of a table is `<part>.parquet`, or one that it shares with
         /// other parts, which `files` names.
         part: String => "",
@@ -39,5 +39,8 @@ tables! {
         /// Its files: BLAKE3, bytes and path below the run folder of each. Files whose names begin with `merged-`
         /// hold rows of several parts.
         files: Vec<String> => "" volatile,
+        /// What the nodes of an executor counted since its part before, each as a row of `edges` in JSON: whoever
+        /// drives the run adds it to that table. Empty where the run is made by one process.
+        nodes: Vec<String> => "" volatile,
     }
 }
