@@ -115,7 +115,8 @@ fn smooth_rows(source: &[f32], target: &mut [f32], padded: &mut [f32], weights: 
     }
 }
 
-/// `out = w[0] * centre + sum of w[k] * (a + b)`, added in this order.
+/// `out = centre + sum of w[k] * (a + b - 2 centre)`, added in this order: voxels of one value keep it to the last
+/// bit.
 ///
 /// Several pairs are summed at once, so that `out` is written once for kernels up to radius 3.
 #[inline(always)]
@@ -126,32 +127,36 @@ fn weighted_sum<'a>(
     pair: impl Fn(isize) -> [&'a [f32]; 2],
 ) {
     let n = out.len();
+    let beside = |a: f32, b: f32, c: f32| (a + b) - (c + c);
     let pair = |k: isize| pair(k).map(|side| &side[..n]);
     let centre = &centre[..n];
     match *weights {
         [] | [_] => out.copy_from_slice(centre),
-        [w0, w1] => {
+        [_, w1] => {
             let [a, b] = pair(1);
             for i in 0..n {
-                out[i] = w0 * centre[i] + w1 * (a[i] + b[i]);
+                let v = centre[i];
+                out[i] = v + w1 * beside(a[i], b[i], v);
             }
         }
-        [w0, w1, w2] => {
+        [_, w1, w2] => {
             let ([a, b], [c, d]) = (pair(1), pair(2));
             for i in 0..n {
-                out[i] = w0 * centre[i] + w1 * (a[i] + b[i]) + w2 * (c[i] + d[i]);
+                let v = centre[i];
+                out[i] = v + w1 * beside(a[i], b[i], v) + w2 * beside(c[i], d[i], v);
             }
         }
-        [w0, w1, w2, w3, ref rest @ ..] => {
+        [_, w1, w2, w3, ref rest @ ..] => {
             let ([a, b], [c, d], [e, f]) = (pair(1), pair(2), pair(3));
             for i in 0..n {
-                out[i] =
-                    w0 * centre[i] + w1 * (a[i] + b[i]) + w2 * (c[i] + d[i]) + w3 * (e[i] + f[i]);
+                let v = centre[i];
+                let sum = v + w1 * beside(a[i], b[i], v) + w2 * beside(c[i], d[i], v);
+                out[i] = sum + w3 * beside(e[i], f[i], v);
             }
             for (k, &w) in rest.iter().enumerate() {
                 let [a, b] = pair(k as isize + 4);
                 for i in 0..n {
-                    out[i] += w * (a[i] + b[i]);
+                    out[i] += w * beside(a[i], b[i], centre[i]);
                 }
             }
         }

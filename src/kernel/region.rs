@@ -139,7 +139,7 @@ fn last_of<T: Copy>(values: &[T], is_foreground: impl Fn(T) -> bool + Copy) -> O
     values[..end].iter().rposition(|&v| is_foreground(v))
 }
 
-/// Smallest number that is not NaN; `None` where there is none.
+/// Smallest finite number; `None` where there is none.
 pub fn minimum(values: &[f32]) -> Option<f32> {
     const LANES: usize = 16;
     let mut lanes = [f32::INFINITY; LANES];
@@ -148,14 +148,19 @@ pub fn minimum(values: &[f32]) -> Option<f32> {
     for chunk in chunks {
         for (lane, &v) in lanes.iter_mut().zip(chunk) {
             // A comparison with NaN is false, so NaN never enters.
-            *lane = if v < *lane { v } else { *lane };
+            *lane = if (v < *lane) & (v > f32::NEG_INFINITY) {
+                v
+            } else {
+                *lane
+            };
         }
     }
     let least = lanes
         .iter()
         .chain(rest)
+        .filter(|v| v.is_finite())
         .fold(f32::INFINITY, |a, &b| if b < a { b } else { a });
-    (least < f32::INFINITY || values.contains(&f32::INFINITY)).then_some(least)
+    (least < f32::INFINITY).then_some(least)
 }
 
 /// Stretches of one number in memory order: number and length.
@@ -234,11 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_no_minimum() {
+    fn what_is_not_finite_is_no_minimum() {
         let mut values = vec![f32::NAN; 40];
         assert_eq!(minimum(&values), None);
         values[39] = -3.0;
-        values[2] = 5.0;
+        (values[2], values[4], values[38]) = (5.0, f32::NEG_INFINITY, f32::NEG_INFINITY);
         assert_eq!(minimum(&values), Some(-3.0));
         assert_eq!(class_counts(&[f32::NAN; 3], |_| 0)[&0], 3);
     }

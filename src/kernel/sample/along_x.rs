@@ -1,7 +1,7 @@
 //! The last blend of a row, along x: as many outputs at a time as a register holds, out of twice as many
 //! values.
 
-use super::tap::Tap;
+use super::tap::{Tap, between};
 
 /// Values that the outputs of the largest block are picked from.
 const LARGEST_WINDOW: usize = 32;
@@ -116,7 +116,7 @@ impl Tap {
         // Without a weight the neighbour must not count, not even as 0 · infinity.
         match self.weight == 0.0 {
             true => pair[0],
-            false => pair[0] * (1.0 - self.weight) + pair[1] * self.weight,
+            false => between(pair[0], pair[1], self.weight),
         }
     }
 }
@@ -176,11 +176,8 @@ impl Block<8> {
         let high = avx2._mm256_add_epi32(low, avx._mm256_set1_epi32(1));
         let (low, high) = (pick(low), pick(high));
         let weight: __m256 = pulp::cast(self.weight);
-        let rest = avx._mm256_sub_ps(avx._mm256_set1_ps(1.0), weight);
-        let blended = avx._mm256_add_ps(
-            avx._mm256_mul_ps(low, rest),
-            avx._mm256_mul_ps(high, weight),
-        );
+        let more = avx._mm256_mul_ps(avx._mm256_sub_ps(high, low), weight);
+        let blended = avx._mm256_add_ps(low, more);
         let alone = avx._mm256_cmp_ps::<0>(weight, avx._mm256_set1_ps(0.0));
         pulp::cast(avx._mm256_blendv_ps(blended, low, alone))
     }
@@ -200,11 +197,8 @@ impl Block<16> {
         let low = avx._mm512_permutex2var_ps(near, low, far);
         let high = avx._mm512_permutex2var_ps(near, high, far);
         let weight: __m512 = pulp::cast(self.weight);
-        let rest = avx._mm512_sub_ps(avx._mm512_set1_ps(1.0), weight);
-        let blended = avx._mm512_add_ps(
-            avx._mm512_mul_ps(low, rest),
-            avx._mm512_mul_ps(high, weight),
-        );
+        let more = avx._mm512_mul_ps(avx._mm512_sub_ps(high, low), weight);
+        let blended = avx._mm512_add_ps(low, more);
         let alone = avx._mm512_cmp_ps_mask::<0>(weight, avx._mm512_set1_ps(0.0));
         pulp::cast(avx._mm512_mask_blend_ps(alone, blended, low))
     }

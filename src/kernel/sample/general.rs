@@ -2,7 +2,7 @@
 //!
 //! Fixed point makes floor and fraction a shift and a mask, and adding the step up is exact.
 
-use super::tap::{Tap, nearest, reach, tap};
+use super::tap::{Tap, between, nearest, reach, tap, weighted};
 use glam::{DAffine3, DVec3};
 
 /// One voxel in 32.32 fixed point.
@@ -124,15 +124,10 @@ pub(super) fn linear_general(source: &[f32], walk: &Walk, shape: [usize; 3], out
             let at = whole(pz) * plane + whole(py) * nx + whole(px);
             let (u, v, w) = (fraction(px), fraction(py), fraction(pz));
             let cell = &source[at..at + plane + nx + 2];
-            let (a, b) = (cell[0], cell[nx]);
-            let a = a + (cell[1] - a) * u;
-            let b = b + (cell[nx + 1] - b) * u;
-            let (c, d) = (cell[plane], cell[plane + nx]);
-            let c = c + (cell[plane + 1] - c) * u;
-            let d = d + (cell[plane + nx + 1] - d) * u;
-            let near = a + (b - a) * v;
-            let far = c + (d - c) * v;
-            *value = near + (far - near) * w;
+            let along_x = |from: usize| between(cell[from], cell[from + 1], u);
+            let near = between(along_x(0), along_x(nx), v);
+            let far = between(along_x(plane), along_x(plane + nx), v);
+            *value = between(near, far, w);
             all_finite &= value.is_finite();
             px += dx;
             py += dy;
@@ -159,18 +154,17 @@ fn linear_at(source: &[f32], walk: &Walk, position: [f64; 3]) -> Option<f32> {
     let [nx, ny, _] = walk.source_shape;
     let [x, y, z] = [0, 1, 2].map(|a| tap(position[a], walk.last[a], walk.reach[a]));
     let (x, y, z) = (x?, y?, z?);
-    let pick = |t: Tap, high: bool| match (high, t.weight > 0.0) {
-        (false, _) => Some((t.low, 1.0 - t.weight)),
-        (true, true) => Some((t.low + 1, t.weight)),
-        (true, false) => None,
+    let stored = |[x, y, z]: [usize; 3]| source[(z * ny + y) * nx + x];
+    let ends = |t: Tap| [t.low, t.low + usize::from(t.weight > 0.0)];
+    let along = |t: Tap, value: &dyn Fn(usize) -> f32| {
+        let [low, high] = ends(t).map(value);
+        between(low, high, t.weight)
     };
-    let corners = (0..8).filter_map(|corner| {
-        let (x, wx) = pick(x, corner & 1 != 0)?;
-        let (y, wy) = pick(y, corner & 2 != 0)?;
-        let (z, wz) = pick(z, corner & 4 != 0)?;
-        Some(source[(z * ny + y) * nx + x] * (wx * wy * wz))
-    });
-    Some(corners.sum())
+    let value = along(z, &|z| along(y, &|y| along(x, &|x| stored([x, y, z]))));
+    Some(match value.is_finite() {
+        true => value,
+        false => weighted([x, y, z], stored),
+    })
 }
 
 pub(super) fn nearest_general<T: Copy>(

@@ -7,7 +7,7 @@ use super::super::region::{Region, bounding_box};
 use super::super::simd::{CACHE_LINE, prefetch, vectorised};
 use super::along_x::AlongX;
 use super::source_axes;
-use super::tap::{Tap, reach, tap};
+use super::tap::{Tap, between, reach, tap, weighted};
 use glam::DAffine3;
 use std::ops::Range;
 
@@ -50,6 +50,7 @@ pub struct LinearRows<'a, T, V> {
     columns: Range<usize>,
     x: AlongX,
     blend: Vec<f32>,
+    all_finite: bool,
 }
 
 /// Taps along one axis; outputs before and after have no source.
@@ -121,7 +122,14 @@ impl<'a, T: Copy, V: Fn(T) -> f32 + Copy> LinearRows<'a, T, V> {
             columns: 0..0,
             x: AlongX::default(),
             blend: Vec::new(),
+            all_finite: false,
         })
+    }
+
+    /// The same, where it is known that every value of the source is finite.
+    #[must_use]
+    pub fn of_finite(self, all_finite: bool) -> Self {
+        Self { all_finite, ..self }
     }
 
     /// Blends the source rows around an output row; `false` outside the source.
@@ -161,20 +169,35 @@ impl<'a, T: Copy, V: Fn(T) -> f32 + Copy> LinearRows<'a, T, V> {
                     .zip(row(1, 0))
                     .zip(row(1, 1));
                 for (blend, (((a, b), c), d)) in blend.iter_mut().zip(rows) {
-                    let near = value(*a) * (1.0 - v) + value(*b) * v;
-                    let far = value(*c) * (1.0 - v) + value(*d) * v;
-                    *blend = near * (1.0 - w) + far * w;
+                    let near = between(value(*a), value(*b), v);
+                    let far = between(value(*c), value(*d), v);
+                    *blend = between(near, far, w);
                 }
             }
         }
         true
+    }
+
+    /// Computes again what is not finite in a row of outputs from `first` on: of a difference of voxels nothing is
+    /// left where one of them is infinite.
+    #[inline(never)]
+    fn repair(&self, row: &mut [f32], [first, y, z]: [usize; 3]) {
+        let [nx, ny, _] = self.source_shape_xyz;
+        for (i, old) in row.iter_mut().enumerate().filter(|(_, v)| !v.is_finite()) {
+            let at = [first + i, y, z];
+            let taps = [0, 1, 2].map(|axis| self.tables[axis].at(at[axis]));
+            if let [Some(x), Some(y), Some(z)] = taps {
+                let stored = |[x, y, z]: [usize; 3]| self.source[(z * ny + y) * nx + x];
+                *old = weighted([x, y, z], |at| (self.value)(stored(at)));
+            }
+        }
     }
 }
 
 #[inline(always)]
 fn mix<T: Copy>(blend: &mut [f32], value: impl Fn(T) -> f32, [near, far]: [&[T]; 2], weight: f32) {
     for (blend, (a, b)) in blend.iter_mut().zip(near.iter().zip(far)) {
-        *blend = value(*a) * (1.0 - weight) + value(*b) * weight;
+        *blend = between(value(*a), value(*b), weight);
     }
 }
 
@@ -200,7 +223,12 @@ impl<T: Copy, V: Fn(T) -> f32 + Copy> ReadRows for LinearRows<'_, T, V> {
                             continue;
                         }
                         row[..before].fill(fill);
-                        self.x.read(&self.blend, &mut row[before..end]);
+                        let read = &mut row[before..end];
+                        self.x.read(&self.blend, read);
+                        if !self.all_finite && !read.iter().fold(true, |all, v| all & v.is_finite())
+                        {
+                            self.repair(read, [x.start + before, y, z]);
+                        }
                         row[end..].fill(fill);
                     }
                 }

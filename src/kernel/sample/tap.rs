@@ -70,6 +70,33 @@ pub(super) fn tap(position: f64, last: f64, reach: f64) -> Option<Tap> {
     })
 }
 
+/// The value between two voxels, of which the second has a weight below 1.
+///
+/// **Law** `a + (b - a) w`. Voxels of one value give it to the last bit, whatever the weight: air of one value
+/// stays so, and thresholds behind it find it. With the weights of [`tap`], which end [`SNAP`] below 1, no result
+/// is beyond the two.
+#[inline(always)]
+pub(super) fn between(a: f32, b: f32, weight: f32) -> f32 {
+    a + (b - a) * weight
+}
+
+/// The value between up to eight voxels, of which those without a weight do not count: a value that is not finite
+/// spreads to what it has a share in, and no further.
+pub(super) fn weighted([x, y, z]: [Tap; 3], value: impl Fn([usize; 3]) -> f32) -> f32 {
+    let pick = |t: Tap, high: bool| match (high, t.weight > 0.0) {
+        (false, _) => Some((t.low, 1.0 - t.weight)),
+        (true, true) => Some((t.low + 1, t.weight)),
+        (true, false) => None,
+    };
+    let corners = (0..8).filter_map(|corner| {
+        let (x, wx) = pick(x, corner & 1 != 0)?;
+        let (y, wy) = pick(y, corner & 2 != 0)?;
+        let (z, wz) = pick(z, corner & 4 != 0)?;
+        Some(value([x, y, z]) * (wx * wy * wz))
+    });
+    corners.sum()
+}
+
 /// The nearest voxel of an axis; `shift` as [`Ties::shift`].
 pub(super) fn nearest(position: f64, last: f64, reach: f64, shift: f64) -> Option<usize> {
     (position >= -reach && position <= last + reach)

@@ -10,6 +10,48 @@ fn field(shape: [usize; 3]) -> Vec<f32> {
         .collect()
 }
 
+/// Maps along the axes, in any order and direction; some voxels of their outputs are outside of [`SOURCE`].
+fn along_axes(scale: [f64; 3], bits: u8, order: usize, shift: [f64; 3]) -> DAffine3 {
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    let mut columns = [DVec3::ZERO; 3];
+    let mut offset = DVec3::from(shift);
+    for (output, column) in columns.iter_mut().enumerate() {
+        let axis = orders[order][output];
+        let reversed = bits >> output & 1 == 1;
+        column[axis] = if reversed {
+            -scale[output]
+        } else {
+            scale[output]
+        };
+        if reversed {
+            offset[axis] += SOURCE[axis] as f64;
+        }
+    }
+    DAffine3 {
+        matrix3: DMat3::from_cols(columns[0], columns[1], columns[2]),
+        translation: offset,
+    }
+}
+
+/// Maps that follow no axis.
+fn oblique(angles: [f64; 3], scale: [f64; 3], shift: [f64; 3]) -> DAffine3 {
+    let turn = DAffine3::from_rotation_z(angles[0])
+        * DAffine3::from_rotation_y(angles[1])
+        * DAffine3::from_rotation_x(angles[2]);
+    let middle = DVec3::new(5.0, 3.5, 2.5);
+    DAffine3::from_translation(middle + DVec3::from(shift))
+        * turn
+        * DAffine3::from_scale(DVec3::from(scale))
+        * DAffine3::from_translation(-middle)
+}
+
 /// The definition, one voxel at a time in f64.
 fn by_definition(
     source: &[f32],
@@ -131,18 +173,7 @@ proptest! {
         order in 0usize..6,
         shift in prop::array::uniform3(-3.0..3.0f64),
     ) {
-        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        let mut columns = [DVec3::ZERO; 3];
-        let mut offset = DVec3::from(shift);
-        for (output, column) in columns.iter_mut().enumerate() {
-            let axis = orders[order][output];
-            let reversed = bits >> output & 1 == 1;
-            column[axis] = if reversed { -scale[output] } else { scale[output] };
-            if reversed {
-                offset[axis] += SOURCE[axis] as f64;
-            }
-        }
-        let map = DAffine3 { matrix3: DMat3::from_cols(columns[0], columns[1], columns[2]), translation: offset };
+        let map = along_axes(scale, bits, order, shift);
         prop_assert!(source_axes(&map, [9, 10, 7]).is_some());
         let (linear, nearest) = largest_difference(&map, [9, 10, 7]);
         prop_assert!(linear < 1e-5 && nearest == 0.0, "{linear} {nearest}");
@@ -154,11 +185,29 @@ proptest! {
         scale in prop::array::uniform3(0.3..2.5f64),
         shift in prop::array::uniform3(-3.0..3.0f64),
     ) {
-        let turn = DAffine3::from_rotation_z(angles[0]) * DAffine3::from_rotation_y(angles[1]) * DAffine3::from_rotation_x(angles[2]);
-        let middle = DVec3::new(5.0, 3.5, 2.5);
-        let map = DAffine3::from_translation(middle + DVec3::from(shift)) * turn * DAffine3::from_scale(DVec3::from(scale)) * DAffine3::from_translation(-middle);
+        let map = oblique(angles, scale, shift);
         let (linear, _) = largest_difference(&map, [9, 10, 7]);
         prop_assert!(linear < 1e-5, "{linear}");
+    }
+
+    #[test]
+    fn voxels_of_one_value_keep_it_and_no_value_is_beyond_others(
+        angles in prop::array::uniform3(-3.0..3.0f64),
+        scale in prop::array::uniform3(0.3..2.5f64),
+        bits in 0u8..8,
+        order in 0usize..6,
+        shift in prop::array::uniform3(-3.0..3.0f64),
+        value in -2000.0..2000.0f32,
+    ) {
+        let flat = vec![value; SOURCE.into_iter().product()];
+        // Steps between a background and values far from it.
+        let steps: Vec<f32> = field(SOURCE).iter().map(|v| if *v > 1.0 { 3071.0 } else { value }).collect();
+        for map in [along_axes(scale, bits, order, shift), oblique(angles, scale, shift)] {
+            let found = sample_linear(&flat, SOURCE, &map, [9, 10, 7], value);
+            prop_assert!(found.iter().all(|v| *v == value));
+            let found = sample_linear(&steps, SOURCE, &map, [9, 10, 7], value);
+            prop_assert!(found.iter().all(|v| (value..=3071.0).contains(v)));
+        }
     }
 }
 

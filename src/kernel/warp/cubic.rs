@@ -7,7 +7,8 @@ use crate::kernel::simd::vectorised;
 /// Values by cubic convolution, which keeps edges sharper than linear and may overshoot.
 ///
 /// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it, and
-/// voxels without weight do not count, as for [`Linear`](super::Linear).
+/// voxels without weight do not count, as for [`Linear`](super::Linear). What is summed are differences from the
+/// nearest voxel, so that voxels of one value keep it to the last bit.
 /// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
 pub struct Cubic<'a> {
     source: &'a [f32],
@@ -63,20 +64,25 @@ struct Cell<'a> {
     /// Indices along x, y, z; those beyond the edge repeat it.
     at: [[usize; 4]; 3],
     weight: [[f32; 4]; 3],
+    /// Value of the nearest voxel.
+    nearest: f32,
 }
 
 impl<'a> Cell<'a> {
     #[inline(always)]
     fn new(source: &'a [f32], taps: &Taps, i: usize) -> Self {
         let [nx, ny, _] = taps.source_shape;
+        let at = [0, 1, 2].map(|a| {
+            let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
+            [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
+        });
+        let [x, y, z] = [0, 1, 2].map(|a| at[a][1 + usize::from(taps.weight[a][i] > 0.5)]);
         Self {
             source,
             shape: [nx, ny],
-            at: [0, 1, 2].map(|a| {
-                let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
-                [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
-            }),
+            at,
             weight: [0, 1, 2].map(|a| keys(taps.weight[a][i])),
+            nearest: source[(z * ny + y) * nx + x],
         }
     }
 
@@ -95,12 +101,12 @@ impl<'a> Cell<'a> {
         for (&z, wz) in z.iter().zip(wz) {
             let mut plane = 0.0;
             for (&y, wy) in y.iter().zip(wy) {
-                let [a, b, c, d] = self.row(z, y);
+                let [a, b, c, d] = self.row(z, y).map(|v| v - self.nearest);
                 plane += wy * ((wx[0] * a + wx[1] * b) + (wx[2] * c + wx[3] * d));
             }
             sum += wz * plane;
         }
-        sum
+        self.nearest + sum
     }
 
     /// The sum over the voxels that have a weight.

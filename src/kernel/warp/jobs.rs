@@ -139,6 +139,16 @@ fn linear_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
     }))
 }
 
+/// The value between two voxels: one value of both stays to the last bit, and so does that of a voxel whose
+/// weight is all of it.
+#[inline(always)]
+fn between(a: f32, b: f32, weight: f32) -> f32 {
+    match weight == 1.0 {
+        true => b,
+        false => a + (b - a) * weight,
+    }
+}
+
 /// Fills a row; returns `true` if all its values are finite.
 #[inline(always)]
 fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
@@ -149,11 +159,10 @@ fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
     for ((value, &at), ((&u, &v), &w)) in out.iter_mut().zip(&taps.at).zip(weights) {
         let at = at as usize;
         let cell = &source[at..at + sz + sy + sx + 1];
-        // Of two products the one without weight is exactly 0, so voxel centres keep their value.
-        let along_x = |from: usize| cell[from] * (1.0 - u) + cell[from + sx] * u;
-        let near = along_x(0) * (1.0 - v) + along_x(sy) * v;
-        let far = along_x(sz) * (1.0 - v) + along_x(sz + sy) * v;
-        *value = near * (1.0 - w) + far * w;
+        let along_x = |from: usize| between(cell[from], cell[from + sx], u);
+        let near = between(along_x(0), along_x(sy), v);
+        let far = between(along_x(sz), along_x(sz + sy), v);
+        *value = between(near, far, w);
         all_finite &= value.is_finite();
     }
     all_finite

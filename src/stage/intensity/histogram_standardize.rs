@@ -35,12 +35,13 @@ fn above_min() -> Foreground {
     Foreground::AboveMin
 }
 
-/// `v' = slope * v + intercept` for values from `from` on.
+/// `v' = s + (v - q) * slope` for values from `from` on, in f64: an image may lie far from 0.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     from: f32,
-    slope: f32,
-    intercept: f32,
+    q: f64,
+    s: f64,
+    slope: f64,
 }
 
 /// The pieces between points of equal index; the first one reaches down without end.
@@ -62,17 +63,18 @@ fn pieces(own: &[f64], standard: &[f64]) -> Vec<Piece> {
     if let [(q, s)] = points[..] {
         return vec![Piece {
             from: f32::NEG_INFINITY,
+            q,
+            s,
             slope: 1.0,
-            intercept: (s - q) as f32,
         }];
     }
     let piece = |(i, pair): (usize, &[(f64, f64)])| {
         let ((q, s), (q_next, s_next)) = (pair[0], pair[1]);
-        let slope = (s_next - s) / (q_next - q);
         Piece {
             from: if i == 0 { f32::NEG_INFINITY } else { q as f32 },
-            slope: slope as f32,
-            intercept: (s - q * slope) as f32,
+            q,
+            s,
+            slope: (s_next - s) / (q_next - q),
         }
     };
     points.windows(2).enumerate().map(piece).collect()
@@ -89,19 +91,18 @@ fn map_pieces(voxels: &mut [f32], pieces: &[Piece]) {
         #[inline(always)]
         || {
             for block in voxels.chunks_mut(BLOCK) {
-                let mut slopes = [first.slope; BLOCK];
-                let mut intercepts = [first.intercept; BLOCK];
+                let (mut qs, mut ss, mut slopes) =
+                    ([first.q; BLOCK], [first.s; BLOCK], [first.slope; BLOCK]);
                 for piece in rest {
-                    for ((v, slope), intercept) in
-                        block.iter().zip(&mut slopes).zip(&mut intercepts)
-                    {
+                    for (i, v) in block.iter().enumerate() {
                         let beyond = *v >= piece.from;
-                        *slope = if beyond { piece.slope } else { *slope };
-                        *intercept = if beyond { piece.intercept } else { *intercept };
+                        qs[i] = if beyond { piece.q } else { qs[i] };
+                        ss[i] = if beyond { piece.s } else { ss[i] };
+                        slopes[i] = if beyond { piece.slope } else { slopes[i] };
                     }
                 }
-                for ((v, slope), intercept) in block.iter_mut().zip(&slopes).zip(&intercepts) {
-                    *v = *v * slope + intercept;
+                for (i, v) in block.iter_mut().enumerate() {
+                    *v = (ss[i] + (f64::from(*v) - qs[i]) * slopes[i]) as f32;
                 }
             }
         },
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn outer_pieces_go_on_and_equal_percentiles_are_one() {
-        let beyond: Vec<f32> = pieces(&[0.0, 1.0, 3.0], &[0.0, 10.0, 20.0])
+        let beyond: Vec<f64> = pieces(&[0.0, 1.0, 3.0], &[0.0, 10.0, 20.0])
             .iter()
             .map(|p| p.slope)
             .collect();
@@ -232,6 +233,13 @@ mod tests {
         let mut values = [-1.0, 0.5, 5.0];
         map_pieces(&mut values, &pieces(&[0.0, 1.0, 3.0], &[0.0, 10.0, 20.0]));
         assert_eq!(values, [-10.0, 5.0, 30.0]);
+        // Far from 0 no digit is lost.
+        let mut far = [1e5, 1e5 + 1.5, 1e5 + 4.0f32];
+        map_pieces(
+            &mut far,
+            &pieces(&[1e5, 1e5 + 1.0, 1e5 + 3.0], &[0.0, 10.0, 20.0]),
+        );
+        assert_eq!(far, [0.0, 12.5, 25.0]);
         let found = standardized(&[10.0, 20.0, 40.0, 80.0], &[0.0, 0.0, 0.0, 0.0, 4.0]);
         // 0 is the value of three percentiles, whose landmarks have the mean 70 / 3.
         assert!((found[0] - 70.0 / 3.0).abs() < 1e-5 && (found[4] - 80.0).abs() < 1e-4);

@@ -99,8 +99,10 @@ impl RegisterCheck {
     /// Measures `other` against `reference`.
     pub fn measure(&self, reference: &Volume, other: &Volume) -> Measured {
         let (grid, other_grid) = (reference.grid(), other.grid());
+        // In space: in which order an array keeps its axes is no misregistration.
+        let (ours, theirs) = (grid.along_world(), other_grid.along_world());
         Measured {
-            corner_mm: grid.corner_distance_mm(other_grid),
+            corner_mm: ours.corner_distance_mm(&theirs),
             overlap: overlap(grid, other_grid),
             likeness: (self.shift_voxels > 0)
                 .then(|| likeness(reference, other, self.shift_voxels))

@@ -3,7 +3,7 @@
 use super::Volume;
 use super::stored::value_of;
 use crate::kernel::sample::{LinearRows, ReadRows};
-use crate::volume::dtype::{Scaling, Voxel};
+use crate::volume::dtype::{Dtype, Scaling, Voxel};
 use crate::with_voxel_type;
 use glam::DAffine3;
 
@@ -16,10 +16,14 @@ impl Volume {
         shape_xyz: [usize; 3],
     ) -> Option<Box<dyn ReadRows + '_>> {
         let (from, scaling, map) = (self.grid.shape_xyz(), self.scaling(), source_from_output);
+        let is_whole = !matches!(self.dtype(), Dtype::F16 | Dtype::F32 | Dtype::F64);
         with_voxel_type!(self.dtype(), T => {
             let stored: (&[T], _) = (bytemuck::cast_slice(self.buffer().as_slice()), from);
             match scaling == Scaling::NONE {
-                true => boxed(LinearRows::try_new(stored, |v: T| v.to_f32(), map, shape_xyz)?),
+                true => {
+                    let rows = LinearRows::try_new(stored, |v: T| v.to_f32(), map, shape_xyz)?;
+                    boxed(rows.of_finite(is_whole))
+                }
                 false => {
                     let value = move |v: T| value_of(v, scaling);
                     boxed(LinearRows::try_new(stored, value, map, shape_xyz)?)

@@ -22,19 +22,23 @@ fn stencils(
     Some([along(0)?, along(1)?, along(2)?])
 }
 
-/// The weighted sum over a part of the source that begins at `origin`.
+/// The weighted sum over a part of the source that begins at `origin`, of differences from the voxel of the largest
+/// weight: voxels of one value keep it to the last bit.
 fn sum(values: &[f32], [nx, ny, _]: [usize; 3], origin: [usize; 3], at: &[Stencil; 3]) -> f32 {
     let [x, y, z] = at;
+    let value = |i: usize, j: usize, k: usize| {
+        values[((k - origin[2]) * ny + j - origin[1]) * nx + i - origin[0]]
+    };
+    let centre = value(x.centre, y.centre, z.centre);
     let mut sum = 0.0;
     for (k, wz) in z.within(0, usize::MAX) {
         for (j, wy) in y.within(0, usize::MAX) {
-            let row = ((k - origin[2]) * ny + j - origin[1]) * nx;
             for (i, wx) in x.within(0, usize::MAX) {
-                sum += wz * wy * wx * values[row + i - origin[0]];
+                sum += wz * wy * wx * (value(i, j, k) - centre);
             }
         }
     }
-    sum
+    centre + sum
 }
 
 /// Values by interpolation alone.

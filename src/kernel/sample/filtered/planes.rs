@@ -15,7 +15,8 @@ fn add(sum: &mut [f32], values: &[f32], weight: f32) {
     }
 }
 
-/// Values: planes are summed along z, their rows along y, and those along x.
+/// Values: planes are summed along z, their rows along y, and those along x. What is summed are differences from
+/// the voxel of the largest weight, so that voxels of one value keep it to the last bit.
 pub(super) fn sum_planes(
     source: &[f32],
     [nx, ny, _]: [usize; 3],
@@ -29,21 +30,11 @@ pub(super) fn sum_planes(
         || {
             for (z, stencil) in along_z.iter().enumerate() {
                 let Some(stencil) = stencil else { continue };
-                plane.fill(0.0);
-                for (i, weight) in stencil.within(0, usize::MAX) {
-                    // A weight of 0 must not count, not even as 0 · infinity.
-                    if weight != 0.0 {
-                        add(&mut plane, &source[i * nx * ny..(i + 1) * nx * ny], weight);
-                    }
-                }
+                let of = |i: usize| &source[i * nx * ny..(i + 1) * nx * ny];
+                sum_differences(&mut plane, stencil, of);
                 for (y, stencil) in along_y.iter().enumerate() {
                     let Some(stencil) = stencil else { continue };
-                    row.fill(0.0);
-                    for (i, weight) in stencil.within(0, usize::MAX) {
-                        if weight != 0.0 {
-                            add(&mut row, &plane[i * nx..(i + 1) * nx], weight);
-                        }
-                    }
+                    sum_differences(&mut row, stencil, |i| &plane[i * nx..(i + 1) * nx]);
                     let first = (z * shape[1] + y) * shape[0];
                     let out = &mut out[first..first + shape[0]];
                     for (out, stencil) in out.iter_mut().zip(along_x) {
@@ -58,14 +49,28 @@ pub(super) fn sum_planes(
 }
 
 #[inline(always)]
+fn sum_differences<'a>(sum: &mut [f32], stencil: &Stencil, of: impl Fn(usize) -> &'a [f32]) {
+    let centre = of(stencil.centre);
+    sum.copy_from_slice(centre);
+    for (i, weight) in stencil.within(0, usize::MAX) {
+        // A weight of 0 must not count, not even as 0 · infinity; the centre's difference is 0.
+        if weight != 0.0 && i != stencil.centre {
+            for ((sum, value), centre) in sum.iter_mut().zip(of(i)).zip(centre) {
+                *sum += weight * (value - centre);
+            }
+        }
+    }
+}
+
+#[inline(always)]
 fn dot(stencil: &Stencil, row: &[f32]) -> f32 {
-    let values = &row[stencil.low..stencil.end()];
-    let pairs = values.iter().zip(&stencil.weights);
-    pairs.fold(0.0, |sum, (value, weight)| {
-        if *weight == 0.0 {
+    let centre = row[stencil.centre];
+    let weights = stencil.within(0, usize::MAX);
+    weights.fold(centre, |sum, (i, weight)| {
+        if weight == 0.0 || i == stencil.centre {
             sum
         } else {
-            sum + weight * value
+            sum + weight * (row[i] - centre)
         }
     })
 }

@@ -12,9 +12,21 @@ pub(super) struct Stencil {
     pub(super) low: usize,
     /// Weights from there on; they add up to 1.
     pub(super) weights: Vec<f32>,
+    /// The voxel of the largest weight.
+    pub(super) centre: usize,
 }
 
 impl Stencil {
+    fn new(low: usize, weights: Vec<f32>) -> Self {
+        let largest = |best: usize, i: usize| if weights[i] > weights[best] { i } else { best };
+        let centre = low + (0..weights.len()).fold(0, largest);
+        Self {
+            low,
+            weights,
+            centre,
+        }
+    }
+
     /// The voxels from `low` to before this one are read.
     pub(super) fn end(&self) -> usize {
         self.low + self.weights.len()
@@ -61,24 +73,15 @@ pub(super) fn base(
     let last = count as f64 - 1.0;
     if reading == AxisReading::Nearest {
         let low = nearest(position, last, reach, filter.ties.shift()[axis])?;
-        return Some(Stencil {
-            low,
-            weights: vec![1.0],
-        });
+        return Some(Stencil::new(low, vec![1.0]));
     }
     let tap = tap(position, last, reach)?;
     if tap.weight == 0.0 {
-        return Some(Stencil {
-            low: tap.low,
-            weights: vec![1.0],
-        });
+        return Some(Stencil::new(tap.low, vec![1.0]));
     }
     let t = tap.weight;
     if reading == AxisReading::Linear {
-        return Some(Stencil {
-            low: tap.low,
-            weights: vec![1.0 - t, t],
-        });
+        return Some(Stencil::new(tap.low, vec![1.0 - t, t]));
     }
     let cubic = [
         t * (t * (1.0 - 0.5 * t) - 0.5),
@@ -94,7 +97,7 @@ pub(super) fn base(
         let index = (tap.low + k).saturating_sub(1).min(count - 1);
         weights[index - low] += weight;
     }
-    Some(Stencil { low, weights })
+    Some(Stencil::new(low, weights))
 }
 
 /// A stencil on the smoothed axis as one on the axis itself.
@@ -117,8 +120,5 @@ fn convolved(base: &Stencil, gaussian: &[f32], count: usize) -> Stencil {
             weights[index - low] += f64::from(*weight) * f64::from(gaussian[k]);
         }
     }
-    Stencil {
-        low,
-        weights: weights.into_iter().map(|w| w as f32).collect(),
-    }
+    Stencil::new(low, weights.into_iter().map(|w| w as f32).collect())
 }

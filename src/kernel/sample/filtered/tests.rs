@@ -93,6 +93,33 @@ fn without_a_filter_values_are_those_of_plain_sampling() {
 }
 
 #[test]
+fn voxels_of_one_value_keep_it() {
+    let flat = vec![-1000.3f32; SHAPE.iter().product()];
+    let along = map_of([
+        [2.1, 0.0, 0.0, 0.4],
+        [0.0, 0.0, 1.6, 0.3],
+        [0.0, 0.8, 0.0, 0.2],
+    ]);
+    let oblique = DAffine3::from_rotation_z(0.3) * DAffine3::from_scale(DVec3::splat(1.7));
+    for map in [along, oblique] {
+        for reading in [AxisReading::Cubic, AxisReading::Linear] {
+            for sigma_xyz in [[0.0; 3], antialias_sigma(&map)] {
+                let filter = Filter {
+                    readings: [reading; 3],
+                    sigma_xyz,
+                    ..Filter::default()
+                };
+                let out = sample_filtered(&flat, SHAPE, &map, [8, 7, 6], -1000.3, &filter);
+                assert!(
+                    out.iter().all(|v| *v == -1000.3),
+                    "{reading:?} {sigma_xyz:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_value_that_is_not_finite_stays_where_it_is() {
     let mut values = vec![1f32; SHAPE.iter().product()];
     values[(6 * SHAPE[1] + 7) * SHAPE[0] + 8] = f32::NAN;

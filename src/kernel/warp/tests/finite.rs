@@ -1,4 +1,4 @@
-//! Values that are not finite spread to what they have a share in, and no further.
+//! Values that are not finite spread to what they have a share in, and no further; voxels of one value keep it.
 
 use super::*;
 
@@ -65,4 +65,19 @@ fn a_share_counts_however_small() {
     let odd = |values: Vec<f32>| values.iter().filter(|v| v.is_nan()).count();
     assert_eq!(odd(linear(&source, SOURCE, &route, SOURCE, 0.0)), 2);
     assert_eq!(odd(cubic(&source, SOURCE, &route, SOURCE, 0.0)), 4);
+}
+
+#[test]
+fn voxels_of_one_value_keep_it() {
+    let shape = [25, 17, 15];
+    for value in [-1000.0, -128.0, 0.1, 3071.7f32] {
+        let flat = vec![value; SOURCE.into_iter().product()];
+        for (name, steps) in routes() {
+            let route = Route::new(steps);
+            for read in [linear, cubic] {
+                let found = read(&flat, SOURCE, &route, shape, value);
+                assert!(found.iter().all(|v| *v == value), "{name} {value}");
+            }
+        }
+    }
 }

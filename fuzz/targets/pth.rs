@@ -1,0 +1,2 @@
+#![no_main]
+voxstream_fuzz::target!("pth");
