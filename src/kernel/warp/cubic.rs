@@ -8,7 +8,7 @@ use crate::kernel::simd::vectorised;
 ///
 /// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it, and
 /// voxels without weight do not count, as for [`Linear`](super::Linear). What is summed are differences from the
-/// nearest voxel, so that voxels of one value keep it to the last bit.
+/// voxel below, so that voxels of one value keep it to the last bit.
 /// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
 pub struct Cubic<'a> {
     source: &'a [f32],
@@ -56,6 +56,14 @@ fn keys(t: f32) -> [f32; 4] {
     [far(t), near(t), near(s), far(s)]
 }
 
+/// The value along an axis.
+#[inline(always)]
+fn along(weights: &[f32; 4], [before, below, above, behind]: [f32; 4]) -> f32 {
+    let [first, _, third, fourth] = *weights;
+    let far = first * (before - below) + fourth * (behind - below);
+    below + (third * (above - below) + far)
+}
+
 /// The 64 voxels around a position.
 struct Cell<'a> {
     source: &'a [f32],
@@ -64,25 +72,26 @@ struct Cell<'a> {
     /// Indices along x, y, z; those beyond the edge repeat it.
     at: [[usize; 4]; 3],
     weight: [[f32; 4]; 3],
-    /// Value of the nearest voxel.
-    nearest: f32,
 }
 
 impl<'a> Cell<'a> {
     #[inline(always)]
     fn new(source: &'a [f32], taps: &Taps, i: usize) -> Self {
         let [nx, ny, _] = taps.source_shape;
-        let at = [0, 1, 2].map(|a| {
-            let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
-            [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
-        });
-        let [x, y, z] = [0, 1, 2].map(|a| at[a][1 + usize::from(taps.weight[a][i] > 0.5)]);
+        let place = |a: usize| match (taps.low[a][i] as usize, taps.weight[a][i]) {
+            // All of the weight is the upper voxel's.
+            (low, 1.0) => (low + 1, 0.0),
+            place => place,
+        };
+        let places = [0, 1, 2].map(place);
         Self {
             source,
             shape: [nx, ny],
-            at,
-            weight: [0, 1, 2].map(|a| keys(taps.weight[a][i])),
-            nearest: source[(z * ny + y) * nx + x],
+            at: [0, 1, 2].map(|a| {
+                let ((low, _), last) = (places[a], taps.source_shape[a] - 1);
+                [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
+            }),
+            weight: places.map(|(_, weight)| keys(weight)),
         }
     }
 
@@ -97,16 +106,14 @@ impl<'a> Cell<'a> {
     #[inline(always)]
     fn value(&self) -> f32 {
         let ([_, y, z], [wx, wy, wz]) = (&self.at, &self.weight);
-        let mut sum = 0.0;
-        for (&z, wz) in z.iter().zip(wz) {
-            let mut plane = 0.0;
-            for (&y, wy) in y.iter().zip(wy) {
-                let [a, b, c, d] = self.row(z, y).map(|v| v - self.nearest);
-                plane += wy * ((wx[0] * a + wx[1] * b) + (wx[2] * c + wx[3] * d));
+        let (mut planes, mut rows) = ([0.0; 4], [0.0; 4]);
+        for (plane, &z) in planes.iter_mut().zip(z) {
+            for (row, &y) in rows.iter_mut().zip(y) {
+                *row = along(wx, self.row(z, y));
             }
-            sum += wz * plane;
+            *plane = along(wy, rows);
         }
-        self.nearest + sum
+        along(wz, planes)
     }
 
     /// The sum over the voxels that have a weight.

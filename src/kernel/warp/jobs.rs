@@ -18,8 +18,9 @@ pub trait Job {
 /// Values by trilinear interpolation.
 ///
 /// **Law** an affine route returns what [`sample_linear`](crate::kernel::sample::sample_linear) returns,
-/// up to rounding; voxel centres keep their value. Voxels without weight do not count, whatever they
-/// hold: a value that is not finite spreads to what it has a share in, and no further.
+/// up to rounding; voxel centres keep their value, and so do voxels of one value, to the last bit. Voxels
+/// without weight do not count, whatever they hold: a value that is not finite spreads to what it has a share
+/// in, and no further.
 pub struct Linear<'a> {
     source: &'a [f32],
     fill: f32,
@@ -97,7 +98,11 @@ impl Job for Linear<'_> {
         vectorised(
             #[inline(always)]
             || {
-                if !linear_row(source, taps, out) {
+                let all_finite = match taps.any_upper {
+                    true => linear_row::<true>(source, taps, out),
+                    false => linear_row::<false>(source, taps, out),
+                };
+                if !all_finite {
                     repair(out, |i| linear_at(source, taps, i));
                 }
                 taps.fill(out, fill);
@@ -139,19 +144,9 @@ fn linear_at(source: &[f32], taps: &Taps, i: usize) -> f32 {
     }))
 }
 
-/// The value between two voxels: one value of both stays to the last bit, and so does that of a voxel whose
-/// weight is all of it.
+/// Fills a row; returns `true` if all its values are finite. `UPPER`: some weights are 1.
 #[inline(always)]
-fn between(a: f32, b: f32, weight: f32) -> f32 {
-    match weight == 1.0 {
-        true => b,
-        false => a + (b - a) * weight,
-    }
-}
-
-/// Fills a row; returns `true` if all its values are finite.
-#[inline(always)]
-fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
+fn linear_row<const UPPER: bool>(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
     let mut all_finite = true;
     let [sx, sy, sz] = taps.stride.map(|s| s as usize);
     let [u, v, w] = &taps.weight;
@@ -159,10 +154,18 @@ fn linear_row(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
     for ((value, &at), ((&u, &v), &w)) in out.iter_mut().zip(&taps.at).zip(weights) {
         let at = at as usize;
         let cell = &source[at..at + sz + sy + sx + 1];
-        let along_x = |from: usize| between(cell[from], cell[from + sx], u);
-        let near = between(along_x(0), along_x(sy), v);
-        let far = between(along_x(sz), along_x(sz + sy), v);
-        *value = between(near, far, w);
+        // What is blended are differences from the first voxel, or from the one that has all of the weight: all are
+        // 0 where the voxels have one value, and that one's is.
+        let all_of_it = |weight: f32, stride: usize| if weight == 1.0 { stride } else { 0 };
+        let origin = match UPPER {
+            true => cell[all_of_it(u, sx) + all_of_it(v, sy) + all_of_it(w, sz)],
+            false => cell[0],
+        };
+        let more = |from: usize| cell[from] - origin;
+        let along_x = |from: usize| more(from) * (1.0 - u) + more(from + sx) * u;
+        let near = along_x(0) * (1.0 - v) + along_x(sy) * v;
+        let far = along_x(sz) * (1.0 - v) + along_x(sz + sy) * v;
+        *value = origin + (near * (1.0 - w) + far * w);
         all_finite &= value.is_finite();
     }
     all_finite

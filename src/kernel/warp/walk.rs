@@ -36,6 +36,8 @@ pub struct Taps {
     /// Not 0 for voxels that have a source.
     inside: Vec<u32>,
     pub(super) any_inside: bool,
+    /// Whether a weight is 1: the last voxel of an axis is its neighbour's upper one.
+    pub(super) any_upper: bool,
     pub(super) all_inside: bool,
 }
 
@@ -99,6 +101,7 @@ impl<'a> Walk<'a> {
                 weight: [0; 3].map(|_| vec![0.0; count]),
                 inside: zeros(),
                 any_inside: false,
+                any_upper: false,
                 all_inside: false,
             },
         }
@@ -241,6 +244,7 @@ fn apply(map: &DAffine3, x: &mut [f64], y: &mut [f64], z: &mut [f64]) {
 #[inline(always)]
 fn split(positions: &[Vec<f64>; 3], bounds: &[Bound; 3], taps: &mut Taps) {
     taps.inside.fill(1);
+    let mut upper = 0;
     for axis in 0..3 {
         let bound = bounds[axis];
         let low = taps.low[axis].iter_mut().zip(&mut taps.weight[axis]);
@@ -261,7 +265,9 @@ fn split(positions: &[Vec<f64>; 3], bounds: &[Bound; 3], taps: &mut Taps) {
             *low = shifted.to_bits() as u32;
             let w = (p - (shifted - MAGIC)) as f32;
             let w = if w < SNAP as f32 { 0.0 } else { w };
-            *weight = if w > 1.0 - SNAP as f32 { 1.0 } else { w };
+            let w = if w > 1.0 - SNAP as f32 { 1.0 } else { w };
+            upper |= u32::from(w == 1.0);
+            *weight = w;
         }
     }
     let [nx, ny] = [taps.source_shape[0] as u32, taps.source_shape[1] as u32];
@@ -271,5 +277,6 @@ fn split(positions: &[Vec<f64>; 3], bounds: &[Bound; 3], taps: &mut Taps) {
     }
     let count: u32 = taps.inside.iter().sum();
     taps.any_inside = count > 0;
+    taps.any_upper = upper > 0;
     taps.all_inside = count as usize == taps.inside.len();
 }
