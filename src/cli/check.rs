@@ -212,6 +212,12 @@ fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
             .filter(|h| first.is_some_and(|f| !h.grid.is_same(&f.grid, registration.tolerance_mm)));
         other_grid += others.count();
     }
+    let of_source = cohort.warnings().into_iter().map(|(subject, warning)| {
+        let subject = subject.map_or_else(String::new, |subject| format!("{subject}: "));
+        let text = format!("warning: {subject}{}", warning.message);
+        (Level::Warning, text)
+    });
+    found.extend(of_source);
     let folds = cohort.folds().into_iter().flat_map(fold_lines);
     found.extend(folds.map(|line| (Level::Note, line)));
     let count = |split| {

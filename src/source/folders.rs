@@ -161,14 +161,14 @@ impl FoldersSpec {
             .map(|file| (file, self.label_of(file, &image_patterns, &label_patterns)))
             .partition(|(_, label_of)| label_of.is_some());
         found.add_images(&image_patterns, &plain.iter().map(|(file, _)| *file))?;
-        let without_image: Vec<&String> = (doubtful.iter())
+        let no_image: Vec<&String> = (doubtful.iter())
             .filter(|(_, id)| {
                 !id.as_ref()
                     .is_some_and(|id| found.subjects.contains_key(id))
             })
             .map(|(file, _)| *file)
             .collect();
-        found.add_images(&image_patterns, &without_image.into_iter())?;
+        found.add_images(&image_patterns, &no_image.into_iter())?;
         if found.subjects.is_empty() {
             return Err(SourceError::NoMatch {
                 pattern: self.images.clone(),
@@ -176,13 +176,24 @@ impl FoldersSpec {
                 folder,
             });
         }
-        let mut label_files = 0;
+        let (mut label_files, mut without_image) = (0, Vec::new());
+        let is_image = |file: &str| image_patterns.iter().any(|p| p.entities(file).is_some());
         for (column, pattern) in label_patterns.iter().enumerate() {
             for file in &tree.files {
                 if let Some(entities) = pattern.entities(file) {
-                    label_files += usize::from(found.add_label(column, file, &entities)?);
+                    match found.add_label(column, file, &entities)? {
+                        true => label_files += 1,
+                        false if is_image(file) => {}
+                        false => without_image.push(file),
+                    }
                 }
             }
+        }
+        if let (Some(first), 1..) = (without_image.first(), label_files) {
+            warnings.push(format!(
+                "label maps without an image, which are left out: {}, the first is {first}; add the images, or remove the label maps",
+                without_image.len()
+            ));
         }
         if let (Some(pattern), 0) = (&self.labels, label_files) {
             let problem = match tree.explain(&label_patterns) {

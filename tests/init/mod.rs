@@ -1,5 +1,6 @@
 //! From a folder to a pipeline that passes `check --data` and runs.
 
+mod endings;
 mod layouts;
 mod masks;
 mod names;

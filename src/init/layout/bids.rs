@@ -143,7 +143,7 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
     let label = label_pattern(&entries, has_sessions, &mut notes);
     let spec = FoldersSpec {
         path: listing.source_path(),
-        images: first.pattern("{modality}", usual_ending(images.iter().map(|e| e.file))),
+        images: first.pattern("{modality}", &usual_ending(images.iter().map(|e| e.file))),
         labels: label,
         id: has_sessions.then(|| "{subject}_{session}".to_owned()),
         patient: has_sessions.then(|| "{subject}".to_owned()),
@@ -197,7 +197,7 @@ fn label_pattern(
     }
     let first = best.1.first()?;
     let ending = usual_ending(best.1.iter().map(|e| e.file));
-    Some(first.pattern(first.rest, ending))
+    Some(first.pattern(first.rest, &ending))
 }
 
 fn most_frequent<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {

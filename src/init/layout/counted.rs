@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// Names of files by how many subjects have one; `head` is the part before the name.
 pub(super) struct Names {
     pub(super) head: String,
-    pub(super) ending: &'static str,
+    pub(super) ending: String,
     pub(super) subjects: usize,
     pub(super) counts: BTreeMap<String, usize>,
 }
@@ -34,7 +34,7 @@ impl Names {
             .max_by_key(order)
             .map(|(name, _)| name);
         let texts: Vec<String> = images.into_iter().map(|(name, _)| name.clone()).collect();
-        let (head, ending) = (&self.head, self.ending);
+        let (head, ending) = (&self.head, &self.ending);
         let session = head.contains("{session}");
         let spec = FoldersSpec {
             path: listing.source_path(),

@@ -60,7 +60,7 @@ fn extended(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<La
     };
     let image = spec
         .images
-        .strip_suffix(usual_ending(images.iter().copied()))?;
+        .strip_suffix(&usual_ending(images.iter().copied()))?;
     // Where one modality alone was annotated, its label map is that of the subject.
     let texts = spec.modalities.0.iter().map(|(_, text)| text);
     let annotated: Vec<&String> = texts

@@ -1,6 +1,6 @@
 //! A table of paths, recognised by the columns whose cells name NIfTI files.
 
-use super::listing::{Listing, source_path};
+use super::listing::{Listing, source_path, split_ending};
 use super::names::{is_label, named, tidy};
 use super::recognised::Layout;
 use crate::init::error::InitError;
@@ -75,7 +75,7 @@ impl Column {
     ///
     /// **Errors** if a store cannot be asked.
     fn is_of_volumes(&self, folder: &Path) -> Result<bool, InitError> {
-        let is_path = |cell: &&String| cell.ends_with(".nii") || cell.ends_with(".nii.gz");
+        let is_path = |cell: &&String| split_ending(cell).is_some();
         let filled = || {
             self.cells
                 .iter()
