@@ -31,6 +31,8 @@ pub struct Draft {
     pub template: Template,
     /// The file's text.
     pub text: String,
+    /// What a reader should know of the data set: the sentences of the file's first lines.
+    pub remarks: Vec<String>,
 }
 
 /// Writes a commented pipeline for a data set.
@@ -49,5 +51,9 @@ pub fn draft(
 ) -> Result<Draft, InitError> {
     templates::check(template, print, proposal)?;
     let text = render::pipeline(layout, print, proposal, template, name, base);
-    Ok(Draft { template, text })
+    Ok(Draft {
+        template,
+        text,
+        remarks: render::remarks(layout, print),
+    })
 }

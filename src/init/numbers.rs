@@ -5,6 +5,11 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// `is` of one, `are` of several.
+pub(super) fn is_or_are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
 /// The middle of values in order, halfway between two; NaN for none.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 50.0)

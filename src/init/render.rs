@@ -58,30 +58,32 @@ fn head(
         proposal.spacing.median_subject(),
         print.sampled.len()
     ));
+    for remark in remarks(layout, print) {
+        lines.comment("", &remark);
+    }
+}
+
+/// What is missing, left out or unusable, one sentence each.
+pub(super) fn remarks(layout: &Layout, print: &Fingerprint) -> Vec<String> {
+    let mut remarks = Vec::new();
     for modality in &print.modalities {
         let missing = print.subjects.len() - print.images(modality).count();
         if missing > 0 {
-            lines.comment(
-                "",
-                &format!(
-                    "{modality} is missing for {missing} of {} subjects.",
-                    print.subjects.len()
-                ),
-            );
+            remarks.push(format!(
+                "{modality} is missing for {missing} of {} subjects.",
+                print.subjects.len()
+            ));
         }
     }
-    for note in &layout.notes {
-        lines.comment("", &format!("Note: {note}."));
-    }
+    remarks.extend(layout.notes.iter().map(|note| format!("Note: {note}.")));
     for (subject, problem) in print.unreadable.iter().take(3) {
-        lines.comment("", &format!("Unusable: {subject}: {problem}."));
+        remarks.push(format!("Unusable: {subject}: {problem}."));
     }
     if print.unreadable.len() > 3 {
-        lines.comment(
-            "",
-            &format!("{} subjects are unusable in all.", print.unreadable.len()),
-        );
+        let count = print.unreadable.len();
+        remarks.push(format!("{count} subjects are unusable in all."));
     }
+    remarks
 }
 
 fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template: Template) {

@@ -2,6 +2,7 @@
 
 mod endings;
 mod layouts;
+mod left_out;
 mod masks;
 mod names;
 mod proposals;

@@ -4,6 +4,7 @@ use super::listing::Listing;
 use super::names::{is_brain, is_label, named};
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
+use crate::init::numbers::counted;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::BTreeMap;
 
@@ -56,9 +57,11 @@ impl Names {
         let left_out = rare.into_iter().map(|(name, count)| (name, *count));
         let others = labels.into_iter().filter(|(name, _)| Some(*name) != label);
         for (name, count) in left_out.chain(others.map(|(name, count)| (name, *count))) {
+            let of = counted(count, "subject");
+            layout.notes.push(format!("`{name}` of {of} is left out"));
             layout
-                .notes
-                .push(format!("`{name}` of {count} subjects is left out"));
+                .noted
+                .extend(listing.paths(|f| f.stem.ends_with(name.as_str())));
         }
         Some(layout)
     }

@@ -88,6 +88,15 @@ impl Listing {
         self.others.iter().take(SHOWN).cloned().collect()
     }
 
+    /// Paths of the NIfTI files that are chosen.
+    pub(super) fn paths(
+        &self,
+        is_chosen: impl Fn(&VolumeFile) -> bool,
+    ) -> impl Iterator<Item = PathBuf> {
+        let chosen = self.volumes.iter().filter(move |f| is_chosen(f));
+        chosen.map(|f| store::join(&self.root, Path::new(&f.path())))
+    }
+
     /// The root as a source's path: a `$` begins no variable.
     pub(super) fn source_path(&self) -> String {
         source_path(&self.root)

@@ -178,6 +178,8 @@ fn raw(
         .filter_map(|f| Some(f.stem.rsplit_once('_')?.0))
         .collect();
     if !held_out.is_empty() {
+        let paths = listing.paths(|f| f.folders == ["imagesTs"]);
+        layout.noted.extend(paths);
         layout.notes.push(format!(
             "imagesTs holds {} more; to predict them write `images: {:?}`",
             counted(held_out.len(), "subject"),
