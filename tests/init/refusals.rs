@@ -24,6 +24,29 @@ fn values_of_other_tools_become_classes_without_gaps() {
 }
 
 #[test]
+fn a_mask_of_0_and_255_is_a_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |data: &str, stored: [i16; 3]| {
+        let shape = Shape { stored, ..SHAPE };
+        for i in 1..=3 {
+            shape.image(&folder.path().join(format!("{data}/p{i}/ct.nii.gz")));
+            shape.label(&folder.path().join(format!("{data}/p{i}/seg.nii.gz")));
+        }
+    };
+    write("mask", [0, 255, 255]);
+    let (text, _) = written(folder.path(), "mask", None);
+    for part in ["map: { 255: 1 }", "classes: [background, label_255]"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("ignore:"), "{text}");
+    // Beside another class it marks voxels that nobody annotated.
+    write("both", [0, 1, 255]);
+    std::fs::remove_file(folder.path().join("chosen.yaml")).unwrap();
+    let (text, _) = written(folder.path(), "both", None);
+    assert!(text.contains("ignore: [255]"), "{text}");
+}
+
+#[test]
 fn a_number_that_was_not_seen_joins_no_other_class() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
