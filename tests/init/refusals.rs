@@ -117,3 +117,34 @@ fn what_cannot_be_recognised_is_refused_with_what_is_there() {
     std::fs::write(root.join("dataset.json"), b"[1").unwrap();
     assert!(refused(root.to_path_buf(), None).contains("this is not JSON"));
 }
+
+#[test]
+fn a_table_whose_rows_have_no_id_of_their_own_says_which_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for name in ["a", "b", "c"] {
+        SHAPE.image(&root.join(format!("{name}.nii.gz")));
+        SHAPE.label(&root.join(format!("{name}_l.nii.gz")));
+    }
+    let error = |text: &str| {
+        std::fs::write(root.join("t.csv"), text).unwrap();
+        refused(root.join("t.csv"), None)
+    };
+    let said = error("id,age,t1\np1,40,a.nii.gz\np2,41,b.nii.gz\n\np1,42,c.nii.gz\n");
+    assert!(said.contains("`id` is `p1` on lines 2 and 5"), "{said}");
+    let said = error(
+        "patient,session,t1,label\np1,1,a.nii.gz,a_l.nii.gz\np1,2,b.nii.gz,b_l.nii.gz\np2,1,c.nii.gz,\n",
+    );
+    assert!(
+        said.contains("`patient` is `p1` on lines 2 and 3")
+            && said.contains("`patient` and `session` name a row together"),
+        "{said}"
+    );
+    let said = error("id,t1\np1,a.nii.gz\n,b.nii.gz\n");
+    assert!(said.contains("line 3 has no `id`"), "{said}");
+    let said = error("id,t1\np1,x.nii.gz\np2,y.nii.gz\n");
+    assert!(
+        said.contains("no file that column `t1` names exists, the first is x.nii.gz"),
+        "{said}"
+    );
+}

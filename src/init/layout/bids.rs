@@ -6,7 +6,7 @@ use super::listing::{Listing, VolumeFile, usual_ending};
 use super::names::{is_label, named};
 use super::recognised::Layout;
 use crate::init::numbers::{counted, is_or_are};
-use crate::source::manifest::texts;
+use crate::source::manifest::{TableTexts, texts};
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use crate::store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,7 +236,11 @@ fn class_names(listing: &Listing, notes: &mut Vec<String>) -> BTreeMap<i64, Stri
     let tables = listing.others.iter().filter(|p| p.ends_with("dseg.tsv"));
     for path in tables {
         let bytes = store::read(&listing.root.join(path)).map_err(|e| e.to_string());
-        let (header, rows) = match bytes.and_then(|bytes| texts(&bytes, true)) {
+        let TableTexts {
+            names: header,
+            rows,
+            ..
+        } = match bytes.and_then(|bytes| texts(&bytes, true)) {
             Ok(read) => read,
             Err(problem) => {
                 notes.push(format!("{path} names no classes: {problem}"));

@@ -9,7 +9,7 @@ mod table;
 
 pub use columns::{ColumnRef, ManifestColumns};
 pub use delimited::Delimiter;
-pub(crate) use delimited::texts;
+pub(crate) use delimited::{TableTexts, texts};
 pub use spec::ManifestSpec;
 
 use super::files::FileCohort;
