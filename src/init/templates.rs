@@ -2,6 +2,7 @@
 
 use super::error::InitError;
 use super::fingerprint::Fingerprint;
+use super::numbers::counted;
 use super::proposal::Proposal;
 use super::proposal::classes::Classes;
 use super::template::Template;
@@ -21,6 +22,7 @@ pub(super) fn check(
         _ if parts.train == 0 => {
             "no subject has a label map that could be read; take `prepare`, or put label maps beside the images".to_owned()
         }
+        _ if !has_classes(proposal) => no_class(print, proposal),
         Template::Cmc if print.modalities.len() < 2 => format!(
             "there is one modality, `{}`, and CMC learns from the agreement of several; take `supervised` or `semi-supervised`",
             print.modalities.join("`, `")
@@ -34,6 +36,33 @@ pub(super) fn check(
         template: template.name(),
         problem,
     })
+}
+
+/// Returns `true` if there is a class beside the background.
+fn has_classes(proposal: &Proposal) -> bool {
+    proposal.classes.as_ref().is_some_and(|c| c.names.len() > 1)
+}
+
+/// Why label maps that are there hold no class.
+fn no_class(print: &Fingerprint, proposal: &Proposal) -> String {
+    let looked_at = print.labelled_and_sampled().count();
+    let left = (proposal.classes.as_ref()).map_or(0, |c| c.not_looked_at);
+    let why = match (looked_at, print.unreadable.first()) {
+        (0, Some((subject, problem))) => {
+            format!("no label map that was looked at can be used, the first is that of {subject}: {problem}")
+        }
+        _ => format!(
+            "{} that {} looked at hold{} no value above 0 that is a class",
+            counted(looked_at, "label map"),
+            if looked_at == 1 { "was" } else { "were" },
+            if looked_at == 1 { "s" } else { "" },
+        ),
+    };
+    let more = match left > 0 && looked_at > 0 {
+        true => format!(" (`init --sample {}` looks at all)", looked_at + left),
+        false => String::new(),
+    };
+    format!("no class was found: {why}{more}; correct the label maps, or take `prepare`")
 }
 
 /// The first sentence of the file.
@@ -117,7 +146,7 @@ pub(super) fn sections(
                 text(&format!("runs/{}", trained(name)))
             ));
             let has_labels = proposal.parts.unlabelled < print.subjects.len();
-            match classes.is_some() && has_labels {
+            match classes.is_some() && has_classes(proposal) && has_labels {
                 true => lines.because(
                     match proposal.parts.is_given {
                         true => "score: { splits: [train, validation, test] }",
@@ -127,7 +156,10 @@ pub(super) fn sections(
                 ),
                 false => lines.comment(
                     "",
-                    "No `score`: nobody has labels, and every subject is predicted.",
+                    match has_labels {
+                        true => "No `score`: no class was found in the label maps.",
+                        false => "No `score`: nobody has labels, and every subject is predicted.",
+                    },
                 ),
             }
             lines.line("sinks:");

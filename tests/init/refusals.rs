@@ -148,3 +148,34 @@ fn a_table_whose_rows_have_no_id_of_their_own_says_which_repeat() {
         "{said}"
     );
 }
+
+#[test]
+fn label_maps_without_a_class_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let empty = Shape {
+        stored: [0, 0, 0],
+        ..SHAPE
+    };
+    for i in 1..=3 {
+        SHAPE.image(&root.join(format!("empty/p{i}/ct.nii.gz")));
+        empty.label(&root.join(format!("empty/p{i}/seg.nii.gz")));
+        SHAPE.image(&root.join(format!("half/p{i}/ct.nii.gz")));
+        let halves = |class: usize, _| class as f32 / 2.0;
+        SHAPE.of(&root.join(format!("half/p{i}/seg.nii.gz")), halves);
+    }
+    let error = refused(root.join("empty"), None);
+    assert!(
+        error
+            .contains("no class was found: 3 label maps that were looked at hold no value above 0"),
+        "{error}"
+    );
+    let error = refused(root.join("half"), None);
+    assert!(
+        error.contains("the first is that of p1")
+            && error.contains("the value 0.5 is no class number"),
+        "{error}"
+    );
+    // Volumes can still be prepared.
+    written(root, "empty", Some(voxstream::init::Template::Prepare));
+}
