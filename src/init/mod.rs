@@ -6,6 +6,7 @@
 
 mod error;
 pub mod fingerprint;
+mod fit;
 mod label_like;
 pub mod layout;
 mod numbers;
@@ -49,7 +50,7 @@ pub fn draft(
     name: &str,
     base: Option<&Path>,
 ) -> Result<Draft, InitError> {
-    templates::check(template, print, proposal)?;
+    fit::check(template, print, proposal)?;
     let text = render::pipeline(layout, print, proposal, template, name, base);
     Ok(Draft {
         template,

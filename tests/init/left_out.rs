@@ -1,6 +1,7 @@
 //! What is left out is said, on the terminal and in the file.
 
-use super::{SHAPE, has, nnunet, written};
+use super::{SHAPE, args, has, nnunet, written};
+use voxstream::cli::init::init;
 
 /// Both texts say it; comments of the file are broken into lines.
 fn both(text: &str, said: &str, parts: &[&str]) {
@@ -21,7 +22,9 @@ fn folders_of_another_depth_and_studies_without_a_session_are_named() {
     both(
         &text,
         &said,
-        &["8 NIfTI files in folders of another depth are left out, such as siteA/scanner1/a0/t1.nii.gz"],
+        &[
+            "8 NIfTI files in folders of another depth are left out, such as siteA/scanner1/a0/t1.nii.gz",
+        ],
     );
     std::fs::remove_file(root.join("chosen.yaml")).unwrap();
     for i in 0..6 {
@@ -69,4 +72,32 @@ fn every_file_that_no_subject_has_is_counted() {
     SHAPE.image(&root.join("d/imagesTr").join(name.trim_end_matches(".gz")));
     let (text, said) = written(root, "d", None);
     both(&text, &said, &["4 of 14 NIfTI files are in no subject"]);
+}
+
+#[test]
+fn a_subject_that_cannot_be_read_is_named_with_the_whole_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut table = "id,t1,label\n".to_owned();
+    for i in 0..3 {
+        SHAPE.image(&root.join(format!("i{i}.nii.gz")));
+        SHAPE.label(&root.join(format!("l{i}.nii.gz")));
+        table += &format!("s{i},i{i}.nii.gz,l{i}.nii.gz\n");
+    }
+    std::fs::remove_file(root.join("l1.nii.gz")).unwrap();
+    std::fs::write(root.join("i2.nii.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
+    std::fs::write(root.join("t.csv"), table).unwrap();
+    let mut out = Vec::new();
+    init(&args(root.join("t.csv"), None, None), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap().replace("\n# ", " ");
+    has(&text, &["Unusable: s1: ", "No such file", "Unusable: s2: "]);
+    // The file of the image is there, whatever it holds.
+    for wrong in [
+        "t1 is missing",
+        "failed.",
+        "1 subjects",
+        "1 labelled subjects",
+    ] {
+        assert!(!text.contains(wrong), "{wrong}: {text}");
+    }
 }
