@@ -34,13 +34,7 @@ impl FoldersSpec {
         if names.is_empty() {
             problems.push("`modalities` is empty; name at least one".to_owned());
         }
-        if names.len() > 1 && !self.images.contains(MODALITY) {
-            problems.push(format!(
-                "`images: {}` has no {MODALITY}, but there are {} modalities; add it or name one modality",
-                self.images,
-                names.len()
-            ));
-        }
+        problems.extend(self.modality_problem());
         let labels = self.labels.iter().map(|pattern| ("labels", pattern));
         let patterns = std::iter::once(("images", &self.images)).chain(labels);
         let of_id = placeholders(self.id_template());
@@ -73,6 +67,42 @@ impl FoldersSpec {
             problems.extend(self.template_problems(key, template, &of_images));
         }
         problems
+    }
+
+    /// What is wrong with the place of the modality in `images`.
+    fn modality_problem(&self) -> Option<String> {
+        if self.images.contains(MODALITY) {
+            return None;
+        }
+        let images = &self.images;
+        let near = placeholders(images).into_iter().find(|name| {
+            let what = "modality";
+            name != what && suggest(name, &[what]).starts_with("did you mean")
+        });
+        let help = near.map(|near| format!("; write {MODALITY} for {{{near}}}"));
+        match (self.modalities.0.as_slice(), help) {
+            ([], _) => None,
+            ([(name, in_path)], None)
+                if name == in_path
+                    || images.contains(in_path.as_str())
+                    || self.labels.as_ref().is_some_and(|l| l.contains(MODALITY)) =>
+            {
+                None
+            }
+            ([(name, in_path)], help) => Some(format!(
+                "`images: {images}` has no {MODALITY} where {} of `modalities` stands in the path{}",
+                match name == in_path {
+                    true => format!("`{name}`"),
+                    false => format!("`{name}: {in_path}`"),
+                },
+                help.unwrap_or_else(|| format!("; add it, or write `modalities: [{name}]`"))
+            )),
+            (several, help) => Some(format!(
+                "`images: {images}` has no {MODALITY}, but there are {} modalities{}",
+                several.len(),
+                help.unwrap_or_else(|| "; add it or name one modality".to_owned())
+            )),
+        }
     }
 
     fn template_problems(&self, key: &str, template: &str, of_images: &[String]) -> Vec<String> {
