@@ -2,6 +2,7 @@
 
 mod cells;
 mod columns;
+mod condition;
 mod delimited;
 mod lists;
 mod spec;
@@ -51,6 +52,8 @@ impl ManifestSpec {
             }
             (None, None) => {}
         }
+        let condition = self.condition.as_deref();
+        problems.extend(condition.and_then(condition::problem));
         problems
     }
 
