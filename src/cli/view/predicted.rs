@@ -1,6 +1,7 @@
 //! The page of a run: its predictions against the truth, the worst first.
 
 use super::args::{MEMORY, ViewArgs};
+use super::nothing;
 use super::subject::{choose, legend, unknown_subject};
 use crate::cli::{open, read};
 use crate::error::Error;
@@ -154,10 +155,7 @@ pub(in crate::cli) fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Erro
     }
     match kept.is_empty() {
         false => Ok(kept),
-        true => Err(Error::run(format!(
-            "{}: no predictions as Parquet; run the pipeline with `sinks: {{ predictions: {{ parquet: true }} }}`, or name a pipeline file",
-            folder.display()
-        ))),
+        true => Err(nothing::why(run)?),
     }
 }
 
