@@ -5,6 +5,7 @@ mod nothing;
 pub(super) mod predicted;
 mod subject;
 pub(super) mod traced;
+mod unscored;
 
 pub use args::ViewArgs;
 pub(super) use subject::choose;

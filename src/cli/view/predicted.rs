@@ -3,6 +3,7 @@
 use super::args::{MEMORY, ViewArgs};
 use super::nothing;
 use super::subject::{choose, legend, unknown_subject};
+use super::unscored;
 use crate::cli::{open, read};
 use crate::error::Error;
 use crate::metric::mean;
@@ -63,11 +64,19 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
             run.display()
         )));
     }
+    let has_truth = !scores.is_empty();
+    let order = match has_truth {
+        true => "the lowest Dice first, each by its worst slice",
+        false => "without scores, each by the slice with most predicted voxels",
+    };
     let mut page = Page {
         title: match &args.subject {
+            Some(id) if !has_truth => {
+                format!("{}: {id}, the largest slices first", plan.pipeline.name)
+            }
             Some(id) => format!("{}: {id}, the worst slices first", plan.pipeline.name),
             None => format!(
-                "{}: {} of {} subjects, the lowest Dice first, each by its worst slice",
+                "{}: {} of {} subjects, {order}",
                 plan.pipeline.name,
                 shown.len(),
                 ids.len()
@@ -270,12 +279,8 @@ fn subject(
         let head = &found.head;
         let title = format!("{id} ({}), head {head}", record.split.name());
         let (Some(image), Some(truth)) = (&found.image, &found.truth) else {
-            bands.push(Band {
-                title,
-                lines: vec!["no truth to compare with".to_owned()],
-                warnings: Vec::new(),
-                pictures: Vec::new(),
-            });
+            let volumes = (found.image.as_ref(), &found.prediction);
+            bands.extend(unscored::bands(volumes, &title, (most, WIDTH), classes));
             continue;
         };
         let case = Case {
