@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use voxstream::cli::open;
+use voxstream::cli::report::{ReportArgs, report};
+use voxstream::cli::view::{ViewArgs, view};
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
 use voxstream::sink::{Ledger, PredictionRow};
 use voxstream::spec::SourceFile;
@@ -107,6 +109,7 @@ fn images_without_labels_are_all_predicted() {
     let rows: Vec<PredictionRow> = Ledger::open(&root.join("out")).unwrap().read().unwrap();
     let ids: Vec<&str> = rows.iter().map(|row| row.subject_id.as_str()).collect();
     assert_eq!(ids, ["s0", "s1", "s2", "s3"]);
+    drawn(root);
     // Where the source says who is for testing, those alone are predicted.
     let split = "    split: { validation: [s2], test: [s3] }\n";
     ran(root, "test", &format!("{LABELS}{split}"), PREDICT);
@@ -117,6 +120,33 @@ fn images_without_labels_are_all_predicted() {
     ran(root, "named", IMAGES, &named);
     let rows: Vec<PredictionRow> = Ledger::open(&root.join("named")).unwrap().read().unwrap();
     assert_eq!(rows.len(), 0);
+}
+
+/// Predictions without truth are drawn: beside the heading there is a band for each subject.
+fn drawn(root: &Path) {
+    let picture = root.join("view.png");
+    let args = ViewArgs {
+        target: root.join("out"),
+        subject: None,
+        stage: None,
+        seed: None,
+        epoch: 0,
+        set: Vec::new(),
+        out: Some(picture.clone()),
+    };
+    assert_eq!(view(&args, &mut Vec::new()).unwrap(), 0);
+    let file = std::io::BufReader::new(std::fs::File::open(&picture).unwrap());
+    let info = png::Decoder::new(file).read_info().unwrap();
+    // Pictures of 260 pixels and less text: without them the page is 200 high.
+    assert!(info.info().height > 500, "{:?}", info.info());
+    let args = ReportArgs {
+        runs: vec![root.join("out")],
+        out: Some(root.join("page.html")),
+        no_pictures: false,
+    };
+    report(&args, &mut Vec::new()).unwrap();
+    let html = std::fs::read_to_string(root.join("page.html")).unwrap();
+    assert!(html.contains("<h2>Predictions</h2>"));
 }
 
 #[test]

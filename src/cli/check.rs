@@ -161,11 +161,11 @@ fn fold_lines(folds: &Folds) -> Vec<String> {
         };
         let who = match folds.what {
             "patients" => format!(
-                "{} patients with {} subjects",
-                fold.patients,
-                fold.validation.len()
+                "{} with {}",
+                counted(fold.patients, "patient", "patients"),
+                counted(fold.validation.len(), "subject", "subjects")
             ),
-            what => format!("{} {what}", fold.patients),
+            what => counted(fold.patients, what.trim_end_matches('s'), what),
         };
         lines.push(format!(
             "fold {number}: {who} validate{of_strata}, {} subjects are trained on",
@@ -173,6 +173,11 @@ fn fold_lines(folds: &Folds) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// A number and what is counted: `1 subject`, `2 subjects`.
+fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// Looks at every subject's headers.
@@ -212,6 +217,12 @@ fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
             .filter(|h| first.is_some_and(|f| !h.grid.is_same(&f.grid, registration.tolerance_mm)));
         other_grid += others.count();
     }
+    let of_source = cohort.warnings().into_iter().map(|(subject, warning)| {
+        let subject = subject.map_or_else(String::new, |subject| format!("{subject}: "));
+        let text = format!("warning: {subject}{}", warning.message);
+        (Level::Warning, text)
+    });
+    found.extend(of_source);
     let folds = cohort.folds().into_iter().flat_map(fold_lines);
     found.extend(folds.map(|line| (Level::Note, line)));
     let count = |split| {
@@ -223,12 +234,14 @@ fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
     let labelled = labelled.filter(|s| s.split == Train && s.labelled).count();
     Headers {
         summary: format!(
-            "{} subjects: {} train ({labelled} labelled), {} validation, {} test; {missing} modalities missing, {other_grid} volumes on another grid, {} subjects unusable",
-            cohort.subjects().len(),
+            "{}: {} train ({labelled} labelled), {} validation, {} test; {} missing, {} on another grid, {} unusable",
+            counted(cohort.subjects().len(), "subject", "subjects"),
             count(Train),
             count(Validation),
             count(Test),
-            unusable.len(),
+            counted(missing, "modality", "modalities"),
+            counted(other_grid, "volume", "volumes"),
+            counted(unusable.len(), "subject", "subjects"),
         ),
         unusable: unusable.len(),
         found,

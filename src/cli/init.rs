@@ -4,6 +4,7 @@ use super::{check, say};
 use crate::error::Error;
 use crate::init::proposal::Proposal;
 use crate::init::{Template, draft, look};
+use crate::run::display::Aside;
 use crate::sink::parquet::write_whole;
 use clap::Args;
 use std::io::Write;
@@ -60,13 +61,24 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
     let name = name(&args.data, template);
     let base = args.output.as_deref().map(folder_of);
     let draft = draft(&layout, &print, &proposal, template, &name, base)?;
+    let remarks: String = (draft.remarks.iter())
+        .map(|remark| format!("  {remark}\n"))
+        .collect();
     let Some(path) = &args.output else {
+        // Standard output is often a file.
+        Aside
+            .write_all(remarks.as_bytes())
+            .map_err(Error::io(Path::new("standard error"), "writing"))?;
         return say(out, &draft.text);
     };
     write_whole(path, draft.text.as_bytes())?;
     say(
         out,
-        &format!("{}: template {}\n", path.display(), template.name()),
+        &format!(
+            "{}: template {}\n{remarks}",
+            path.display(),
+            template.name()
+        ),
     )?;
     check::check(
         std::slice::from_ref(path),

@@ -1,9 +1,11 @@
 //! `view`: pictures of what a pipeline does to a subject, and of what a run predicted for it.
 
 mod args;
+mod nothing;
 pub(super) mod predicted;
 mod subject;
 pub(super) mod traced;
+mod unscored;
 
 pub use args::ViewArgs;
 pub(super) use subject::choose;

@@ -28,7 +28,7 @@ pub enum InitError {
     #[error(
         "no NIfTI file (.nii, .nii.gz) stands in {} or up to eight folders below{}",
         folder.display(),
-        if others.is_empty() { "; it has no files".to_owned() } else { format!("; its files are {}, …; convert DICOM with dcm2niix first", others.join(", ")) }
+        if others.is_empty() { "; it has no files".to_owned() } else { format!("; its files are {}, …; volumes are read from NIfTI alone: convert DICOM with dcm2niix", others.join(", ")) }
     )]
     NoVolumes {
         /// The folder.

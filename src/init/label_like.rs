@@ -3,8 +3,13 @@
 use super::error::InitError;
 use super::fingerprint::Fingerprint;
 use super::layout::{Layout, recognise};
-use crate::source::SourceKind;
-use std::path::Path;
+use super::numbers::{counted, is_or_are};
+use crate::source::{SourceKind, VolumeRef};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Files that are named of those that are left out.
+const EXAMPLES: usize = 3;
 
 /// Recognises a data set and measures it; modalities whose images are label maps are taken for labels.
 ///
@@ -12,10 +17,53 @@ use std::path::Path;
 pub fn look(place: &Path, sample: usize) -> Result<(Layout, Fingerprint), InitError> {
     let mut layout = recognise(place)?;
     let print = Fingerprint::measure(&layout, sample)?;
-    match apart(&mut layout, &print) {
-        true => Ok((layout.clone(), Fingerprint::measure(&layout, sample)?)),
-        false => Ok((layout, print)),
+    let print = match apart(&mut layout, &print) {
+        true => Fingerprint::measure(&layout, sample)?,
+        false => print,
+    };
+    note_left_out(&mut layout, &print);
+    Ok((layout, print))
+}
+
+/// Notes how many files are in no subject, without those that another note names.
+fn note_left_out(layout: &mut Layout, print: &Fingerprint) {
+    let subjects = print.subjects.iter();
+    let volumes = subjects.flat_map(|s| s.images.iter().chain(&s.labels));
+    let used: BTreeSet<&Path> = volumes.filter_map(VolumeRef::file).collect();
+    let unused = layout.files.difference(&layout.noted);
+    let unused: Vec<&Path> = unused
+        .map(PathBuf::as_path)
+        .filter(|path| !used.contains(path))
+        .collect();
+    if unused.is_empty() {
+        return;
     }
+    // One of each folder that is called differently.
+    let mut folders = BTreeSet::new();
+    let mut examples = Vec::new();
+    for path in &unused {
+        let is_new = folders.insert(path.parent().and_then(Path::file_name));
+        if is_new && examples.len() < EXAMPLES {
+            examples.push(shown(path, &layout.source));
+        }
+    }
+    let (count, all) = (unused.len(), layout.files.len());
+    let verb = is_or_are(count);
+    layout.notes.push(format!(
+        "{count} of {} {verb} in no subject, such as {}",
+        counted(all, "NIfTI file"),
+        examples.join(", ")
+    ));
+}
+
+/// A path below the folder of the source.
+fn shown(path: &Path, source: &SourceKind) -> String {
+    let root = match source {
+        SourceKind::Folders(spec) => spec.path.replace("$$", "$"),
+        SourceKind::Manifest(_) | SourceKind::Phantom(_) => String::new(),
+    };
+    let below = path.strip_prefix(&root).unwrap_or(path);
+    below.display().to_string()
 }
 
 /// Takes modalities of label maps out of the images; returns `true` if the source has changed.

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod fingerprint;
+mod fit;
 mod label_like;
 pub mod layout;
 mod numbers;
@@ -31,6 +32,8 @@ pub struct Draft {
     pub template: Template,
     /// The file's text.
     pub text: String,
+    /// What a reader should know of the data set: the sentences of the file's first lines.
+    pub remarks: Vec<String>,
 }
 
 /// Writes a commented pipeline for a data set.
@@ -47,7 +50,11 @@ pub fn draft(
     name: &str,
     base: Option<&Path>,
 ) -> Result<Draft, InitError> {
-    templates::check(template, print, proposal)?;
+    fit::check(template, print, proposal)?;
     let text = render::pipeline(layout, print, proposal, template, name, base);
-    Ok(Draft { template, text })
+    Ok(Draft {
+        template,
+        text,
+        remarks: render::remarks(layout, print),
+    })
 }

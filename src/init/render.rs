@@ -2,12 +2,13 @@
 
 use super::fingerprint::Fingerprint;
 use super::layout::Layout;
+use super::numbers::{counted, is_or_are};
 use super::proposal::Proposal;
 use super::proposal::normalisation::NormalisationStep;
 use super::template::Template;
 use super::templates;
 use super::yaml::{Lines, number, text};
-use crate::source::SourceKind;
+use crate::source::{SourceKind, SubjectRecord};
 use std::path::Path;
 
 mod source;
@@ -52,36 +53,43 @@ fn head(
     lines.comment("", &templates::purpose(template, print));
     let labelled = print.subjects.len() - proposal.parts.unlabelled;
     lines.comment("", &format!(
-        "Found: {}; {} subjects, {labelled} with labels; median at the proposed voxel size: {}. Voxels of {} subjects were looked at.",
+        "Found: {}; {}, {labelled} with labels; median at the proposed voxel size: {}. Voxels looked at: of {}.",
         layout.kind,
-        print.subjects.len(),
+        counted(print.subjects.len(), "subject"),
         proposal.spacing.median_subject(),
-        print.sampled.len()
+        counted(print.sampled.len(), "subject")
     ));
+    for remark in remarks(layout, print) {
+        lines.comment("", &remark);
+    }
+}
+
+/// What is missing, left out or unusable, one sentence each.
+pub(super) fn remarks(layout: &Layout, print: &Fingerprint) -> Vec<String> {
+    let mut remarks = Vec::new();
     for modality in &print.modalities {
-        let missing = print.subjects.len() - print.images(modality).count();
+        // By what is listed: a header that cannot be read is a fault of its own.
+        let has = |s: &&SubjectRecord| {
+            let mut images = s.images.iter();
+            images.any(|i| i.name == *modality && i.location.is_some())
+        };
+        let missing = print.subjects.len() - print.subjects.iter().filter(has).count();
         if missing > 0 {
-            lines.comment(
-                "",
-                &format!(
-                    "{modality} is missing for {missing} of {} subjects.",
-                    print.subjects.len()
-                ),
-            );
+            remarks.push(format!(
+                "{modality} is missing for {missing} of {}.",
+                counted(print.subjects.len(), "subject")
+            ));
         }
     }
-    for note in &layout.notes {
-        lines.comment("", &format!("Note: {note}."));
-    }
+    remarks.extend(layout.notes.iter().map(|note| format!("Note: {note}.")));
     for (subject, problem) in print.unreadable.iter().take(3) {
-        lines.comment("", &format!("Unusable: {subject}: {problem}."));
+        remarks.push(format!("Unusable: {subject}: {problem}."));
     }
     if print.unreadable.len() > 3 {
-        lines.comment(
-            "",
-            &format!("{} subjects are unusable in all.", print.unreadable.len()),
-        );
+        let count = print.unreadable.len();
+        remarks.push(format!("{count} subjects are unusable in all."));
     }
+    remarks
 }
 
 fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template: Template) {
@@ -129,8 +137,9 @@ fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template:
     );
     if print.other_grids > 0 {
         lines.comment("  ", &format!(
-            "{} volumes are on another grid than their subject's first image: `resample` brings them on one.",
-            print.other_grids
+            "{} {} on another grid than the subject's first image: `resample` brings all on one.",
+            counted(print.other_grids, "volume"),
+            is_or_are(print.other_grids)
         ));
     }
     if let (Some(reason), false) = (&proposal.crop, is_one_grid) {

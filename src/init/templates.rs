@@ -1,40 +1,12 @@
-//! What each template needs of a data set, and the sections that it writes.
+//! The sections that each template writes.
 
-use super::error::InitError;
 use super::fingerprint::Fingerprint;
+use super::fit::has_classes;
+use super::numbers::counted;
 use super::proposal::Proposal;
 use super::proposal::classes::Classes;
 use super::template::Template;
 use super::yaml::{Lines, class_figures, list, shape, text};
-
-/// Refuses a template that the data set is not fit for.
-///
-/// **Errors** say what is missing and which template to take instead.
-pub(super) fn check(
-    template: Template,
-    print: &Fingerprint,
-    proposal: &Proposal,
-) -> Result<(), InitError> {
-    let parts = &proposal.parts;
-    let problem = match template {
-        Template::Prepare | Template::Predict => return Ok(()),
-        _ if parts.train == 0 => {
-            "no subject has a label map that could be read; take `prepare`, or put label maps beside the images".to_owned()
-        }
-        Template::Cmc if print.modalities.len() < 2 => format!(
-            "there is one modality, `{}`, and CMC learns from the agreement of several; take `supervised` or `semi-supervised`",
-            print.modalities.join("`, `")
-        ),
-        Template::SemiSupervised if parts.unlabelled == 0 && parts.train < 2 => {
-            "there is one labelled subject to train on and none without labels; take `supervised`".to_owned()
-        }
-        _ => return Ok(()),
-    };
-    Err(InitError::Template {
-        template: template.name(),
-        problem,
-    })
-}
 
 /// The first sentence of the file.
 pub(super) fn purpose(template: Template, print: &Fingerprint) -> String {
@@ -117,7 +89,7 @@ pub(super) fn sections(
                 text(&format!("runs/{}", trained(name)))
             ));
             let has_labels = proposal.parts.unlabelled < print.subjects.len();
-            match classes.is_some() && has_labels {
+            match classes.is_some() && has_classes(proposal) && has_labels {
                 true => lines.because(
                     match proposal.parts.is_given {
                         true => "score: { splits: [train, validation, test] }",
@@ -127,7 +99,10 @@ pub(super) fn sections(
                 ),
                 false => lines.comment(
                     "",
-                    "No `score`: nobody has labels, and every subject is predicted.",
+                    match has_labels {
+                        true => "No `score`: no class was found in the label maps.",
+                        false => "No `score`: nobody has labels, and every subject is predicted.",
+                    },
                 ),
             }
             lines.line("sinks:");
@@ -211,8 +186,9 @@ fn training(
     lines.because(
         format!("  steps: {steps}"),
         format!(
-            "{} patches of each of {seen} subjects; more if the curves still rise",
-            (steps * rows).div_ceil(seen)
+            "{} patches of each of {}; more if the curves still rise",
+            (steps * rows).div_ceil(seen),
+            counted(seen, "subject")
         ),
     );
     let unlabelled = match template {

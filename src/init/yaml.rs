@@ -1,6 +1,6 @@
 //! Lines of YAML with the reasons behind them, and values as YAML reads them back.
 
-use super::numbers::{by_axis, short};
+use super::numbers::{by_axis, counted, short};
 use super::proposal::classes::Classes;
 use std::fmt::Write as _;
 
@@ -100,7 +100,12 @@ pub(super) fn class_figures(classes: &Classes) -> String {
             format!("{} mL", short(*ml))
         };
         let separator = if text.is_empty() { "" } else { "; " };
-        write!(text, "{separator}{name}: in {count} subjects, median {ml}").unwrap_or_default();
+        write!(
+            text,
+            "{separator}{name}: in {}, median {ml}",
+            counted(*count, "subject")
+        )
+        .unwrap_or_default();
     }
     text
 }

@@ -120,6 +120,10 @@ pub fn compile(
         return Err(diagnostics(file, errors));
     };
 
+    // Of a source without modalities every step behind it would complain.
+    if pipeline.source.modalities().is_empty() && !pipeline.source.option_problems().is_empty() {
+        return Err(diagnostics(file, errors));
+    }
     let source = source.unwrap_or_else(|| declared(&pipeline));
     let edges = Edges {
         stages: chain(&pipeline.stages, &source, &mut errors),

@@ -243,8 +243,11 @@ impl Reader<'_> {
         let retries = self.section(root, "retries").map(|(n, _)| n);
         let source = self.section::<SourceSpec>(root, "source");
         if let Some((source, at)) = &source {
-            let problems = source.option_problems().into_iter();
-            self.errors.extend(problems.map(|p| SpecError::new(*at, p)));
+            for problem in source.option_problems() {
+                let option = root.given("source").and_then(|s| option(s, &problem));
+                let at = option.map_or(*at, Node::at);
+                self.errors.push(SpecError::new(at, problem));
+            }
             let split = source.split().and_then(|(place, _)| {
                 let mut keys = place.split('.');
                 keys.try_fold(root, |node, key| node.get(key))
@@ -289,4 +292,13 @@ impl Reader<'_> {
             tests,
         })
     }
+}
+
+/// The option of the source that a problem begins with, as `modalities` or `images: {subject}.nii.gz`.
+fn option<'a>(source: Node<'a>, problem: &str) -> Option<Node<'a>> {
+    let quoted = problem.strip_prefix('`')?.split('`').next()?;
+    let name = quoted.split(": ").next()?;
+    let within = |node: Node<'a>| name.split('.').try_fold(node, |node, key| node.get(key));
+    let kinds = source.entries().map(|(_, kind)| kind);
+    std::iter::once(source).chain(kinds).find_map(within)
 }

@@ -10,6 +10,8 @@ use serde::Serialize;
 pub struct Pictures {
     /// Weak and strong views.
     pub views: Vec<Picture>,
+    /// Predictions of subjects, where nobody has scores.
+    pub predictions: Vec<Picture>,
     /// Truth and prediction by class, in the order of class numbers.
     pub classes: Vec<ClassPictures>,
     /// Why pictures are missing.
@@ -42,6 +44,7 @@ pub struct ClassPictures {
 #[derive(Serialize)]
 pub(super) struct Shown {
     views: Vec<Figure>,
+    predictions: Vec<Figure>,
     classes: Vec<ClassFigures>,
     notes: Vec<String>,
     truth: String,
@@ -67,6 +70,7 @@ impl Shown {
         let colour = |[r, g, b]: crate::view::Rgb| format!("#{r:02x}{g:02x}{b:02x}");
         Self {
             views: figures(&pictures.views),
+            predictions: figures(&pictures.predictions),
             classes: (pictures.classes.iter())
                 .map(|c| ClassFigures {
                     class: c.class.clone(),

@@ -151,6 +151,7 @@ fn pictures_are_inside_of_the_page() {
     };
     let pictures = Pictures {
         views: vec![picture("a view")],
+        predictions: vec![picture("s1, head joint")],
         classes: vec![ClassPictures {
             class: "liver".into(),
             pictures: vec![picture("worst: a"), picture("best: b")],
@@ -161,8 +162,9 @@ fn pictures_are_inside_of_the_page() {
     assert_eq!(
         html.matches(r#"<img width="30" height="20" alt="" src="data:image/png;base64,iVBORw==">"#)
             .count(),
-        3
+        4
     );
+    assert!(html.contains("<h2>Predictions</h2>") && html.contains("s1, head joint"));
     assert!(html.contains("<h3>liver</h3>") && html.contains("<b>worst: a</b><br>Dice &lt;0.5"));
     assert!(html.contains("3 pictures are left out") && html.contains("#e69f00"));
 }

@@ -50,6 +50,17 @@ pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(read_status(run)?.pipeline)
 }
 
+/// How far a run came; `None` if the folder is none of a run.
+///
+/// **Errors** if `status.json` is damaged or cannot be read.
+pub fn progress(run: &Path) -> Result<Option<Progress>, Error> {
+    let file = run.join(STATUS);
+    match store::exists(&file).map_err(Error::io(&file, "looking for the run"))? {
+        true => Ok(Some(read_status(run)?.progress)),
+        false => Ok(None),
+    }
+}
+
 fn read_status(run: &Path) -> Result<Status, Error> {
     let file = run.join(STATUS);
     let text =

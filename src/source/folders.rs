@@ -34,13 +34,7 @@ impl FoldersSpec {
         if names.is_empty() {
             problems.push("`modalities` is empty; name at least one".to_owned());
         }
-        if names.len() > 1 && !self.images.contains(MODALITY) {
-            problems.push(format!(
-                "`images: {}` has no {MODALITY}, but there are {} modalities; add it or name one modality",
-                self.images,
-                names.len()
-            ));
-        }
+        problems.extend(self.modality_problem());
         let labels = self.labels.iter().map(|pattern| ("labels", pattern));
         let patterns = std::iter::once(("images", &self.images)).chain(labels);
         let of_id = placeholders(self.id_template());
@@ -73,6 +67,42 @@ impl FoldersSpec {
             problems.extend(self.template_problems(key, template, &of_images));
         }
         problems
+    }
+
+    /// What is wrong with the place of the modality in `images`.
+    fn modality_problem(&self) -> Option<String> {
+        if self.images.contains(MODALITY) {
+            return None;
+        }
+        let images = &self.images;
+        let near = placeholders(images).into_iter().find(|name| {
+            let what = "modality";
+            name != what && suggest(name, &[what]).starts_with("did you mean")
+        });
+        let help = near.map(|near| format!("; write {MODALITY} for {{{near}}}"));
+        match (self.modalities.0.as_slice(), help) {
+            ([], _) => None,
+            ([(name, in_path)], None)
+                if name == in_path
+                    || images.contains(in_path.as_str())
+                    || self.labels.as_ref().is_some_and(|l| l.contains(MODALITY)) =>
+            {
+                None
+            }
+            ([(name, in_path)], help) => Some(format!(
+                "`images: {images}` has no {MODALITY} where {} of `modalities` stands in the path{}",
+                match name == in_path {
+                    true => format!("`{name}`"),
+                    false => format!("`{name}: {in_path}`"),
+                },
+                help.unwrap_or_else(|| format!("; add it, or write `modalities: [{name}]`"))
+            )),
+            (several, help) => Some(format!(
+                "`images: {images}` has no {MODALITY}, but there are {} modalities{}",
+                several.len(),
+                help.unwrap_or_else(|| "; add it or name one modality".to_owned())
+            )),
+        }
     }
 
     fn template_problems(&self, key: &str, template: &str, of_images: &[String]) -> Vec<String> {
@@ -161,14 +191,14 @@ impl FoldersSpec {
             .map(|file| (file, self.label_of(file, &image_patterns, &label_patterns)))
             .partition(|(_, label_of)| label_of.is_some());
         found.add_images(&image_patterns, &plain.iter().map(|(file, _)| *file))?;
-        let without_image: Vec<&String> = (doubtful.iter())
+        let no_image: Vec<&String> = (doubtful.iter())
             .filter(|(_, id)| {
                 !id.as_ref()
                     .is_some_and(|id| found.subjects.contains_key(id))
             })
             .map(|(file, _)| *file)
             .collect();
-        found.add_images(&image_patterns, &without_image.into_iter())?;
+        found.add_images(&image_patterns, &no_image.into_iter())?;
         if found.subjects.is_empty() {
             return Err(SourceError::NoMatch {
                 pattern: self.images.clone(),
@@ -176,13 +206,24 @@ impl FoldersSpec {
                 folder,
             });
         }
-        let mut label_files = 0;
+        let (mut label_files, mut without_image) = (0, Vec::new());
+        let is_image = |file: &str| image_patterns.iter().any(|p| p.entities(file).is_some());
         for (column, pattern) in label_patterns.iter().enumerate() {
             for file in &tree.files {
                 if let Some(entities) = pattern.entities(file) {
-                    label_files += usize::from(found.add_label(column, file, &entities)?);
+                    match found.add_label(column, file, &entities)? {
+                        true => label_files += 1,
+                        false if is_image(file) => {}
+                        false => without_image.push(file),
+                    }
                 }
             }
+        }
+        if let (Some(first), 1..) = (without_image.first(), label_files) {
+            warnings.push(format!(
+                "label maps without an image, which are left out: {}, the first is {first}; add the images, or remove the label maps",
+                without_image.len()
+            ));
         }
         if let (Some(pattern), 0) = (&self.labels, label_files) {
             let problem = match tree.explain(&label_patterns) {

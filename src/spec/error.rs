@@ -1,5 +1,6 @@
 //! A mistake in a file: where, what was expected, and what to do.
 
+use super::space::spaced;
 use serde::de;
 use std::fmt;
 
@@ -65,8 +66,15 @@ impl SpecError {
 
     /// An unknown name with its nearest valid one and the list of all.
     pub fn unknown(at: At, what: &str, found: &str, valid: &[&str]) -> Self {
-        Self::new(at, format!("unknown {what} `{found}`")).with_help(suggest(found, valid))
+        let help = space_behind(found).unwrap_or_else(|| suggest(found, valid));
+        Self::new(at, format!("unknown {what} `{found}`")).with_help(help)
     }
+}
+
+/// What to write where a text is an entry without the space behind its colon.
+fn space_behind(text: &str) -> Option<String> {
+    let entry = spaced(text)?;
+    Some(format!("write a space behind the colon: `{entry}`"))
 }
 
 /// «did you mean», or the list of what there is.
@@ -108,7 +116,26 @@ impl de::Error for SpecError {
     }
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let wanted = wanted(found, &expected.to_string());
-        Self::new(None, format!("found {}, expected {wanted}", Found(found)))
+        let of = match is_quoted(found) {
+            true => "the quoted text ",
+            false => "",
+        };
+        let error = Self::new(
+            None,
+            format!("found {of}{}, expected {wanted}", Found(found)),
+        );
+        let de::Unexpected::Str(text) = found else {
+            return error;
+        };
+        let is_meant = match wanted.as_str() {
+            "`true` or `false`" => text.parse::<bool>().is_ok(),
+            _ => wanted.contains("number") && text.parse::<f64>().is_ok(),
+        };
+        let help = match is_meant {
+            true => Some(format!("remove the quotes: `{text}`")),
+            false => space_behind(text),
+        };
+        Self { help, ..error }
     }
     fn invalid_length(len: usize, expected: &dyn de::Expected) -> Self {
         let wanted = wanted(de::Unexpected::Seq, &expected.to_string());
@@ -118,7 +145,8 @@ impl de::Error for SpecError {
         Self::invalid_type(found, expected)
     }
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(None, format!("unknown field `{field}`")).with_help(suggest(field, expected))
+        let help = space_behind(field).unwrap_or_else(|| suggest(field, expected));
+        Self::new(None, format!("unknown field `{field}`")).with_help(help)
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         Self::new(None, format!("unknown name `{variant}`")).with_help(suggest(variant, expected))
@@ -156,6 +184,14 @@ impl fmt::Display for Found<'_> {
             other => write!(f, "{other}"),
         }
     }
+}
+
+/// Returns `true` for a text that would be read as something else without its quotes.
+fn is_quoted(found: de::Unexpected<'_>) -> bool {
+    let de::Unexpected::Str(text) = found else {
+        return false;
+    };
+    text.parse::<bool>().is_ok() || text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// What is expected, in an author's words: a reader of YAML knows no types of Rust.
@@ -223,6 +259,33 @@ mod tests {
         assert_eq!(
             told(de::Unexpected::Float(4.0), &"u64"),
             "found `4.0`, expected a whole number, 0 or more"
+        );
+        let quoted = |text, expected: &dyn de::Expected| {
+            let found = de::Unexpected::Str(text);
+            let error = <SpecError as de::Error>::invalid_type(found, expected);
+            (error.message, error.help.unwrap_or_default())
+        };
+        let own = |message: &str, help: &str| (message.to_owned(), help.to_owned());
+        assert_eq!(
+            quoted("true", &"a boolean"),
+            own(
+                "found the quoted text `true`, expected `true` or `false`",
+                "remove the quotes: `true`"
+            )
+        );
+        assert_eq!(
+            quoted("4", &"f64"),
+            own(
+                "found the quoted text `4`, expected a number",
+                "remove the quotes: `4`"
+            )
+        );
+        assert_eq!(
+            quoted("steps:20", &"struct Train"),
+            own(
+                "found `steps:20`, expected its parameters: `{ … }`, or `{}` for none",
+                "write a space behind the colon: `steps: 20`"
+            )
         );
         assert_eq!(
             told(de::Unexpected::Str("many"), &"u8"),

@@ -5,6 +5,8 @@
 pub mod diagnostic;
 pub mod error;
 pub mod node;
+mod space;
+mod syntax;
 
 pub use diagnostic::{Diagnostic, SourceFile};
 pub use error::{At, SpecError, suggest};

@@ -4,6 +4,7 @@
 //! reads again, so one pass over a file finds every mistake in it.
 
 use super::error::{At, Found, SpecError};
+use super::syntax::{not_yaml, strange_space};
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use serde::de::DeserializeOwned;
 use std::cell::RefCell;
@@ -24,15 +25,12 @@ impl<'a> Document<'a> {
     /// **Errors** when the text is no YAML, is empty, or holds several documents.
     pub fn parse(text: &'a str) -> Result<Self, SpecError> {
         let mut documents = MarkedYaml::load_from_str(text).map_err(|e| {
-            let start = byte_of(text, e.marker().index());
-            SpecError::new(
-                At {
-                    start,
-                    end: (start + 1).min(text.len()),
-                },
-                format!("this is not YAML: {}", e.info()),
-            )
+            let byte = byte_of(text, e.marker().index());
+            strange_space(text).unwrap_or_else(|| not_yaml(text, byte, e.info()))
         })?;
+        if let Some(error) = strange_space(text) {
+            return Err(error);
+        }
         match (documents.pop(), documents.is_empty()) {
             (Some(root), true) => Ok(Self {
                 root,

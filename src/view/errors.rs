@@ -55,21 +55,21 @@ pub struct Case<'a> {
 
 /// The picture of one slice.
 pub struct Picture {
-    /// Truth, prediction and errors beside each other.
+    /// What was drawn, beside each other.
     pub canvas: Canvas,
     /// Foreground classes in it.
     pub classes: BTreeSet<u16>,
 }
 
 /// The axial slice of a grid at a position along its axis.
-fn axial(grid: &Grid, at: usize) -> Plane {
+pub(super) fn axial(grid: &Grid, at: usize) -> Plane {
     let axis = grid.axes().iter().position(|(world, _)| *world == 2);
     let mut through = [0; 3];
     through[axis.unwrap_or(2)] = at;
     Plane::new(grid, &grid.axes(), Section::Axial, through)
 }
 
-fn class(value: f32) -> u16 {
+pub(super) fn class(value: f32) -> u16 {
     // Outside of a volume there is background.
     if value > 0.0 { value as u16 } else { 0 }
 }

@@ -21,6 +21,7 @@ pub mod panel;
 pub mod plane;
 pub mod terminal;
 pub mod text;
+pub mod unscored;
 pub mod window;
 
 pub use canvas::{Canvas, Rgb};

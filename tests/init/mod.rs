@@ -1,6 +1,8 @@
 //! From a folder to a pipeline that passes `check --data` and runs.
 
+mod endings;
 mod layouts;
+mod left_out;
 mod masks;
 mod names;
 mod proposals;

@@ -14,6 +14,7 @@ use crate::sink::{ScoreRow, file_stem, read_run_table};
 use crate::view::Canvas;
 use crate::view::canvas::CARD;
 use crate::view::overlay::Overlay;
+use crate::view::unscored::Unscored;
 use crate::volume::Split;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ pub(super) fn draw(run: &Path) -> Result<Pictures, Error> {
     };
     let preparer = Arc::new(preparer);
     drawn.views(&plan, &preparer);
-    drawn.classes(run, &preparer)?;
+    drawn.classes(run, &preparer, plan.pipeline.predict.is_some())?;
     if drawn.left_out > 0 {
         drawn.pictures.notes.push(format!(
             "{} pictures are left out to keep this page below 10 MB; `voxstream view` draws them.",
@@ -138,9 +139,15 @@ impl Drawn {
     }
 
     /// The worst, the median and the best subject of every class that have a prediction.
-    fn classes(&mut self, run: &Path, preparer: &Preparer) -> Result<(), Error> {
+    fn classes(
+        &mut self,
+        run: &Path,
+        preparer: &Preparer,
+        is_prediction: bool,
+    ) -> Result<(), Error> {
         let scores: Vec<ScoreRow> = read_run_table(run)?;
-        if scores.is_empty() {
+        // A training without `score` keeps what it says of itself short.
+        if scores.is_empty() && !is_prediction {
             return Ok(());
         }
         let kept = match predicted::kept(run) {
@@ -150,6 +157,10 @@ impl Drawn {
                 return Ok(());
             }
         };
+        if scores.is_empty() {
+            self.predictions(&kept, preparer);
+            return Ok(());
+        }
         let chosen = chosen(&scores, &kept);
         let mut drawn: BTreeMap<(i32, String), Vec<(usize, Picture)>> = BTreeMap::new();
         // Each subject is read once.
@@ -199,6 +210,42 @@ impl Drawn {
             });
         }
         Ok(())
+    }
+}
+
+impl Drawn {
+    /// The largest predicted slice of the first subjects.
+    fn predictions(&mut self, kept: &BTreeMap<String, PathBuf>, preparer: &Preparer) {
+        let subjects = preparer.cohort().subjects().iter();
+        let of =
+            |s: &&crate::source::SubjectRecord| Some((s.id.clone(), kept.get(&file_stem(&s.id))?));
+        let found: Vec<(String, &PathBuf)> =
+            subjects.filter_map(|s| of(&s)).take(SUBJECTS).collect();
+        for (subject, file) in found {
+            let cases = match predicted::cases(file, preparer, &subject) {
+                Ok(cases) => cases,
+                Err(e) => {
+                    let note = format!("No prediction of {subject}: {e}");
+                    self.pictures.notes.push(note);
+                    continue;
+                }
+            };
+            for case in cases {
+                let Some(image) = &case.image else { continue };
+                let drawn = Unscored {
+                    image,
+                    prediction: &case.prediction,
+                };
+                let Some((slice, voxels)) = drawn.slices().into_iter().next() else {
+                    continue;
+                };
+                let canvas = drawn.draw(slice, SIDE).canvas;
+                let title = format!("{subject}, head {}", case.head);
+                let line = format!("axial slice {}, prediction {voxels} voxels", slice + 1);
+                let picture = self.encoded(title, vec![line], canvas);
+                self.pictures.predictions.extend(picture);
+            }
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The page of a run: its predictions against the truth, the worst first.
 
 use super::args::{MEMORY, ViewArgs};
+use super::nothing;
 use super::subject::{choose, legend, unknown_subject};
+use super::unscored;
 use crate::cli::{open, read};
 use crate::error::Error;
 use crate::metric::mean;
@@ -62,11 +64,19 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
             run.display()
         )));
     }
+    let has_truth = !scores.is_empty();
+    let order = match has_truth {
+        true => "the lowest Dice first, each by its worst slice",
+        false => "without scores, each by the slice with most predicted voxels",
+    };
     let mut page = Page {
         title: match &args.subject {
+            Some(id) if !has_truth => {
+                format!("{}: {id}, the largest slices first", plan.pipeline.name)
+            }
             Some(id) => format!("{}: {id}, the worst slices first", plan.pipeline.name),
             None => format!(
-                "{}: {} of {} subjects, the lowest Dice first, each by its worst slice",
+                "{}: {} of {} subjects, {order}",
                 plan.pipeline.name,
                 shown.len(),
                 ids.len()
@@ -154,10 +164,7 @@ pub(in crate::cli) fn kept(run: &Path) -> Result<BTreeMap<String, PathBuf>, Erro
     }
     match kept.is_empty() {
         false => Ok(kept),
-        true => Err(Error::run(format!(
-            "{}: no predictions as Parquet; run the pipeline with `sinks: {{ predictions: {{ parquet: true }} }}`, or name a pipeline file",
-            folder.display()
-        ))),
+        true => Err(nothing::why(run)?),
     }
 }
 
@@ -272,12 +279,8 @@ fn subject(
         let head = &found.head;
         let title = format!("{id} ({}), head {head}", record.split.name());
         let (Some(image), Some(truth)) = (&found.image, &found.truth) else {
-            bands.push(Band {
-                title,
-                lines: vec!["no truth to compare with".to_owned()],
-                warnings: Vec::new(),
-                pictures: Vec::new(),
-            });
+            let volumes = (found.image.as_ref(), &found.prediction);
+            bands.extend(unscored::bands(volumes, &title, (most, WIDTH), classes));
             continue;
         };
         let case = Case {

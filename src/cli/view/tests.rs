@@ -185,3 +185,45 @@ fn a_folder_without_predictions_says_how_to_keep_them() {
         "{error}"
     );
 }
+
+#[test]
+fn a_group_of_runs_and_a_stopped_run_are_told_apart() {
+    let text = TEXT.replace("steps: 1,", "steps: 1, objective: { supervised: {} },")
+        + "sinks: { predictions: { parquet: true } }\n";
+    let (folder, args) = in_folder(&text);
+    let group = folder.path().join("group");
+    for fold in ["fold-0", "fold-1"] {
+        let run = group.join(fold);
+        std::fs::create_dir_all(&run).unwrap();
+        std::fs::copy(&args.target, run.join("pipeline.yaml")).unwrap();
+        let status = "{ \"progress\": \"started\", \"version\": \"1\", \"started\": \"now\" }";
+        std::fs::write(run.join("status.json"), status).unwrap();
+    }
+    let error = |target: PathBuf| {
+        let args = ViewArgs {
+            target,
+            out: args.out.clone(),
+            set: Vec::new(),
+            stage: None,
+            subject: None,
+            ..args
+        };
+        view(&args, &mut Vec::new()).unwrap_err().to_string()
+    };
+    let said = error(group.clone());
+    assert!(
+        said.contains("holds 2 runs: fold-0, fold-1; name one"),
+        "{said}"
+    );
+    let run = group.join("fold-1");
+    let said = error(run.clone());
+    assert!(
+        said.contains("under way or was stopped") && said.contains("--resume"),
+        "{said}"
+    );
+    let text = std::fs::read_to_string(run.join("pipeline.yaml")).unwrap();
+    let text = text.replace("parquet: true", "parquet: false");
+    std::fs::write(run.join("pipeline.yaml"), text).unwrap();
+    let said = error(run);
+    assert!(said.contains("kept no predictions as Parquet"), "{said}");
+}

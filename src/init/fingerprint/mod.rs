@@ -11,7 +11,7 @@ pub use figures::{ClassPrint, Intensity, VolumePrint, moments};
 
 use super::error::InitError;
 use super::layout::Layout;
-use crate::sink::{FingerprintClassRow, FingerprintRow, write_table};
+use crate::sink::{FingerprintClassRow, FingerprintRow, causes, write_table};
 use crate::source::reading::{Finding, Severity};
 use crate::source::{RegistrationSpec, SourceSpec, SubjectRecord, VolumeHeader};
 use crate::volume::Role;
@@ -68,7 +68,7 @@ impl Fingerprint {
                 Ok(headers) => print.add_headers(i, &headers),
                 Err(error) => {
                     let id = print.subjects[i].id.clone();
-                    print.unreadable.push((id, error.to_string()));
+                    print.unreadable.push((id, causes(&error)));
                 }
             }
         }

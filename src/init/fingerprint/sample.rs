@@ -3,6 +3,7 @@
 use super::figures::{ClassPrint, Intensity};
 use crate::kernel::components::{Connectivity, components};
 use crate::kernel::percentile::percentiles;
+use crate::sink::causes;
 use crate::source::{Location, SubjectRecord, VolumeRef};
 use crate::volume::{Grid, Volume, nifti};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,9 +58,9 @@ pub(super) fn read(record: &SubjectRecord, ignore: &[i64]) -> Result<Sample, Str
 
 fn volume(reference: &VolumeRef) -> Result<Option<Volume>, String> {
     match &reference.location {
-        Some(Location::File { path, index }) => nifti::read(path, *index)
-            .map(Some)
-            .map_err(|e| e.to_string()),
+        Some(Location::File { path, index }) => {
+            nifti::read(path, *index).map(Some).map_err(|e| causes(&e))
+        }
         Some(Location::Synthetic) | None => Ok(None),
     }
 }

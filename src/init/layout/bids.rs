@@ -5,7 +5,8 @@
 use super::listing::{Listing, VolumeFile, usual_ending};
 use super::names::{is_label, named};
 use super::recognised::Layout;
-use crate::source::manifest::texts;
+use crate::init::numbers::{counted, is_or_are};
+use crate::source::manifest::{TableTexts, texts};
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use crate::store;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,17 +102,24 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
     // One pattern holds files with sessions, or files without.
     let with = images.iter().filter(|e| e.session.is_some()).count();
     let has_sessions = 2 * with >= images.len();
-    let mut notes = Vec::new();
+    let (mut notes, mut left_out) = (Vec::new(), BTreeSet::new());
     let apart = if has_sessions {
         images.len() - with
     } else {
         with
     };
     if apart > 0 {
+        let is_apart = |e: &&&Entry<'_>| e.session.is_some() != has_sessions;
+        let which = if has_sessions { "without" } else { "with" };
+        let first = images.iter().find(is_apart).map(|e| e.file.path());
         notes.push(format!(
-            "{apart} images {} a session are left out: one pattern describes one depth of folders",
-            if has_sessions { "without" } else { "with" }
+            "{} {which} a session {} left out, such as {}: one pattern describes one depth of folders",
+            counted(apart, "image"),
+            is_or_are(apart),
+            first.unwrap_or_default()
         ));
+        let paths = images.iter().filter(is_apart).map(|e| e.file.path());
+        left_out.extend(paths);
     }
     let images: Vec<&Entry<'_>> = (images.into_iter())
         .filter(|e| e.session.is_some() == has_sessions)
@@ -131,7 +139,12 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
         let is_new = rests.iter().all(|known| suffix(known) != suffix(rest));
         match is_new && 10 * count >= studies {
             true => rests.push(rest),
-            false => notes.push(format!("`*_{rest}` of {count} studies is left out")),
+            false => {
+                let of = studies_of(count);
+                notes.push(format!("`*_{rest}` of {of} is left out"));
+                let files = images.iter().filter(|e| e.rest == rest);
+                left_out.extend(files.map(|e| e.file.path()));
+            }
         }
     }
     rests.sort_unstable();
@@ -140,10 +153,10 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
         .collect();
     let names = named(&suffixes).into_iter().zip(&rests);
     let first = *images.first()?;
-    let label = label_pattern(&entries, has_sessions, &mut notes);
+    let label = label_pattern(&entries, has_sessions, &mut notes, &mut left_out);
     let spec = FoldersSpec {
         path: listing.source_path(),
-        images: first.pattern("{modality}", usual_ending(images.iter().map(|e| e.file))),
+        images: first.pattern("{modality}", &usual_ending(images.iter().map(|e| e.file))),
         labels: label,
         id: has_sessions.then(|| "{subject}_{session}".to_owned()),
         patient: has_sessions.then(|| "{subject}".to_owned()),
@@ -162,6 +175,8 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
     let mut layout = Layout::new(kind, SourceKind::Folders(spec));
     layout.classes = class_names(listing, &mut notes);
     layout.notes = notes;
+    let is_noted = |f: &VolumeFile| left_out.contains(&f.path());
+    layout.noted = listing.paths(is_noted).collect();
     Some(layout)
 }
 
@@ -171,6 +186,7 @@ fn label_pattern(
     entries: &[Entry<'_>],
     has_sessions: bool,
     notes: &mut Vec<String>,
+    left_out: &mut BTreeSet<String>,
 ) -> Option<String> {
     let mut groups: BTreeMap<(&str, &str, &str), Vec<&Entry<'_>>> = BTreeMap::new();
     for entry in entries
@@ -191,13 +207,18 @@ fn label_pattern(
     let best = groups.iter().max_by_key(|(_, members)| order(members))?;
     for ((above, _, rest), members) in groups.iter().filter(|(key, _)| *key != best.0) {
         notes.push(format!(
-            "other label maps: `{above}/…/*_{rest}` of {} studies",
-            members.len()
+            "other label maps: `{above}/…/*_{rest}` of {}",
+            studies_of(members.len())
         ));
+        left_out.extend(members.iter().map(|e| e.file.path()));
     }
     let first = best.1.first()?;
     let ending = usual_ending(best.1.iter().map(|e| e.file));
-    Some(first.pattern(first.rest, ending))
+    Some(first.pattern(first.rest, &ending))
+}
+
+fn studies_of(count: usize) -> String {
+    format!("{count} stud{}", if count == 1 { "y" } else { "ies" })
 }
 
 fn most_frequent<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -215,7 +236,11 @@ fn class_names(listing: &Listing, notes: &mut Vec<String>) -> BTreeMap<i64, Stri
     let tables = listing.others.iter().filter(|p| p.ends_with("dseg.tsv"));
     for path in tables {
         let bytes = store::read(&listing.root.join(path)).map_err(|e| e.to_string());
-        let (header, rows) = match bytes.and_then(|bytes| texts(&bytes, true)) {
+        let TableTexts {
+            names: header,
+            rows,
+            ..
+        } = match bytes.and_then(|bytes| texts(&bytes, true)) {
             Ok(read) => read,
             Err(problem) => {
                 notes.push(format!("{path} names no classes: {problem}"));

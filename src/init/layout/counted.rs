@@ -4,13 +4,14 @@ use super::listing::Listing;
 use super::names::{is_brain, is_label, named};
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
+use crate::init::numbers::counted;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::BTreeMap;
 
 /// Names of files by how many subjects have one; `head` is the part before the name.
 pub(super) struct Names {
     pub(super) head: String,
-    pub(super) ending: &'static str,
+    pub(super) ending: String,
     pub(super) subjects: usize,
     pub(super) counts: BTreeMap<String, usize>,
 }
@@ -34,7 +35,7 @@ impl Names {
             .max_by_key(order)
             .map(|(name, _)| name);
         let texts: Vec<String> = images.into_iter().map(|(name, _)| name.clone()).collect();
-        let (head, ending) = (&self.head, self.ending);
+        let (head, ending) = (&self.head, &self.ending);
         let session = head.contains("{session}");
         let spec = FoldersSpec {
             path: listing.source_path(),
@@ -56,9 +57,11 @@ impl Names {
         let left_out = rare.into_iter().map(|(name, count)| (name, *count));
         let others = labels.into_iter().filter(|(name, _)| Some(*name) != label);
         for (name, count) in left_out.chain(others.map(|(name, count)| (name, *count))) {
+            let of = counted(count, "subject");
+            layout.notes.push(format!("`{name}` of {of} is left out"));
             layout
-                .notes
-                .push(format!("`{name}` of {count} subjects is left out"));
+                .noted
+                .extend(listing.paths(|f| f.stem.ends_with(name.as_str())));
         }
         Some(layout)
     }

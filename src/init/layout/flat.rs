@@ -5,6 +5,7 @@ use super::listing::{Listing, VolumeFile, usual_ending};
 use super::names::{is_brain, is_label, is_structure, named};
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
+use crate::init::numbers::counted;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +61,7 @@ fn extended(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<La
     };
     let image = spec
         .images
-        .strip_suffix(usual_ending(images.iter().copied()))?;
+        .strip_suffix(&usual_ending(images.iter().copied()))?;
     // Where one modality alone was annotated, its label map is that of the subject.
     let texts = spec.modalities.0.iter().map(|(_, text)| text);
     let annotated: Vec<&String> = texts
@@ -75,9 +76,11 @@ fn extended(listing: &Listing, folder: &str, files: &[&VolumeFile]) -> Option<La
     layout.kind += ", label maps named as their image";
     for (other, found) in tails.iter().filter(|(other, _)| *other != tail) {
         layout.notes.push(format!(
-            "other label maps: `*{other}` of {} images",
-            found.len()
+            "other label maps: `*{other}` of {}",
+            counted(found.len(), "image")
         ));
+        let left_out = |f: &VolumeFile| found.iter().any(|(_, file)| *file == f);
+        layout.noted.extend(listing.paths(left_out));
     }
     Some(layout)
 }

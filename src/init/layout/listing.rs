@@ -2,6 +2,7 @@
 
 use crate::init::error::InitError;
 use crate::store;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -12,8 +13,11 @@ const DEPTH: usize = 8;
 /// Names that an error shows.
 const SHOWN: usize = 5;
 
-/// Endings of NIfTI files, the longer one first.
+/// Endings of NIfTI files in lower case, the longer one first.
 const ENDINGS: [&str; 2] = [".nii.gz", ".nii"];
+
+/// What a pattern ends in where files have several endings.
+const ANY_ENDING: &str = ".nii*";
 
 /// A NIfTI file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +26,8 @@ pub(super) struct VolumeFile {
     pub(super) folders: Vec<String>,
     /// Name without ending.
     pub(super) stem: String,
-    /// `.nii.gz` or `.nii`.
-    pub(super) ending: &'static str,
+    /// `.nii.gz` or `.nii`, in the case of the file.
+    pub(super) ending: String,
 }
 
 impl VolumeFile {
@@ -62,12 +66,11 @@ impl Listing {
         for path in paths {
             let mut folders: Vec<String> = path.split('/').map(str::to_owned).collect();
             let name = folders.pop().unwrap_or_default();
-            let ending = ENDINGS.into_iter().find(|e| name.ends_with(e));
-            match ending.and_then(|e| Some((e, name.strip_suffix(e)?))) {
-                Some((ending, stem)) => volumes.push(VolumeFile {
+            match split_ending(&name) {
+                Some((stem, ending)) => volumes.push(VolumeFile {
                     folders,
                     stem: stem.to_owned(),
-                    ending,
+                    ending: ending.to_owned(),
                 }),
                 None => others.push(path),
             }
@@ -83,6 +86,15 @@ impl Listing {
     /// The first few other files, for messages.
     pub(super) fn shown(&self) -> Vec<String> {
         self.others.iter().take(SHOWN).cloned().collect()
+    }
+
+    /// Paths of the NIfTI files that are chosen.
+    pub(super) fn paths(
+        &self,
+        is_chosen: impl Fn(&VolumeFile) -> bool,
+    ) -> impl Iterator<Item = PathBuf> {
+        let chosen = self.volumes.iter().filter(move |f| is_chosen(f));
+        chosen.map(|f| store::join(&self.root, Path::new(&f.path())))
     }
 
     /// The root as a source's path: a `$` begins no variable.
@@ -128,13 +140,31 @@ pub(super) fn source_path(path: &Path) -> String {
     path.display().to_string().replace('$', "$$")
 }
 
-/// The ending that most of these files have.
-pub(super) fn usual_ending<'a>(files: impl IntoIterator<Item = &'a VolumeFile>) -> &'static str {
-    let plain = |f: &&VolumeFile| f.ending == ENDINGS[1];
-    let files: Vec<&VolumeFile> = files.into_iter().collect();
-    let count = files.iter().copied().filter(plain).count();
-    match 2 * count > files.len() {
-        true => ENDINGS[1],
-        false => ENDINGS[0],
+/// A file's name without the ending of NIfTI, and the ending; `None` if it has no such ending.
+pub(super) fn split_ending(name: &str) -> Option<(&str, &str)> {
+    let ends = |ending: &&str| {
+        let at = name.len().checked_sub(ending.len())?;
+        let (stem, found) = name.split_at_checked(at)?;
+        found.eq_ignore_ascii_case(ending).then_some((stem, found))
+    };
+    ENDINGS.iter().find_map(|ending| ends(ending))
+}
+
+/// The ending of a pattern that fits these files: theirs, or `.nii*` if they have several.
+///
+/// Where two files differ in the ending alone, they would be two volumes of one place: then it is the ending
+/// that most of them have.
+pub(super) fn usual_ending<'a>(files: impl IntoIterator<Item = &'a VolumeFile>) -> String {
+    let (mut counts, mut places) = (BTreeMap::<&str, usize>::new(), BTreeSet::new());
+    let mut is_unique = true;
+    for file in files {
+        *counts.entry(&file.ending).or_default() += 1;
+        is_unique &= places.insert((&file.folders, &file.stem));
+    }
+    match (counts.len(), counts.iter().max_by_key(|(_, count)| **count)) {
+        (0 | 1, Some((most, _))) => (*most).to_owned(),
+        (_, Some(_)) if is_unique => ANY_ENDING.to_owned(),
+        (_, Some((most, _))) => (*most).to_owned(),
+        (_, None) => ENDINGS[0].to_owned(),
     }
 }

@@ -17,9 +17,10 @@ mod table;
 pub use recognised::{DeclaredRegion, Layout};
 
 use super::error::InitError;
+use crate::source::SourceKind;
 use crate::store;
 use listing::Listing;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Recognises the layout of a folder, or of a table of paths; both may be in a store.
 ///
@@ -37,13 +38,22 @@ pub fn recognise(place: &Path) -> Result<Layout, InitError> {
         return table::of_file(&absolute);
     }
     let listing = Listing::read(&absolute)?;
-    if let Some(layout) = nnunet::find(&listing)? {
+    let mut layout = of_folder(absolute, &listing)?;
+    if let SourceKind::Folders(_) = layout.source {
+        layout.files = listing.paths(|_| true).collect();
+    }
+    Ok(layout)
+}
+
+/// **Errors** if the folder holds no NIfTI file, or no layout fits.
+fn of_folder(absolute: PathBuf, listing: &Listing) -> Result<Layout, InitError> {
+    if let Some(layout) = nnunet::find(listing)? {
         return Ok(layout);
     }
-    if let Some(layout) = bids::find(&listing) {
+    if let Some(layout) = bids::find(listing) {
         return Ok(layout);
     }
-    if let Some(layout) = table::find(&listing)? {
+    if let Some(layout) = table::find(listing)? {
         return Ok(layout);
     }
     if listing.volumes.is_empty() {
@@ -52,7 +62,7 @@ pub fn recognise(place: &Path) -> Result<Layout, InitError> {
             others: listing.shown(),
         });
     }
-    let found = paired::find(&listing).or_else(|| nested::find(&listing));
+    let found = paired::find(listing).or_else(|| nested::find(listing));
     found.ok_or_else(|| InitError::NoLayout {
         folder: absolute,
         example: listing.volumes[0].path(),

@@ -4,6 +4,7 @@ use super::counted::Names;
 use super::flat::flat;
 use super::listing::{Listing, VolumeFile, usual_ending};
 use super::recognised::Layout;
+use crate::init::numbers::{counted, is_or_are};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn find(listing: &Listing) -> Option<Layout> {
@@ -21,11 +22,15 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
             }
         }
     };
-    let others = listing.volumes.len() - files.len();
-    if others > 0 {
+    let others: Vec<_> = listing.paths(|f| f.folders.len() != deepest).collect();
+    if let Some(first) = others.first() {
         layout.notes.push(format!(
-            "{others} NIfTI files in folders of another depth are left out"
+            "{} in folders of another depth {} left out, such as {}: one pattern describes one depth of folders",
+            counted(others.len(), "NIfTI file"),
+            is_or_are(others.len()),
+            first.strip_prefix(&listing.root).unwrap_or(first).display()
         ));
+        layout.noted.extend(others);
     }
     Some(layout)
 }

@@ -3,10 +3,11 @@
 //!
 //! **Source** nnU-Net v2, `documentation/dataset_format.md`; Antonelli et al., Nature Communications 2022.
 
-use super::listing::{Listing, VolumeFile, source_path};
+use super::listing::{Listing, VolumeFile, source_path, usual_ending};
 use super::names::named;
 use super::recognised::{DeclaredRegion, Layout};
 use crate::init::error::InitError;
+use crate::init::numbers::counted;
 use crate::source::{FoldersSpec, ManifestSpec, ModalityNames, Named, SourceKind};
 use crate::store;
 use serde::Deserialize;
@@ -142,7 +143,6 @@ fn raw(
     (json, order): (&Map<String, Value>, &[String]),
     channels: &BTreeSet<String>,
 ) -> Option<Layout> {
-    let first = listing.volumes.iter().find(|f| f.folders == [IMAGES])?;
     let names = channel_names(json);
     let (mut texts, mut codes) = (Vec::new(), Vec::new());
     for code in channels {
@@ -156,12 +156,16 @@ fn raw(
         codes.push(code.clone());
     }
     let modalities = named(&texts).into_iter().zip(codes);
+    let pattern = |folder: &str, name: &str| {
+        let files = listing.volumes.iter().filter(|f| f.folders == [folder]);
+        format!("{folder}/{name}{}", usual_ending(files))
+    };
     let spec = FoldersSpec {
         path: listing.source_path(),
-        images: format!("{IMAGES}/{{subject}}_{{modality}}{}", first.ending),
+        images: pattern(IMAGES, "{subject}_{modality}"),
         labels: (listing.volumes.iter())
-            .find(|f| f.folders == [LABELS])
-            .map(|f| format!("{LABELS}/{{subject}}{}", f.ending)),
+            .any(|f| f.folders == [LABELS])
+            .then(|| pattern(LABELS, "{subject}")),
         id: None,
         patient: None,
         modalities: ModalityNames(modalities.map(|((name, _), code)| (name, code)).collect()),
@@ -174,10 +178,12 @@ fn raw(
         .filter_map(|f| Some(f.stem.rsplit_once('_')?.0))
         .collect();
     if !held_out.is_empty() {
+        let paths = listing.paths(|f| f.folders == ["imagesTs"]);
+        layout.noted.extend(paths);
         layout.notes.push(format!(
-            "imagesTs holds {} more subjects; to predict them write `images: \"imagesTs/{{subject}}_{{modality}}{}\"`",
-            held_out.len(),
-            first.ending
+            "imagesTs holds {} more; to predict them write `images: {:?}`",
+            counted(held_out.len(), "subject"),
+            pattern("imagesTs", "{subject}_{modality}")
         ));
     }
     Some(layout)

@@ -75,7 +75,7 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
     };
     let spec = FoldersSpec {
         path: listing.source_path(),
-        images: image + usual_ending(files),
+        images: image + &usual_ending(files),
         labels: Some(format!(
             "{}/{label}{}",
             labels.path,

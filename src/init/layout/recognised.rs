@@ -1,7 +1,8 @@
 //! What is known of a data set once its layout is recognised.
 
 use crate::source::SourceKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// A data set whose layout is known.
 #[derive(Debug, Clone)]
@@ -18,6 +19,10 @@ pub struct Layout {
     pub ignore: Vec<i64>,
     /// What a reader of the pipeline should know, one sentence each.
     pub notes: Vec<String>,
+    /// Every NIfTI file below the folder; none where a table lists the files.
+    pub(in crate::init) files: BTreeSet<PathBuf>,
+    /// Those of them that the notes say are left out.
+    pub(in crate::init) noted: BTreeSet<PathBuf>,
 }
 
 /// A union of stored values, such as the whole tumour; regions may overlap.
@@ -40,6 +45,8 @@ impl Layout {
             regions: Vec::new(),
             ignore: Vec::new(),
             notes: Vec::new(),
+            files: BTreeSet::new(),
+            noted: BTreeSet::new(),
         }
     }
 }

@@ -46,9 +46,14 @@ impl Classes {
         let mut ignore = layout.ignore.clone();
         let is_named = |value: i64| layout.classes.contains_key(&value);
         let mut found = print.values(&ignore);
-        // Unannotated voxels are -1 or 255 by custom, unless a class is called so.
+        // Unannotated voxels are -1 or 255 by custom, unless a class is called so, or nothing else is: a mask is
+        // often stored as 0 and 255.
+        let is_class = |value: i64| value > 0 && value != i64::from(IGNORED);
+        let has_others = found.iter().any(|(value, _)| is_class(*value))
+            || layout.classes.keys().any(|value| is_class(*value));
         for (value, _) in &found {
-            if *value < 0 || (*value == i64::from(IGNORED) && !is_named(*value)) {
+            let is_custom = *value == i64::from(IGNORED) && has_others && !is_named(*value);
+            if *value < 0 || is_custom {
                 ignore.push(*value);
             }
         }

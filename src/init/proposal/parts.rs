@@ -50,15 +50,15 @@ impl Parts {
             SourceKind::Manifest(spec) => spec.columns.as_ref().is_some_and(|c| c.split.is_some()),
             SourceKind::Folders(_) | SourceKind::Phantom(_) => false,
         };
-        let what = if names_patients {
-            "patients"
-        } else {
-            "subjects"
+        let (one, what) = match names_patients {
+            true => ("patient", "patients"),
+            false => ("subject", "subjects"),
         };
         let reason = match (is_given, count) {
             (true, _) => "the table says who is in which part".to_owned(),
             (_, 0) => "nobody has labels".to_owned(),
-            (_, 1 | 2) => format!("{count} labelled {what} are too few to hold one out"),
+            (_, 1) => format!("1 labelled {one} is too few to hold one out"),
+            (_, 2) => format!("2 labelled {what} are too few to hold one out"),
             (_, 3 | 4) => format!(
                 "of {count} labelled {what} one chooses the checkpoint; none is left to test on"
             ),

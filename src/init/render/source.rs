@@ -114,9 +114,10 @@ pub(super) fn labels(lines: &mut Lines, classes: &Classes) {
     if !classes.unseen.is_empty() {
         let values: Vec<String> = classes.unseen.iter().map(i64::to_string).collect();
         lines.comment("  ", &format!(
-            "No label map that was looked at holds {}; {} more were not looked at, so each is a class of its own. If none holds it, map the larger values to the numbers before and remove its name; `init --sample {}` looks at all of them.",
+            "No label map that was looked at holds {}; {} more {} not looked at, so each is a class of its own. If none holds it, map the larger values to the numbers before and remove its name; `init --sample {}` looks at all of them.",
             values.join(", "),
             classes.not_looked_at,
+            if classes.not_looked_at == 1 { "was" } else { "were" },
             classes.looked_at + classes.not_looked_at
         ));
     }
@@ -136,8 +137,9 @@ pub(super) fn labels(lines: &mut Lines, classes: &Classes) {
         );
         if classes.not_looked_at > 0 {
             lines.comment("    ", &format!(
-                "{} more label maps were not looked at: a subject that holds another value fails, with the line to add.",
-                classes.not_looked_at
+                "{} more label map{} not looked at: a subject that holds another value fails, with the line to add.",
+                classes.not_looked_at,
+                if classes.not_looked_at == 1 { " was" } else { "s were" }
             ));
         }
     }
@@ -158,8 +160,11 @@ pub(super) fn registration(lines: &mut Lines, print: &Fingerprint) {
         return;
     };
     lines.comment("  ", &format!(
-        "{} volumes do not fit their subject's first image, such as {subject}: {} {}. They are used with a warning; correct the headers and remove the next line to have such subjects refused.",
-        failures.len(),
+        "{} not fit the subject's first image, such as {subject}: {} {}. Such volumes are used with a warning; correct the headers and remove the next line to have such subjects refused.",
+        match failures.len() {
+            1 => "1 volume does".to_owned(),
+            count => format!("{count} volumes do"),
+        },
         finding.column,
         finding.problem
     ));

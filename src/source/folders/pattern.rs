@@ -1,4 +1,4 @@
-//! Patterns of paths: named placeholders, `*` and `**`.
+//! Patterns of paths: named placeholders, `*`, `**`, and `.nii*` for both endings of NIfTI.
 
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ enum Piece {
     Any,
     /// `**`: any number of folders, also none.
     Folders,
+    /// `.nii*` at the end: `.nii` or `.nii.gz` in lower or upper case.
+    Nifti,
 }
 
 /// Values of placeholders, by name.
@@ -72,7 +74,7 @@ pub(super) fn filled(template: &str, values: &Entities) -> Option<String> {
     let text = pieces.iter().map(|piece| match piece {
         Piece::Literal(text) => Some(text.as_str()),
         Piece::Placeholder(name) => values.get(name).map(String::as_str),
-        Piece::Any | Piece::Folders => None,
+        Piece::Any | Piece::Folders | Piece::Nifti => None,
     });
     text.collect()
 }
@@ -82,10 +84,16 @@ fn pieces(part: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut rest = part;
     while let Some(at) = rest.find(['{', '}', '*']) {
-        if at > 0 {
-            pieces.push(Piece::Literal(rest[..at].to_owned()));
+        let (before, found) = rest.split_at(at);
+        let stem = before.strip_suffix(".nii").filter(|_| found == "*");
+        let literal = stem.unwrap_or(before);
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.to_owned()));
         }
-        let found = &rest[at..];
+        if stem.is_some() {
+            pieces.push(Piece::Nifti);
+            return Ok(pieces);
+        }
         rest = if let Some(inside) = found.strip_prefix('{') {
             let end = inside.find('}');
             let end = end.ok_or(format!("a `{{` in `{part}` has no `}}`; close it"))?;
@@ -223,11 +231,12 @@ fn expression<'a>(
     known: &mut dyn FnMut(&str) -> Option<&'a str>,
 ) -> Result<(String, Vec<String>), String> {
     let (mut expression, mut names) = (String::new(), Vec::new());
-    let group = match part.contains('*') {
+    let pieces = pieces(part)?;
+    let group = match pieces.contains(&Piece::Any) {
         true => "([^/]+?)",
         false => "([^/]+)",
     };
-    for piece in pieces(part)? {
+    for piece in pieces {
         match piece {
             Piece::Literal(text) => expression += &regex::escape(&text),
             Piece::Placeholder(name) => match known(&name) {
@@ -239,6 +248,7 @@ fn expression<'a>(
             },
             Piece::Any => expression += "[^/]*",
             Piece::Folders => expression += "(?:[^/]+/)*",
+            Piece::Nifti => expression += r"(?i:\.nii(?:\.gz)?)",
         }
     }
     Ok((expression, names))

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// A folder of NIfTI files named by a pattern, such as `images/{subject}.nii.gz`.
 ///
 /// A pattern holds placeholders of any name, `*` for any text within a name and `**` for any number of
-/// folders; a placeholder stands for at least one character, as many as fit (beside a `*` as few), and for the same
-/// text wherever it is repeated.
+/// folders; `.nii*` at the end stands for `.nii` and `.nii.gz`, in upper case, too. A placeholder stands for at least one
+/// character, as many as fit (beside a `*` as few), and for the same text wherever it is repeated.
 /// Files are one subject if they agree on what `id` names; a modality without a file is missing for
 /// that subject. Files and folders whose names begin with a dot are passed over. A BIDS tree with
 /// sessions: `images: "sub-{subject}/ses-{session}/anat/*_{modality}.nii.gz"`, `id:

@@ -1,4 +1,5 @@
 mod layouts;
+mod names;
 
 use crate::source::Location;
 use crate::source::tests::{ids, open, refusal, write_nifti};

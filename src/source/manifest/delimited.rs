@@ -83,21 +83,32 @@ struct Found {
     empty_lines: Vec<usize>,
 }
 
+/// A table as texts.
+pub(crate) struct TableTexts {
+    /// Names of the columns.
+    pub(crate) names: Vec<String>,
+    /// Rows that have content.
+    pub(crate) rows: Vec<csv::StringRecord>,
+    /// The line of each, from 1.
+    pub(crate) lines: Vec<usize>,
+}
+
 /// Column names and rows of a table as text, the delimiter recognised; for looking at a table before
 /// its columns are named.
 ///
 /// **Errors** what was found, at which line, and what was expected.
-pub(crate) fn texts(
-    bytes: &[u8],
-    is_tsv: bool,
-) -> Result<(Vec<String>, Vec<csv::StringRecord>), String> {
+pub(crate) fn texts(bytes: &[u8], is_tsv: bool) -> Result<TableTexts, String> {
     let asked = Asked {
         is_tsv,
         ..Asked::default()
     };
     let mut rows = Vec::new();
     let found = each_row(bytes, &asked, |_, row| rows.push(row.clone()))?;
-    Ok((found.names, rows))
+    Ok(TableTexts {
+        names: found.names,
+        rows,
+        lines: found.lines,
+    })
 }
 
 /// Reads a table. Columns with leading zeros stay text as those that are asked for as text. Cells lose

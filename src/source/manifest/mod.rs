@@ -2,6 +2,7 @@
 
 mod cells;
 mod columns;
+mod condition;
 mod delimited;
 mod lists;
 mod spec;
@@ -9,7 +10,7 @@ mod table;
 
 pub use columns::{ColumnRef, ManifestColumns};
 pub use delimited::Delimiter;
-pub(crate) use delimited::texts;
+pub(crate) use delimited::{TableTexts, texts};
 pub use spec::ManifestSpec;
 
 use super::files::FileCohort;
@@ -51,6 +52,8 @@ impl ManifestSpec {
             }
             (None, None) => {}
         }
+        let condition = self.condition.as_deref();
+        problems.extend(condition.and_then(condition::problem));
         problems
     }
 

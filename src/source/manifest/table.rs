@@ -3,6 +3,7 @@
 use super::super::SourceError;
 use super::delimited::Asked;
 use super::{Delimiter, ManifestColumns, delimited, lists};
+use crate::query::Predicate;
 use crate::spec::suggest;
 use crate::store;
 use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, UInt64Array};
@@ -197,6 +198,13 @@ impl Table {
         Ok(Texts(array.as_string::<i32>().clone()))
     }
 
+    /// The columns of the file.
+    fn columns(&self) -> SchemaRef {
+        let fields = self.batch.schema_ref().fields().iter();
+        let own = fields.filter(|field| field.name() != POSITION);
+        same_metadata(own.cloned().collect(), self.batch.schema_ref())
+    }
+
     /// The rows that satisfy an SQL condition.
     pub(super) fn select(self, condition: &str) -> Result<Self, SourceError> {
         let problem = |problem: String| SourceError::Where {
@@ -204,7 +212,11 @@ impl Table {
             problem,
         };
         let total = self.batch.num_rows();
-        let batch = run_where(&self.batch, condition).map_err(|e| problem(e.strip_backtrace()))?;
+        let batch = run_where(&self.batch, condition).map_err(|e| {
+            // The engine names columns as its own tables do; the predicate knows the nearest name.
+            let own = Predicate::compile(condition, self.columns());
+            problem(own.err().unwrap_or_else(|| e.strip_backtrace()))
+        })?;
         if batch.num_rows() == 0 {
             return Err(problem(format!(
                 "none of the {total} rows satisfies it; loosen it or check its values"

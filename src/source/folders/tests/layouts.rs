@@ -4,13 +4,13 @@ use crate::volume::Split;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-fn touch(root: &Path, files: &[&str]) {
+pub(super) fn touch(root: &Path, files: &[&str]) {
     for file in files {
         write_nifti(&root.join(file), [3, 4, 5], 1, 1.5, 1);
     }
 }
 
-fn yaml(root: &Path, rest: &str) -> String {
+pub(super) fn yaml(root: &Path, rest: &str) -> String {
     format!("folders: {{ path: '{}', {rest} }}", root.display())
 }
 
