@@ -19,9 +19,12 @@ use std::path::Path;
 ///
 /// **Errors** if the folder holds no run, or with `drop` if another process runs it.
 pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, Error> {
+    opened(run)?;
+    // What is judged is what is removed: nobody may merge parts or make them again in between.
+    let _held = drop.then(|| hold(run)).transpose()?;
+    let (files, faults) = check(run)?;
     let ledger = opened(run)?;
     let parts = ledger.parts().len();
-    let (files, faults) = check(run)?;
     for Fault {
         parts,
         file,
@@ -63,8 +66,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let damaged: BTreeSet<&str> = damaged.map(String::as_str).collect();
     let what = match drop {
         true => {
-            let _held = hold(run)?;
-            let mut ledger = opened(run)?;
+            let mut ledger = ledger;
             let kept = ledger.parts().into_iter().map(|row| row.part.clone());
             let kept = kept
                 .filter(|part| !damaged.contains(part.as_str()))

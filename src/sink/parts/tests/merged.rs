@@ -91,7 +91,10 @@ fn many_parts_share_few_files() {
         .unwrap();
     assert_eq!(prepared.len(), 100);
     assert_eq!(prepared[7].1, ["s007a", "s007b", "s007c"]);
-    assert_eq!((ledger.compact().unwrap(), ledger.sweep().unwrap()), (0, 0));
+    assert_eq!(
+        (ledger.compact().unwrap(), ledger.sweep().unwrap()),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -234,6 +237,16 @@ fn a_merge_that_fails_leaves_the_tables_as_they_were() {
     assert_eq!(seen(path), before);
     assert_eq!(ledger.compact().unwrap(), 198);
     assert_eq!(seen(path), before);
+}
+
+#[test]
+fn what_is_merged_while_it_is_checked_is_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = run(folder.path());
+    let before = Ledger::open(folder.path()).unwrap();
+    ledger.compact().unwrap();
+    let (_, faults) = verify::checked(before).unwrap();
+    assert_eq!(faults, []);
 }
 
 #[test]
