@@ -1,8 +1,9 @@
 //! Commit records that are damaged or lost: they are named, and their parts are made again.
 
-use crate::parts::Cohort;
-use std::path::Path;
+use crate::parts::{Cohort, TINY, said};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use voxstream::query::Session;
 use voxstream::run::lease::hold;
 
 /// Exit code of a command, and what it says.
@@ -11,6 +12,70 @@ fn voxstream(args: &[&str], run: &Path) -> (Option<i32>, String) {
     let output = command.args(args).arg(run).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// Files in the folder of a table, in order.
+fn files(run: &Path, table: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(run.join(table)).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    files
+}
+
+/// Adds a byte behind the footer.
+fn damage(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, [bytes, b"X".to_vec()].concat()).unwrap();
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+#[test]
+fn a_damaged_record_is_named_removed_and_its_part_made_again() {
+    let cohort = Cohort::new(80);
+    // Two parts or more with a record each, and eighty that the index names.
+    for (out, extra) in [("alone", &[][..]), ("merged", &TINY[..])] {
+        cohort.run(out, extra, 0);
+        let out = cohort.out(out);
+        let good = said(&out);
+        for drop in [true, false] {
+            let record = files(&out, "parts").remove(0);
+            damage(&record);
+            let (code, text) = voxstream(&["verify"], &out);
+            assert_eq!(code, Some(1), "{text}");
+            let remove = format!("voxstream verify --drop {}", out.display());
+            assert!(
+                text.contains(name(&record)) && text.contains(&remove),
+                "{text}"
+            );
+            for command in ["gc", "report"] {
+                let (code, text) = voxstream(&[command], &out);
+                assert_eq!(code, Some(2), "{command}: {text}");
+                assert!(
+                    text.contains(name(&record)) && text.contains(&remove),
+                    "{command}: {text}"
+                );
+            }
+            let asked = Session::open(&out).err().unwrap().to_string();
+            assert!(
+                asked.contains(name(&record)) && asked.contains(&remove),
+                "{asked}"
+            );
+            if drop {
+                assert_eq!(voxstream(&["verify", "--drop"], &out).0, Some(1));
+                assert!(!record.exists());
+            }
+            let resumed = cohort.run(name(&out), &[extra, &["--resume"]].concat(), 0);
+            let told = String::from_utf8_lossy(&resumed.stderr).into_owned();
+            assert_eq!(told.contains(name(&record)), !drop, "{told}");
+            let (code, text) = voxstream(&["verify"], &out);
+            assert_eq!(code, Some(0), "{text}");
+            assert_eq!(said(&out), good);
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let _held = drop.then(|| hold(run)).transpose()?;
     let (files, faults) = check(run)?;
     let ledger = opened(run)?;
-    let parts = ledger.parts().len();
+    let parts = ledger.parts().len() + ledger.damaged().len();
     for Fault {
         parts,
         file,
@@ -67,6 +67,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let what = match drop {
         true => {
             let mut ledger = ledger;
+            ledger.drop_damaged()?;
             let kept = ledger.parts().into_iter().map(|row| row.part.clone());
             let kept = kept
                 .filter(|part| !damaged.contains(part.as_str()))
@@ -94,14 +95,17 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
 pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
     checked_path(run)?;
     let _held = hold(run)?;
-    let removed = opened(run)?.sweep()?;
+    opened(run)?;
+    // Files of a part whose record cannot be read are not for this command to remove.
+    let ledger = Ledger::open(run)?;
+    let removed = ledger.sweep()?;
     say(out, &format!("{removed} files removed\n"))
 }
 
-/// The commit records of a run.
+/// The commit records of a run, as far as they can be read.
 fn opened(run: &Path) -> Result<Ledger, Error> {
     checked_path(run)?;
-    let ledger = Ledger::open(run)?;
+    let ledger = Ledger::survey(run)?;
     let status = run.join(STATUS);
     let is_run = || {
         store::exists(&status).map_err(|source| Error::Io {
@@ -110,7 +114,7 @@ fn opened(run: &Path) -> Result<Ledger, Error> {
             source,
         })
     };
-    if ledger.parts().is_empty() && !is_run()? {
+    if ledger.parts().is_empty() && ledger.damaged().is_empty() && !is_run()? {
         return Err(Error::run(format!(
             "{}: no run (no status.json, no parts); give the folder of a run, such as runs/<name>/<stamp>",
             run.display()

@@ -5,7 +5,7 @@ use super::context::RunContext;
 use super::counters::NodeCounts;
 use super::cut::Stretch;
 use crate::error::Error;
-use crate::sink::parts::Attempt;
+use crate::sink::parts::{Attempt, DamagedRecord};
 use crate::sink::{
     EdgeRow, FailureRow, Ledger, PartRow, PartWriter, TableRow, WarningRow, causes, write_table,
 };
@@ -35,7 +35,10 @@ impl Parts {
     /// **Errors** if the folder cannot be read or written.
     pub(super) fn open(cx: &RunContext) -> Result<Self, Error> {
         let run = cx.folder.path.clone();
-        let ledger = Ledger::open(&run)?;
+        let mut ledger = Ledger::survey(&run)?;
+        for DamagedRecord { path, problem, .. } in ledger.drop_damaged()? {
+            tracing::warn!(record = %path.display(), reason = %problem, "a commit record could not be read and was removed: what it names is made again");
+        }
         let swept = ledger.sweep()?;
         if swept > 0 {
             tracing::info!(

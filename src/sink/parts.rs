@@ -18,6 +18,7 @@
 //! the parts whose names it would write again.
 
 mod compact;
+mod damaged;
 mod merge;
 mod read;
 mod removal;
@@ -26,6 +27,7 @@ mod unrecorded;
 mod verify;
 mod writer;
 
+pub use damaged::DamagedRecord;
 pub use unrecorded::verify_unrecorded;
 pub use verify::{Fault, verify};
 pub use writer::{Attempt, PartWriter};
@@ -79,6 +81,8 @@ fn name_of(beginning: &str, first_subject: &str, digest: &str) -> String {
 pub struct Ledger {
     folder: PathBuf,
     parts: PartSet,
+    /// Records that cannot be read.
+    damaged: Vec<DamagedRecord>,
     /// What is in the folder itself, if it is in a store: as it was when the ledger was opened.
     of_store: Option<BTreeSet<PathBuf>>,
 }

@@ -1,7 +1,7 @@
 //! Checks the parts of a run against their commit records.
 
 use super::writer::digest_of;
-use super::{Ledger, PartFile, TABLES};
+use super::{Ledger, PartFile, RECORDS, TABLES};
 use crate::sink::parquet::schema_of;
 use crate::sink::table::NAME_KEY;
 use crate::sink::tables;
@@ -21,14 +21,14 @@ pub struct Fault {
 }
 
 /// Checks every file that a commit record names: size, digest, and the name and version of its
-/// schema. Returns the number of files checked, and what is wrong.
+/// schema; and the records themselves. Returns the number of files checked, and what is wrong.
 ///
 /// A run under way merges files of parts and makes parts again, so what an earlier reading of the records
 /// names is at fault only if a later one names it, too.
 ///
-/// **Errors** if the commit records cannot be read.
+/// **Errors** if the folder cannot be read, or a commit record for another reason than damage.
 pub fn verify(run: &Path) -> Result<(usize, Vec<Fault>), SinkError> {
-    checked(Ledger::open(run)?)
+    checked(Ledger::survey(run)?)
 }
 
 /// [`verify`], from records that were read before.
@@ -47,11 +47,11 @@ pub(super) fn checked(mut ledger: Ledger) -> Result<(usize, Vec<Fault>), SinkErr
         if !is_in_doubt {
             return Ok(faults(&ledger, &judged));
         }
-        ledger = Ledger::open(&ledger.folder)?;
+        ledger = Ledger::survey(&ledger.folder)?;
     }
 }
 
-/// What is at fault of the files that a ledger names, and their number.
+/// What is at fault of the files that a ledger names, and of its records; and their number.
 fn faults(ledger: &Ledger, judged: &BTreeMap<String, Option<String>>) -> (usize, Vec<Fault>) {
     let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let parts = ledger.parts();
@@ -60,8 +60,19 @@ fn faults(ledger: &Ledger, judged: &BTreeMap<String, Option<String>>) -> (usize,
             files.entry(text).or_default().push(row.part.clone());
         }
     }
-    let count = files.len();
-    let mut faults = Vec::new();
+    let count = files.len() + ledger.damaged().len();
+    let of_records = ledger.damaged().iter().map(|record| Fault {
+        parts: vec![record.part.clone()],
+        file: format!("{RECORDS}/{}.parquet", record.part),
+        problem: match record.is_index() {
+            true => format!(
+                "the index of merged parts cannot be read: {}",
+                record.problem
+            ),
+            false => format!("the commit record cannot be read: {}", record.problem),
+        },
+    });
+    let mut faults: Vec<Fault> = of_records.collect();
     for (text, parts) in files {
         if let Some(Some(problem)) = judged.get(text) {
             let file = PartFile::parse(text).map_or(text, |file| file.path);
