@@ -67,6 +67,9 @@ fn a_damaged_record_is_named_removed_and_its_part_made_again() {
             if drop {
                 assert_eq!(voxstream(&["verify", "--drop"], &out).0, Some(1));
                 assert!(!record.exists());
+                let (code, text) = voxstream(&["verify"], &out);
+                assert_eq!(code, Some(1), "{text}");
+                assert!(text.contains("have no commit record"), "{text}");
             }
             let resumed = cohort.run(name(&out), &[extra, &["--resume"]].concat(), 0);
             let told = String::from_utf8_lossy(&resumed.stderr).into_owned();
@@ -75,6 +78,46 @@ fn a_damaged_record_is_named_removed_and_its_part_made_again() {
             assert_eq!(code, Some(0), "{text}");
             assert_eq!(said(&out), good);
         }
+    }
+}
+
+#[test]
+fn a_record_that_is_lost_is_missed() {
+    let cohort = Cohort::new(40);
+    cohort.run("out", &[], 0);
+    let out = cohort.out("out");
+    let good = said(&out);
+    let lost = files(&out, "parts").remove(1);
+    std::fs::remove_file(&lost).unwrap();
+    let part = lost.file_stem().unwrap().to_str().unwrap();
+    let (code, text) = voxstream(&["verify"], &out);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains(part) && text.contains("of 40 subjects") && text.contains("--resume"),
+        "{text}"
+    );
+    let (code, text) = voxstream(&["gc"], &out);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("1 of ") && text.contains(&format!("prepared/{}", name(&lost))),
+        "{text}"
+    );
+    assert_eq!(voxstream(&["verify"], &out).0, Some(1));
+    cohort.run("out", &["--resume"], 0);
+    assert_eq!(voxstream(&["verify"], &out).0, Some(0));
+    assert_eq!(said(&out), good);
+    // Without any record no part exists for readers, though its files are there.
+    for record in files(&out, "parts") {
+        std::fs::remove_file(record).unwrap();
+    }
+    let (code, text) = voxstream(&["verify"], &out);
+    assert!(
+        code == Some(1) && text.contains("40 of 40 subjects"),
+        "{text}"
+    );
+    let tables = Session::open(&out).unwrap().tables();
+    for table in ["prepared", "subjects"] {
+        assert!(!tables.iter().any(|known| known == table), "{tables:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use super::attempts::{Again, Attempts};
 use super::context::RunContext;
 use super::counters::NodeCounts;
 use super::cut::Stretch;
+use super::folder::InParts;
 use crate::error::Error;
 use crate::sink::parts::{Attempt, DamagedRecord};
 use crate::sink::{
@@ -40,9 +41,9 @@ impl Parts {
             tracing::warn!(record = %path.display(), reason = %problem, "a commit record could not be read and was removed: what it names is made again");
         }
         let swept = ledger.sweep()?;
-        if swept > 0 {
+        if !swept.is_empty() {
             tracing::info!(
-                files = swept,
+                files = swept.len(),
                 "removed what an interrupted start had not committed"
             );
         }
@@ -153,6 +154,11 @@ impl Parts {
         cx.folder.check_held()?;
         let before = self.ledger.parts().len();
         self.ledger.retain(&self.names)?;
+        let parts = self.ledger.parts();
+        cx.folder.in_parts(InParts {
+            parts: parts.len() as u64,
+            subjects: (parts.iter().map(|row| row.subjects.unsigned_abs())).sum(),
+        });
         let removed = before - self.ledger.parts().len();
         if removed > 0 {
             tracing::warn!(

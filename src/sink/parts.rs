@@ -60,6 +60,8 @@ const SMALL: [&str; 5] = ["subjects", "quality", "scores", "failures", "warnings
 const INDEX: &str = "merged";
 /// Beginning of the names of files that several parts share.
 const MERGED: &str = "merged-";
+/// Digits of its digest that a part's name ends in.
+const DIGITS: usize = 12;
 /// Bytes of a subject's id that a part's name shows.
 const SHOWN_ID: usize = 80;
 
@@ -69,11 +71,23 @@ pub fn part_name(first_subject: &str, digest: &str) -> String {
     name_of("part-", first_subject, digest)
 }
 
+/// Returns `true` if a file in the folder of a table has a name that only parts have: it exists for readers if
+/// a commit record names it.
+pub fn is_of_part(name: &str) -> bool {
+    let stem = name.strip_suffix(".parquet").unwrap_or(name);
+    let is_digest = |text: &str| {
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        text.len() == DIGITS && text.bytes().all(is_hex)
+    };
+    let digest = stem.rsplit_once('-').map(|(_, digest)| digest);
+    (stem.starts_with("part-") || stem.starts_with(MERGED)) && digest.is_some_and(is_digest)
+}
+
 fn name_of(beginning: &str, first_subject: &str, digest: &str) -> String {
     let mut stem = file_stem(first_subject);
     // An escape cut in half is still a name of its own by the digest.
     stem.truncate(SHOWN_ID);
-    format!("{beginning}{stem}-{}", &digest[..digest.len().min(12)])
+    format!("{beginning}{stem}-{}", &digest[..digest.len().min(DIGITS)])
 }
 
 /// The commit records of a run folder.
