@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use voxstream::query::Session;
 use voxstream::run::lease::hold;
+use voxstream::sink::Ledger;
 
 /// Exit code of a command, and what it says.
 fn voxstream(args: &[&str], run: &Path) -> (Option<i32>, String) {
@@ -133,4 +134,23 @@ fn what_is_removed_was_judged_while_nobody_else_writes_the_run() {
     assert!(text.contains("another process"), "{text}");
     drop(held);
     assert_eq!(voxstream(&["verify", "--drop"], &out).0, Some(0));
+}
+
+#[test]
+fn a_damaged_file_of_a_table_is_named_by_its_path() {
+    let cohort = Cohort::new(40);
+    cohort.run("out", &[], 0);
+    let out = cohort.out("out");
+    let file = Ledger::open(&out).unwrap().files("subjects").remove(1);
+    damage(&file);
+    let session = Session::open(&out).unwrap();
+    let said = session
+        .sql("select * from subjects")
+        .unwrap_err()
+        .to_string();
+    assert!(said.starts_with(&file.display().to_string()), "{said}");
+    assert!(
+        said.contains(&format!("voxstream verify {}", out.display())),
+        "{said}"
+    );
 }
