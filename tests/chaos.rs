@@ -16,6 +16,7 @@ use std::time::Duration;
 use voxstream::error::Error;
 use voxstream::plan::{compile, entry::StageEntry};
 use voxstream::registry::STAGES;
+use voxstream::run::context::cancel;
 use voxstream::run::driver::{RunOptions, RunOutcome, run};
 use voxstream::sink::parts::verify;
 use voxstream::sink::{FailureRow, Ledger, SubjectRow, read_prepared};
@@ -43,6 +44,8 @@ enum Fault {
     Hog,
     /// It ends the process.
     Abort,
+    /// The user ends the process while it is worked on, by Ctrl-C twice.
+    Cancel,
     /// It moves a folder of the run away, and leaves a file in its place: both paths are given.
     Block,
     /// It moves a file of the cohort away: both paths are given.
@@ -117,6 +120,13 @@ impl Stage for Chaos {
             }
             Fault::Hog => drop(std::hint::black_box(vec![1u8; 64 << 20])),
             Fault::Abort => std::process::abort(),
+            Fault::Cancel => {
+                assert!(
+                    !cancel() && cancel(),
+                    "only the second signal ends the process"
+                );
+                std::process::exit(130);
+            }
             Fault::Block => {
                 std::fs::rename(&self.paths[0], &self.paths[1]).ok();
                 std::fs::write(&self.paths[0], b"no folder").unwrap();

@@ -29,6 +29,7 @@ mod predictions;
 mod presets;
 mod program;
 mod pseudo_labels;
+mod records;
 mod regions;
 mod replay;
 mod resume;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use voxstream::cli::{self, check::Remark};
 use voxstream::query::Session;
 use voxstream::run::chain::Failure;
-use voxstream::run::context::CANCELLED;
+use voxstream::run::context::{CANCELLED, cancel};
 use voxstream::run::driver::{self, RunOptions};
 use voxstream::sink::TABLES;
 use voxstream::train::device::DeviceChoice;
@@ -72,7 +72,7 @@ pub(crate) fn run(
         driver::run(plan, cohort, &options)
     };
     let stop = || {
-        CANCELLED.store(true, Ordering::Relaxed);
+        cancel();
         true
     };
     let outcome = waited(py, "run", work, stop)?;

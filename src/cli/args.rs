@@ -65,7 +65,9 @@ pub struct RunArgs {
     /// Carry out the plan as it was written, step by step: slow, to compare with.
     #[arg(long)]
     pub no_optimize: bool,
-    /// Go on with an earlier run (of `--out`, or the latest of this pipeline) to the same result.
+    /// Go on with an earlier run (of `--out`, or the latest of this pipeline) to the same result. What subjects are made
+    /// of is known by path, size and modification time of their files: a file that is replaced by another of the same
+    /// size and time is not noticed.
     #[arg(long)]
     pub resume: bool,
     /// Try subjects again that failed, whatever the reason: their parts are made again.

@@ -4,7 +4,7 @@ use super::file::checked_path;
 use super::{RunArgs, folds, open_to_run, read, stdout};
 use crate::error::Error;
 use crate::run::chain::Failure;
-use crate::run::context::CANCELLED;
+use crate::run::context::cancel;
 use crate::run::driver::{RunOptions, RunOutcome, run as drive};
 use crate::run::evaluate::summary as dice_summary;
 use crate::run::warnings::summary;
@@ -12,7 +12,6 @@ use crate::sink::ScoreRow;
 use crate::spec::SourceFile;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
-use std::sync::atomic::Ordering;
 
 /// Runs a pipeline and prints its scores and its folder. Returns the exit code: 1 if subjects
 /// failed, 3 if one of them failed by an error of this program.
@@ -69,7 +68,7 @@ fn run_file(
 /// Has Ctrl-C and SIGTERM end the run behind the step it is in; a second one ends it at once.
 pub fn stop_on_signals() {
     let handler = || {
-        if CANCELLED.swap(true, Ordering::Relaxed) {
+        if cancel() {
             std::process::exit(130);
         }
     };

@@ -3,25 +3,32 @@
 use super::file::checked_path;
 use super::{say, stdout};
 use crate::error::Error;
-use crate::run::folder::STATUS;
+use crate::run::folder::{InParts, STATUS, committed};
 use crate::run::lease::hold;
-use crate::sink::Ledger;
-use crate::sink::parts::{Fault, verify as check, verify_unrecorded};
+use crate::sink::parts::{DamagedRecord, Fault, verify as check, verify_unrecorded};
+use crate::sink::{Ledger, causes};
 use crate::store;
 use crate::train::checkpoint;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
+/// Parts without a commit record that are named.
+const NAMED: usize = 5;
+
 /// Checks every file of a run: those that commit records name by their digests, checkpoints by the digests beside
 /// them, other tables and volumes by the checksums that they carry. With `drop`, removes the parts that are
-/// damaged, so that a resumed run writes them again. Returns the exit code: 1 if a file is damaged.
+/// damaged, so that a resumed run writes them again. Returns the exit code: 1 if a file is damaged, or a run that
+/// is finished has lost commit records.
 ///
 /// **Errors** if the folder holds no run, or with `drop` if another process runs it.
 pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, Error> {
-    let ledger = opened(run)?;
-    let parts = ledger.parts().len();
+    opened(run)?;
+    // What is judged is what is removed: nobody may merge parts or make them again in between.
+    let _held = drop.then(|| hold(run)).transpose()?;
     let (files, faults) = check(run)?;
+    let ledger = opened(run)?;
+    let parts = ledger.parts().len() + ledger.damaged().len();
     for Fault {
         parts,
         file,
@@ -38,11 +45,18 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let (of_checkpoints, damaged) = checkpoint::verify(&run.join("checkpoints"))?;
     let others = others + of_checkpoints;
     lost.extend(damaged);
+    let unrecorded = unrecorded(run, &ledger).unwrap_or_else(|e| {
+        lost.push((run.join(STATUS), causes(&e)));
+        None
+    });
     for (path, problem) in &lost {
         let file = path.strip_prefix(run).unwrap_or(path);
         writeln!(out, "{}: {problem}", file.display()).map_err(stdout)?;
     }
-    if faults.is_empty() && lost.is_empty() {
+    if let Some(text) = &unrecorded {
+        say(out, &format!("{text}: `run … --resume` makes them again\n"))?;
+    }
+    if faults.is_empty() && lost.is_empty() && unrecorded.is_none() {
         let of_parts = match parts {
             0 => String::new(),
             parts => format!("{files} files of {parts} parts, "),
@@ -63,8 +77,8 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let damaged: BTreeSet<&str> = damaged.map(String::as_str).collect();
     let what = match drop {
         true => {
-            let _held = hold(run)?;
-            let mut ledger = opened(run)?;
+            let mut ledger = ledger;
+            ledger.drop_damaged()?;
             let kept = ledger.parts().into_iter().map(|row| row.part.clone());
             let kept = kept
                 .filter(|part| !damaged.contains(part.as_str()))
@@ -85,21 +99,75 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     say(out, &text).map(|_| 1)
 }
 
-/// Removes what no commit record of a run names: drafts, and files of parts that were not committed.
+/// Says of a run that is finished how many of its parts have no commit record any more; `None` if all have.
+///
+/// **Errors** if `status.json` cannot be read.
+fn unrecorded(run: &Path, ledger: &Ledger) -> Result<Option<String>, Error> {
+    let Some(InParts { parts, subjects }) = committed(run)? else {
+        return Ok(None);
+    };
+    let (found, damaged) = (ledger.parts(), ledger.damaged());
+    // Which parts the index names is not known where it cannot be read.
+    let is_known = !damaged.iter().any(DamagedRecord::is_index);
+    let absent = parts.saturating_sub((found.len() + damaged.len()) as u64);
+    if absent == 0 || !is_known {
+        return Ok(None);
+    }
+    let left: u64 = found.iter().map(|row| row.subjects.unsigned_abs()).sum();
+    let names = left_without_record(ledger)?;
+    let named = match &names[..] {
+        [] => String::new(),
+        [all @ ..] if all.len() <= NAMED => format!(" ({})", all.join(", ")),
+        [first @ .., _] => format!(" ({} …)", first[..NAMED].join(", ")),
+    };
+    Ok(Some(format!(
+        "{absent} of {parts} parts have no commit record any more{named}, so {} of {subjects} subjects are in no part that can be read",
+        subjects.saturating_sub(left)
+    )))
+}
+
+/// Names of parts that have files and no commit record.
+fn left_without_record(ledger: &Ledger) -> Result<Vec<String>, Error> {
+    let left = ledger.left_behind()?;
+    let stems = left.iter().filter_map(|path| path.file_stem()?.to_str());
+    let names: BTreeSet<&str> = stems.filter(|stem| stem.starts_with("part-")).collect();
+    let damaged: BTreeSet<&str> = ledger.damaged().iter().map(|r| &*r.part).collect();
+    Ok(names
+        .difference(&damaged)
+        .map(|n| (*n).to_owned())
+        .collect())
+}
+
+/// Removes what no commit record of a run names: drafts, and files of parts that were not committed. Names each.
 ///
 /// **Errors** if the folder holds no run in parts, another process runs it, or a file cannot be
 /// removed.
 pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
     checked_path(run)?;
     let _held = hold(run)?;
-    let removed = opened(run)?.sweep()?;
-    say(out, &format!("{removed} files removed\n"))
+    opened(run)?;
+    // Files of a part whose record cannot be read are not for this command to remove.
+    let ledger = Ledger::open(run)?;
+    if let Some(text) = unrecorded(run, &ledger)? {
+        say(out, &format!("{text}; their files are removed\n"))?;
+    }
+    let removed = ledger.sweep()?;
+    for path in &removed {
+        let file = path.strip_prefix(run).unwrap_or(path);
+        writeln!(
+            out,
+            "{}: no commit record names it; removed",
+            file.display()
+        )
+        .map_err(stdout)?;
+    }
+    say(out, &format!("{} files removed\n", removed.len()))
 }
 
-/// The commit records of a run.
+/// The commit records of a run, as far as they can be read.
 fn opened(run: &Path) -> Result<Ledger, Error> {
     checked_path(run)?;
-    let ledger = Ledger::open(run)?;
+    let ledger = Ledger::survey(run)?;
     let status = run.join(STATUS);
     let is_run = || {
         store::exists(&status).map_err(|source| Error::Io {
@@ -108,7 +176,7 @@ fn opened(run: &Path) -> Result<Ledger, Error> {
             source,
         })
     };
-    if ledger.parts().is_empty() && !is_run()? {
+    if ledger.parts().is_empty() && ledger.damaged().is_empty() && !is_run()? {
         return Err(Error::run(format!(
             "{}: no run (no status.json, no parts); give the folder of a run, such as runs/<name>/<stamp>",
             run.display()

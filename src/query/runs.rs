@@ -5,7 +5,7 @@ use super::tables;
 use crate::sink::{TABLES, TableDef};
 use crate::store;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -80,7 +80,8 @@ impl Runs {
         }
         let order = |a: &Run, b: &Run| (&a.name, &a.path).cmp(&(&b.name, &b.path));
         found.all.sort_by(order);
-        found.all.dedup_by(|a, b| a.path == b.path);
+        let mut seen = BTreeSet::new();
+        found.all.retain(|run| seen.insert(whole(&run.path)));
         found.tell_apart();
         found.all.sort_by(order);
         Ok(found)
@@ -213,7 +214,7 @@ impl Runs {
 
     /// Names of the tables that any run has.
     pub fn tables(&self) -> Vec<&str> {
-        let names: std::collections::BTreeSet<&str> = (self.all.iter())
+        let names: BTreeSet<&str> = (self.all.iter())
             .flat_map(|r| r.tables.keys())
             .map(String::as_str)
             .collect();
@@ -292,9 +293,17 @@ fn is_of_a_run(path: &Path) -> bool {
     name.is_some_and(|n| n.starts_with('.') || n == "checkpoints" || tables::is_of_run(&n))
 }
 
+/// The path of a folder however it was written, so that a run counts once; that of a store stays.
+fn whole(path: &Path) -> PathBuf {
+    match store::is_url(path) {
+        true => path.to_owned(),
+        false => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
 /// `runs/<name>/<stamp>` is called `<name>/<stamp>`, any other folder by its own name.
 pub(crate) fn own_name(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let whole = whole(path);
     let part = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
     let own = part(&whole).unwrap_or_else(|| "run".to_owned());
     match whole.parent().and_then(part) {

@@ -1,6 +1,7 @@
 //! Which tables a run folder holds.
 
 use super::QueryError;
+use crate::sink::parts::is_of_part;
 use crate::sink::{Ledger, causes};
 use crate::store::{self, Entry};
 use std::collections::BTreeMap;
@@ -48,7 +49,12 @@ pub(super) fn tables(run_dir: &Path) -> Result<Vec<(String, Vec<PathBuf>)>, Quer
         };
         let is_folder_of_files = FOLDERS.contains(&stem) && path.extension().is_none();
         let files = match is_folder {
-            true if is_folder_of_files => parquet_below(&path)?,
+            true if is_folder_of_files => {
+                let mut files = parquet_below(&path)?;
+                // The records named none of the table, so what parts left here is not committed.
+                files.retain(|file| !is_left_by_part(file, &path));
+                files
+            }
             false if is_parquet(&path) => vec![path.clone()],
             _ => Vec::new(),
         };
@@ -89,6 +95,12 @@ fn parquet_below(folder: &Path) -> Result<Vec<PathBuf>, QueryError> {
     let files = files.flatten().filter(|entry| entry.file_type().is_file());
     let paths = files.map(walkdir::DirEntry::into_path);
     Ok(paths.filter(|path| is_parquet(path)).collect())
+}
+
+/// Returns `true` for a file of a part directly in the folder of its table. Trainings have a folder a checkpoint.
+fn is_left_by_part(file: &Path, folder: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    file.parent() == Some(folder) && name.is_some_and(is_of_part)
 }
 
 /// Hidden files are tables in the making.

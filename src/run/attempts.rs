@@ -5,7 +5,8 @@
 //! next start reads it from the log of attempts: subjects whose attempt did not end are suspected and worked
 //! on **alone**, while no other subject is. One that was under way three times in a row when the process
 //! ended is left out with a failure. A kill from outside suspects subjects too; they are cleared as soon as
-//! an attempt at them ends, however it does.
+//! an attempt at them ends, however it does. Once the user asked the run to end (Ctrl-C, SIGTERM), no end of the
+//! process suspects a subject, not even a kill.
 //!
 //! The log is `.attempts` in the run folder: a file that is added to ([`file`]), or in a store an object that
 //! is written anew for many subjects at a time ([`object`]). A training writes down each view that it makes of
@@ -13,32 +14,30 @@
 
 mod file;
 mod log;
+mod logs;
 mod object;
 
+use super::cancelled::CANCELLED;
 use super::failure::Failure;
 use crate::error::Error;
 use crate::sink::parquet::write_whole;
 use crate::store;
 use file::FileLog;
 use log::{Line, known, suspected};
+pub use logs::cancel;
+use logs::{Log, lock};
 use object::ObjectLog;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Name of the log.
 const LOG: &str = ".attempts";
 /// How often in a row the process may end in an attempt at a subject.
 const MOST: u32 = 3;
-
-/// Where attempts are written down.
-#[derive(Debug)]
-enum Log {
-    File(Mutex<FileLog>),
-    Object(Box<Mutex<ObjectLog>>),
-}
 
 /// How a subject that was left out is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +60,7 @@ impl Again {
 /// The attempts of one start of a run.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    log: Log,
+    log: Arc<Log>,
     again: Again,
     /// Attempts in a row in which the process ended, by subject.
     suspected: BTreeMap<String, u32>,
@@ -136,6 +135,11 @@ impl Attempts {
                 Log::File(Mutex::new(FileLog::open(path)?))
             }
         };
+        let log = Arc::new(log);
+        logs::register(&log);
+        if CANCELLED.load(Ordering::Relaxed) {
+            log.stop();
+        }
         Ok(Self {
             log,
             again,
@@ -147,7 +151,7 @@ impl Attempts {
     /// Says which subjects come next, in their order, instead of those that were on the list before: a log
     /// in a store names them together.
     pub(super) fn expect(&self, list: &str, subjects: impl Iterator<Item = String>) {
-        if let Log::Object(log) = &self.log {
+        if let Log::Object(log) = &*self.log {
             lock(log).expect(list, subjects);
         }
     }
@@ -175,7 +179,7 @@ impl Attempts {
                 _turn: self.alone.write().unwrap_or_else(PoisonError::into_inner),
             },
         };
-        match (&self.log, &turn) {
+        match (&*self.log, &turn) {
             (_, Turn::Within { outer }) if outer == subject => {}
             (Log::File(log), Turn::Within { outer }) => {
                 // If the process ends now, it is not for the outer subject.
@@ -204,7 +208,7 @@ impl Attempts {
         &'a self,
         subject: &'a str,
     ) -> Result<Option<Attempt<'a>>, Failure> {
-        match self.log {
+        match *self.log {
             Log::File(_) => self.begin(subject).map(Some),
             Log::Object(_) => Ok(None),
         }
@@ -212,7 +216,7 @@ impl Attempts {
 
     fn end(&self, attempt: &Attempt<'_>) {
         let subject = attempt.subject;
-        match (&self.log, &attempt.turn) {
+        match (&*self.log, &attempt.turn) {
             (_, Turn::Within { outer }) if outer == subject => {}
             (Log::File(log), Turn::Within { outer }) => {
                 lock(log).add(&[Line::Ended(subject.to_owned()), Line::Begins(outer.clone())]);
@@ -228,7 +232,7 @@ impl Attempts {
     pub(super) fn close(&self) -> Result<(), Error> {
         let mut left_out = self.suspected.clone();
         left_out.retain(|_, count| *count >= MOST);
-        let path = match &self.log {
+        let path = match &*self.log {
             Log::File(log) => lock(log).path.clone(),
             Log::Object(log) => {
                 let log = lock(log);
@@ -243,10 +247,6 @@ impl Attempts {
             false => Ok(write_whole(&path, known(&left_out).as_bytes())?),
         }
     }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Attempt<'_> {

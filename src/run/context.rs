@@ -1,5 +1,6 @@
 //! What every part of a run shares.
 
+pub use super::attempts::cancel;
 pub use super::cancelled::CANCELLED;
 use super::counters::Counters;
 use super::display::screen;

@@ -1,5 +1,9 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run resumes.
 
+mod status;
+
+pub use status::{InParts, Progress, STATUS, committed, origin, progress};
+
 use super::lease::{Held, hold, is_of_lease};
 use super::ledger::{difference, pipeline_alone};
 use super::machine::Machine;
@@ -8,66 +12,15 @@ use crate::plan::Plan;
 use crate::sink::parquet::{is_draft, write_whole};
 use crate::store;
 use crate::train::device::{Device, name};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use status::{Status, read_status};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-/// How far a run came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Progress {
-    /// Started, or stopped before its end.
-    Started,
-    /// Every output is written.
-    Finished,
-}
-
-/// The file in which a run notes how far it came.
-pub const STATUS: &str = "status.json";
 /// What ran: plan and inputs.
 const PLAN: &str = "plan.json";
 /// The pipeline file as it was read, overrides included.
 const PIPELINE: &str = "pipeline.yaml";
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Status {
-    progress: Progress,
-    version: String,
-    started: String,
-    /// The file that the pipeline was read from, absolute; relative paths in it begin there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pipeline: Option<PathBuf>,
-    #[serde(default)]
-    starts: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    machine: Option<Machine>,
-}
-
-/// The pipeline file that a run was started with; `None` if the run did not note it.
-///
-/// **Errors** if the folder has no `status.json` or it is damaged.
-pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
-    Ok(read_status(run)?.pipeline)
-}
-
-/// How far a run came; `None` if the folder is none of a run.
-///
-/// **Errors** if `status.json` is damaged or cannot be read.
-pub fn progress(run: &Path) -> Result<Option<Progress>, Error> {
-    let file = run.join(STATUS);
-    match store::exists(&file).map_err(Error::io(&file, "looking for the run"))? {
-        true => Ok(Some(read_status(run)?.progress)),
-        false => Ok(None),
-    }
-}
-
-fn read_status(run: &Path) -> Result<Status, Error> {
-    let file = run.join(STATUS);
-    let text =
-        store::read_to_string(&file).map_err(Error::io(&file, "reading the run's status"))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::run(format!("{}: {e}; the file is damaged", file.display())))
-}
 
 /// One run's folder.
 #[derive(Debug, Clone)]
@@ -87,6 +40,8 @@ pub struct RunFolder {
     /// Held while the run is under way: two processes never write one run. `None` in a process that makes
     /// parts for the one that holds it.
     held: Option<Held>,
+    /// What was committed by the end; the clones of a folder share it.
+    in_parts: Arc<OnceLock<InParts>>,
 }
 
 impl RunFolder {
@@ -130,6 +85,7 @@ impl RunFolder {
         }
         let folder = Self {
             held: Some(hold(&path)?),
+            in_parts: Arc::default(),
             path,
             progress: Progress::Started,
             resumed: false,
@@ -196,6 +152,7 @@ impl RunFolder {
             pipeline: status.pipeline,
             device: None,
             held: Some(held),
+            in_parts: Arc::default(),
         })
     }
 
@@ -211,6 +168,7 @@ impl RunFolder {
             pipeline: None,
             device: None,
             held: None,
+            in_parts: Arc::default(),
         }
     }
 
@@ -229,6 +187,11 @@ impl RunFolder {
         format!("{} {}", self.path.display(), self.started)
     }
 
+    /// Keeps what was committed by the end, for the note that the run is finished.
+    pub(super) fn in_parts(&self, committed: InParts) {
+        self.in_parts.set(committed).ok();
+    }
+
     /// Notes how far the run came.
     ///
     /// **Errors** when the ledger cannot be written.
@@ -240,6 +203,7 @@ impl RunFolder {
             pipeline: self.pipeline.clone(),
             starts: self.starts,
             machine: Some(Machine::this(self.device.clone())),
+            in_parts: self.in_parts.get().copied(),
         };
         let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
         Ok(write_whole(

@@ -4,8 +4,9 @@ use super::attempts::{Again, Attempts};
 use super::context::RunContext;
 use super::counters::NodeCounts;
 use super::cut::Stretch;
+use super::folder::InParts;
 use crate::error::Error;
-use crate::sink::parts::Attempt;
+use crate::sink::parts::{Attempt, DamagedRecord};
 use crate::sink::{
     EdgeRow, FailureRow, Ledger, PartRow, PartWriter, TableRow, WarningRow, causes, write_table,
 };
@@ -35,11 +36,14 @@ impl Parts {
     /// **Errors** if the folder cannot be read or written.
     pub(super) fn open(cx: &RunContext) -> Result<Self, Error> {
         let run = cx.folder.path.clone();
-        let ledger = Ledger::open(&run)?;
+        let mut ledger = Ledger::survey(&run)?;
+        for DamagedRecord { path, problem, .. } in ledger.drop_damaged()? {
+            tracing::warn!(record = %path.display(), reason = %problem, "a commit record could not be read and was removed: what it names is made again");
+        }
         let swept = ledger.sweep()?;
-        if swept > 0 {
+        if !swept.is_empty() {
             tracing::info!(
-                files = swept,
+                files = swept.len(),
                 "removed what an interrupted start had not committed"
             );
         }
@@ -150,6 +154,11 @@ impl Parts {
         cx.folder.check_held()?;
         let before = self.ledger.parts().len();
         self.ledger.retain(&self.names)?;
+        let parts = self.ledger.parts();
+        cx.folder.in_parts(InParts {
+            parts: parts.len() as u64,
+            subjects: (parts.iter().map(|row| row.subjects.unsigned_abs())).sum(),
+        });
         let removed = before - self.ledger.parts().len();
         if removed > 0 {
             tracing::warn!(

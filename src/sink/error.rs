@@ -44,6 +44,18 @@ pub enum SinkError {
         /// Schema or column expected, and what to do.
         expected: String,
     },
+    /// The commit record of a part, or the index of merged parts, is damaged.
+    #[error(
+        "{}: the commit record cannot be read ({problem}); remove it with `voxstream verify --drop {}`, then make what it names again with `run … --resume`", path.display(), run.display()
+    )]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// The run folder.
+        run: PathBuf,
+        /// Parquet's reason.
+        problem: String,
+    },
     /// A stored volume whose bytes are not what its sibling fields say.
     #[error("stored volume: {problem}")]
     Stored {
@@ -78,6 +90,18 @@ impl SinkError {
         source.kind() == std::io::ErrorKind::AlreadyExists
     }
 
+    /// Returns `true` if the bytes of a table are at fault, and not the disk, the store or another version.
+    pub(crate) fn is_damage(&self) -> bool {
+        let Self::Parquet { source, .. } = self else {
+            return false;
+        };
+        let ::parquet::errors::ParquetError::External(cause) = source else {
+            return true;
+        };
+        let refused = cause.downcast_ref::<std::io::Error>();
+        refused.is_none_or(|e| e.kind() == std::io::ErrorKind::UnexpectedEof)
+    }
+
     /// Returns `true` if the file is not there.
     pub fn is_absent(&self) -> bool {
         let Self::Io { source, .. } = self else {
@@ -92,9 +116,11 @@ impl SinkError {
         match self {
             Self::Volume(e) => !matches!(e, VolumeError::Io { .. }),
             Self::Stored { .. } | Self::TooLarge { .. } | Self::Rows { .. } => true,
-            Self::Io { .. } | Self::Parquet { .. } | Self::Broken { .. } | Self::Schema { .. } => {
-                false
-            }
+            Self::Io { .. }
+            | Self::Parquet { .. }
+            | Self::Broken { .. }
+            | Self::Schema { .. }
+            | Self::Record { .. } => false,
         }
     }
 }

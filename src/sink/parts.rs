@@ -18,6 +18,7 @@
 //! the parts whose names it would write again.
 
 mod compact;
+mod damaged;
 mod merge;
 mod read;
 mod removal;
@@ -26,6 +27,7 @@ mod unrecorded;
 mod verify;
 mod writer;
 
+pub use damaged::DamagedRecord;
 pub use unrecorded::verify_unrecorded;
 pub use verify::{Fault, verify};
 pub use writer::{Attempt, PartWriter};
@@ -58,6 +60,8 @@ const SMALL: [&str; 5] = ["subjects", "quality", "scores", "failures", "warnings
 const INDEX: &str = "merged";
 /// Beginning of the names of files that several parts share.
 const MERGED: &str = "merged-";
+/// Digits of its digest that a part's name ends in.
+const DIGITS: usize = 12;
 /// Bytes of a subject's id that a part's name shows.
 const SHOWN_ID: usize = 80;
 
@@ -67,11 +71,23 @@ pub fn part_name(first_subject: &str, digest: &str) -> String {
     name_of("part-", first_subject, digest)
 }
 
+/// Returns `true` if a file in the folder of a table has a name that only parts have: it exists for readers if
+/// a commit record names it.
+pub fn is_of_part(name: &str) -> bool {
+    let stem = name.strip_suffix(".parquet").unwrap_or(name);
+    let is_digest = |text: &str| {
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        text.len() == DIGITS && text.bytes().all(is_hex)
+    };
+    let digest = stem.rsplit_once('-').map(|(_, digest)| digest);
+    (stem.starts_with("part-") || stem.starts_with(MERGED)) && digest.is_some_and(is_digest)
+}
+
 fn name_of(beginning: &str, first_subject: &str, digest: &str) -> String {
     let mut stem = file_stem(first_subject);
     // An escape cut in half is still a name of its own by the digest.
     stem.truncate(SHOWN_ID);
-    format!("{beginning}{stem}-{}", &digest[..digest.len().min(12)])
+    format!("{beginning}{stem}-{}", &digest[..digest.len().min(DIGITS)])
 }
 
 /// The commit records of a run folder.
@@ -79,6 +95,8 @@ fn name_of(beginning: &str, first_subject: &str, digest: &str) -> String {
 pub struct Ledger {
     folder: PathBuf,
     parts: PartSet,
+    /// Records that cannot be read.
+    damaged: Vec<DamagedRecord>,
     /// What is in the folder itself, if it is in a store: as it was when the ledger was opened.
     of_store: Option<BTreeSet<PathBuf>>,
 }

@@ -122,7 +122,8 @@ tables! {
         spacing_z_mm: f64 => "mm",
         /// Directions in which x, y and z of the first image grow, such as RAS or LPI.
         orientation: String => "",
-        /// BLAKE3 over the subject's source files.
+        /// BLAKE3 over path, size and modification time of each source file of the subject (of an object in a store:
+        /// URL, size and version) and over how its labels are read. The content of the files is not in it.
         digest: String => "",
         /// Voxels along x after preparation; null before it or where it failed.
         prepared_shape_x: Option<i32> => "voxels",

@@ -111,6 +111,16 @@ fn a_subject_that_ends_the_process_is_left_out() {
     }
 }
 
+#[test]
+fn a_user_who_ends_the_process_suspects_no_subject() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let chaos = "{ subjects: { phantom-004: cancel } }";
+    // The fourth start would leave the subject out, and come to its end.
+    let codes = [(); 4].map(|()| started(&out, chaos));
+    assert_eq!(codes, [Some(130); 4]);
+}
+
 /// The training with this step in a chain, in a process of its own that has its own cache.
 fn trained(out: &Path, chain: &str, chaos: &str) -> Option<i32> {
     let mut command = process(out, chaos);

@@ -221,6 +221,17 @@ fn names_tell_runs_apart() {
         (runs.all.len(), runs.all[0].name.as_str()),
         (1, "cmc/20260101T000000")
     );
+    // However it is written, a run counts once, and it is the same below a folder that is asked about, too.
+    let spelled = folder.path().join("cmc/../cmc/20260101T000000");
+    let group = folder.path().join("cmc");
+    let mut targets = vec![twice, spelled, group];
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&targets[0], &link).unwrap();
+        targets.push(link);
+    }
+    assert_eq!(Runs::find(&targets).unwrap().all.len(), 2);
     // The same ending twice must be written out.
     let copy = folder.path().join("other/20260101T000000");
     write_table(&copy.join("scores.parquet"), &[score("s0", 1, None)]).unwrap();

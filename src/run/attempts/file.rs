@@ -37,6 +37,11 @@ impl FileLog {
         })
     }
 
+    /// Notes that the user ends the process.
+    pub(super) fn stop(&mut self) {
+        self.add(&[Line::Stopped]);
+    }
+
     /// Adds lines. That they could not be added is no reason to end a run.
     pub(super) fn add(&mut self, lines: &[Line]) {
         if let Err(e) = self.added(lines) {

@@ -13,6 +13,8 @@ pub(super) enum Line {
     Ended(String),
     /// Until it begins again, another is under way that it needs.
     Pauses(String),
+    /// The user ends the process: what is under way now, or begins later, is not suspected.
+    Stopped,
     /// In so many attempts in a row at a subject the process had ended when this log was begun.
     Suspected(String, u32),
 }
@@ -30,9 +32,24 @@ pub(super) fn known(suspected: &BTreeMap<String, u32>) -> String {
     suspected.iter().map(line).collect()
 }
 
-/// Counts of suspected subjects at which no attempt has ended since, and subjects that are worked on.
-fn read(log: &[u8]) -> (BTreeMap<String, u32>, BTreeSet<String>) {
-    let (mut counts, mut open) = (BTreeMap::new(), BTreeSet::new());
+/// What a log says.
+#[derive(Debug, Default)]
+struct Said {
+    /// Counts of suspected subjects at which no attempt has ended since.
+    counts: BTreeMap<String, u32>,
+    /// Subjects that are worked on.
+    open: BTreeSet<String>,
+    /// Whether the user ended the process.
+    stopped: bool,
+}
+
+fn read(log: &[u8]) -> Said {
+    let mut said = Said::default();
+    let Said {
+        counts,
+        open,
+        stopped,
+    } = &mut said;
     // The last line may be cut off.
     let lines = log.split(|byte| *byte == b'\n');
     for line in lines.filter_map(|line| serde_json::from_slice(line).ok()) {
@@ -41,7 +58,13 @@ fn read(log: &[u8]) -> (BTreeMap<String, u32>, BTreeSet<String>) {
                 counts.insert(subject, count);
             }
             Line::Begins(subject) => {
-                open.insert(subject);
+                if !*stopped {
+                    open.insert(subject);
+                }
+            }
+            Line::Stopped => {
+                *stopped = true;
+                open.clear();
             }
             Line::Ended(subject) => {
                 counts.remove(&subject);
@@ -52,12 +75,14 @@ fn read(log: &[u8]) -> (BTreeMap<String, u32>, BTreeSet<String>) {
             }
         }
     }
-    (counts, open)
+    said
 }
 
 /// Subjects in attempts at which the process ended, and how often in a row.
 pub(super) fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
-    let (mut counts, open) = read(log);
+    let Said {
+        mut counts, open, ..
+    } = read(log);
     for subject in open {
         *counts.entry(subject).or_default() += 1;
     }
@@ -66,7 +91,9 @@ pub(super) fn suspected(log: &[u8]) -> BTreeMap<String, u32> {
 
 /// A log that says the same, without the attempts that ended.
 pub(super) fn shortened(log: &[u8]) -> String {
-    let (counts, open) = read(log);
-    let open = open.into_iter().map(|subject| Line::Begins(subject).text());
-    known(&counts) + &open.collect::<String>()
+    let said = read(log);
+    let stopped = said.stopped.then_some(Line::Stopped);
+    let open = said.open.into_iter().map(Line::Begins);
+    let lines = open.chain(stopped).map(|line| line.text());
+    known(&said.counts) + &lines.collect::<String>()
 }

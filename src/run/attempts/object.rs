@@ -32,6 +32,8 @@ pub(super) struct ObjectLog {
     written: Option<Instant>,
     /// Whether a request failed.
     fails: bool,
+    /// Whether the user ends the process: nothing is named any more.
+    stopped: bool,
 }
 
 impl ObjectLog {
@@ -44,6 +46,7 @@ impl ObjectLog {
             suspected,
             written: None,
             fails: false,
+            stopped: false,
         }
     }
 
@@ -57,6 +60,9 @@ impl ObjectLog {
     /// Writes down that an attempt at a subject begins, unless the object names it; `alone`: no other attempt
     /// is under way.
     pub(super) fn begin(&mut self, subject: &str, alone: bool) {
+        if self.stopped {
+            return;
+        }
         if alone {
             self.write(&BTreeSet::from([subject.to_owned()]));
             return;
@@ -96,6 +102,14 @@ impl ObjectLog {
     pub(super) fn end(&mut self, subject: &str) {
         self.open.remove(subject);
         self.suspected.remove(subject);
+    }
+
+    /// Notes that the user ends the process.
+    pub(super) fn stop(&mut self) {
+        if self.is_written() {
+            self.write(&BTreeSet::new());
+        }
+        self.stopped = true;
     }
 
     /// Writes the object, which names these subjects; that it could not be written is a warning.
@@ -161,6 +175,19 @@ mod tests {
         // A subject that nobody expected is written down all the same.
         log.begin("other", false);
         assert_eq!(left(&log).keys().collect::<Vec<_>>(), ["other", "s001"]);
+    }
+
+    #[test]
+    fn an_end_that_the_user_asks_for_names_nobody() {
+        let mut log = log("attempts-stopped", &[("s001", 2)]);
+        log.stop();
+        assert!(!log.is_written(), "nothing had begun");
+        log.stopped = false;
+        log.begin("s000", false);
+        assert_eq!(left(&log).len(), 2);
+        log.stop();
+        log.begin("s002", false);
+        assert_eq!(left(&log), [("s001".into(), 2)].into());
     }
 
     #[test]

@@ -124,3 +124,28 @@ fn a_long_log_is_shortened_and_says_the_same() {
     assert_eq!(open(run).suspected, counts.into());
     drop(view);
 }
+
+#[test]
+fn an_end_that_the_user_asks_for_suspects_nobody_and_clears_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path();
+    end_in(run, &["a"]);
+    for _ in 0..3 {
+        let attempts = &open(run);
+        std::thread::scope(|scope| {
+            scope.spawn(move || std::mem::forget(attempts.begin("a").unwrap()));
+        });
+        attempts.log.stop();
+        // What begins behind it, and a log that is shortened, change nothing.
+        let Log::File(file) = &*attempts.log else {
+            panic!("the run is in a folder");
+        };
+        lock(file).add(&[Line::Begins("b".to_owned())]);
+        let log = std::fs::read(run.join(LOG)).unwrap();
+        let counts = BTreeMap::from([("a".to_owned(), 1)]);
+        assert_eq!(suspected(&log), counts);
+        let short = log::shortened(&log);
+        let later = format!("{short}{}", Line::Begins("c".to_owned()).text());
+        assert_eq!(suspected(later.as_bytes()), counts);
+    }
+}

@@ -138,7 +138,8 @@ pub fn executor(options: &ExecutorOptions, open: OpenPipeline) -> Result<(), Err
     tracing::info!(executor = %name, scheduler = %options.scheduler, "the executor starts");
     let runtime = runtime("executor")?;
     let served = runtime.block_on(start_executor_process(config));
-    // A part that is still being made is not waited for: it is not committed.
+    // A part that is still being made is not waited for: it is not committed, and no subject of it is at fault.
+    crate::run::context::cancel();
     runtime.shutdown_background();
     served.map_err(|e| failed(&what, &e))
 }

@@ -12,6 +12,15 @@ impl Ledger {
     ///
     /// **Errors** if a record is damaged or the folder cannot be read.
     pub fn open(run: &Path) -> Result<Self, SinkError> {
+        let ledger = Self::survey(run)?;
+        ledger.refuse_damaged()?;
+        Ok(ledger)
+    }
+
+    /// Reads the commit records of a run that can be read; the others are [`Ledger::damaged`].
+    ///
+    /// **Errors** if the folder cannot be read, or a record for another reason than damage.
+    pub fn survey(run: &Path) -> Result<Self, SinkError> {
         let of_store = match store::is_url(run) {
             true => Some(files_in(run)?.into_iter().collect()),
             false => None,
@@ -19,11 +28,17 @@ impl Ledger {
         let mut ledger = Self {
             folder: run.to_owned(),
             parts: PartSet::default(),
+            damaged: Vec::new(),
             of_store,
         };
-        ledger.read_new()?;
+        ledger.read_records()?;
         // Behind the records: what was merged while they were read is found here.
         ledger.read_index()?;
+        // The index counts more than the record of a part, whatever that one holds.
+        let parts = &ledger.parts;
+        ledger
+            .damaged
+            .retain(|record| parts.get(&record.part).is_none());
         Ok(ledger)
     }
 
@@ -32,7 +47,8 @@ impl Ledger {
     fn read_index(&mut self) -> Result<(), SinkError> {
         let rows = match read_table::<PartRow>(&self.record(INDEX)) {
             Err(e) if e.is_absent() => return Ok(()),
-            rows => rows?,
+            Err(e) => return self.note_damaged(INDEX, e),
+            Ok(rows) => rows,
         };
         rows.into_iter().for_each(|row| self.add(row));
         Ok(())
@@ -45,6 +61,7 @@ impl Ledger {
         let mut ledger = Self {
             folder: run.to_owned(),
             parts: PartSet::default(),
+            damaged: Vec::new(),
             of_store: None,
         };
         ledger.read_one(part)?;
@@ -56,6 +73,12 @@ impl Ledger {
     ///
     /// **Errors** if a record is damaged or the folder cannot be read.
     pub fn read_new(&mut self) -> Result<Vec<PartRow>, SinkError> {
+        let new = self.read_records()?;
+        self.refuse_damaged()?;
+        Ok(new)
+    }
+
+    fn read_records(&mut self) -> Result<Vec<PartRow>, SinkError> {
         let mut records = files_in(&self.folder.join(RECORDS))?;
         records.retain(|path| {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -67,12 +90,16 @@ impl Ledger {
             false => records.iter().map(|path| read_table(path)).collect(),
         };
         let mut new = Vec::new();
-        for rows in read {
+        self.damaged.clear();
+        for (path, rows) in records.iter().zip(read) {
             match rows {
                 Ok(rows) => new.extend(rows),
                 // Removed since it was listed: merged, or made again.
                 Err(e) if e.is_absent() => {}
-                Err(e) => return Err(e),
+                Err(e) => {
+                    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                    self.note_damaged(&stem, e)?;
+                }
             }
         }
         new.iter().for_each(|row| self.add(row.clone()));

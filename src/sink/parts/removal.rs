@@ -6,6 +6,7 @@ use crate::sink::parquet::is_draft;
 use crate::sink::{PartRow, SinkError, io_error};
 use crate::store;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 impl Ledger {
     /// Removes the parts that contain a subject between `first` and `last`, both included: other
@@ -83,12 +84,21 @@ impl Ledger {
     }
 
     /// Removes what an interrupted run left: files that no record and no index names, records that the index
-    /// replaces, and drafts. Returns how many files went.
+    /// replaces, and drafts. Returns the files.
     ///
     /// **Errors** if the folder cannot be read or a file not be removed.
-    pub fn sweep(&self) -> Result<usize, SinkError> {
+    pub fn sweep(&self) -> Result<Vec<PathBuf>, SinkError> {
+        let left = self.left_behind()?;
+        left.iter().try_for_each(|path| remove(path))?;
+        Ok(left)
+    }
+
+    /// The files that [`Ledger::sweep`] removes.
+    ///
+    /// **Errors** if the folder cannot be read.
+    pub fn left_behind(&self) -> Result<Vec<PathBuf>, SinkError> {
         let named = self.named();
-        let mut removed = 0;
+        let mut left = Vec::new();
         for table in [RECORDS].into_iter().chain(TABLES).chain([""]) {
             let folder = self.folder.join(table);
             for store::Entry { path, .. } in entries(&folder)? {
@@ -101,31 +111,30 @@ impl Ledger {
                     continue;
                 }
                 if is_orphan || is_draft(&path) {
-                    remove(&path)?;
-                    removed += 1;
+                    left.push(path);
                 }
             }
         }
-        Ok(removed + self.sweep_drafts()?)
+        left.extend(self.drafts());
+        Ok(left)
     }
 
-    /// Removes drafts of NIfTI files, which are in folders of their subjects. A store has no drafts.
-    fn sweep_drafts(&self) -> Result<usize, SinkError> {
+    /// Drafts of NIfTI files, which are in folders of their subjects. A store has no drafts.
+    fn drafts(&self) -> Vec<PathBuf> {
         let tables = match self.of_store {
             Some(_) => &[][..],
             None => &TABLES[..VOLUMES],
         };
-        let mut removed = 0;
+        let mut drafts = Vec::new();
         for table in tables {
             let below = walkdir::WalkDir::new(self.folder.join(table)).min_depth(2);
             for entry in below.into_iter().filter_map(Result::ok) {
                 if entry.file_type().is_file() && is_draft(entry.path()) {
-                    remove(entry.path())?;
-                    removed += 1;
+                    drafts.push(entry.into_path());
                 }
             }
         }
-        Ok(removed)
+        drafts
     }
 
     /// Table and stem of every file that belongs to the parts, their records among them.
