@@ -5,7 +5,9 @@
 pub mod diagnostic;
 pub mod error;
 pub mod node;
+pub mod words;
 
 pub use diagnostic::{Diagnostic, SourceFile};
 pub use error::{At, SpecError, suggest};
 pub use node::Node;
+pub use words::{agreeing, counted};

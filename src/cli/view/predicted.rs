@@ -12,7 +12,7 @@ use crate::run::folder;
 use crate::run::prepare::Preparer;
 use crate::sink::prepared::file_stem;
 use crate::sink::{Ledger, PredictionRow, ScoreRow, TableRow as _, read_run_table, read_table};
-use crate::spec::SourceFile;
+use crate::spec::{SourceFile, counted};
 use crate::store;
 use crate::view::errors::{CONFUSED, Case, INVENTED, MISSED};
 use crate::view::{Band, Page};
@@ -66,10 +66,10 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
         title: match &args.subject {
             Some(id) => format!("{}: {id}, the worst slices first", plan.pipeline.name),
             None => format!(
-                "{}: {} of {} subjects, the lowest Dice first, each by its worst slice",
+                "{}: {} of {}, the lowest Dice first, each by its worst slice",
                 plan.pipeline.name,
                 shown.len(),
-                ids.len()
+                counted(ids.len(), "subject")
             ),
         },
         lines: vec![run.display().to_string()],
