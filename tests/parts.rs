@@ -11,10 +11,10 @@ use voxstream::query::Session;
 use voxstream::sink::{FailureRow, Ledger, PartRow, QualityRow, SubjectRow, WarningRow};
 
 /// A folder with subjects of one small image each, and a pipeline that prepares them.
-struct Cohort(tempfile::TempDir);
+pub(crate) struct Cohort(tempfile::TempDir);
 
 impl Cohort {
-    fn new(subjects: usize) -> Self {
+    pub(crate) fn new(subjects: usize) -> Self {
         let cohort = Self(tempfile::tempdir().unwrap());
         (0..subjects).for_each(|i| cohort.add(&format!("s{i:03}"), i as u8));
         let text = "
@@ -42,7 +42,7 @@ sinks: { prepared: { nifti: true }, part_size: 2MiB }
         self.0.path().join("pipeline.yaml")
     }
 
-    fn out(&self, name: &str) -> PathBuf {
+    pub(crate) fn out(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -54,7 +54,7 @@ sinks: { prepared: { nifti: true }, part_size: 2MiB }
         command
     }
 
-    fn run(&self, out: &str, extra: &[&str], code: i32) -> Output {
+    pub(crate) fn run(&self, out: &str, extra: &[&str], code: i32) -> Output {
         let output = self.command(out, extra).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{told}");
@@ -64,7 +64,7 @@ sinks: { prepared: { nifti: true }, part_size: 2MiB }
 
 /// Everything a run says of its subjects, volatile columns aside, and the digests of its volumes.
 #[derive(Debug, PartialEq)]
-struct Said {
+pub(crate) struct Said {
     subjects: Vec<SubjectRow>,
     quality: Vec<QualityRow>,
     failures: Vec<FailureRow>,
@@ -73,7 +73,7 @@ struct Said {
     prepared: BTreeMap<PathBuf, blake3::Hash>,
 }
 
-fn said(run: &Path) -> Said {
+pub(crate) fn said(run: &Path) -> Said {
     let ledger = Ledger::open(run).unwrap();
     let mut subjects: Vec<SubjectRow> = ledger.read().unwrap();
     subjects.iter_mut().for_each(|row| row.seconds = None);

@@ -43,4 +43,5 @@ mod tap;
 mod tasks;
 mod trackers;
 mod training;
+mod verify;
 mod warnings;

@@ -128,7 +128,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         source,
     })?;
     let done = caught(|| {
-        cx.folder.note(Progress::Started)?;
+        cx.folder.note_start()?;
         let digest = |weights: &str| plan_digest(&ledger, weights);
         match (job, &options.cluster) {
             (Job::Train(section, subjects), _) => train(&cx, section, &subjects),
@@ -168,7 +168,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         written => drop(written?),
     }
     // Last of all: a run whose report failed is resumed, not taken for finished.
-    cx.folder.note(Progress::Finished)?;
+    cx.folder.note_end(in_parts)?;
     let mut outcome = finished(&cx.folder, trained_regions)?;
     // The same list: what failed in this start is known without it.
     let listed: BTreeSet<String> = (outcome.failures.iter())

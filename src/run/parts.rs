@@ -36,7 +36,7 @@ impl Parts {
     pub(super) fn open(cx: &RunContext) -> Result<Self, Error> {
         let run = cx.folder.path.clone();
         let ledger = Ledger::open(&run)?;
-        let swept = ledger.sweep()?;
+        let swept = ledger.sweep(true)?;
         if swept > 0 {
             tracing::info!(
                 files = swept,
@@ -174,7 +174,7 @@ impl Parts {
                     "the small files of the tables were not merged; the tables are complete as they are"
                 );
                 // What was written for it takes room that others may need.
-                self.ledger.sweep().ok();
+                self.ledger.sweep(true).ok();
             }
         }
     }
