@@ -10,6 +10,7 @@ mod cache;
 mod chaos;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod commands;
 mod contract;
 mod diagnostics;
 mod differential;

@@ -1,5 +1,6 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run resumes.
 
+mod stamp;
 mod status;
 
 use super::lease::{Held, hold, is_of_lease};
@@ -11,6 +12,7 @@ use crate::sink::parquet::{is_draft, write_whole};
 use crate::store;
 use crate::train::device::{Device, name};
 use serde_json::Value;
+pub use stamp::create_stamped;
 use status::{PIPELINE, PLAN, Status, files, is_of_parts};
 pub use status::{Presence, Progress, STATUS, is_in_parts, origin, presence};
 use std::path::{Path, PathBuf};
@@ -36,7 +38,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens the folder of a run: `out` itself, or `runs/<name>/<stamp>`.
+    /// Opens the folder of a run: `out` itself, or a new `runs/<name>/<stamp>`.
     ///
     /// `ledger` is what must not change between start and resume.
     ///
@@ -52,7 +54,7 @@ impl RunFolder {
         let runs = Path::new("runs").join(name);
         let path = match (out, resume) {
             (Some(out), _) => out.to_owned(),
-            (None, false) => runs.join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
+            (None, false) => create_stamped(&runs)?,
             (None, true) => newest(&runs, |run| run.join(STATUS).exists())?,
         };
         let status_file = path.join(STATUS);
