@@ -1,8 +1,72 @@
 //! What commands answer to arguments that are easily given, and where they write what is asked for.
 
-use crate::program::{program, stderr};
+use crate::program::{ended, program, stderr};
 use std::fs;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use voxstream::sink::{EdgeRow, MetricRow, write_table};
+
+/// The folder of a run with two tables without rows.
+fn run_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_table::<EdgeRow>(&folder.path().join("edges.parquet"), &[]).unwrap();
+    write_table::<MetricRow>(&folder.path().join("metrics.parquet"), &[]).unwrap();
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn outputs_go_through_pipes_and_links() {
+    let run = run_folder();
+    let at = |name: &str| run.path().join(name);
+    let written = |path: &Path| {
+        let args = [
+            "report",
+            text(run.path()),
+            "--no-pictures",
+            "-o",
+            text(path),
+        ];
+        ended(&mut program(&args), 0);
+    };
+    assert!(
+        Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    let pipe = at("pipe");
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe).unwrap());
+    written(&at("pipe"));
+    assert!(reader.join().unwrap().contains("</html>"));
+    assert!(!fs::metadata(at("pipe")).unwrap().is_file());
+
+    fs::create_dir(at("pages")).unwrap();
+    std::os::unix::fs::symlink("pages/page.html", at("link")).unwrap();
+    written(&at("link"));
+    assert!(at("link").is_symlink());
+    assert!(
+        fs::read_to_string(at("pages/page.html"))
+            .unwrap()
+            .contains("</html>")
+    );
+    written(Path::new("/dev/null"));
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    // Tables and volumes, too.
+    std::os::unix::fs::symlink("pages/rows.parquet", at("rows")).unwrap();
+    write_table::<EdgeRow>(&at("rows"), &[]).unwrap();
+    assert!(at("rows").is_symlink() && at("pages/rows.parquet").is_file());
+    std::os::unix::fs::symlink("pages/a.nii", at("a.nii")).unwrap();
+    let grid = voxstream::volume::Grid::with_spacing([2; 3], [1.0; 3]).unwrap();
+    let volume = voxstream::volume::Volume::from_vec(vec![0u8; 8], grid).unwrap();
+    voxstream::volume::nifti::write(&at("a.nii"), &volume, None).unwrap();
+    assert!(at("a.nii").is_symlink() && at("pages/a.nii").is_file());
+}
 
 #[test]
 fn two_runs_that_start_in_one_second_have_a_folder_each() {
