@@ -23,7 +23,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 pub(super) use publish::sync_folder;
 use publish::{DRAFT, folder_of, hidden_file, publish};
 pub(super) use reading::for_each_batch;
-pub use reading::{read_batches, schema_of};
+pub use reading::{check_table, read_batches, schema_of};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
