@@ -1,7 +1,8 @@
 //! What commands answer to arguments that are easily given, and where they write what is asked for.
 
-use crate::program::{ended, program, stderr};
+use crate::program::{ended, program, stderr, stdout};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use voxstream::sink::{EdgeRow, MetricRow, write_table};
@@ -16,6 +17,40 @@ fn run_folder() -> tempfile::TempDir {
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+#[test]
+fn an_empty_statement_and_a_limit_of_nobody_are_refused_by_name() {
+    let run = run_folder();
+    for statement in ["", " ", "/* nothing */"] {
+        let output = ended(&mut program(&["query", text(run.path()), statement]), 2);
+        let told = stderr(&output);
+        assert!(
+            told.contains("the statement is empty; for example"),
+            "{told}"
+        );
+    }
+    for command in ["run", "bench"] {
+        let pipeline = "pipelines/04-cmc-phantom.yaml";
+        let output = ended(&mut program(&[command, pipeline, "--limit", "0"]), 2);
+        let told = stderr(&output);
+        assert!(told.contains("expected 1 or more"), "{told}");
+    }
+}
+
+#[test]
+fn errors_of_a_script_name_its_own_lines() {
+    let run = run_folder();
+    let mut query = program(&["query", text(run.path()), "--format", "csv"]);
+    query.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut query = query.stderr(Stdio::piped()).spawn().unwrap();
+    let script = b"select 1 as a;\n\nselect count(*)\nfrom edges;\nselect 2 as b; selct 3;\n";
+    query.stdin.take().unwrap().write_all(script).unwrap();
+    let output = query.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stdout(&output), "a\n1\ncount(*)\n0\nb\n2\n");
+    let told = stderr(&output);
+    assert!(told.contains("line 5, column 16: "), "{told}");
 }
 
 #[cfg(unix)]

@@ -63,6 +63,11 @@ impl RunOutcome {
 /// **Errors** when the run cannot start, go on or write; what is complete stays, nothing partial
 /// is left under a final name.
 pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<RunOutcome, Error> {
+    if options.limit == Some(0) {
+        return Err(Error::run(
+            "`limit` is 0, so there is no subject to run; give 1 or more, or leave it out",
+        ));
+    }
     let cohort: Arc<dyn Cohort> = Arc::from(cohort);
     let plan = Arc::new(plan);
     let memory = options.take_memory(&plan);

@@ -165,10 +165,10 @@ impl Shell<'_> {
     }
 
     fn statements(&mut self, typed: &str) -> Result<(), Error> {
-        for sql in statements::split(typed) {
+        for sql in statements::in_place(typed) {
             // Runs may be under way.
             self.session.borrow_mut().refresh()?;
-            let answer = self.session.borrow().answer(sql)?;
+            let answer = self.session.borrow().answer(&sql)?;
             self.show(&answer.batches)?;
             if self.timing {
                 writeln!(self.out, "{}", took(&answer)).map_err(stdout)?;
