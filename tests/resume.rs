@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use voxstream::sink::{MetricRow, ScoreRow, SubjectRow, ViewRow, WarningRow, read_table};
 
-fn command(out: &Path, extra: &[&str]) -> Command {
+pub(crate) fn command(out: &Path, extra: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voxstream"));
     command
         .args([

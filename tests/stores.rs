@@ -165,7 +165,7 @@ fn a_store_says_what_is_wrong_with_a_cohort() {
     let text = error(&format!(
         "manifest: {{ path: memory://wrong/absent.csv, {columns} }}"
     ));
-    assert!(text.contains("none of the 1 images"), "{text}");
+    assert!(text.contains("the one image that"), "{text}");
     let text = error(&format!(
         "manifest: {{ path: memory://wrong/no.csv, {columns} }}"
     ));

@@ -10,6 +10,7 @@ mod cache;
 mod chaos;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod commands;
 mod contract;
 mod diagnostics;
 mod differential;
@@ -44,4 +45,5 @@ mod tap;
 mod tasks;
 mod trackers;
 mod training;
+mod verify;
 mod warnings;

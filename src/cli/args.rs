@@ -17,6 +17,15 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads a limit of subjects.
+fn subjects(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("with 0 subjects there is nothing to run; expected 1 or more".to_owned()),
+        Ok(limit) => Ok(limit),
+        Err(_) => Err("expected a number of subjects, 1 or more".to_owned()),
+    }
+}
+
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -60,7 +69,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub memory: Option<bytesize::ByteSize>,
     /// At most so many subjects of each part: a quick try.
-    #[arg(long)]
+    #[arg(long, value_parser = subjects)]
     pub limit: Option<usize>,
     /// Carry out the plan as it was written, step by step: slow, to compare with.
     #[arg(long)]
@@ -149,7 +158,7 @@ pub struct BenchArgs {
     #[arg(long)]
     pub memory: Option<bytesize::ByteSize>,
     /// At most so many subjects.
-    #[arg(long)]
+    #[arg(long, value_parser = subjects)]
     pub limit: Option<usize>,
     /// Change a value of the file; may be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -245,7 +254,7 @@ pub struct FindLrArgs {
     #[arg(long, value_parser = threads)]
     pub workers: Option<usize>,
     /// At most so many subjects of each part.
-    #[arg(long)]
+    #[arg(long, value_parser = subjects)]
     pub limit: Option<usize>,
     /// Print JSON.
     #[arg(long)]
@@ -273,7 +282,7 @@ pub struct LandmarksArgs {
     #[arg(long, value_parser = threads)]
     pub workers: Option<usize>,
     /// At most so many subjects.
-    #[arg(long)]
+    #[arg(long, value_parser = subjects)]
     pub limit: Option<usize>,
 }
 

@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::run::chain::causes;
 use crate::source::reading::Severity;
 use crate::source::{Cohort, Folds, RegistrationSpec, check_place};
+use crate::spec::{agreeing, counted};
 use crate::volume::Role;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -40,9 +41,8 @@ pub fn check(
                     headers.write(out).map_err(stdout)?;
                 }
                 None => {
-                    let plural = if *steps == 1 { "" } else { "s" };
-                    let name = path.display();
-                    writeln!(out, "{name}: ok ({steps} step{plural}, 1 source)").map_err(stdout)?;
+                    let (name, steps) = (path.display(), counted(*steps, "step"));
+                    writeln!(out, "{name}: ok ({steps}, 1 source)").map_err(stdout)?;
                 }
             },
             (Err(error), CheckFormat::Text) => show_error(error),
@@ -162,22 +162,19 @@ fn fold_lines(folds: &Folds) -> Vec<String> {
         let who = match folds.what {
             "patients" => format!(
                 "{} with {}",
-                counted(fold.patients, "patient", "patients"),
-                counted(fold.validation.len(), "subject", "subjects")
+                counted(fold.patients, "patient"),
+                counted(fold.validation.len(), "subject")
             ),
-            what => counted(fold.patients, what.trim_end_matches('s'), what),
+            what => counted(fold.patients, what.trim_end_matches('s')),
         };
         lines.push(format!(
-            "fold {number}: {who} validate{of_strata}, {} subjects are trained on",
-            fold.train
+            "fold {number}: {who} {}{of_strata}, {} {} trained on",
+            agreeing(fold.patients, "validates", "validate"),
+            counted(fold.train, "subject"),
+            agreeing(fold.train, "is", "are")
         ));
     }
     lines
-}
-
-/// A number and what is counted: `1 subject`, `2 subjects`.
-fn counted(count: usize, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// Looks at every subject's headers.
@@ -235,13 +232,13 @@ fn headers(cohort: &dyn Cohort, registration: &RegistrationSpec) -> Headers {
     Headers {
         summary: format!(
             "{}: {} train ({labelled} labelled), {} validation, {} test; {} missing, {} on another grid, {} unusable",
-            counted(cohort.subjects().len(), "subject", "subjects"),
+            counted(cohort.subjects().len(), "subject"),
             count(Train),
             count(Validation),
             count(Test),
-            counted(missing, "modality", "modalities"),
-            counted(other_grid, "volume", "volumes"),
-            counted(unusable.len(), "subject", "subjects"),
+            counted(missing, "modality"),
+            counted(other_grid, "volume"),
+            counted(unusable.len(), "subject"),
         ),
         unusable: unusable.len(),
         found,

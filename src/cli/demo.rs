@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::plan::overrides;
 use crate::run::driver::{RunOptions, RunOutcome, run as drive};
 use crate::run::evaluate::summary;
-use crate::run::folder::{STATUS, newest, refuse_occupied};
+use crate::run::folder::{STATUS, create_stamped, newest, refuse_occupied};
 use crate::sink::ScoreRow;
 use crate::spec::{Diagnostic, SourceFile};
 use std::io::{IsTerminal as _, Write};
@@ -33,7 +33,7 @@ pub fn demo(
     let runs = Path::new("runs").join("demo");
     let folder: PathBuf = match (out, resume) {
         (Some(out), _) => out.to_owned(),
-        (None, false) => runs.join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
+        (None, false) => create_stamped(&runs)?,
         (None, true) => newest(&runs, |folder| {
             folder.join(PARTS[0].0).join(STATUS).exists()
         })?,

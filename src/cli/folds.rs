@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::plan::overrides;
 use crate::query::{Format, Session, print};
 use crate::run::driver::RunOptions;
-use crate::run::folder::{STATUS, newest};
+use crate::run::folder::{STATUS, create_stamped, newest};
 use crate::source::{fold_folder, fold_number};
 use crate::spec::{Diagnostic, SourceFile};
 use crate::store;
@@ -67,7 +67,12 @@ pub(super) fn run(
             out: Some(folder),
             ..options.clone()
         };
-        code = code.max(run_one(&named, &options, out)?);
+        let ended = run_one(&named, &options, out);
+        if ended.is_err() && args.out.is_none() {
+            // What could not start leaves no folder; one that holds anything stays.
+            std::fs::remove_dir(&group).ok();
+        }
+        code = code.max(ended?);
     }
     table(&group, out)?;
     writeln!(out, "{}", group.display()).map_err(stdout)?;
@@ -79,7 +84,7 @@ fn group(args: &RunArgs, name: &str) -> Result<PathBuf, Error> {
     let parent = Path::new("runs").join(name);
     match (&args.out, args.resume) {
         (Some(out), _) => Ok(out.clone()),
-        (None, false) => Ok(parent.join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string())),
+        (None, false) => create_stamped(&parent),
         (None, true) => newest(&parent, |group| {
             let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
             let mut folds = entries.map(|e| e.path());

@@ -72,6 +72,10 @@ pub fn init(args: &InitArgs, out: &mut dyn Write) -> Result<u8, Error> {
         return say(out, &draft.text);
     };
     write_whole(path, draft.text.as_bytes())?;
+    if path.exists() && !path.is_file() {
+        // A pipe or device holds the pipeline alone, and cannot be read back.
+        return Ok(0);
+    }
     say(
         out,
         &format!(

@@ -184,7 +184,8 @@ enum Command {
         key: Option<String>,
     },
     /// Check the files of a run against its commit records: sizes, digests, schemas; checkpoints against the digests
-    /// beside them, other tables and volumes by the checksums that they carry.
+    /// beside them, other tables and volumes by the checksums that they carry. A finished run must have every file that
+    /// it had at its end. Files that no commit record names are listed, and are no fault.
     ///
     /// Exit codes: 0 all is as it was committed; 1 a file is damaged or missing.
     Verify {

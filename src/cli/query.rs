@@ -12,6 +12,7 @@ use super::stdout;
 use crate::error::Error;
 use crate::query::{Format, Limits, Session, print};
 use crate::store;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ pub struct QueryArgs {
     ///
     /// Without a statement an interactive shell starts on a terminal; otherwise statements are read from
     /// standard input, each ended by `;`.
-    #[arg(required = true, value_name = "RUNS [SQL]")]
+    // Not the parser of paths, which refuses an empty statement as a missing value.
+    #[arg(required = true, value_name = "RUNS [SQL]", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub arguments: Vec<PathBuf>,
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
@@ -87,8 +89,8 @@ pub fn query(args: &QueryArgs, out: &mut dyn Write) -> Result<u8, Error> {
         action: "reading the statements",
         source,
     })?;
-    for sql in statements::split(&script) {
-        answer(&session, sql, args, out)?;
+    for sql in statements::in_place(&script) {
+        answer(&session, &sql, args, out)?;
     }
     Ok(0)
 }
@@ -99,7 +101,8 @@ pub fn query(args: &QueryArgs, out: &mut dyn Write) -> Result<u8, Error> {
 fn split(arguments: &[PathBuf]) -> Result<(&[PathBuf], Option<&str>), Error> {
     let (folders, sql) = match arguments {
         [folders @ .., last] if !folders.is_empty() && !last.exists() => {
-            let text = last.to_str().filter(|t| t.contains(char::is_whitespace));
+            let is_sql = |text: &&str| text.is_empty() || text.contains(char::is_whitespace);
+            let text = last.to_str().filter(is_sql);
             match text {
                 Some(sql) => (folders, Some(sql)),
                 None => (arguments, None),

@@ -9,6 +9,7 @@ use crate::run::chain::causes;
 use crate::run::replay::{Difference, Kept, RecordedRow, Replayer, RowFilter, compare, visit};
 use crate::sink::parquet::write_whole;
 use crate::sink::{TableWriter, encode_prepared};
+use crate::spec::counted;
 use crate::volume::Row;
 use clap::Args;
 use std::io::Write;
@@ -75,14 +76,18 @@ pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> Result<u8, Error> {
         Ok(args.all)
     })?;
     if args.all && wrong == 0 {
-        return say(out, &format!("bytes agree in all {rows} rows\n"));
+        return say(
+            out,
+            &format!("bytes agree in all {}\n", counted(rows, "row")),
+        );
     }
     match first {
         None => Ok(0),
         Some(causes) => Err(Error::Differs {
             problem: format!(
-                "{}: bytes differ in {wrong} of {rows} rows{causes}",
-                args.run.display()
+                "{}: bytes differ in {wrong} of {}{causes}",
+                args.run.display(),
+                counted(rows, "row")
             ),
         }),
     }

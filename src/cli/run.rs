@@ -9,7 +9,7 @@ use crate::run::driver::{RunOptions, RunOutcome, run as drive};
 use crate::run::evaluate::summary as dice_summary;
 use crate::run::warnings::summary;
 use crate::sink::ScoreRow;
-use crate::spec::SourceFile;
+use crate::spec::{SourceFile, counted};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 
@@ -90,8 +90,8 @@ fn print(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<()> {
     }
     if outcome.failures.len() > 5 {
         tracing::warn!(
-            "… and {} more subjects; see the table `failures`",
-            outcome.failures.len() - 5
+            "… and {}; see the table `failures`",
+            counted(outcome.failures.len() - 5, "more subject")
         );
     }
     if let Some(summary) = summary(&outcome.warnings) {
@@ -122,8 +122,8 @@ pub fn print_scores(
         let summary = dice_summary(&part, trained_regions);
         writeln!(
             out,
-            "{split}, {checkpoint} checkpoint, {} subjects",
-            subjects.len()
+            "{split}, {checkpoint} checkpoint, {}",
+            counted(subjects.len(), "subject")
         )?;
         for (head, class, mean) in &summary.means {
             writeln!(out, "  {head:<10} {class:<20} Dice {mean:.4}")?;

@@ -10,7 +10,7 @@ use crate::run::context::CANCELLED;
 use crate::run::lease::is_running;
 use crate::run::tap::{ANSWER, Answer, FOLDER, REQUEST, Request, RowSummary, ValueSummary};
 use crate::sink::parquet::write_whole;
-use crate::spec::suggest;
+use crate::spec::{counted, suggest};
 use crate::store;
 use clap::Args;
 use std::io::Write;
@@ -88,7 +88,7 @@ pub fn tap(args: &TapArgs, out: &mut dyn Write) -> Result<u8, Error> {
         if CANCELLED.load(Ordering::Relaxed) {
             return Ok(130);
         }
-        let rows = format!("{shown} of {} rows passed `{node}`", args.count);
+        let rows = format!("{shown} of {} passed `{node}`", counted(args.count, "row"));
         if !lives || !is_served {
             return match shown {
                 0 => Err(Error::run(format!(

@@ -7,7 +7,7 @@ use crate::plan::expectations::TestCase;
 use crate::run::expect::{Difference, TestOutcome, expect};
 use crate::sink::parquet::write_whole;
 use crate::source::{SourceKind, SourceSpec};
-use crate::spec::{At, SourceFile};
+use crate::spec::{At, SourceFile, agreeing, counted};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,9 +66,8 @@ pub fn test(args: &TestArgs, out: &mut dyn Write) -> Result<u8, Error> {
 fn total(tests: usize, failed: usize) -> String {
     match (tests, failed) {
         (0, _) => "no test: a pipeline's tests stand in its section `tests`, see `voxstream schema pipeline`".to_owned(),
-        (1, 0) => "1 test holds".to_owned(),
-        (n, 0) => format!("{n} tests hold"),
-        (n, failed) => format!("{failed} of {n} tests failed"),
+        (n, 0) => format!("{} {}", counted(n, "test"), agreeing(n, "holds", "hold")),
+        (n, failed) => format!("{failed} of {} failed", counted(n, "test")),
     }
 }
 

@@ -3,10 +3,11 @@
 use super::file::checked_path;
 use super::{say, stdout};
 use crate::error::Error;
-use crate::run::folder::{InParts, STATUS, committed};
+use crate::run::folder::{InParts, STATUS, committed, is_in_parts, note_incomplete, presence};
 use crate::run::lease::hold;
 use crate::sink::parts::{DamagedRecord, Fault, verify as check, verify_unrecorded};
 use crate::sink::{Ledger, causes};
+use crate::spec::{agreeing, counted};
 use crate::store;
 use crate::train::checkpoint;
 use std::collections::BTreeSet;
@@ -17,9 +18,9 @@ use std::path::Path;
 const NAMED: usize = 5;
 
 /// Checks every file of a run: those that commit records name by their digests, checkpoints by the digests beside
-/// them, other tables and volumes by the checksums that they carry. With `drop`, removes the parts that are
-/// damaged, so that a resumed run writes them again. Returns the exit code: 1 if a file is damaged, or a run that
-/// is finished has lost commit records.
+/// them, other tables and volumes by the checksums that they carry; and that a finished run has every file and every
+/// part that it had at its end. With `drop`, removes the parts that are damaged, so that a resumed run writes them
+/// again. Returns the exit code: 1 if a file is damaged or missing.
 ///
 /// **Errors** if the folder holds no run, or with `drop` if another process runs it.
 pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, Error> {
@@ -49,24 +50,65 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         lost.push((run.join(STATUS), causes(&e)));
         None
     });
+    let presence = presence(run)?;
+    // A file of a checkpoint that is gone is no damage.
+    let absent = |path: &Path| presence.missing.iter().any(|name| path == run.join(name));
+    lost.retain(|(path, _)| !absent(path));
     for (path, problem) in &lost {
         let file = path.strip_prefix(run).unwrap_or(path);
         writeln!(out, "{}: {problem}", file.display()).map_err(stdout)?;
     }
+    for name in &presence.missing {
+        writeln!(out, "{name}: missing").map_err(stdout)?;
+    }
     if let Some(text) = &unrecorded {
         say(out, &format!("{text}: `run … --resume` makes them again\n"))?;
+    } else if ledger.damaged().is_empty() {
+        tell_unnamed(run, &ledger, out)?;
     }
-    if faults.is_empty() && lost.is_empty() && unrecorded.is_none() {
+    let is_whole = presence.missing.is_empty() && unrecorded.is_none();
+    if faults.is_empty() && lost.is_empty() && is_whole {
         let of_parts = match parts {
             0 => String::new(),
-            parts => format!("{files} files of {parts} parts, "),
+            parts => format!(
+                "{} of {} {} as committed; ",
+                counted(files, "file"),
+                counted(parts, "part"),
+                agreeing(files, "is", "are")
+            ),
         };
-        return say(out, &format!("ok: {of_parts}{others} other files\n"));
+        let end = match presence.is_finished {
+            true => "none is missing",
+            false => "the run is not finished",
+        };
+        let text = format!(
+            "ok: {of_parts}{} without a commit record (tables, volumes, files of checkpoints) can be read; {end}\n",
+            counted(others, "file")
+        );
+        return say(out, &text);
     }
     if !lost.is_empty() {
         let text = format!(
-            "{} of {others} files that belong to no part are damaged: restore them from a copy, or run the pipeline into another folder\n",
-            lost.len()
+            "{} of {} that {} to no part {} damaged: restore {} from a copy, or run the pipeline into another folder\n",
+            lost.len(),
+            counted(others, "file"),
+            agreeing(others, "belongs", "belong"),
+            agreeing(lost.len(), "is", "are"),
+            agreeing(lost.len(), "it", "them"),
+        );
+        say(out, &text)?;
+    }
+    if !presence.missing.is_empty() {
+        let count = presence.missing.len();
+        let again = match is_in_parts(run) && presence.is_finished {
+            true => "write what the run still makes again with `run … --resume`",
+            false => "run the pipeline into another folder",
+        };
+        let text = format!(
+            "{} {} missing: restore {} from a copy, or {again}\n",
+            counted(count, "file"),
+            agreeing(count, "is", "are"),
+            agreeing(count, "it", "them"),
         );
         say(out, &text)?;
     }
@@ -77,6 +119,9 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     let damaged: BTreeSet<&str> = damaged.map(String::as_str).collect();
     let what = match drop {
         true => {
+            if presence.is_finished {
+                note_incomplete(run)?;
+            }
             let mut ledger = ledger;
             ledger.drop_damaged()?;
             let kept = ledger.parts().into_iter().map(|row| row.part.clone());
@@ -92,11 +137,32 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         ),
     };
     let text = format!(
-        "{} of {files} files, in {} of {parts} parts, are damaged: {what}\n",
+        "{} of {}, in {} of {}, {} damaged or missing: {what}\n",
         faults.len(),
-        damaged.len()
+        counted(files, "file"),
+        damaged.len(),
+        counted(parts, "part"),
+        agreeing(faults.len(), "is", "are"),
     );
     say(out, &text).map(|_| 1)
+}
+
+/// Names files that no commit record names.
+fn tell_unnamed(run: &Path, ledger: &Ledger, out: &mut dyn Write) -> Result<(), Error> {
+    let unnamed = ledger.unnamed(is_in_parts(run))?;
+    for path in &unnamed {
+        let file = path.strip_prefix(run).unwrap_or(path);
+        writeln!(out, "{}: no commit record names it", file.display()).map_err(stdout)?;
+    }
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "{} that no commit record names: if no process runs the run, `voxstream gc {}` removes what an interrupted start left\n",
+        counted(unnamed.len(), "file"),
+        run.display()
+    );
+    say(out, &text).map(drop)
 }
 
 /// Says of a run that is finished how many of its parts have no commit record any more; `None` if all have.
@@ -128,7 +194,7 @@ fn unrecorded(run: &Path, ledger: &Ledger) -> Result<Option<String>, Error> {
 
 /// Names of parts that have files and no commit record.
 fn left_without_record(ledger: &Ledger) -> Result<Vec<String>, Error> {
-    let left = ledger.left_behind()?;
+    let left = ledger.unnamed(false)?;
     let stems = left.iter().filter_map(|path| path.file_stem()?.to_str());
     let names: BTreeSet<&str> = stems.filter(|stem| stem.starts_with("part-")).collect();
     let damaged: BTreeSet<&str> = ledger.damaged().iter().map(|r| &*r.part).collect();
@@ -140,18 +206,17 @@ fn left_without_record(ledger: &Ledger) -> Result<Vec<String>, Error> {
 
 /// Removes what no commit record of a run names: drafts, and files of parts that were not committed. Names each.
 ///
-/// **Errors** if the folder holds no run in parts, another process runs it, or a file cannot be
-/// removed.
+/// **Errors** if the folder holds no run, another process runs it, or a file cannot be removed.
 pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
-    checked_path(run)?;
-    let _held = hold(run)?;
+    // Before it is held: the lock is a file, which a folder that is no run is to be spared.
     opened(run)?;
+    let _held = hold(run)?;
     // Files of a part whose record cannot be read are not for this command to remove.
     let ledger = Ledger::open(run)?;
     if let Some(text) = unrecorded(run, &ledger)? {
         say(out, &format!("{text}; their files are removed\n"))?;
     }
-    let removed = ledger.sweep()?;
+    let removed = ledger.sweep(is_in_parts(run))?;
     for path in &removed {
         let file = path.strip_prefix(run).unwrap_or(path);
         writeln!(
@@ -161,12 +226,21 @@ pub(super) fn gc(run: &Path, out: &mut dyn Write) -> Result<u8, Error> {
         )
         .map_err(stdout)?;
     }
-    say(out, &format!("{} files removed\n", removed.len()))
+    say(
+        out,
+        &format!("{} removed\n", counted(removed.len(), "file")),
+    )
 }
 
 /// The commit records of a run, as far as they can be read.
 fn opened(run: &Path) -> Result<Ledger, Error> {
     checked_path(run)?;
+    if !store::is_url(run) && !run.is_dir() {
+        return Err(Error::run(format!(
+            "{}: there is no such folder; give the folder of a run, such as runs/<name>/<stamp>",
+            run.display()
+        )));
+    }
     let ledger = Ledger::survey(run)?;
     let status = run.join(STATUS);
     let is_run = || {

@@ -194,7 +194,9 @@ impl Surfaces {
         let limit = tolerance_mm * (1.0 + SLACK);
         let both = || self.from_truth.iter().chain(&self.from_prediction);
         let near = both().filter(|p| f64::from(p.distance_mm) <= limit);
-        near.map(|p| p.weight).sum::<f64>() / both().map(|p| p.weight).sum::<f64>()
+        // From 0: the sum of no floats is -0 in Rust, and where nothing agrees none is near.
+        let weight = |sum: f64, p: &Point| sum + p.weight;
+        near.fold(0.0, weight) / both().fold(0.0, weight)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The header is written here rather than by the crate that reads it, because that one keeps
 //! metadata in a hash map: the same content must give the same bytes.
 
-use crate::store;
+use crate::store::{self, Target};
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
@@ -89,21 +89,15 @@ pub fn write_tensors(
             source,
         }
     };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder)
+    let target = Target::of(path).map_err(failed("look up"))?;
+    let mut file = tempfile::NamedTempFile::new_in(target.folder())
         .map_err(failed("create a temporary file beside"))?;
     [&(header.len() as u64).to_le_bytes()[..], &header, &data]
         .into_iter()
         .try_for_each(|part| file.write_all(part))
         .and_then(|()| file.as_file().sync_all())
         .map_err(failed("write"))?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .map_err(failed("rename the finished file to"))?;
-    Ok(())
+    (target.publish(file)).map_err(failed("put the finished file in the place of"))
 }
 
 /// Reads the tensors of `path`, a file or an object, onto `device`.

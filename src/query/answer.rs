@@ -1,6 +1,7 @@
 //! What a query may take, and what it answered.
 
 use arrow::array::RecordBatch;
+use datafusion::physical_plan::ExecutionPlan;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -41,4 +42,21 @@ pub struct Stats {
     pub bytes_read: u64,
     /// Time from the statement to its last row.
     pub time: Duration,
+}
+
+/// Bytes of a batch's own rows; buffers that it shares with others count once for each.
+pub(super) fn batch_bytes(batch: &RecordBatch) -> u64 {
+    let columns = batch.columns().iter();
+    let sizes = columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0));
+    sizes.sum::<usize>() as u64
+}
+
+/// Bytes of columns that the scans of a plan have read.
+pub(super) fn bytes_read(plan: &dyn ExecutionPlan) -> u64 {
+    let own = plan.metrics().and_then(|m| m.sum_by_name("bytes_scanned"));
+    let own = own.map_or(0, |value| value.as_usize() as u64);
+    let children = plan.children().into_iter();
+    own + children
+        .map(|child| bytes_read(child.as_ref()))
+        .sum::<u64>()
 }

@@ -16,6 +16,7 @@ use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -150,6 +151,30 @@ impl Catalog {
             single: self.runs.single,
             memory,
         }
+    }
+
+    /// The files of the tables and views that a statement refers to, each with the folder of its run.
+    pub(super) fn files(&self, references: &[TableReference]) -> Vec<(PathBuf, PathBuf)> {
+        let mut files = Vec::new();
+        for reference in references {
+            let (schema, table) = (reference.schema(), reference.table());
+            let schema = schema.filter(|s| *s != "public");
+            let of_view = VIEWS.iter().find(|v| schema.is_none() && v.name == table);
+            let is_read = |name: &str| match of_view {
+                Some(view) => view.sql.contains(&format!("{EVERY_RUN}.{name}")),
+                None => name == table,
+            };
+            let runs: Vec<&Run> = match schema {
+                Some(schema) => self.runs.schemas.get(schema).into_iter().collect(),
+                None => self.runs.all.iter().collect(),
+            };
+            for run in runs {
+                let tables = run.tables.iter().filter(|(name, _)| is_read(name));
+                let paths = tables.flat_map(|(_, paths)| paths);
+                files.extend(paths.map(|path| (run.path.clone(), path.clone())));
+            }
+        }
+        files
     }
 
     /// Opens the tables and views that a statement refers to.

@@ -1,12 +1,14 @@
 //! Why a query has no answer, in words that say what to do next.
 
 use super::names::{FUNCTIONS, Names};
-use crate::sink::{causes, tables};
+use super::types;
+use crate::sink::{SinkError, causes, tables};
 use crate::spec::suggest;
+use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +32,8 @@ pub enum QueryError {
         /// The folder.
         path: PathBuf,
     },
-    /// A table that cannot be opened.
-    #[error("{}: the table cannot be opened: {problem}", path.display())]
+    /// A table that cannot be read.
+    #[error("{}: the table cannot be read: {problem}", path.display())]
     Table {
         /// The file or folder.
         path: PathBuf,
@@ -67,11 +69,25 @@ impl QueryError {
     }
 }
 
+/// A table file that cannot be read; `run` is the folder of its run.
+pub(super) fn damaged(run: &Path, path: PathBuf, problem: &SinkError) -> QueryError {
+    let named = format!("{}: ", path.display());
+    let text = causes(problem);
+    let text = text.strip_prefix(&named).unwrap_or(&text);
+    QueryError::Table {
+        problem: format!(
+            "{text}; if it is damaged, restore it from a copy or ask without this run; `voxstream verify {}` checks all files of the run",
+            run.display()
+        ),
+        path,
+    }
+}
+
 /// Columns that say of which run a row is.
 pub(super) const RUN_COLUMNS: [&str; 4] = ["run", "pipeline", "fold", "seed"];
 
 /// What every error of DataFusion begins with, which says nothing to a user.
-const PREFIXES: [&str; 8] = [
+const PREFIXES: [&str; 9] = [
     "Error during planning: ",
     "Execution error: ",
     "Arrow error: ",
@@ -80,6 +96,7 @@ const PREFIXES: [&str; 8] = [
     "This feature is not implemented: ",
     "Optimizer rule ",
     "Schema error: ",
+    "Internal error: ",
 ];
 
 /// DataFusion's error in the words of this project; `sql` is the statement.
@@ -100,6 +117,10 @@ pub(super) fn reworded(error: &DataFusionError, sql: &str, names: &Names) -> Que
             )),
             _ => QueryError::sql(plain(error)),
         },
+        DataFusionError::ParquetError(_) => unreadable(error),
+        DataFusionError::ArrowError(inner, _) if matches!(**inner, ArrowError::ParquetError(_)) => {
+            unreadable(error)
+        }
         DataFusionError::ResourcesExhausted(_) => QueryError::Stopped {
             problem: format!(
                 "the query needs more memory than its budget of {}; raise `--memory`, or ask for less: fewer columns, `where`, `limit`",
@@ -108,6 +129,9 @@ pub(super) fn reworded(error: &DataFusionError, sql: &str, names: &Names) -> Que
         },
         _ => {
             let text = plain(error);
+            if let Some(types) = types::reworded(&text) {
+                return QueryError::sql(types);
+            }
             match text.strip_prefix("Invalid function '") {
                 Some(rest) => {
                     let found = rest.split('\'').next().unwrap_or_default();
@@ -119,6 +143,16 @@ pub(super) fn reworded(error: &DataFusionError, sql: &str, names: &Names) -> Que
     }
 }
 
+/// A table file that the engine cannot read and does not name.
+fn unreadable(error: &DataFusionError) -> QueryError {
+    let text = plain(error);
+    let text = text.trim_start_matches("Parquet argument error: ");
+    let text = text.trim_start_matches("Parquet error: ");
+    QueryError::sql(format!(
+        "a file of a table cannot be read: Parquet error: {text}"
+    ))
+}
+
 /// The reason alone.
 fn plain(error: &DataFusionError) -> String {
     let mut text = error.find_root().strip_backtrace();
@@ -126,6 +160,13 @@ fn plain(error: &DataFusionError) -> String {
     if let Some((_, own)) = text.split_once("user-defined coercion failed with: ") {
         let own = own.split("No function matches").next().unwrap_or(own);
         text = own.trim_end().trim_end_matches('.').to_owned();
+    }
+    // Most of these are mistakes in the statement, and none is to be reported to the engine's authors first.
+    if let Some((own, _)) =
+        text.split_once("\nThis issue was likely caused by a bug in DataFusion's code.")
+        && !text.contains(types::CALL)
+    {
+        text = own.trim_end().to_owned();
     }
     while let Some(rest) = PREFIXES.iter().find_map(|p| text.strip_prefix(p)) {
         text = rest.to_owned();

@@ -28,11 +28,13 @@ mod print;
 mod runs;
 mod statement;
 mod tables;
+mod types;
 mod union;
 mod views;
 mod volumes;
 
 pub use answer::{Answer, Limits, Stats};
+use answer::{batch_bytes, bytes_read};
 pub use catalog::Entry;
 pub use compare::compare;
 pub use error::QueryError;
@@ -43,7 +45,7 @@ pub(crate) use runs::own_name;
 pub use runs::{Run, Runs};
 pub use volumes::HELP;
 
-use crate::sink::parquet::has_volumes;
+use crate::sink::parquet::{check_table, has_volumes};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use catalog::Catalog;
@@ -53,7 +55,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::StreamExt as _;
@@ -193,7 +195,8 @@ impl Session {
                 // A run under way wrote a table again, or merged the files of parts, since they were listed.
                 Err(e) if error::may_be_outdated(&e) => {
                     self.reopen()?;
-                    self.rows(text, &names, &statement)?
+                    let again = self.rows(text, &names, &statement);
+                    again.map_err(|e| self.damage(&statement).unwrap_or(e))?
                 }
                 rows => rows?,
             },
@@ -227,6 +230,17 @@ impl Session {
     /// Names a file that cannot be read by its path, where the engine names it by the key in its store.
     fn naming_file(&self, error: QueryError) -> QueryError {
         located::naming_file(error, &self.catalog.borrow().runs)
+    }
+
+    /// The first table file that a statement reads and that cannot be read, which the engine does not name.
+    fn damage(&self, statement: &Statement) -> Option<QueryError> {
+        let references = self.context().state().resolve_table_references(statement);
+        let files = self.catalog.borrow().files(&references.ok()?);
+        let mut damaged = files.into_iter().filter_map(|(run, path)| {
+            let problem = check_table(&path).err()?;
+            Some(error::damaged(&run, path, &problem))
+        });
+        damaged.next()
     }
 
     fn open_tables(
@@ -312,23 +326,6 @@ fn opened(runs: Runs, limits: &Limits) -> Result<(SessionContext, Catalog), Quer
     volumes::register(&context, limits.memory);
     let catalog = Catalog::new(runs, &context).map_err(engine)?;
     Ok((context, catalog))
-}
-
-/// Bytes of a batch's own rows; buffers that it shares with others count once for each.
-fn batch_bytes(batch: &RecordBatch) -> u64 {
-    let columns = batch.columns().iter();
-    let sizes = columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0));
-    sizes.sum::<usize>() as u64
-}
-
-/// Bytes of columns that the scans of a plan have read.
-fn bytes_read(plan: &dyn ExecutionPlan) -> u64 {
-    let own = plan.metrics().and_then(|m| m.sum_by_name("bytes_scanned"));
-    let own = own.map_or(0, |value| value.as_usize() as u64);
-    let children = plan.children().into_iter();
-    own + children
-        .map(|child| bytes_read(child.as_ref()))
-        .sum::<u64>()
 }
 
 /// Returns `true` if a scan of the plan reads voxels, after unused columns were removed.

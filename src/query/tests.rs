@@ -1,5 +1,5 @@
 use super::*;
-use crate::sink::{EdgeRow, PredictionRow, ScoreRow, read_stored_volume, write_table};
+use crate::sink::{EdgeRow, PredictionRow, ScoreRow, causes, read_stored_volume, write_table};
 use crate::volume::{Grid, Volume};
 use arrow::array::AsArray;
 
@@ -224,6 +224,38 @@ fn mistakes_name_what_is_nearest() {
         Err(QueryError::Table { .. })
     ));
     assert_eq!(damaged.sql("select 1").unwrap().len(), 1);
+}
+
+#[test]
+fn a_damaged_file_of_many_runs_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for run in ["a", "b", "c"] {
+        let run = folder.path().join(run);
+        std::fs::create_dir(&run).unwrap();
+        write_table::<EdgeRow>(&run.join("edges.parquet"), &[]).unwrap();
+        write_table(&run.join("scores.parquet"), &[score("s", "a", Some(0.5))]).unwrap();
+    }
+    let path = folder.path().join("b/scores.parquet");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4..24].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let session = Session::open(folder.path()).unwrap();
+    for sql in [
+        "select * from scores",
+        "select count(distinct subject_id), max(split) from scores",
+        "select * from scores s join edges e on s.run = e.run or s.dice > 0",
+    ] {
+        let told = causes(&session.sql(sql).unwrap_err());
+        let named = format!("{}: the table cannot be read: ", path.display());
+        assert!(told.starts_with(&named), "{told}");
+        let check = folder.path().join("b");
+        let check = format!("`voxstream verify {}` checks", check.display());
+        assert!(
+            told.contains(&check) && told.contains("restore it"),
+            "{told}"
+        );
+    }
+    assert!(session.sql("select * from edges").is_ok());
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! One table over the files of many runs, with columns that say of which run a row is.
 
 use super::QueryError;
+use super::error::damaged;
 use super::located::located;
 use super::runs::Run;
+use crate::sink::TableDef;
 use crate::sink::parquet::schema_of;
 use crate::sink::table::{DOC_KEY, VERSION_KEY};
-use crate::sink::{TableDef, causes};
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt64Array,
 };
@@ -118,10 +119,8 @@ impl UnionTable {
         for run in runs {
             let files = run.files(table);
             let Some(first) = files.first() else { continue };
-            schemas.push(schema_of(first).map_err(|e| QueryError::Table {
-                path: first.clone(),
-                problem: causes(&e),
-            })?);
+            let schema = schema_of(first);
+            schemas.push(schema.map_err(|e| damaged(&run.path, first.clone(), &e))?);
             all.push(((*run).clone(), files.to_vec()));
         }
         schemas.extend(wanted);

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use super::names::FUNCTIONS;
 use crate::sink::stored::is_stored_volume;
+use crate::spec::counted;
 
 /// A function for `.help`: how it is written, and what it returns.
 pub const HELP: [(&str, &str); 7] = [
@@ -169,8 +170,8 @@ impl ScalarUDFImpl for VolumeFunction {
         let wanted = self.function.arguments();
         if types.len() != wanted.len() {
             return Err(DataFusionError::Plan(format!(
-                "{usage} takes {} arguments, found {}",
-                wanted.len(),
+                "{usage} takes {}, found {}",
+                counted(wanted.len(), "argument"),
                 types.len()
             )));
         }

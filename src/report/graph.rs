@@ -2,6 +2,7 @@
 
 use super::units::{duration, size};
 use crate::sink::EdgeRow;
+use crate::spec::counted;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -114,11 +115,11 @@ fn node(lane: &str, path: &str, edge: Option<&EdgeRow>) -> Node {
     };
     let rate = match edge.busy_seconds > 0.0 {
         true => format!(
-            "{} rows, {}/s",
-            edge.rows,
+            "{}, {}/s",
+            counted(edge.rows, "row"),
             figure(edge.rows as f64 / edge.busy_seconds)
         ),
-        false => format!("{} rows", edge.rows),
+        false => counted(edge.rows, "row"),
     };
     let [busy, starved, blocked] = times.map(duration);
     Node {

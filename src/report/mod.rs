@@ -21,6 +21,7 @@ pub use pictures::{ClassPictures, Picture, Pictures};
 use crate::query::{QueryError, Runs};
 use crate::sink::parquet::write_whole;
 use crate::sink::{EdgeRow, FailureRow, ScoreRow, WarningRow, read_run_table};
+use crate::spec::counted;
 use curves::Panel;
 use run::Run;
 use serde::Serialize;
@@ -160,7 +161,7 @@ pub fn write_runs(path: &Path, runs: &Runs) -> Result<PathBuf, ReportError> {
         metrics.push((run.name.clone(), read_run_table(&run.path)?));
     }
     let html = render(&Page {
-        name: format!("{} runs", runs.all.len()),
+        name: counted(runs.all.len(), "run"),
         written: None,
         version: env!("CARGO_PKG_VERSION"),
         pipeline: None,
@@ -228,7 +229,7 @@ fn cards(run: &Run) -> Vec<Card> {
         card(
             "steps",
             last.step.to_string(),
-            format!("{} epochs", last.epoch + 1),
+            counted(last.epoch + 1, "epoch"),
         );
     }
     if !run.subjects.is_empty() {
@@ -261,8 +262,7 @@ fn cards(run: &Run) -> Vec<Card> {
         let subjects = subjects.into_iter().flatten().count();
         let note = match subjects {
             0 => "about the run".to_owned(),
-            1 => "about 1 subject".to_owned(),
-            n => format!("about {n} subjects"),
+            n => format!("about {}", counted(n, "subject")),
         };
         card("warnings", run.warnings.len().to_string(), note);
     }

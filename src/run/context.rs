@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use crate::plan::sections::{FileFormats, ScoreSection, TrainSection};
 use crate::sink::{ScoreRow, write_table};
 use crate::source::SubjectRecord;
+use crate::spec::counted;
 use crate::store;
 use crate::train::infer::Window;
 use crate::volume::Split;
@@ -89,7 +90,8 @@ impl RunContext {
                     )
                 });
                 Err(Error::run(format!(
-                    "{failed} subjects failed, `max_failures` allows {limit}{last}"
+                    "{} failed, `max_failures` allows {limit}{last}",
+                    counted(failed, "subject")
                 )))
             }
             _ => Ok(()),

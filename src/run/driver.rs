@@ -63,6 +63,11 @@ impl RunOutcome {
 /// **Errors** when the run cannot start, go on or write; what is complete stays, nothing partial
 /// is left under a final name.
 pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<RunOutcome, Error> {
+    if options.limit == Some(0) {
+        return Err(Error::run(
+            "`limit` is 0, so there is no subject to run; give 1 or more, or leave it out",
+        ));
+    }
     let cohort: Arc<dyn Cohort> = Arc::from(cohort);
     let plan = Arc::new(plan);
     let memory = options.take_memory(&plan);
@@ -128,7 +133,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         source,
     })?;
     let done = caught(|| {
-        cx.folder.note(Progress::Started)?;
+        cx.folder.note_start()?;
         let digest = |weights: &str| plan_digest(&ledger, weights);
         match (job, &options.cluster) {
             (Job::Train(section, subjects), _) => train(&cx, section, &subjects),
@@ -168,7 +173,7 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         written => drop(written?),
     }
     // Last of all: a run whose report failed is resumed, not taken for finished.
-    cx.folder.note(Progress::Finished)?;
+    cx.folder.note_end(in_parts)?;
     let mut outcome = finished(&cx.folder, trained_regions)?;
     // The same list: what failed in this start is known without it.
     let listed: BTreeSet<String> = (outcome.failures.iter())

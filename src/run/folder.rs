@@ -1,8 +1,7 @@
 //! A run folder: a ledger that says what ran, how far it came, and from which a run resumes.
 
+mod stamp;
 mod status;
-
-pub use status::{InParts, Progress, STATUS, committed, origin, progress};
 
 use super::lease::{Held, hold, is_of_lease};
 use super::ledger::{difference, pipeline_alone};
@@ -13,14 +12,13 @@ use crate::sink::parquet::{is_draft, write_whole};
 use crate::store;
 use crate::train::device::{Device, name};
 use serde_json::Value;
-use status::{Status, read_status};
+pub use stamp::create_stamped;
+pub use status::{
+    InParts, Presence, Progress, STATUS, committed, is_in_parts, origin, presence, progress,
+};
+use status::{PIPELINE, PLAN, Status, files, is_of_parts};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-
-/// What ran: plan and inputs.
-const PLAN: &str = "plan.json";
-/// The pipeline file as it was read, overrides included.
-const PIPELINE: &str = "pipeline.yaml";
 
 /// One run's folder.
 #[derive(Debug, Clone)]
@@ -45,7 +43,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens the folder of a run: `out` itself, or `runs/<name>/<stamp>`.
+    /// Opens the folder of a run: `out` itself, or a new `runs/<name>/<stamp>`.
     ///
     /// `ledger` is what must not change between start and resume.
     ///
@@ -58,19 +56,22 @@ impl RunFolder {
         resume: bool,
     ) -> Result<Self, Error> {
         let name = &plan.pipeline.name;
+        let runs = Path::new("runs").join(name);
         let path = match (out, resume) {
             (Some(out), _) => out.to_owned(),
-            (None, false) => Path::new("runs")
-                .join(name)
-                .join(chrono::Local::now().format("%Y%m%dT%H%M%S").to_string()),
-            (None, true) => newest(&Path::new("runs").join(name), |run| {
-                run.join(STATUS).exists()
-            })?,
+            (None, false) => create_stamped(&runs)?,
+            (None, true) => newest(&runs, |run| run.join(STATUS).exists())?,
         };
         let status_file = path.join(STATUS);
         let is_there = store::exists(&status_file);
         if resume && is_there.map_err(Error::io(&status_file, "looking for the run"))? {
-            return Self::reopen(path, ledger);
+            let folder = Self::reopen(path, ledger)?;
+            let pipeline = folder.join(PIPELINE);
+            let is_there = store::exists(&pipeline);
+            if !is_there.map_err(Error::io(&pipeline, "looking it up"))? {
+                write_whole(&pipeline, plan.file.text.as_bytes())?;
+            }
+            return Ok(folder);
         }
         if resume {
             let problem = format!(
@@ -96,7 +97,7 @@ impl RunFolder {
         };
         write_whole(&folder.join(PLAN), format!("{ledger:#}\n").as_bytes())?;
         write_whole(&folder.join(PIPELINE), plan.file.text.as_bytes())?;
-        folder.note(Progress::Started)?;
+        folder.note_start()?;
         Ok(folder)
     }
 
@@ -192,10 +193,24 @@ impl RunFolder {
         self.in_parts.set(committed).ok();
     }
 
-    /// Notes how far the run came.
+    /// Notes that the run was started, or goes on.
     ///
-    /// **Errors** when the ledger cannot be written.
-    pub fn note(&self, progress: Progress) -> Result<(), Error> {
+    /// **Errors** when the status cannot be written.
+    pub fn note_start(&self) -> Result<(), Error> {
+        self.note(Progress::Started, None)
+    }
+
+    /// Notes that every output is written, and which files there are, so that `verify` misses those that are
+    /// removed later. Commit records name the files of a run `in_parts`.
+    ///
+    /// **Errors** when the folder cannot be listed, or the status not be written.
+    pub fn note_end(&self, in_parts: bool) -> Result<(), Error> {
+        let files = files(&self.path, in_parts);
+        let files = files.map_err(Error::io(&self.path, "listing the files of the run"))?;
+        self.note(Progress::Finished, Some(files))
+    }
+
+    fn note(&self, progress: Progress, files: Option<Vec<String>>) -> Result<(), Error> {
         let status = Status {
             progress,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -204,12 +219,10 @@ impl RunFolder {
             starts: self.starts,
             machine: Some(Machine::this(self.device.clone())),
             in_parts: self.in_parts.get().copied(),
+            files,
         };
-        let text = serde_json::to_string_pretty(&status).expect("a status is plain data");
-        Ok(write_whole(
-            &self.path.join(STATUS),
-            format!("{text}\n").as_bytes(),
-        )?)
+        let text = status.text();
+        Ok(write_whole(&self.path.join(STATUS), text.as_bytes())?)
     }
 
     /// Checks that no other process has taken the run over, and, for a member, that the run was not started
@@ -228,7 +241,7 @@ impl RunFolder {
             Some(_) => Err(taken(
                 "another process has taken the run over, as this one could not renew its lease",
             )),
-            None => match read_status(&self.path)?.starts {
+            None => match Status::read(&self.path)?.starts {
                 now if now == self.starts => Ok(()),
                 now => Err(taken(&format!(
                     "the run was started again (start {now}), so this part of start {} is not committed",
@@ -297,9 +310,16 @@ pub fn newest(parent: &Path, is_run: impl Fn(&Path) -> bool) -> Result<PathBuf, 
     })
 }
 
-/// Returns `true` if a run is resumed with other inputs than it began with: its ledger names none.
-fn is_of_parts(ledger: &Value) -> bool {
-    ledger.get("subjects").is_none()
+/// Notes that a run lacks outputs that it had, so that it is to be resumed.
+///
+/// **Errors** when its status cannot be read or written.
+pub fn note_incomplete(run: &Path) -> Result<(), Error> {
+    let status = Status {
+        progress: Progress::Started,
+        files: None,
+        ..Status::read(run)?
+    };
+    Ok(write_whole(&run.join(STATUS), status.text().as_bytes())?)
 }
 
 #[cfg(test)]

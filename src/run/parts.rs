@@ -40,7 +40,7 @@ impl Parts {
         for DamagedRecord { path, problem, .. } in ledger.drop_damaged()? {
             tracing::warn!(record = %path.display(), reason = %problem, "a commit record could not be read and was removed: what it names is made again");
         }
-        let swept = ledger.sweep()?;
+        let swept = ledger.sweep(true)?;
         if !swept.is_empty() {
             tracing::info!(
                 files = swept.len(),
@@ -183,7 +183,7 @@ impl Parts {
                     "the small files of the tables were not merged; the tables are complete as they are"
                 );
                 // What was written for it takes room that others may need.
-                self.ledger.sweep().ok();
+                self.ledger.sweep(true).ok();
             }
         }
     }

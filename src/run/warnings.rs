@@ -1,6 +1,7 @@
 //! The warnings of a run, collected from rows, sources and training.
 
 use crate::sink::WarningRow;
+use crate::spec::counted;
 use crate::volume::Warning;
 use crate::volume::warning::WarningKind;
 use std::collections::BTreeMap;
@@ -91,14 +92,14 @@ pub fn summary(rows: &[WarningRow]) -> Option<String> {
         .iter()
         .map(|(kind, n)| format!("{n} {kind}"))
         .collect();
-    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    let whom = match subjects.len() {
+        0 => "the run".to_owned(),
+        n => counted(n, "subject"),
+    };
     (!rows.is_empty()).then(|| {
         format!(
-            "{} warning{} about {} subject{}: {}",
-            rows.len(),
-            plural(rows.len()),
-            subjects.len(),
-            plural(subjects.len()),
+            "{} about {whom}: {}",
+            counted(rows.len(), "warning"),
             kinds.join(", ")
         )
     })

@@ -1,6 +1,7 @@
 //! Says which node waits for whom when nothing has moved for a while.
 
 use super::counters::{Counters, NodeCounts};
+use crate::spec::counted;
 use std::fmt::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -79,9 +80,9 @@ fn report(nodes: &[NodeCounts], idle: Duration) -> String {
         };
         write!(
             text,
-            "\n  {}: {} rows, {} failed; busy {:.1} s, waited {:.1} s for input and {:.1} s for room{state}",
+            "\n  {}: {}, {} failed; busy {:.1} s, waited {:.1} s for input and {:.1} s for room{state}",
             n.node,
-            n.rows,
+            counted(n.rows, "row"),
             n.failures,
             n.busy.as_secs_f64(),
             n.starved.as_secs_f64(),

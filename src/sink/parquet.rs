@@ -21,10 +21,9 @@ use ::parquet::schema::types::ColumnPath;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 pub(super) use publish::sync_folder;
-use publish::{DRAFT, hidden_file, publish};
+use publish::{DRAFT, folder_of, hidden_file, publish};
 pub(super) use reading::for_each_batch;
-pub use reading::{read_batches, schema_of};
-use std::fs;
+pub use reading::{check_table, read_batches, schema_of};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -81,14 +80,7 @@ impl TableWriter {
         schema: SchemaRef,
         properties: WriterProperties,
     ) -> Result<Self, SinkError> {
-        let temporary = std::env::temp_dir();
-        let folder = match path.parent() {
-            _ if store::is_url(path) => &temporary,
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
-        let file = hidden_file(folder).map_err(io_error(path, "creating"))?;
+        let file = hidden_file(&folder_of(path)?).map_err(io_error(path, "creating"))?;
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .map_err(parquet_error(path, "creating"))?;
         Ok(Self {
@@ -166,16 +158,14 @@ impl TableWriter {
 }
 
 /// Writes a file through a hidden one, whole or not at all; missing folders are made. An object is put
-/// in its store.
+/// in its store; a pipe or device is written into, and the file that a link leads to is replaced.
 ///
 /// **Errors** when the folder or file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), SinkError> {
     if store::is_url(path) {
         return store::write(path, bytes).map_err(io_error(path, "writing"));
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io_error(folder, "creating the folder"))?;
-    let mut file = hidden_file(folder).map_err(io_error(path, "creating"))?;
+    let mut file = hidden_file(&folder_of(path)?).map_err(io_error(path, "creating"))?;
     file.write_all(bytes).map_err(io_error(path, "writing"))?;
     publish(file, path).map(|_| ())
 }

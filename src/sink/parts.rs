@@ -306,6 +306,11 @@ pub fn read_run_table<R: TableRow>(run: &Path) -> Result<Vec<R>, SinkError> {
     Ledger::open(run)?.read()
 }
 
+/// Returns `true` if a folder of this name in a run holds the files of a table of parts, which commit records name.
+pub fn is_table_of_parts(folder: &str) -> bool {
+    TABLES.contains(&folder)
+}
+
 /// Entries of a folder in order; none if it does not exist.
 fn entries(folder: &Path) -> Result<Vec<store::Entry>, SinkError> {
     match store::list(folder) {

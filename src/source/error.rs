@@ -131,8 +131,10 @@ pub enum SourceError {
     },
     /// A manifest none of whose images exist.
     #[error(
-        "none of the {count} images that {} names exist, such as {}; paths are relative to the manifest's folder",
+        "{} that {} names {}, such as {}; paths are relative to the manifest's folder",
+        match count { 1 => "the one image".to_owned(), n => format!("none of the {n} images") },
         path.display(),
+        match count { 1 => "does not exist", _ => "exists" },
         example.display()
     )]
     NoFiles {

@@ -104,7 +104,7 @@ fn contradicting_options_are_told_together_before_a_file_is_touched() {
     );
     let problems = phantom.check().unwrap_err().join("\n");
     for part in [
-        "1 subjects are left for training",
+        "1 subject is left for training",
         "16 to 1024",
         "`missing` is a probability",
     ] {

@@ -7,7 +7,9 @@ pub mod error;
 pub mod node;
 mod space;
 mod syntax;
+pub mod words;
 
 pub use diagnostic::{Diagnostic, SourceFile};
 pub use error::{At, SpecError, suggest};
 pub use node::Node;
+pub use words::{agreeing, counted};

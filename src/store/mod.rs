@@ -50,6 +50,7 @@ mod reading;
 mod registry;
 pub mod retry;
 pub mod runtime;
+mod target;
 mod writing;
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use patient::patient;
 pub use reader::{ObjectReader, READ_AHEAD};
 pub use reading::{digest, exists, is_dir, metadata, open, read, read_to_string};
 pub use registry::{backing, register};
+pub use target::Target;
 pub use writing::{UPLOAD_AHEAD, create, remove, remove_folder, replace, upload, write};
 
 #[cfg(doc)]

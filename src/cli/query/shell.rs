@@ -6,6 +6,7 @@ use super::{export, fit, statements};
 use crate::cli::{show_error, stdout};
 use crate::error::Error;
 use crate::query::{Answer, Format, HELP, Limits, Session, print};
+use crate::spec::counted;
 use arrow::array::RecordBatch;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -126,10 +127,7 @@ fn terminal(error: ReadlineError) -> Error {
 impl Shell<'_> {
     fn greet(&mut self) -> Result<(), Error> {
         let runs = self.session.borrow().runs().all.len();
-        let runs = match runs {
-            1 => "1 run".to_owned(),
-            n => format!("{n} runs"),
-        };
+        let runs = counted(runs, "run");
         let text =
             format!("{runs}; end statements with `;`, Tab completes, `.help` lists commands\n");
         self.out.write_all(text.as_bytes()).map_err(stdout)
@@ -167,10 +165,10 @@ impl Shell<'_> {
     }
 
     fn statements(&mut self, typed: &str) -> Result<(), Error> {
-        for sql in statements::split(typed) {
+        for sql in statements::in_place(typed) {
             // Runs may be under way.
             self.session.borrow_mut().refresh()?;
-            let answer = self.session.borrow().answer(sql)?;
+            let answer = self.session.borrow().answer(&sql)?;
             self.show(&answer.batches)?;
             if self.timing {
                 writeln!(self.out, "{}", took(&answer)).map_err(stdout)?;
@@ -202,8 +200,8 @@ impl Shell<'_> {
         };
         let all: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if all > SHOWN {
-            let more = all - SHOWN;
-            text.extend(format!("… {more} more rows; `.export FILE` writes all\n").into_bytes());
+            let more = counted(all - SHOWN, "more row");
+            text.extend(format!("… {more}; `.export FILE` writes all\n").into_bytes());
         }
         self.page(&text)
     }
@@ -314,8 +312,8 @@ impl Shell<'_> {
                     ));
                 };
                 export::export(&answer.batches, Path::new(file))?;
-                let rows = answer.stats.rows;
-                self.say(&format!("{file}: {rows} rows\n"))
+                let rows = counted(answer.stats.rows, "row");
+                self.say(&format!("{file}: {rows}\n"))
             }
             (other, _) => {
                 let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();

@@ -12,6 +12,18 @@ pub(super) fn split(script: &str) -> Vec<&str> {
     statements
 }
 
+/// The statements of a script as [`split`], each with blanks in the place of what is before it: so errors name the
+/// line and column of the script.
+pub(super) fn in_place(script: &str) -> Vec<String> {
+    let blank = |c: char| if c == '\n' { c } else { ' ' };
+    let placed = |statement: &&str| {
+        let begin = statement.as_ptr().addr() - script.as_ptr().addr();
+        let before = script[..begin].chars().map(blank);
+        before.chain(statement.chars()).collect()
+    };
+    split(script).iter().map(placed).collect()
+}
+
 /// Returns `true` if there is more than spaces and comments.
 pub(super) fn has_words(text: &str) -> bool {
     let mut scan = Scan::new(text);
@@ -64,6 +76,16 @@ impl Iterator for Scan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statements_keep_their_line_and_column() {
+        let script = "select 1;\n\n-- two\nselect 'ü'; select 3";
+        let placed = in_place(script);
+        assert_eq!(placed.len(), 3);
+        assert_eq!(placed[0], "select 1");
+        assert_eq!(placed[1], "         \n\n-- two\nselect 'ü'");
+        assert_eq!(placed[2], "         \n\n      \n            select 3");
+    }
 
     #[test]
     fn statements_end_outside_of_quotes_and_comments() {

@@ -1,14 +1,12 @@
 //! What a statement took.
 
 use crate::query::Answer;
+use crate::spec::counted;
 
 /// Rows, time and bytes of an answer as a line.
 pub(super) fn took(answer: &Answer) -> String {
     let stats = &answer.stats;
-    let rows = match stats.rows {
-        1 => "1 row".to_owned(),
-        n => format!("{n} rows"),
-    };
+    let rows = counted(stats.rows, "row");
     let read = match stats.bytes_read {
         0 => String::new(),
         bytes => format!(", {} read", bytesize::ByteSize(bytes)),

@@ -12,6 +12,8 @@ fn the_statement_is_the_last_argument_that_is_no_folder() {
     );
     assert_eq!(split(&folders).unwrap(), (&folders[..2], Some("select 1")));
     assert_eq!(split(&sql).unwrap(), (&sql[..], None));
+    let empty = paths(&["src", ""]);
+    assert_eq!(split(&empty).unwrap(), (&empty[..1], Some("")));
     for wrong in [
         &["src", "tsts"][..],
         &["select 1"],

@@ -91,7 +91,7 @@ fn a_broken_promise_says_what_was_found() {
             "    line 16: views.shared[0].flip: drawn.axes[0]: expected \"y\", found \"x\"",
             "    line 17: views.strong[0].gamma: fails: expected `empty`, found no failure",
             "    line 17: views.strong[0].gamma: drawn: expected {\"gamma\":1.0}, found nothing",
-            "1 of 1 tests failed",
+            "1 of 1 test failed",
         ]
     );
 }

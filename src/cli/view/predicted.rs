@@ -14,7 +14,7 @@ use crate::run::folder;
 use crate::run::prepare::Preparer;
 use crate::sink::prepared::file_stem;
 use crate::sink::{Ledger, PredictionRow, ScoreRow, TableRow as _, read_run_table, read_table};
-use crate::spec::SourceFile;
+use crate::spec::{SourceFile, counted};
 use crate::store;
 use crate::view::errors::{CONFUSED, Case, INVENTED, MISSED};
 use crate::view::{Band, Page};
@@ -76,10 +76,10 @@ pub(super) fn page(args: &ViewArgs) -> Result<(Page, String), Error> {
             }
             Some(id) => format!("{}: {id}, the worst slices first", plan.pipeline.name),
             None => format!(
-                "{}: {} of {} subjects, {order}",
+                "{}: {} of {}, {order}",
                 plan.pipeline.name,
                 shown.len(),
-                ids.len()
+                counted(ids.len(), "subject")
             ),
         },
         lines: vec![run.display().to_string()],

@@ -177,3 +177,18 @@ proptest! {
         prop_assert!((percentile(points.iter(), share) - linear).abs() < 1e-9);
     }
 }
+
+#[test]
+fn the_surface_dice_of_what_agrees_nowhere_is_zero_without_a_sign() {
+    let at = |x: usize| (0..12).map(|i| u8::from(i == x)).collect::<Vec<_>>();
+    for definition in [Definition::Elements, Definition::Voxels] {
+        let apart = Masks {
+            truth: at(1),
+            prediction: at(9),
+            shape_xyz: [12, 1, 1],
+            spacing_mm: [3.0; 3],
+        };
+        let nsd = surfaces(&apart, definition).unwrap().nsd(1.0);
+        assert_eq!(nsd.to_bits(), 0.0_f64.to_bits(), "{nsd}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::run::display::screen;
 use crate::sink::PartRow;
+use crate::spec::counted;
 use bytesize::ByteSize;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -21,9 +22,9 @@ impl Done {
     fn text(&self, seconds: f64) -> String {
         let bytes = u64::try_from(self.bytes).unwrap_or(0);
         format!(
-            "{} parts, {} subjects ({:.1}/s), {} failed, {}",
-            self.parts,
-            self.subjects,
+            "{}, {} ({:.1}/s), {} failed, {}",
+            counted(self.parts, "part"),
+            counted(self.subjects, "subject"),
             self.subjects as f64 / seconds.max(1e-3),
             self.failures,
             ByteSize::b(bytes)

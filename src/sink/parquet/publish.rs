@@ -1,9 +1,9 @@
 //! Files in the making, and how they get their names: here by a rename, in a store by an upload.
 
 use crate::sink::{SinkError, io_error};
-use crate::store;
+use crate::store::{self, Target};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Beginning and ending of the name of a file that is being written.
@@ -34,6 +34,19 @@ pub(in crate::sink) fn sync_folder(folder: &Path) -> Result<(), SinkError> {
     Ok(())
 }
 
+/// The folder for the draft of a file, which is created if it is missing; that of temporary files for an object.
+///
+/// **Errors** if the place of the file cannot be looked up, or the folder not be created.
+pub(super) fn folder_of(path: &Path) -> Result<PathBuf, SinkError> {
+    if store::is_url(path) {
+        return Ok(std::env::temp_dir());
+    }
+    let target = Target::of(path).map_err(io_error(path, "looking it up"))?;
+    let folder = target.folder();
+    fs::create_dir_all(&folder).map_err(io_error(&folder, "creating the folder"))?;
+    Ok(folder)
+}
+
 /// Gives a file that is complete its name, here or in a store; returns its bytes, and the digest of what
 /// was uploaded.
 pub(super) fn publish(
@@ -49,6 +62,7 @@ pub(super) fn publish(
         store::upload(file.path(), path).map_err(io_error(path, "uploading"))?;
         return Ok((hasher.count(), Some(hasher.finalize().to_hex().to_string())));
     }
+    let target = Target::of(path).map_err(io_error(path, "looking it up"))?;
     // Without it, a crash of the machine could leave the name without the bytes.
     file.as_file()
         .sync_all()
@@ -58,7 +72,8 @@ pub(super) fn publish(
         .metadata()
         .map_err(io_error(path, "measuring"))?
         .len();
-    file.persist(path)
-        .map_err(|e| io_error(path, "renaming into place")(e.error))?;
+    target
+        .publish(file)
+        .map_err(io_error(path, "putting what was written in its place"))?;
     Ok((bytes, None))
 }

@@ -22,6 +22,13 @@ pub fn read_batches(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
     Ok(batches)
 }
 
+/// Reads a Parquet file to its end, and keeps nothing of it.
+///
+/// **Errors** as [`read_batches`].
+pub fn check_table(path: &Path) -> Result<(), SinkError> {
+    for_each_batch(path, |_| Ok(()))
+}
+
 /// Reads a Parquet file batch by batch; a file without rows has one batch, which is empty.
 ///
 /// **Errors** as [`read_batches`], and those of `each`.

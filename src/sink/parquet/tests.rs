@@ -3,7 +3,7 @@ use crate::sink::rows::{FailureRow, PseudoLabelRow};
 use crate::sink::stored_volume_array;
 use crate::volume::{Dtype, Grid, Scaling, Volume};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
-use std::fs::File;
+use std::fs::{self, File};
 use std::sync::Arc;
 
 fn failure(subject: &str) -> FailureRow {

@@ -6,7 +6,10 @@ use crate::sink::parquet::is_draft;
 use crate::sink::{PartRow, SinkError, io_error};
 use crate::store;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Ending of the NIfTI files of a run.
+const NIFTI: &str = ".nii.gz";
 
 impl Ledger {
     /// Removes the parts that contain a subject between `first` and `last`, both included: other
@@ -83,22 +86,29 @@ impl Ledger {
         self.remove_replaced(&merged)
     }
 
-    /// Removes what an interrupted run left: files that no record and no index names, records that the index
-    /// replaces, and drafts. Returns the files.
+    /// Removes what an interrupted run left: see [`Ledger::unnamed`]. Returns the files.
     ///
     /// **Errors** if the folder cannot be read or a file not be removed.
-    pub fn sweep(&self) -> Result<Vec<PathBuf>, SinkError> {
-        let left = self.left_behind()?;
-        left.iter().try_for_each(|path| remove(path))?;
-        Ok(left)
+    pub fn sweep(&self, in_parts: bool) -> Result<Vec<PathBuf>, SinkError> {
+        let unnamed = self.unnamed(in_parts)?;
+        for path in &unnamed {
+            remove(path)?;
+            let folder = path.parent().filter(|_| is_volume(path));
+            if let (None, Some(folder)) = (&self.of_store, folder) {
+                // That of a subject goes with its last file; one with other files stays.
+                std::fs::remove_dir(folder).ok();
+            }
+        }
+        Ok(unnamed)
     }
 
-    /// The files that [`Ledger::sweep`] removes.
+    /// What an interrupted run left: files that no record and no index names, records that the index replaces,
+    /// and drafts. NIfTI files are among them only of a run `in_parts`: those of a training have no record.
     ///
     /// **Errors** if the folder cannot be read.
-    pub fn left_behind(&self) -> Result<Vec<PathBuf>, SinkError> {
+    pub fn unnamed(&self, in_parts: bool) -> Result<Vec<PathBuf>, SinkError> {
         let named = self.named();
-        let mut left = Vec::new();
+        let mut unnamed = Vec::new();
         for table in [RECORDS].into_iter().chain(TABLES).chain([""]) {
             let folder = self.folder.join(table);
             for store::Entry { path, .. } in entries(&folder)? {
@@ -111,30 +121,52 @@ impl Ledger {
                     continue;
                 }
                 if is_orphan || is_draft(&path) {
-                    left.push(path);
+                    unnamed.push(path);
                 }
             }
         }
-        left.extend(self.drafts());
-        Ok(left)
+        unnamed.extend(self.unnamed_volumes(in_parts)?);
+        Ok(unnamed)
     }
 
-    /// Drafts of NIfTI files, which are in folders of their subjects. A store has no drafts.
-    fn drafts(&self) -> Vec<PathBuf> {
-        let tables = match self.of_store {
-            Some(_) => &[][..],
-            None => &TABLES[..VOLUMES],
-        };
-        let mut drafts = Vec::new();
-        for table in tables {
-            let below = walkdir::WalkDir::new(self.folder.join(table)).min_depth(2);
-            for entry in below.into_iter().filter_map(Result::ok) {
-                if entry.file_type().is_file() && is_draft(entry.path()) {
-                    drafts.push(entry.into_path());
+    /// Drafts of NIfTI files, which are in folders of their subjects or checkpoints, and with `all` NIfTI files
+    /// that no record names.
+    fn unnamed_volumes(&self, all: bool) -> Result<Vec<PathBuf>, SinkError> {
+        let parts = self.parts.in_order();
+        let files = parts.flat_map(|row| row.part_files().map(|file| file.path));
+        let named: BTreeSet<&str> = files.filter(|path| path.ends_with(NIFTI)).collect();
+        let mut unnamed = Vec::new();
+        for table in &TABLES[..VOLUMES] {
+            for below in self.files_below(table)? {
+                let is_unnamed = all && is_volume(Path::new(&below)) && !named.contains(&*below);
+                let path = self.folder.join(below);
+                if is_unnamed || is_draft(&path) {
+                    unnamed.push(path);
                 }
             }
         }
-        drafts
+        Ok(unnamed)
+    }
+
+    /// Files in the folders of a table, below the run folder and with `/`.
+    fn files_below(&self, table: &str) -> Result<Vec<String>, SinkError> {
+        let folder = self.folder.join(table);
+        if self.of_store.is_some() {
+            let objects = store::walk(&folder).map_err(io_error(&folder, "listing the folder"))?;
+            let deep = objects.into_iter().filter(|(key, _)| key.contains('/'));
+            return Ok(deep.map(|(key, _)| format!("{table}/{key}")).collect());
+        }
+        let entries = walkdir::WalkDir::new(&folder).min_depth(2);
+        let entries = entries.sort_by_file_name().into_iter();
+        let files = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_file());
+        let below = files.filter_map(|entry| {
+            let below = entry.path().strip_prefix(&self.folder).ok()?;
+            let names = below.iter().map(|name| name.to_str());
+            Some(names.collect::<Option<Vec<_>>>()?.join("/"))
+        });
+        Ok(below.collect())
     }
 
     /// Table and stem of every file that belongs to the parts, their records among them.
@@ -155,4 +187,9 @@ impl Ledger {
             None => Ok(false),
         }
     }
+}
+
+/// Returns `true` if a path is that of a NIfTI file with its final name.
+fn is_volume(path: &Path) -> bool {
+    !is_draft(path) && path.to_string_lossy().ends_with(NIFTI)
 }

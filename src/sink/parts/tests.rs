@@ -104,9 +104,13 @@ fn a_part_without_its_record_does_not_exist_and_is_swept() {
     let ledger = Ledger::open(folder.path()).unwrap();
     assert_eq!(ids(&ledger), ["b"]);
     assert!(ledger.whole(&name).is_none());
-    assert_eq!(ledger.sweep().unwrap().len(), 5);
+    // Of a training, NIfTI files have no record and stay.
+    assert_eq!(ledger.unnamed(true).unwrap().len(), 6);
+    assert_eq!(ledger.sweep(false).unwrap().len(), 5);
     assert!(images.join("image.ct.nii.gz").is_file());
-    assert_eq!(ledger.sweep().unwrap().len(), 0);
+    assert_eq!(ledger.sweep(true).unwrap().len(), 1);
+    assert!(!images.exists(), "the folder of the subject goes, too");
+    assert_eq!(ledger.sweep(true).unwrap().len(), 0);
     let left = entries(&folder.path().join("subjects")).unwrap();
     let left: Vec<_> = left.iter().map(|e| e.path.file_name().unwrap()).collect();
     assert_eq!(left, ["notes.txt", &*format!("{other}.parquet")]);
@@ -124,7 +128,7 @@ fn parts_that_overlap_are_taken_back() {
     let kept = commit(&mut ledger, &["a", "b"], &"4".repeat(64));
     ledger.retain(&BTreeSet::from([kept])).unwrap();
     assert_eq!(ids(&Ledger::open(folder.path()).unwrap()), ["a", "b"]);
-    assert_eq!(ledger.sweep().unwrap().len(), 0);
+    assert_eq!(ledger.sweep(true).unwrap().len(), 0);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! line: ragged rows, columns named twice, quotes that do not end, bytes that are no text.
 
 use super::cells::Columns;
+use crate::spec::counted;
 use arrow::array::RecordBatch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -152,17 +153,17 @@ fn each_row(
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();
-    let (mut line, mut counted) = (1, 0);
+    let (mut line, mut scanned) = (1, 0);
     let (mut header, mut last, mut ragged) = (None, None, None);
     let (mut lines, mut empty) = (Vec::new(), Vec::new());
     // The bytes are text, so that only reading from memory is left to fail.
     while reader.read_record(&mut record).map_err(|e| e.to_string())? {
-        let start = record.position().map_or(counted, |p| p.byte() as usize);
+        let start = record.position().map_or(scanned, |p| p.byte() as usize);
         // Blank lines before a row belong to its record.
         let blank = text[start..].len() - text[start..].trim_start_matches(['\r', '\n']).len();
         let start = start + blank;
-        line += text[counted..start].bytes().filter(|b| *b == b'\n').count();
-        counted = start;
+        line += text[scanned..start].bytes().filter(|b| *b == b'\n').count();
+        scanned = start;
         let Some((_, names)) = &header else {
             header = Some((line, column_names(line, &record)));
             continue;
@@ -192,8 +193,9 @@ fn each_row(
     let names: Vec<String> = names?;
     if let Some((line, cells)) = ragged {
         return Err(format!(
-            "line {line} has {cells} cells, but the header has {} columns (separated by {}); write one cell a column, and put text that holds the delimiter in quotes",
-            names.len(),
+            "line {line} has {}, but the header has {} (separated by {}); write one cell a column, and put text that holds the delimiter in quotes",
+            counted(cells, "cell"),
+            counted(names.len(), "column"),
             delimiter.name()
         ));
     }

@@ -4,6 +4,7 @@ use super::super::SourceError;
 use super::delimited::Asked;
 use super::{Delimiter, ManifestColumns, delimited, lists};
 use crate::query::Predicate;
+use crate::spec::counted;
 use crate::spec::suggest;
 use crate::store;
 use arrow::array::{Array as _, AsArray, RecordBatch, StringArray, UInt64Array};
@@ -219,7 +220,8 @@ impl Table {
         })?;
         if batch.num_rows() == 0 {
             return Err(problem(format!(
-                "none of the {total} rows satisfies it; loosen it or check its values"
+                "none of its {} satisfies it; loosen it or check its values",
+                counted(total, "row")
             )));
         }
         Ok(Self { batch, ..self })

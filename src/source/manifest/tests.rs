@@ -99,7 +99,7 @@ fn where_selects_rows_by_sql() {
     let syntax = refusal(&select("age >"));
     assert!(syntax.starts_with("`where: age >`: "), "{syntax}");
     let none = refusal(&select("age > 400"));
-    assert!(none.contains("none of the 4 rows satisfies it"), "{none}");
+    assert!(none.contains("none of its 4 rows satisfies it"), "{none}");
 }
 
 #[tokio::test]

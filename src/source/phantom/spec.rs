@@ -6,6 +6,7 @@ use super::settings::{
 };
 use crate::draw::check_probability;
 use crate::source::name_problems;
+use crate::spec::{agreeing, counted};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -194,8 +195,10 @@ impl PhantomSpec {
         refuse(
             self.labelled.is_some_and(|n| n > train),
             format!(
-                "`labelled` is {}, but {train} subjects are left for training; lower it",
-                self.labelled.unwrap_or_default()
+                "`labelled` is {}, but {} {} left for training; lower it",
+                self.labelled.unwrap_or_default(),
+                counted(train, "subject"),
+                agreeing(train, "is", "are")
             ),
         );
         problems.extend(up_to(1000.0)("`misalign_mm`", self.misalign_mm).err());

@@ -7,13 +7,13 @@
 use super::affine::{self, Quaternion};
 use super::header::{Header, Version, of_dtype};
 use super::{format, io};
-use crate::store;
+use crate::store::{self, Target};
 use crate::volume::{Dtype, Grid, Scaling, Volume, VolumeError};
 use libdeflater::{CompressionLvl, Compressor};
 use nifti::{Unit, XForm};
 use std::borrow::Cow;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a grid aligns to when nobody says: "another file", as nibabel writes.
 const ALIGNED: i32 = XForm::AlignedAnat as i32;
@@ -66,10 +66,7 @@ pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), 
         };
         return store::write(path, &content).map_err(io(path, "uploading"));
     }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let target = Target::of(path).map_err(io(path, "looking it up"))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".").suffix(DRAFT);
     #[cfg(unix)]
@@ -79,7 +76,7 @@ pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), 
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder
-        .tempfile_in(folder)
+        .tempfile_in(target.folder())
         .map_err(io(path, "creating a file beside it"))?;
     let content = if gzip {
         Cow::Owned(compressed(path, &header, voxels)?)
@@ -93,12 +90,9 @@ pub fn write(path: &Path, volume: &Volume, like: Option<&Header>) -> Result<(), 
             .and_then(|()| file.write_all(&content))
     };
     written.map_err(io(path, "writing"))?;
-    file.persist(path).map_err(|e| VolumeError::Io {
-        path: PathBuf::from(path),
-        action: "renaming the complete file",
-        source: e.error,
-    })?;
-    Ok(())
+    target
+        .publish(file)
+        .map_err(io(path, "putting the complete file in its place"))
 }
 
 fn widened(volume: &Volume) -> Vec<f32> {

@@ -87,7 +87,7 @@ fn faults_of_a_text_are_named_with_their_line() {
             b"id,ct\n1,vol/a.nii\n\n2,vol/b.nii,x\n",
             "line 4 has 3 cells, but the header has 2 columns (separated by `,`)",
         ),
-        (b"id,ct\n1,\"vol/a\n.nii\"\n2\n", "line 4 has 1 cells"),
+        (b"id,ct\n1,\"vol/a\n.nii\"\n2\n", "line 4 has 1 cell"),
         (
             b"id,ct\n1,\"vol/a.nii\n2,vol/b.nii\n",
             "a quote opens at line 2 and does not end",

@@ -1,0 +1,138 @@
+//! `verify` names what a run lost and what no commit record names; `gc` removes the latter.
+
+use crate::parts::{Cohort, said};
+use crate::program::{ended, program, stderr, stdout};
+use crate::resume::command as train;
+use std::path::Path;
+
+#[test]
+fn what_a_finished_training_lost_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let keep = ["--set", "sinks.predictions={ parquet: true, nifti: true }"];
+    assert!(train(&out, &keep).status().unwrap().success());
+    let verify = || {
+        let output = program(&["verify", out.to_str().unwrap()])
+            .output()
+            .unwrap();
+        (output.status.code(), stdout(&output))
+    };
+    let (code, text) = verify();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("; none is missing\n"), "{text}");
+
+    let predictions = std::fs::read_dir(out.join("predictions/best")).unwrap();
+    let count = predictions.count();
+    assert!(count > 1);
+    std::fs::remove_dir_all(out.join("predictions")).unwrap();
+    std::fs::remove_file(out.join("subjects.parquet")).unwrap();
+    std::fs::remove_file(out.join("checkpoints/step-00000008/student.safetensors")).unwrap();
+    let (code, text) = verify();
+    assert_eq!(code, Some(1), "{text}");
+    for name in [
+        "subjects.parquet: missing\n",
+        "checkpoints/step-00000008/student.safetensors: missing\n",
+        "predictions/best/",
+        &format!(
+            "{} files are missing: restore them from a copy",
+            2 * count + 2
+        ),
+    ] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    assert!(!text.contains("damaged"), "{text}");
+
+    // A run of a version that listed no files has at least what every training has.
+    let status = out.join("status.json");
+    let noted = std::fs::read_to_string(&status).unwrap();
+    let mut noted: serde_json::Value = serde_json::from_str(&noted).unwrap();
+    noted.as_object_mut().unwrap().remove("files").unwrap();
+    std::fs::write(&status, noted.to_string()).unwrap();
+    std::fs::remove_dir_all(out.join("checkpoints")).unwrap();
+    let (code, text) = verify();
+    assert_eq!(code, Some(1), "{text}");
+    for name in ["subjects.parquet", "checkpoints/best.json"] {
+        assert!(text.contains(&format!("{name}: missing\n")), "{text}");
+    }
+    // A run that is not finished may have any files.
+    let text = noted.to_string().replace("finished", "started");
+    std::fs::write(&status, text).unwrap();
+    let (code, text) = verify();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("; the run is not finished\n"), "{text}");
+}
+
+#[test]
+fn what_a_finished_run_lost_and_what_no_record_names_is_listed() {
+    let cohort = Cohort::new(4);
+    cohort.run("out", &[], 0);
+    let (out, good) = (cohort.out("out"), said(&cohort.out("out")));
+    let run = out.to_str().unwrap();
+    let verify = |code| stdout(&ended(&mut program(&["verify", run]), code));
+    let text = verify(0);
+    assert!(text.contains("files of 2 parts are as committed"), "{text}");
+    assert!(text.ends_with("; none is missing\n"), "{text}");
+
+    std::fs::remove_file(out.join("edges.parquet")).unwrap();
+    std::fs::remove_file(out.join("pipeline.yaml")).unwrap();
+    let text = verify(1);
+    assert!(text.contains("edges.parquet: missing\n"), "{text}");
+    assert!(text.contains("2 files are missing: restore them from a copy, or write what the run still makes again with `run … --resume`"), "{text}");
+    cohort.run("out", &["--resume"], 0);
+    verify(0);
+    // With its commit records a part is gone as a whole.
+    std::fs::remove_dir_all(out.join("parts")).unwrap();
+    let text = verify(1);
+    assert!(text.contains("parts/part-s000-"), "{text}");
+    cohort.run("out", &["--resume"], 0);
+    verify(0);
+    assert_eq!(said(&out), good);
+
+    // As a process leaves them that is killed before it commits.
+    let (other, mine) = (out.join("prepared/nifti/s777"), out.join("prepared/mine"));
+    for folder in [&other, &mine] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let whole = out.join("prepared/nifti/s001/image.ct.nii.gz");
+    std::fs::copy(&whole, other.join("image.ct.nii.gz")).unwrap();
+    std::fs::write(mine.join("notes.txt"), b"mine").unwrap();
+    let text = verify(0);
+    let named = "prepared/nifti/s777/image.ct.nii.gz: no commit record names it\n";
+    assert!(text.contains(named), "{text}");
+    assert!(
+        text.contains("1 file that no commit record names"),
+        "{text}"
+    );
+    let gc = || stdout(&ended(&mut program(&["gc", run]), 0));
+    assert_eq!(gc(), "1 file removed\n");
+    assert!(whole.is_file() && mine.join("notes.txt").is_file() && !other.exists());
+    assert_eq!(gc(), "0 files removed\n");
+    let status = std::fs::read_to_string(out.join("status.json")).unwrap();
+    let status = status.replace("finished", "started");
+    std::fs::write(out.join("status.json"), status).unwrap();
+    for table in ["parts", "subjects", "quality", "warnings"] {
+        std::fs::remove_dir_all(out.join(table)).ok();
+    }
+    assert!(verify(0).contains("prepared/nifti/s003/image.ct.nii.gz: no commit record"));
+    gc();
+    assert!(!whole.exists() && !other.exists());
+    cohort.run("out", &["--resume"], 0);
+    assert_eq!(said(&out), good);
+}
+
+#[test]
+fn gc_leaves_a_folder_that_is_no_run_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let gc = |at: &Path| {
+        let output = ended(&mut program(&["gc", at.to_str().unwrap()]), 2);
+        stderr(&output)
+    };
+    let told = gc(folder.path());
+    assert!(told.contains("no run (no status.json, no parts)"), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let told = gc(&folder.path().join("nope"));
+    assert!(
+        told.contains("there is no such folder; give the folder of a run"),
+        "{told}"
+    );
+}
