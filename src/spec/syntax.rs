@@ -8,8 +8,9 @@ const LINES: usize = 4;
 
 /// A complaint of the parser at a byte, placed where its cause is if a space is missing there.
 pub(super) fn not_yaml(text: &str, byte: usize, problem: &str) -> SpecError {
-    // Without the space the line is text, which goes on until a colon that no text may hold.
-    let is_of_keys = problem.contains("simple key") || problem.contains("mapping values");
+    // Without the space the line is text, which goes on until a colon that no text may hold, or ends at a comment.
+    let complaints = ["simple key", "mapping values", "expected key"];
+    let is_of_keys = complaints.iter().any(|said| problem.contains(said));
     if let (true, Some((at, entry))) = (is_of_keys, joined(text, byte)) {
         let message = format!(
             "`{}` is text, expected `key: value`",

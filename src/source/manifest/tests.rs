@@ -97,7 +97,10 @@ fn where_selects_rows_by_sql() {
         "{typo}"
     );
     let syntax = refusal(&select("age >"));
-    assert!(syntax.starts_with("`where: age >`: "), "{syntax}");
+    assert!(
+        syntax.starts_with("`where: age >` is no SQL condition"),
+        "{syntax}"
+    );
     let none = refusal(&select("age > 400"));
     assert!(none.contains("none of its 4 rows satisfies it"), "{none}");
 }
