@@ -104,7 +104,9 @@ fn what_a_finished_run_lost_and_what_no_record_names_is_listed() {
         "{text}"
     );
     let gc = || stdout(&ended(&mut program(&["gc", run]), 0));
-    assert_eq!(gc(), "1 file removed\n");
+    let gone =
+        "prepared/nifti/s777/image.ct.nii.gz: no commit record names it; removed\n1 file removed\n";
+    assert_eq!(gc(), gone);
     assert!(whole.is_file() && mine.join("notes.txt").is_file() && !other.exists());
     assert_eq!(gc(), "0 files removed\n");
     let status = std::fs::read_to_string(out.join("status.json")).unwrap();

@@ -32,7 +32,7 @@ fn nnunet_raw_tells_channels_classes_and_what_to_ignore() {
             "modalities: [ct] }",
             "zscore: { foreground: all, modalities: [t2_flair] }",
             "classes: [background, core, shell]",
-            "imagesTs holds 1 more subject;",
+            "imagesTs holds 1 subject more;",
             "unet3d:",
         ],
     );

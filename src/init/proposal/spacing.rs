@@ -2,6 +2,7 @@
 
 use crate::init::fingerprint::Fingerprint;
 use crate::init::numbers::{by_axis, median, percentile, short};
+use crate::spec::{agreeing, counted};
 
 /// An axis is strongly anisotropic if its spacing is more than this times the others', and its count of
 /// voxels less than the others' by the same factor.
@@ -67,14 +68,15 @@ impl Spacing {
             }
         };
         let found = [0, 1, 2].map(range).join(" x ");
+        let whose = format!(
+            "{}, which {} {found} mm",
+            counted(images.len(), "subject"),
+            agreeing(images.len(), "has", "have")
+        );
         let reason = match is_anisotropic {
-            false => format!(
-                "median voxel size of {} subjects, which have {found} mm",
-                images.len()
-            ),
+            false => format!("median voxel size of {whose}"),
             true => format!(
-                "median voxel size of {} subjects, which have {found} mm; along {}, more than three times as coarse, the 10th percentile",
-                images.len(),
+                "median voxel size of {whose}; along {}, more than three times as coarse, the 10th percentile",
                 ["x", "y", "z"][worst]
             ),
         };
