@@ -183,7 +183,7 @@ fn unrecorded(run: &Path, ledger: &Ledger) -> Result<Option<String>, Error> {
     let names = left_without_record(ledger)?;
     let named = match &names[..] {
         [] => String::new(),
-        [all @ ..] if all.len() <= NAMED => format!(" ({})", all.join(", ")),
+        all if all.len() <= NAMED => format!(" ({})", all.join(", ")),
         [first @ .., _] => format!(" ({} …)", first[..NAMED].join(", ")),
     };
     Ok(Some(format!(

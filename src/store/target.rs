@@ -120,12 +120,14 @@ mod tests {
         );
         symlink("pipe", at("link")).unwrap();
         for (path, text) in [(&pipe, "through"), (&at("link"), "a link")] {
-            let reader = std::thread::spawn({
-                let pipe = pipe.clone();
-                move || fs::read_to_string(pipe).unwrap()
-            });
+            let reader = std::thread::Builder::new()
+                .name("reader".to_owned())
+                .spawn({
+                    let pipe = pipe.clone();
+                    move || fs::read_to_string(pipe).unwrap()
+                });
             write(path, text).unwrap();
-            assert_eq!(reader.join().unwrap(), text);
+            assert_eq!(reader.unwrap().join().unwrap(), text);
         }
         assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
         write(Path::new("/dev/null"), "nothing").unwrap();

@@ -147,7 +147,7 @@ pub(super) fn split_ending(name: &str) -> Option<(&str, &str)> {
         let (stem, found) = name.split_at_checked(at)?;
         found.eq_ignore_ascii_case(ending).then_some((stem, found))
     };
-    ENDINGS.iter().find_map(|ending| ends(ending))
+    ENDINGS.iter().find_map(ends)
 }
 
 /// The ending of a pattern that fits these files: theirs, or `.nii*` if they have several.

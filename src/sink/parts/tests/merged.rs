@@ -120,7 +120,7 @@ fn a_process_may_end_behind_any_step() {
         assert_eq!(seen(killed.path()), before);
         // Who goes on removes what was left, and merges what was not merged.
         let mut again = Ledger::open(killed.path()).unwrap();
-        assert_eq!(again.sweep(true).unwrap().len() > 0, left);
+        assert_eq!(!again.sweep(true).unwrap().is_empty(), left);
         assert_eq!(seen(killed.path()), before);
         again.compact().unwrap();
         assert_eq!(seen(killed.path()), before);
