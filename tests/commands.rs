@@ -76,7 +76,10 @@ fn outputs_go_through_pipes_and_links() {
             .success()
     );
     let pipe = at("pipe");
-    let reader = std::thread::spawn(move || fs::read_to_string(pipe).unwrap());
+    let reader = std::thread::Builder::new().name("reader".to_owned());
+    let reader = reader
+        .spawn(move || fs::read_to_string(pipe).unwrap())
+        .unwrap();
     written(&at("pipe"));
     assert!(reader.join().unwrap().contains("</html>"));
     assert!(!fs::metadata(at("pipe")).unwrap().is_file());
