@@ -111,7 +111,8 @@ pub fn origin(run: &Path) -> Result<Option<PathBuf>, Error> {
 ///
 /// **Errors** if `status.json` cannot be read or is damaged.
 pub fn committed(run: &Path) -> Result<Option<InParts>, Error> {
-    Ok(Status::known(run)?.and_then(|status| status.in_parts))
+    let status = Status::known(run)?.filter(|status| status.progress == Progress::Finished);
+    Ok(status.and_then(|status| status.in_parts))
 }
 
 /// How far a run came; `None` if the folder is none of a run.
