@@ -3,7 +3,9 @@
 use super::file::checked_path;
 use super::{say, stdout};
 use crate::error::Error;
-use crate::run::folder::{InParts, STATUS, committed, is_in_parts, note_incomplete, presence};
+use crate::run::folder::{
+    InParts, Presence, STATUS, committed, is_in_parts, note_incomplete, presence,
+};
 use crate::run::lease::hold;
 use crate::sink::parts::{DamagedRecord, Fault, verify as check, verify_unrecorded};
 use crate::sink::{Ledger, causes};
@@ -51,7 +53,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         None
     });
     let presence = presence(run)?;
-    // A file of a checkpoint that is gone is no damage.
+    // A file of a checkpoint that is gone is missing, and not damaged as well.
     let absent = |path: &Path| presence.missing.iter().any(|name| path == run.join(name));
     lost.retain(|(path, _)| !absent(path));
     for (path, problem) in &lost {
@@ -68,23 +70,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     }
     let is_whole = presence.missing.is_empty() && unrecorded.is_none();
     if faults.is_empty() && lost.is_empty() && is_whole {
-        let of_parts = match parts {
-            0 => String::new(),
-            parts => format!(
-                "{} of {} {} as committed; ",
-                counted(files, "file"),
-                counted(parts, "part"),
-                agreeing(files, "is", "are")
-            ),
-        };
-        let end = match presence.is_finished {
-            true => "none is missing",
-            false => "the run is not finished",
-        };
-        let text = format!(
-            "ok: {of_parts}{} without a commit record (tables, volumes, files of checkpoints) can be read; {end}\n",
-            counted(others, "file")
-        );
+        let text = all_there((files, parts), others, presence.is_finished);
         return say(out, &text);
     }
     if !lost.is_empty() {
@@ -99,18 +85,7 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         say(out, &text)?;
     }
     if !presence.missing.is_empty() {
-        let count = presence.missing.len();
-        let again = match is_in_parts(run) && presence.is_finished {
-            true => "write what the run still makes again with `run … --resume`",
-            false => "run the pipeline into another folder",
-        };
-        let text = format!(
-            "{} {} missing: restore {} from a copy, or {again}\n",
-            counted(count, "file"),
-            agreeing(count, "is", "are"),
-            agreeing(count, "it", "them"),
-        );
-        say(out, &text)?;
+        say(out, &not_there(run, &presence))?;
     }
     if faults.is_empty() {
         return Ok(1);
@@ -145,6 +120,42 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
         agreeing(faults.len(), "is", "are"),
     );
     say(out, &text).map(|_| 1)
+}
+
+/// What is said of a run that is as it was: files and parts that records name, and other files.
+fn all_there((files, parts): (usize, usize), others: usize, is_finished: bool) -> String {
+    let of_parts = match parts {
+        0 => String::new(),
+        parts => format!(
+            "{} of {} {} as committed; ",
+            counted(files, "file"),
+            counted(parts, "part"),
+            agreeing(files, "is", "are")
+        ),
+    };
+    let end = match is_finished {
+        true => "none is missing",
+        false => "the run is not finished",
+    };
+    format!(
+        "ok: {of_parts}{} without a commit record (tables, volumes, files of checkpoints) can be read; {end}\n",
+        counted(others, "file")
+    )
+}
+
+/// What is to be done about files that a run had when it was finished.
+fn not_there(run: &Path, presence: &Presence) -> String {
+    let count = presence.missing.len();
+    let again = match is_in_parts(run) && presence.is_finished {
+        true => "write what the run still makes again with `run … --resume`",
+        false => "run the pipeline into another folder",
+    };
+    format!(
+        "{} {} missing: restore {} from a copy, or {again}\n",
+        counted(count, "file"),
+        agreeing(count, "is", "are"),
+        agreeing(count, "it", "them"),
+    )
 }
 
 /// Names files that no commit record names.
@@ -187,7 +198,8 @@ fn unrecorded(run: &Path, ledger: &Ledger) -> Result<Option<String>, Error> {
         [first @ .., _] => format!(" ({} …)", first[..NAMED].join(", ")),
     };
     Ok(Some(format!(
-        "{absent} of {parts} parts have no commit record any more{named}, so {} of {subjects} subjects are in no part that can be read",
+        "{absent} of {parts} parts {} no commit record any more{named}, so {} of {subjects} subjects are in no part that can be read",
+        agreeing(absent as usize, "has", "have"),
         subjects.saturating_sub(left)
     )))
 }

@@ -2,9 +2,9 @@
 
 use super::error::InitError;
 use super::fingerprint::Fingerprint;
-use super::numbers::counted;
 use super::proposal::Proposal;
 use super::template::Template;
+use crate::spec::{agreeing, counted};
 
 /// Refuses a template that the data set is not fit for.
 ///
@@ -52,10 +52,10 @@ fn no_class(print: &Fingerprint, proposal: &Proposal) -> String {
             )
         }
         _ => format!(
-            "{} that {} looked at hold{} no value above 0 that is a class",
+            "{} that {} looked at {} no value above 0 that is a class",
             counted(looked_at, "label map"),
-            if looked_at == 1 { "was" } else { "were" },
-            if looked_at == 1 { "s" } else { "" },
+            agreeing(looked_at, "was", "were"),
+            agreeing(looked_at, "holds", "hold"),
         ),
     };
     let more = match left > 0 && looked_at > 0 {

@@ -3,8 +3,8 @@
 use super::error::InitError;
 use super::fingerprint::Fingerprint;
 use super::layout::{Layout, recognise};
-use super::numbers::{counted, is_or_are};
 use crate::source::{SourceKind, VolumeRef};
+use crate::spec::{agreeing, counted};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ fn note_left_out(layout: &mut Layout, print: &Fingerprint) {
         }
     }
     let (count, all) = (unused.len(), layout.files.len());
-    let verb = is_or_are(count);
+    let verb = agreeing(count, "is", "are");
     layout.notes.push(format!(
         "{count} of {} {verb} in no subject, such as {}",
         counted(all, "NIfTI file"),

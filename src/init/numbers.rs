@@ -1,15 +1,5 @@
 //! Figures of a data set in words, and the middle of many.
 
-/// A number and what is counted: `1 subject`, `2 subjects`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `is` of one, `are` of several.
-pub(super) fn is_or_are(count: usize) -> &'static str {
-    if count == 1 { "is" } else { "are" }
-}
-
 /// The middle of values in order, halfway between two; NaN for none.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 50.0)

@@ -2,13 +2,13 @@
 
 use super::fingerprint::Fingerprint;
 use super::layout::Layout;
-use super::numbers::{counted, is_or_are};
 use super::proposal::Proposal;
 use super::proposal::normalisation::NormalisationStep;
 use super::template::Template;
 use super::templates;
 use super::yaml::{Lines, number, text};
 use crate::source::{SourceKind, SubjectRecord};
+use crate::spec::{agreeing, counted};
 use std::path::Path;
 
 mod source;
@@ -139,7 +139,7 @@ fn stages(lines: &mut Lines, print: &Fingerprint, proposal: &Proposal, template:
         lines.comment("  ", &format!(
             "{} {} on another grid than the subject's first image: `resample` brings all on one.",
             counted(print.other_grids, "volume"),
-            is_or_are(print.other_grids)
+            agreeing(print.other_grids, "is", "are")
         ));
     }
     if let (Some(reason), false) = (&proposal.crop, is_one_grid) {

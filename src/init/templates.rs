@@ -2,11 +2,11 @@
 
 use super::fingerprint::Fingerprint;
 use super::fit::has_classes;
-use super::numbers::counted;
 use super::proposal::Proposal;
 use super::proposal::classes::Classes;
 use super::template::Template;
 use super::yaml::{Lines, class_figures, list, shape, text};
+use crate::spec::counted;
 
 /// The first sentence of the file.
 pub(super) fn purpose(template: Template, print: &Fingerprint) -> String {

@@ -1,7 +1,8 @@
 //! Lines of YAML with the reasons behind them, and values as YAML reads them back.
 
-use super::numbers::{by_axis, counted, short};
+use super::numbers::{by_axis, short};
 use super::proposal::classes::Classes;
+use crate::spec::counted;
 use std::fmt::Write as _;
 
 /// Where comments begin, so that values stay readable.

@@ -1,7 +1,5 @@
 //! Where a file of a table is: the store, and the file as that store describes it.
 
-use super::QueryError;
-use super::runs::Runs;
 use crate::store::{self, Location};
 use datafusion::catalog::Session;
 use datafusion::common::Result;
@@ -45,50 +43,4 @@ pub(super) fn located(path: &Path, state: &dyn Session) -> Result<(ObjectStoreUr
     let changed = found.modified().map_err(named)?;
     let meta = described(key, changed, found.len(), None);
     Ok((ObjectStoreUrl::local_filesystem(), meta))
-}
-
-/// What the engine says of a file whose footer it cannot read, before the key of the file in its store.
-const UNREADABLE: &str = "Failed to fetch metadata for file ";
-
-/// What the engine says before the reason, once or twice.
-const PREFIX: &str = "Parquet error: ";
-
-/// An error of a statement, with the path of the damaged file instead of its key.
-pub(super) fn naming_file(error: QueryError, runs: &Runs) -> QueryError {
-    let QueryError::Sql { problem } = &error else {
-        return error;
-    };
-    let named = problem.strip_prefix(UNREADABLE);
-    let Some((key, reason)) = named.and_then(|rest| rest.split_once(": ")) else {
-        // Of a page the engine does not say which file it is in.
-        return match problem.starts_with("Parquet ") {
-            true => QueryError::sql(format!(
-                "{problem}: a file of the tables is damaged; `voxstream verify RUN` names it"
-            )),
-            false => error,
-        };
-    };
-    let reason = reason.trim_start_matches(PREFIX);
-    let all = runs.all.iter().chain(runs.schemas.values());
-    let mut files = all.flat_map(|run| run.table_files().map(|file| (&run.path, file)));
-    match files.find(|(_, file)| is_key(key, file)) {
-        Some((run, path)) => QueryError::Table {
-            path,
-            problem: format!("{PREFIX}{reason}; see `voxstream verify {}`", run.display()),
-        },
-        None => error,
-    }
-}
-
-/// Returns `true` if a file has this key in its store.
-fn is_key(key: &str, file: &Path) -> bool {
-    match Location::of(file) {
-        Ok(Location::Object(object)) => {
-            ListingTableUrl::parse(object.escaped()).is_ok_and(|url| url.prefix().as_ref() == key)
-        }
-        Ok(Location::Local(_)) => fs::canonicalize(file).is_ok_and(|whole| {
-            StorePath::from_absolute_path(whole).is_ok_and(|p| p.as_ref() == key)
-        }),
-        Err(_) => false,
-    }
 }

@@ -222,14 +222,9 @@ impl Session {
         self.limits.stop.store(false, Ordering::Relaxed);
         let collected = self.runtime.block_on(self.collect(statement.clone()));
         collected.map_err(|failed| match failed {
-            Failed::Engine(e) => self.naming_file(error::reworded(&e, text, names)),
+            Failed::Engine(e) => error::reworded(&e, text, names),
             Failed::Stopped(problem) => QueryError::Stopped { problem },
         })
-    }
-
-    /// Names a file that cannot be read by its path, where the engine names it by the key in its store.
-    fn naming_file(&self, error: QueryError) -> QueryError {
-        located::naming_file(error, &self.catalog.borrow().runs)
     }
 
     /// The first table file that a statement reads and that cannot be read, which the engine does not name.

@@ -1,13 +1,14 @@
 //! Prediction against truth, slice by slice.
 
-use super::canvas::{CARD, Canvas, INK, PALE, Rgb};
+use super::beside::{beside, scale_for};
+use super::canvas::Rgb;
 use super::contour::IGNORED_CLASS;
-use super::panel::{letters, scale_bar, slice};
+use super::panel::slice;
 use super::plane::{Plane, Raster, Section, Values};
-use super::text::{Style, write};
 use super::window::Window;
 use crate::volume::{Grid, Volume};
-use std::collections::BTreeSet;
+
+pub use super::beside::Picture;
 
 /// Colour of voxels of the truth that the prediction has as background.
 pub const MISSED: Rgb = [213, 94, 0];
@@ -15,10 +16,6 @@ pub const MISSED: Rgb = [213, 94, 0];
 pub const INVENTED: Rgb = [0, 114, 178];
 /// Colour of voxels with another class than in the truth.
 pub const CONFUSED: Rgb = [204, 121, 167];
-
-const GAP: usize = 6;
-/// Height of the line above each picture.
-const HEAD: usize = 16;
 
 /// How prediction and truth differ in one axial slice; unannotated voxels do not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,14 +48,6 @@ pub struct Case<'a> {
     pub truth: &'a Volume,
     /// Predicted classes.
     pub prediction: &'a Volume,
-}
-
-/// The picture of one slice.
-pub struct Picture {
-    /// What was drawn, beside each other.
-    pub canvas: Canvas,
-    /// Foreground classes in it.
-    pub classes: BTreeSet<u16>,
 }
 
 /// The axial slice of a grid at a position along its axis.
@@ -116,8 +105,7 @@ impl Case<'_> {
         let [image, truth, prediction] = &values;
         let plane = axial(&truth.grid, at);
         let window = Window::of(&image.values);
-        let extent = plane.extent_mm();
-        let scale = (width as f64 / extent[0]).min(1.5 * width as f64 / extent[1]);
+        let scale = scale_for(&plane, width);
         let mut pictures = [
             slice(&plane, scale, (image, &window), &[(truth, None)]),
             slice(&plane, scale, (image, &window), &[(prediction, None)]),
@@ -125,7 +113,7 @@ impl Case<'_> {
         ];
         let raster = Raster::new(&plane, scale);
         let pixels = [truth, prediction].map(|v| raster.classes(&plane.read(v)));
-        let size @ [wide, high] = raster.size();
+        let [wide, _] = raster.size();
         let errors = &mut pictures[2].canvas;
         for (i, (truth, predicted)) in pixels[0].iter().zip(&pixels[1]).enumerate() {
             if let (Some(colour), Some(grey)) = (
@@ -137,26 +125,13 @@ impl Case<'_> {
                 errors.set(i % wide, i / wide, mixed);
             }
         }
-        let classes = pictures.iter().flat_map(|p| &p.classes).copied().collect();
-        let cell = wide.max(Style::Title.width("prediction"));
-        let mut canvas = Canvas::new(3 * cell + 4 * GAP, HEAD + high + 2 * GAP + 14, CARD);
-        for (i, (picture, name)) in pictures
-            .iter()
-            .zip(["truth", "prediction", "errors"])
-            .enumerate()
-        {
-            let x = GAP + i * (cell + GAP);
-            write(&mut canvas, [x, 3], name, Style::Title, INK);
-            canvas.paste(&picture.canvas, [x, HEAD + GAP]);
-            letters(&mut canvas, &plane, [x, HEAD + GAP], size);
-        }
-        let below = HEAD + high + GAP + 2;
-        scale_bar(&mut canvas, [GAP, below], wide, scale);
-        let range = window.line();
-        let right = GAP + cell + GAP;
-        let range = super::text::fit(&range, Style::Small, 2 * cell);
-        write(&mut canvas, [right, below], &range, Style::Small, PALE);
-        Picture { canvas, classes }
+        let [truth, prediction, errors] = pictures;
+        let drawn = [
+            ("truth", truth),
+            ("prediction", prediction),
+            ("errors", errors),
+        ];
+        beside(&plane, scale, &window, &drawn)
     }
 }
 

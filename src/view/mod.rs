@@ -10,6 +10,7 @@
 //! Every voxel is drawn in its size in mm, so thick slices look thick; orientation letters stand
 //! at each plane.
 
+mod beside;
 pub mod canvas;
 pub mod contour;
 pub mod errors;

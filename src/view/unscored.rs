@@ -1,17 +1,12 @@
 //! A prediction that has no truth, slice by slice.
 
-use super::canvas::{CARD, Canvas, INK, PALE};
+use super::beside::{Picture, beside, scale_for};
 use super::contour::IGNORED_CLASS;
-use super::errors::{Picture, axial, class};
-use super::panel::{letters, scale_bar, slice};
-use super::plane::{Raster, Values};
-use super::text::{Style, fit, write};
+use super::errors::{axial, class};
+use super::panel::slice;
+use super::plane::Values;
 use super::window::Window;
 use crate::volume::Volume;
-
-const GAP: usize = 6;
-/// Height of the line above each picture.
-const HEAD: usize = 16;
 
 /// A prediction to draw over its image.
 pub struct Unscored<'a> {
@@ -42,33 +37,15 @@ impl Unscored<'_> {
         let [image, prediction] = [self.image, self.prediction].map(Values::of);
         let plane = axial(&prediction.grid, at);
         let window = Window::of(&image.values);
-        let extent = plane.extent_mm();
-        let scale = (width as f64 / extent[0]).min(1.5 * width as f64 / extent[1]);
-        let pictures = [
-            slice(&plane, scale, (&image, &window), &[]),
-            slice(&plane, scale, (&image, &window), &[(&prediction, None)]),
+        let scale = scale_for(&plane, width);
+        let drawn = [
+            ("image", slice(&plane, scale, (&image, &window), &[])),
+            (
+                "prediction",
+                slice(&plane, scale, (&image, &window), &[(&prediction, None)]),
+            ),
         ];
-        let size @ [wide, high] = Raster::new(&plane, scale).size();
-        let cell = wide.max(Style::Title.width("prediction"));
-        let mut canvas = Canvas::new(2 * cell + 3 * GAP, HEAD + high + 2 * GAP + 14, CARD);
-        for (i, (picture, name)) in pictures.iter().zip(["image", "prediction"]).enumerate() {
-            let x = GAP + i * (cell + GAP);
-            write(&mut canvas, [x, 3], name, Style::Title, INK);
-            canvas.paste(&picture.canvas, [x, HEAD + GAP]);
-            letters(&mut canvas, &plane, [x, HEAD + GAP], size);
-        }
-        let below = HEAD + high + GAP + 2;
-        scale_bar(&mut canvas, [GAP, below], wide, scale);
-        let range = fit(&window.line(), Style::Small, cell);
-        write(
-            &mut canvas,
-            [GAP + cell + GAP, below],
-            &range,
-            Style::Small,
-            PALE,
-        );
-        let classes = pictures.iter().flat_map(|p| &p.classes).copied().collect();
-        Picture { canvas, classes }
+        beside(&plane, scale, &window, &drawn)
     }
 }
 
@@ -94,6 +71,6 @@ mod tests {
         assert_eq!(case.slices(), [(2, 4), (0, 1), (1, 0)]);
         let picture = case.draw(2, 100);
         assert_eq!(picture.classes.into_iter().collect::<Vec<_>>(), [2]);
-        assert_eq!(picture.canvas.height(), HEAD + 100 + 2 * GAP + 14);
+        assert_eq!(picture.canvas.height(), 16 + 100 + 2 * 6 + 14);
     }
 }

@@ -211,16 +211,12 @@ impl Drawn {
         }
         Ok(())
     }
-}
 
-impl Drawn {
     /// The largest predicted slice of the first subjects.
     fn predictions(&mut self, kept: &BTreeMap<String, PathBuf>, preparer: &Preparer) {
         let subjects = preparer.cohort().subjects().iter();
-        let of =
-            |s: &&crate::source::SubjectRecord| Some((s.id.clone(), kept.get(&file_stem(&s.id))?));
-        let found: Vec<(String, &PathBuf)> =
-            subjects.filter_map(|s| of(&s)).take(SUBJECTS).collect();
+        let found = subjects.filter_map(|s| Some((s.id.clone(), kept.get(&file_stem(&s.id))?)));
+        let found: Vec<(String, &PathBuf)> = found.take(SUBJECTS).collect();
         for (subject, file) in found {
             let cases = match predicted::cases(file, preparer, &subject) {
                 Ok(cases) => cases,

@@ -5,9 +5,9 @@
 use super::listing::{Listing, VolumeFile, usual_ending};
 use super::names::{is_label, named};
 use super::recognised::Layout;
-use crate::init::numbers::{counted, is_or_are};
 use crate::source::manifest::{TableTexts, texts};
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
+use crate::spec::{agreeing, counted};
 use crate::store;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,7 +115,7 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
         notes.push(format!(
             "{} {which} a session {} left out, such as {}: one pattern describes one depth of folders",
             counted(apart, "image"),
-            is_or_are(apart),
+            agreeing(apart, "is", "are"),
             first.unwrap_or_default()
         ));
         let paths = images.iter().filter(is_apart).map(|e| e.file.path());
@@ -140,7 +140,7 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
         match is_new && 10 * count >= studies {
             true => rests.push(rest),
             false => {
-                let of = studies_of(count);
+                let of = counted(count, "study");
                 notes.push(format!("`*_{rest}` of {of} is left out"));
                 let files = images.iter().filter(|e| e.rest == rest);
                 left_out.extend(files.map(|e| e.file.path()));
@@ -208,17 +208,13 @@ fn label_pattern(
     for ((above, _, rest), members) in groups.iter().filter(|(key, _)| *key != best.0) {
         notes.push(format!(
             "other label maps: `{above}/…/*_{rest}` of {}",
-            studies_of(members.len())
+            counted(members.len(), "study")
         ));
         left_out.extend(members.iter().map(|e| e.file.path()));
     }
     let first = best.1.first()?;
     let ending = usual_ending(best.1.iter().map(|e| e.file));
     Some(first.pattern(first.rest, &ending))
-}
-
-fn studies_of(count: usize) -> String {
-    format!("{count} stud{}", if count == 1 { "y" } else { "ies" })
 }
 
 fn most_frequent<'a>(texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -4,8 +4,8 @@ use super::listing::Listing;
 use super::names::{is_brain, is_label, named};
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
-use crate::init::numbers::counted;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
+use crate::spec::counted;
 use std::collections::BTreeMap;
 
 /// Names of files by how many subjects have one; `head` is the part before the name.

@@ -5,8 +5,8 @@ use super::listing::{Listing, VolumeFile, usual_ending};
 use super::names::{is_brain, is_label, is_structure, named};
 use super::paired::MOST_MODALITIES;
 use super::recognised::Layout;
-use crate::init::numbers::counted;
 use crate::source::{FoldersSpec, ModalityNames, SourceKind};
+use crate::spec::counted;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Characters between the parts of a name.

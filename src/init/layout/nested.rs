@@ -4,7 +4,7 @@ use super::counted::Names;
 use super::flat::flat;
 use super::listing::{Listing, VolumeFile, usual_ending};
 use super::recognised::Layout;
-use crate::init::numbers::{counted, is_or_are};
+use crate::spec::{agreeing, counted};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn find(listing: &Listing) -> Option<Layout> {
@@ -27,7 +27,7 @@ pub(super) fn find(listing: &Listing) -> Option<Layout> {
         layout.notes.push(format!(
             "{} in folders of another depth {} left out, such as {}: one pattern describes one depth of folders",
             counted(others.len(), "NIfTI file"),
-            is_or_are(others.len()),
+            agreeing(others.len(), "is", "are"),
             first.strip_prefix(&listing.root).unwrap_or(first).display()
         ));
         layout.noted.extend(others);

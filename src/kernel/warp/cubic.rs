@@ -7,8 +7,8 @@ use crate::kernel::simd::vectorised;
 /// Values by cubic convolution, which keeps edges sharper than linear and may overshoot.
 ///
 /// **Law** Catmull-Rom kernel (a = -1/2) over 4 x 4 x 4 voxels; voxels beyond the edge repeat it, and
-/// voxels without weight do not count, as for [`Linear`](super::Linear). What is summed are differences from the
-/// voxel below, so that voxels of one value keep it to the last bit.
+/// voxels without weight do not count, as for [`Linear`](super::Linear). What is summed are differences from one of
+/// the voxels, so that voxels of one value keep it to the last bit.
 /// **Source** Keys, IEEE TASSP 29(6), 1981, equation 15.
 pub struct Cubic<'a> {
     source: &'a [f32],
@@ -33,11 +33,10 @@ impl Job for Cubic<'_> {
         vectorised(
             #[inline(always)]
             || {
-                let mut all_finite = true;
-                for (i, value) in out.iter_mut().enumerate() {
-                    *value = Cell::new(source, taps, i).value();
-                    all_finite &= value.is_finite();
-                }
+                let all_finite = match taps.any_upper {
+                    true => cubic_row::<true>(source, taps, out),
+                    false => cubic_row::<false>(source, taps, out),
+                };
                 if !all_finite {
                     repair(out, |i| Cell::new(source, taps, i).weighted_value());
                 }
@@ -47,6 +46,17 @@ impl Job for Cubic<'_> {
     }
 }
 
+/// Fills a row; returns `true` if all its values are finite. `UPPER`: some weights are 1.
+#[inline(always)]
+fn cubic_row<const UPPER: bool>(source: &[f32], taps: &Taps, out: &mut [f32]) -> bool {
+    let mut all_finite = true;
+    for (i, value) in out.iter_mut().enumerate() {
+        *value = Cell::new(source, taps, i).value::<UPPER>();
+        all_finite &= value.is_finite();
+    }
+    all_finite
+}
+
 /// Keys' weights of the voxels at -1, 0, 1 and 2 for a position `t` past the one at 0.
 #[inline(always)]
 fn keys(t: f32) -> [f32; 4] {
@@ -54,14 +64,6 @@ fn keys(t: f32) -> [f32; 4] {
     let near = |t: f32| t * t * (1.5 * t - 2.5) + 1.0;
     let s = 1.0 - t;
     [far(t), near(t), near(s), far(s)]
-}
-
-/// The value along an axis.
-#[inline(always)]
-fn along(weights: &[f32; 4], [before, below, above, behind]: [f32; 4]) -> f32 {
-    let [first, _, third, fourth] = *weights;
-    let far = first * (before - below) + fourth * (behind - below);
-    below + (third * (above - below) + far)
 }
 
 /// The 64 voxels around a position.
@@ -78,20 +80,14 @@ impl<'a> Cell<'a> {
     #[inline(always)]
     fn new(source: &'a [f32], taps: &Taps, i: usize) -> Self {
         let [nx, ny, _] = taps.source_shape;
-        let place = |a: usize| match (taps.low[a][i] as usize, taps.weight[a][i]) {
-            // All of the weight is the upper voxel's.
-            (low, 1.0) => (low + 1, 0.0),
-            place => place,
-        };
-        let places = [0, 1, 2].map(place);
         Self {
             source,
             shape: [nx, ny],
             at: [0, 1, 2].map(|a| {
-                let ((low, _), last) = (places[a], taps.source_shape[a] - 1);
+                let (low, last) = (taps.low[a][i] as usize, taps.source_shape[a] - 1);
                 [0, 1, 2, 3].map(|tap| (low + tap).saturating_sub(1).min(last))
             }),
-            weight: places.map(|(_, weight)| keys(weight)),
+            weight: [0, 1, 2].map(|a| keys(taps.weight[a][i])),
         }
     }
 
@@ -102,18 +98,24 @@ impl<'a> Cell<'a> {
         self.at[0].map(|x| row[x])
     }
 
-    /// The sum over all voxels. Written as loops: as sums of mapped arrays it takes longer.
+    /// The sum over all voxels of differences from the one below, or from the one that has all of the weight, whose
+    /// value stays. Written as loops: as sums of mapped arrays it takes longer.
     #[inline(always)]
-    fn value(&self) -> f32 {
+    fn value<const UPPER: bool>(&self) -> f32 {
         let ([_, y, z], [wx, wy, wz]) = (&self.at, &self.weight);
-        let (mut planes, mut rows) = ([0.0; 4], [0.0; 4]);
-        for (plane, &z) in planes.iter_mut().zip(z) {
-            for (row, &y) in rows.iter_mut().zip(y) {
-                *row = along(wx, self.row(z, y));
+        let below = |weights: &[f32; 4]| 1 + usize::from(UPPER && weights[2] == 1.0);
+        let origin = self.row(z[below(wz)], y[below(wy)])[below(wx)];
+        let mut sums = [0.0; 4];
+        for (&z, wz) in z.iter().zip(wz) {
+            for (&y, wy) in y.iter().zip(wy) {
+                let (weight, row) = (wz * wy, self.row(z, y));
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += weight * (v - origin);
+                }
             }
-            *plane = along(wy, rows);
         }
-        along(wz, planes)
+        let [a, b, c, d] = sums;
+        origin + ((wx[0] * a + wx[1] * b) + (wx[2] * c + wx[3] * d))
     }
 
     /// The sum over the voxels that have a weight.
