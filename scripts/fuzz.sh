@@ -18,6 +18,8 @@ for needed in 'cargo +nightly fuzz --version' 'tar --version'; do
 done
 kinds=("$@")
 if [ $# = 0 ]; then mapfile -t kinds < <(cargo fuzz list); fi
+# Panics that a reader catches are many: a backtrace of each would take most of the time.
+export RUST_BACKTRACE=0
 # The versions that the program is built of.
 cp Cargo.lock fuzz/Cargo.lock
 

@@ -3,7 +3,8 @@
 use crate::parts::{Cohort, said};
 use crate::program::{ended, program, stderr, stdout};
 use crate::resume::command as train;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 #[test]
 fn what_a_finished_training_lost_is_named() {
@@ -60,6 +61,61 @@ fn what_a_finished_training_lost_is_named() {
     let (code, text) = verify();
     assert_eq!(code, Some(0), "{text}");
     assert!(text.ends_with("; the run is not finished\n"), "{text}");
+}
+
+/// Changes one bit at a place of each file of a run, and asserts that `verify` names the file each time.
+fn each_flip_is_told(out: &Path, files: usize) {
+    let all = walkdir::WalkDir::new(out).into_iter().map(|e| e.unwrap());
+    let all = all
+        .filter(|e| e.file_type().is_file())
+        .map(|e| e.into_path());
+    // The status says what is expected; pages are drawn from the tables; hidden files are locks.
+    let is_judged = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name != "status.json" && !name.ends_with(".html") && !name.starts_with('.')
+    };
+    let judged: Vec<PathBuf> = all.filter(is_judged).collect();
+    assert!(judged.len() >= files, "{judged:?}");
+    for path in judged {
+        let good = std::fs::read(&path).unwrap();
+        for place in [1, 4, 7] {
+            let mut flipped = good.clone();
+            flipped[good.len() * place / 8] ^= 1 << place;
+            std::fs::write(&path, flipped).unwrap();
+            let text = stdout(&ended(&mut program(&["verify", out.to_str().unwrap()]), 1));
+            let name = path.strip_prefix(out).unwrap().to_str().unwrap();
+            assert!(text.contains(name), "{name}, place {place} of 8: {text}");
+        }
+        std::fs::write(&path, good).unwrap();
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_file_of_a_finished_run_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let keep = ["--set", "sinks.predictions={ parquet: true, nifti: true }"];
+    assert!(train(&out, &keep).status().unwrap().success());
+    each_flip_is_told(&out, 15);
+    let cohort = Cohort::new(4);
+    cohort.run("out", &[], 0);
+    each_flip_is_told(&cohort.out("out"), 15);
+}
+
+#[test]
+fn a_finished_training_that_lost_files_says_so_when_it_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    assert!(train(&out, &[]).status().unwrap().success());
+    let resumed = || stderr(&ended(train(&out, &["--resume"]).stderr(Stdio::piped()), 0));
+    let told = resumed();
+    assert!(told.contains("nothing to do"), "{told}");
+    std::fs::remove_file(out.join("scores.parquet")).unwrap();
+    let told = resumed();
+    assert!(!told.contains("nothing to do"), "{told}");
+    for text in ["files=1", "first=\"scores.parquet\"", "`voxstream verify`"] {
+        assert!(told.contains(text), "{text}: {told}");
+    }
 }
 
 #[test]

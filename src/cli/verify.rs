@@ -21,7 +21,7 @@ const NAMED: usize = 5;
 
 /// Checks every file of a run: those that commit records name by their digests, checkpoints by the digests beside
 /// them, other tables and volumes by the checksums that they carry; and that a finished run has every file and every
-/// part that it had at its end. With `drop`, removes the parts that are damaged, so that a resumed run writes them
+/// part that it had at its end, as they were. With `drop`, removes the parts that are damaged, so that a resumed run writes them
 /// again. Returns the exit code: 1 if a file is damaged or missing.
 ///
 /// **Errors** if the folder holds no run, or with `drop` if another process runs it.
@@ -56,6 +56,12 @@ pub(super) fn verify(run: &Path, drop: bool, out: &mut dyn Write) -> Result<u8, 
     // A file of a checkpoint that is gone is missing, and not damaged as well.
     let absent = |path: &Path| presence.missing.iter().any(|name| path == run.join(name));
     lost.retain(|(path, _)| !absent(path));
+    for path in presence.changed.iter().map(|name| run.join(name)) {
+        // One that cannot be read is told with the reason.
+        if lost.iter().all(|(known, _)| *known != path) {
+            lost.push((path, "is not what it was when the run ended".to_owned()));
+        }
+    }
     for (path, problem) in &lost {
         let file = path.strip_prefix(run).unwrap_or(path);
         writeln!(out, "{}: {problem}", file.display()).map_err(stdout)?;

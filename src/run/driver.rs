@@ -6,7 +6,7 @@ use super::counters::Counters;
 use super::display::Display;
 use super::failure::Failure;
 use super::feed::TrainingSubjects;
-use super::folder::{Progress, RunFolder};
+use super::folder::{Presence, Progress, RunFolder, presence};
 use super::guard::caught;
 use super::ledger::{ledger, plan_digest};
 use super::live::Live;
@@ -95,7 +95,19 @@ pub fn run(plan: Plan, cohort: Box<dyn Cohort>, options: &RunOptions) -> Result<
         RunFolder::open(options.out.as_deref(), &plan, &ledger, options.resume)?.on(&devices);
     // A run in parts looks at its inputs again: parts of those that are new or changed are made.
     if folder.progress == Progress::Finished && !in_parts {
-        tracing::info!(folder = %folder.path.display(), "this run is finished already; nothing to do");
+        let path = folder.path.display();
+        let Presence {
+            missing, changed, ..
+        } = presence(&folder.path)?;
+        match (
+            missing.len() + changed.len(),
+            missing.iter().chain(&changed).next(),
+        ) {
+            (count, Some(first)) => {
+                tracing::warn!(folder = %path, files = count, first, "this run is finished already, and files of it were lost or changed since: `voxstream verify` names them; restore them from a copy, or run the pipeline into another folder")
+            }
+            _ => tracing::info!(folder = %path, "this run is finished already; nothing to do"),
+        }
         return finished(&folder, trained_regions);
     }
     let cx = RunContext {

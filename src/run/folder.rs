@@ -13,10 +13,10 @@ use crate::store;
 use crate::train::device::{Device, name};
 use serde_json::Value;
 pub use stamp::create_stamped;
+use status::{Files, PIPELINE, PLAN, Status, files, is_of_parts};
 pub use status::{
     InParts, Presence, Progress, STATUS, committed, is_in_parts, origin, presence, progress,
 };
-use status::{PIPELINE, PLAN, Status, files, is_of_parts};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -200,17 +200,17 @@ impl RunFolder {
         self.note(Progress::Started, None)
     }
 
-    /// Notes that every output is written, and which files there are, so that `verify` misses those that are
-    /// removed later. Commit records name the files of a run `in_parts`.
+    /// Notes that every output is written, and which files there are with which content, so that `verify` misses
+    /// those that are removed or damaged later. Commit records name the files of a run `in_parts`.
     ///
-    /// **Errors** when the folder cannot be listed, or the status not be written.
+    /// **Errors** when a file cannot be read, or the status not be written.
     pub fn note_end(&self, in_parts: bool) -> Result<(), Error> {
         let files = files(&self.path, in_parts);
-        let files = files.map_err(Error::io(&self.path, "listing the files of the run"))?;
+        let files = files.map_err(Error::io(&self.path, "reading the files of the run"))?;
         self.note(Progress::Finished, Some(files))
     }
 
-    fn note(&self, progress: Progress, files: Option<Vec<String>>) -> Result<(), Error> {
+    fn note(&self, progress: Progress, files: Option<Files>) -> Result<(), Error> {
         let status = Status {
             progress,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -14,11 +14,10 @@ use super::prepare::Preparer;
 use crate::error::Error;
 use crate::plan::sections::FileFormats;
 use crate::sink::{SinkError, encode_prepared, file_stem, write_nifti};
-use crate::store::{self, Entry};
 use crate::volume::Row;
 use arrow::array::RecordBatch;
 use indicatif::ProgressBar;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -194,8 +193,7 @@ pub(super) fn prepare(cx: &RunContext, plan_digest: &str) -> Result<(), Error> {
     let bar = cx.bar(subjects.len() as u64, "prepare");
     let stretches = stretches(cx, subjects, plan_digest);
     let done = make_parts(cx, stretches, &bar, &mut parts);
-    parts.close(cx, done)?;
-    remove_absent_subjects(cx)
+    parts.close(cx, done)
 }
 
 /// The files that a run keeps of prepared subjects.
@@ -288,33 +286,5 @@ fn add(cx: &RunContext, node: &Node, parts: &mut Parts, done: Done) -> Result<()
     }
     kept.files.into_iter().for_each(|file| part.add_file(file));
     outcome.add_to(part);
-    Ok(())
-}
-
-/// Removes the NIfTI files of subjects that are not in the cohort any more.
-pub(super) fn remove_absent_subjects(cx: &RunContext) -> Result<(), Error> {
-    let folder = cx.folder.join(NIFTI);
-    let io = |path: &Path, action: &'static str| {
-        let path = path.to_owned();
-        move |source| Error::Io {
-            path,
-            action,
-            source,
-        }
-    };
-    let entries = match store::list(&folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        listed => listed.map_err(io(&folder, "listing the folder"))?,
-    };
-    let known: BTreeSet<String> = (cx.subjects(|_| true).into_iter())
-        .map(|index| file_stem(&cx.preparer.subject(index).id))
-        .collect();
-    for Entry { path, .. } in entries {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !known.contains(&*name) {
-            store::remove_folder(&path)
-                .map_err(io(&path, "removing the files of a subject that is gone"))?;
-        }
-    }
     Ok(())
 }

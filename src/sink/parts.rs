@@ -21,6 +21,7 @@ mod compact;
 mod damaged;
 mod merge;
 mod read;
+mod record;
 mod removal;
 mod set;
 mod unrecorded;
@@ -97,6 +98,8 @@ pub struct Ledger {
     parts: PartSet,
     /// Records that cannot be read.
     damaged: Vec<DamagedRecord>,
+    /// NIfTI files of parts that were removed, below the run folder.
+    left: BTreeSet<String>,
     /// What is in the folder itself, if it is in a store: as it was when the ledger was opened.
     of_store: Option<BTreeSet<PathBuf>>,
 }

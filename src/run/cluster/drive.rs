@@ -58,8 +58,7 @@ pub(in crate::run) fn prepare(
     let subjects = cx.subjects(|_| true);
     let bar = cx.bar(subjects.len() as u64, "prepare");
     let cut = preparation::stretches(cx, subjects, plan_digest);
-    distribute(cx, cut, &bar, plan_digest, address)?;
-    preparation::remove_absent_subjects(cx)
+    distribute(cx, cut, &bar, plan_digest, address)
 }
 
 /// Predicts and scores on the executors of a cluster, as [`prediction::predict`] does here.

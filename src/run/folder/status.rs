@@ -7,6 +7,7 @@ use crate::sink::parts::is_table_of_parts;
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,12 @@ pub enum Progress {
     /// Every output is written.
     Finished,
 }
+
+/// Files below the folder of a run, each with its BLAKE3 in hex; `None` where it carries a checksum itself.
+pub(super) type Files = BTreeMap<String, Option<String>>;
+
+/// Endings of files that carry a checksum, or have a digest beside them: they are large, and not read once more.
+const CHECKED: [&str; 2] = [".nii.gz", ".safetensors"];
 
 /// The file in which a run notes how far it came.
 pub const STATUS: &str = "status.json";
@@ -70,7 +77,7 @@ pub(super) struct Status {
     pub(super) in_parts: Option<InParts>,
     /// Files of a finished run, below its folder, apart from those that commit records name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) files: Option<Vec<String>>,
+    pub(super) files: Option<Files>,
 }
 
 impl Status {
@@ -145,9 +152,12 @@ pub struct Presence {
     pub is_finished: bool,
     /// Files that it had at its end and has no more, below its folder.
     pub missing: Vec<String>,
+    /// Files that are not what they were at its end, below its folder.
+    pub changed: Vec<String>,
 }
 
-/// Looks for the files that a run had when it was finished. A run that is not finished may have any.
+/// Looks for the files that a run had when it was finished, and at their digests. A run that is not finished may
+/// have any.
 ///
 /// **Errors** if its status is damaged, or a file cannot be looked up.
 pub fn presence(run: &Path) -> Result<Presence, Error> {
@@ -155,8 +165,8 @@ pub fn presence(run: &Path) -> Result<Presence, Error> {
     let file = run.join(STATUS);
     if !is_there(&file)? {
         return Ok(Presence {
-            is_finished: false,
             missing: vec![STATUS.to_owned()],
+            ..Presence::default()
         });
     }
     let status = Status::read(run)?;
@@ -164,43 +174,75 @@ pub fn presence(run: &Path) -> Result<Presence, Error> {
         return Ok(Presence::default());
     }
     let expected = status.files.unwrap_or_else(|| of_earlier_versions(run));
-    let found = |name: &String| is_there(&run.join(name));
-    let found: Vec<_> = match store::is_url(run) {
-        true => store::many(&expected, found),
-        false => expected.iter().map(found).collect(),
+    let expected: Vec<(String, Option<String>)> = expected.into_iter().collect();
+    let found = of_each(run, &expected, |(name, digest)| {
+        let path = run.join(name);
+        match digest {
+            None => Ok(is_there(&path)?.then_some(true)),
+            Some(digest) => match store::digest(&path) {
+                Ok((found, _)) => Ok(Some(found == *digest)),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(Error::io(&path, "reading")(e)),
+            },
+        }
+    });
+    let mut presence = Presence {
+        is_finished: true,
+        ..Presence::default()
     };
-    let mut missing = Vec::new();
-    for (name, found) in expected.into_iter().zip(found) {
-        if !found? {
-            missing.push(name);
+    for ((name, _), found) in expected.into_iter().zip(found) {
+        match found? {
+            Some(true) => {}
+            Some(false) => presence.changed.push(name),
+            None => presence.missing.push(name),
         }
     }
-    Ok(Presence {
-        is_finished: true,
-        missing,
-    })
+    Ok(presence)
 }
 
-fn of_earlier_versions(run: &Path) -> Vec<String> {
+/// Answers for each file of a run, in parallel where each is a request to a store.
+fn of_each<T: Sync, A: Send>(run: &Path, files: &[T], answer: impl Fn(&T) -> A + Sync) -> Vec<A> {
+    match store::is_url(run) {
+        true => store::many(files, answer),
+        false => files.iter().map(answer).collect(),
+    }
+}
+
+fn of_earlier_versions(run: &Path) -> Files {
     let mut names = OF_EVERY_RUN.to_vec();
     if plan_of(run).is_some_and(|ledger| !is_of_parts(&ledger)) {
         names.extend(OF_TRAINING);
     }
-    names.into_iter().map(str::to_owned).collect()
+    let names = names.into_iter().map(|name| (name.to_owned(), None));
+    names.collect()
 }
 
-/// The files of a run below its folder, in order, with `/`: without hidden ones, the status itself, and what is
-/// asked of a run from outside. Of a run `in_parts`, commit records name the files of tables of parts.
+/// The files of a run below its folder, with `/`: without hidden ones, the status itself, pages that are drawn from
+/// the tables, and what is asked of a run from outside. Of a run `in_parts`, commit records name the files of tables
+/// of parts.
 ///
-/// **Errors** if a folder cannot be listed.
-pub(super) fn files(run: &Path, in_parts: bool) -> io::Result<Vec<String>> {
+/// **Errors** if a folder cannot be listed, or a file not be read.
+pub(super) fn files(run: &Path, in_parts: bool) -> io::Result<Files> {
     let mut files = Vec::new();
     let skipped = |name: &str, is_folder: bool| match is_folder {
         true => name == tap::FOLDER || (in_parts && is_table_of_parts(name)),
-        false => name == STATUS,
+        false => name == STATUS || name.ends_with(".html"),
     };
     collect(run, "", &skipped, &mut files)?;
-    Ok(files)
+    let known = of_each(run, &files, |name| {
+        if CHECKED.iter().any(|end| name.ends_with(end)) {
+            return Ok(Some((name.clone(), None)));
+        }
+        match store::digest(&run.join(name)) {
+            // A list may still name what its store has no more.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            found => found.map(|(digest, _)| Some((name.clone(), Some(digest)))),
+        }
+    });
+    known
+        .into_iter()
+        .filter_map(io::Result::transpose)
+        .collect()
 }
 
 fn collect(

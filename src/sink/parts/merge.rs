@@ -10,8 +10,8 @@
 //! What a process that ends between two steps leaves behind is removed by [`Ledger::sweep`].
 
 use super::writer::digest_of;
-use super::{INDEX, Ledger, MERGED, PartFile, RECORDS, SMALL, name_of, remove};
-use crate::sink::parquet::{TableWriter, for_each_batch, sync_folder, write_table};
+use super::{INDEX, Ledger, MERGED, PartFile, RECORDS, SMALL, name_of, record, remove};
+use crate::sink::parquet::{TableWriter, for_each_batch, sync_folder};
 use crate::sink::{PartRow, SinkError};
 use crate::store;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
@@ -82,7 +82,7 @@ impl Ledger {
         let index = self.record(INDEX);
         match rows.is_empty() {
             true => remove(&index)?,
-            false => write_table(&index, &rows).map(drop)?,
+            false => record::write(&index, rows)?,
         }
         self.parts = parts;
         // What the index replaces is removed once it survives a crash of the machine.

@@ -1,10 +1,10 @@
 //! Reads commit records: all of a run, those that are new, or that of one part.
 
 use super::set::PartSet;
-use super::{INDEX, Ledger, RECORDS, files_in};
-use crate::sink::parquet::read_table;
+use super::{INDEX, Ledger, RECORDS, files_in, record};
 use crate::sink::{PartRow, SinkError};
 use crate::store;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 impl Ledger {
@@ -29,6 +29,7 @@ impl Ledger {
             folder: run.to_owned(),
             parts: PartSet::default(),
             damaged: Vec::new(),
+            left: BTreeSet::new(),
             of_store,
         };
         ledger.read_records()?;
@@ -45,7 +46,7 @@ impl Ledger {
     /// Reads the index of merged parts; what it says of a part counts, and not a record of that part, which
     /// an interrupted start left.
     fn read_index(&mut self) -> Result<(), SinkError> {
-        let rows = match read_table::<PartRow>(&self.record(INDEX)) {
+        let rows = match record::read(&self.record(INDEX)) {
             Err(e) if e.is_absent() => return Ok(()),
             Err(e) => return self.note_damaged(INDEX, e),
             Ok(rows) => rows,
@@ -62,6 +63,7 @@ impl Ledger {
             folder: run.to_owned(),
             parts: PartSet::default(),
             damaged: Vec::new(),
+            left: BTreeSet::new(),
             of_store: None,
         };
         ledger.read_one(part)?;
@@ -86,8 +88,8 @@ impl Ledger {
         });
         let in_store = store::is_url(&self.folder);
         let read: Vec<_> = match in_store {
-            true => store::many(&records, |path| read_table::<PartRow>(path)),
-            false => records.iter().map(|path| read_table(path)).collect(),
+            true => store::many(&records, |path| record::read(path)),
+            false => records.iter().map(|path| record::read(path)).collect(),
         };
         let mut new = Vec::new();
         self.damaged.clear();
@@ -111,7 +113,7 @@ impl Ledger {
     ///
     /// **Errors** if the record is damaged.
     pub fn read_one(&mut self, part: &str) -> Result<Option<PartRow>, SinkError> {
-        let rows = match read_table::<PartRow>(&self.record(part)) {
+        let rows = match record::read(&self.record(part)) {
             Err(e) if e.is_absent() => return Ok(None),
             rows => rows?,
         };

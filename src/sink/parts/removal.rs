@@ -13,20 +13,25 @@ const NIFTI: &str = ".nii.gz";
 
 impl Ledger {
     /// Removes the parts that contain a subject between `first` and `last`, both included: other
-    /// parts take their place. The records go first.
+    /// parts take their place. The records go first; NIfTI files stay until [`Ledger::retain`].
     ///
     /// **Errors** if a file cannot be removed, or a file that parts share not be written anew.
     pub fn retire(&mut self, first: &str, last: &str) -> Result<(), SinkError> {
         self.remove_parts(self.parts.overlapping(first, last), Some(first))
     }
 
-    /// Removes every part whose name is not among `names`.
+    /// Removes every part whose name is not among `names`, and the NIfTI files of all that were removed, apart from
+    /// those that another part has now.
     ///
     /// **Errors** as [`Ledger::retire`].
     pub fn retain(&mut self, names: &BTreeSet<String>) -> Result<(), SinkError> {
         let parts = self.parts.in_order().map(|row| &row.part);
         let stale = parts.filter(|part| !names.contains(*part)).cloned();
-        self.remove_parts(stale.collect(), None)
+        self.remove_parts(stale.collect(), None)?;
+        let named = self.volumes();
+        let left = std::mem::take(&mut self.left);
+        let left = left.difference(&named);
+        (left.map(|path| self.folder.join(path))).try_for_each(|path| self.remove_volume(&path))
     }
 
     fn remove_parts(
@@ -38,12 +43,25 @@ impl Ledger {
         stale
             .iter()
             .try_for_each(|name| remove(&self.record(name)))?;
+        // A part in their place may have been given files of the same names before.
+        let rows = stale.iter().filter_map(|name| self.parts.get(name));
+        self.left.extend(rows.flat_map(PartRow::volumes));
         self.separate(&stale, place)?;
         for name in stale {
             self.parts.remove(&name);
             for table in TABLES {
                 remove(&self.folder.join(table).join(format!("{name}.parquet")))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Removes a NIfTI file, and the folder of its subject with the last of them.
+    fn remove_volume(&self, path: &Path) -> Result<(), SinkError> {
+        remove(path)?;
+        if let (None, Some(folder)) = (&self.of_store, path.parent()) {
+            // One with other files stays.
+            std::fs::remove_dir(folder).ok();
         }
         Ok(())
     }
@@ -92,11 +110,9 @@ impl Ledger {
     pub fn sweep(&self, in_parts: bool) -> Result<Vec<PathBuf>, SinkError> {
         let unnamed = self.unnamed(in_parts)?;
         for path in &unnamed {
-            remove(path)?;
-            let folder = path.parent().filter(|_| is_volume(path));
-            if let (None, Some(folder)) = (&self.of_store, folder) {
-                // That of a subject goes with its last file; one with other files stays.
-                std::fs::remove_dir(folder).ok();
+            match is_volume(path) {
+                true => self.remove_volume(path)?,
+                false => remove(path)?,
             }
         }
         Ok(unnamed)
@@ -132,13 +148,11 @@ impl Ledger {
     /// Drafts of NIfTI files, which are in folders of their subjects or checkpoints, and with `all` NIfTI files
     /// that no record names.
     fn unnamed_volumes(&self, all: bool) -> Result<Vec<PathBuf>, SinkError> {
-        let parts = self.parts.in_order();
-        let files = parts.flat_map(|row| row.part_files().map(|file| file.path));
-        let named: BTreeSet<&str> = files.filter(|path| path.ends_with(NIFTI)).collect();
+        let named = self.volumes();
         let mut unnamed = Vec::new();
         for table in &TABLES[..VOLUMES] {
             for below in self.files_below(table)? {
-                let is_unnamed = all && is_volume(Path::new(&below)) && !named.contains(&*below);
+                let is_unnamed = all && is_volume(Path::new(&below)) && !named.contains(&below);
                 let path = self.folder.join(below);
                 if is_unnamed || is_draft(&path) {
                     unnamed.push(path);
@@ -146,6 +160,11 @@ impl Ledger {
             }
         }
         Ok(unnamed)
+    }
+
+    /// NIfTI files that parts have, below the run folder.
+    fn volumes(&self) -> BTreeSet<String> {
+        self.parts.in_order().flat_map(PartRow::volumes).collect()
     }
 
     /// Files in the folders of a table, below the run folder and with `/`.
@@ -186,6 +205,15 @@ impl Ledger {
             Some(_) => store::exists(&record).map_err(io_error(&record, "looking for the record")),
             None => Ok(false),
         }
+    }
+}
+
+impl PartRow {
+    /// Its NIfTI files, below the run folder.
+    fn volumes(&self) -> Vec<String> {
+        let paths = self.part_files().map(|file| file.path);
+        let volumes = paths.filter(|path| path.ends_with(NIFTI));
+        volumes.map(str::to_owned).collect()
     }
 }
 

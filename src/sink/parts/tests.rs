@@ -1,5 +1,5 @@
 use super::*;
-use crate::sink::{FailureRow, SubjectRow, WarningRow, write_table};
+use crate::sink::{FailureRow, SubjectRow, WarningRow, causes, write_table};
 use std::fs;
 
 mod merged;
@@ -172,6 +172,67 @@ fn every_changed_file_is_found() {
         let is_whole = Ledger::open(folder.path()).unwrap().whole(&name).is_some();
         assert_eq!(is_whole, expected == "digest", "{expected}");
     }
+}
+
+#[test]
+fn no_flipped_bit_of_a_record_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(folder.path()).unwrap();
+    let name = commit(&mut ledger, &["a", "b"], &"1".repeat(64));
+    let (path, written) = (ledger.record(&name), ledger.parts()[0].clone());
+    let good = fs::read(&path).unwrap();
+    let (mut told, mut as_it_was) = (0, 0);
+    for at in (0..good.len()).step_by(3) {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, flipped).unwrap();
+        match Ledger::survey(folder.path()) {
+            Ok(found) if found.damaged().is_empty() => {
+                assert_eq!(found.parts(), [&written], "byte {at} of the record");
+                as_it_was += 1;
+            }
+            // Damaged, or a table of another name or version.
+            Ok(_) | Err(SinkError::Schema { .. }) => told += 1,
+            Err(e) => panic!("byte {at}: {}", causes(&e)),
+        }
+    }
+    assert!(told > 200, "{told} told, {as_it_was} read as written");
+}
+
+#[test]
+fn nifti_files_of_a_part_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(folder.path()).unwrap();
+    let file = |id: &str| PathBuf::from(format!("prepared/nifti/{id}/image.ct.nii.gz"));
+    for (id, digit) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        let path = folder.path().join(file(id));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, id).unwrap();
+        let digest = digit.repeat(64);
+        let part = part_name(id, &digest);
+        let mut writer = PartWriter::new(folder.path(), &part, &digest, &attempt());
+        writer.add(subject(id), Vec::new(), Vec::new(), None);
+        writer.add_file(file(id));
+        writer.commit(&mut ledger).unwrap();
+    }
+    let is_there = |id: &str| folder.path().join(file(id)).exists();
+    ledger.retire("a", "b").unwrap();
+    // The file of `a` is written again before its part is committed.
+    let digest = "4".repeat(64);
+    let part = part_name("a", &digest);
+    let mut writer = PartWriter::new(folder.path(), &part, &digest, &attempt());
+    writer.add(subject("a"), Vec::new(), Vec::new(), None);
+    writer.add_file(file("a"));
+    writer.commit(&mut ledger).unwrap();
+    let names = ledger.parts().iter().map(|row| row.part.clone()).collect();
+    ledger.retain(&names).unwrap();
+    assert_eq!(["a", "b", "c"].map(is_there), [true, false, true]);
+    assert!(!folder.path().join("prepared/nifti/b").exists());
+    let mine = folder.path().join("prepared/nifti/c/notes.txt");
+    fs::write(&mine, "mine").unwrap();
+    ledger.retain(&BTreeSet::new()).unwrap();
+    assert_eq!(["a", "b", "c"].map(is_there), [false; 3]);
+    assert!(mine.exists(), "other files stay");
 }
 
 #[test]

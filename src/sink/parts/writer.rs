@@ -1,9 +1,7 @@
 //! Writes one part: its tables, then its commit record.
 
-use super::{Ledger, PartFile, RECORDS};
-use crate::sink::parquet::{
-    Receipt, TableWriter, create_table, read_table, sync_folder, write_table,
-};
+use super::{Ledger, PartFile, RECORDS, record};
+use crate::sink::parquet::{Receipt, TableWriter, read_table, sync_folder, write_table};
 use crate::sink::{
     FailureRow, PartRow, QualityRow, ScoreRow, SinkError, SubjectRow, TableRow, WarningRow,
     io_error,
@@ -176,12 +174,12 @@ impl PartWriter {
         }
         row.seconds = self.started.elapsed().as_secs_f64();
         row.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        let record = ledger.record(&row.part);
-        match create_table(&record, std::slice::from_ref(&row)) {
-            Err(e) if e.exists_already() => replace(&record, &row)?,
+        let (path, row) = (ledger.record(&row.part), row.sealed());
+        match record::create(&path, &row) {
+            Err(e) if e.exists_already() => replace(&path, &row)?,
             created => created?,
         }
-        if !store::is_url(&record) {
+        if !store::is_url(&path) {
             sync_folder(&self.folder.join(RECORDS))?;
         }
         ledger.add(row);
@@ -205,13 +203,13 @@ impl PartWriter {
 
 /// Replaces the commit record of a part that is in the store already: the answer to our own request was
 /// lost, or an earlier start had committed the part and the list did not name it. Its files were replaced.
-fn replace(record: &Path, row: &PartRow) -> Result<(), SinkError> {
-    let known = read_table::<PartRow>(record)?;
+fn replace(path: &Path, row: &PartRow) -> Result<(), SinkError> {
+    let known = read_table::<PartRow>(path)?;
     if known.iter().any(|known| known == row) {
         return Ok(());
     }
     tracing::info!(part = %row.part, "the part was committed before and is replaced");
-    write_table(record, std::slice::from_ref(row)).map(drop)
+    record::write(path, vec![row.clone()])
 }
 
 /// Digest and bytes of a file that was uploaded.

@@ -42,5 +42,7 @@ tables! {
         /// What the nodes of an executor counted since its part before, each as a row of `edges` in JSON: whoever
         /// drives the run adds it to that table. Empty where the run is made by one process.
         nodes: Vec<String> => "" volatile,
+        /// BLAKE3 over the columns before: a row that was damaged later is told, and not believed.
+        checksum: String => "" volatile,
     }
 }

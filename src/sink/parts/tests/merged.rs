@@ -229,7 +229,7 @@ fn a_merge_that_fails_leaves_the_tables_as_they_were() {
     let before = seen(path);
     let index = ledger.record(INDEX);
     fs::create_dir(&index).unwrap();
-    let error = crate::sink::causes(&ledger.compact().unwrap_err());
+    let error = causes(&ledger.compact().unwrap_err());
     assert!(error.contains("merged.parquet"), "{error}");
     assert_eq!(ids(&ledger), before.0);
     fs::remove_dir(&index).unwrap();
