@@ -38,7 +38,7 @@ pub(super) fn sections(
     relabelling_views(pipeline, errors);
     prediction(pipeline, root, errors);
     if let Some((train, at)) = &pipeline.train {
-        training(pipeline, (train, *at), edges, whole, errors);
+        training(pipeline, (train, *at), root, (edges, whole), errors);
     }
     unread::refuse(pipeline, root, errors);
     let place = |section: &str, field: &str, at: At| {

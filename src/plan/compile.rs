@@ -14,7 +14,7 @@ use super::step::Step;
 use crate::metric::ClassUnion;
 use crate::spec::diagnostic::diagnostics;
 use crate::spec::node::Document;
-use crate::spec::{Diagnostic, SourceFile, SpecError};
+use crate::spec::{Diagnostic, Node, SourceFile, SpecError};
 use crate::stage::cache::Cache;
 use crate::stage::flow::balance::Balance;
 use crate::stage::quality::Quality;
@@ -124,7 +124,10 @@ pub fn compile(
     if pipeline.source.modalities().is_empty() && !pipeline.source.option_problems().is_empty() {
         return Err(diagnostics(file, errors));
     }
-    let source = source.unwrap_or_else(|| declared(&pipeline));
+    let (root, source) = (
+        document.root(),
+        source.unwrap_or_else(|| declared(&pipeline)),
+    );
     let edges = Edges {
         stages: chain(&pipeline.stages, &source, &mut errors),
         source,
@@ -144,10 +147,11 @@ pub fn compile(
         strong,
         ..edges
     };
-    sections(&pipeline, &edges, document.root(), &mut errors);
+    at_parameters(root, &mut errors);
+    sections(&pipeline, &edges, root, &mut errors);
     if let Some((train, _)) = &pipeline.train {
         let pseudo_label = pipeline.pseudo_label.as_ref();
-        region_checks::check(train, pseudo_label, document.root(), &mut errors);
+        region_checks::check(train, pseudo_label, root, &mut errors);
     }
     if let Some(regions) = pipeline
         .score
@@ -156,9 +160,9 @@ pub fn compile(
     {
         let train = pipeline.train.as_ref();
         let train = train.map(|(train, _)| (&train.classes[..], train.regions.as_ref()));
-        scored_regions::check(regions, train, document.root(), &mut errors);
+        scored_regions::check(regions, train, root, &mut errors);
     }
-    expectations::check(&pipeline, &edges, document.root(), &mut errors);
+    expectations::check(&pipeline, &edges, root, &mut errors);
     if errors.is_empty() {
         Ok(Plan {
             optimized: Optimized::new(&pipeline),
@@ -196,6 +200,19 @@ fn declared(pipeline: &Pipeline) -> EdgeSchema {
     EdgeSchema {
         channels: images.chain(labels).collect(),
         rows_per_subject: Some(1),
+    }
+}
+
+/// Places what is wrong with a step at the parameter that it names, as in "`window`: `range` is [1, 1]".
+fn at_parameters(root: Node<'_>, errors: &mut [SpecError]) {
+    for error in errors {
+        let step = error.at.and_then(|at| root.behind_key(at));
+        let problem = error.message.split_once("`: ").map(|(_, problem)| problem);
+        if let (Some(step), Some(problem)) = (step, problem)
+            && let Some(parameter) = step.named(problem)
+        {
+            error.at = Some(parameter.at());
+        }
     }
 }
 

@@ -244,7 +244,7 @@ impl Reader<'_> {
         let source = self.section::<SourceSpec>(root, "source");
         if let Some((source, at)) = &source {
             for problem in source.option_problems() {
-                let option = root.given("source").and_then(|s| option(s, &problem));
+                let option = root.given("source").and_then(|s| s.named(&problem));
                 let at = option.map_or(*at, Node::at);
                 self.errors.push(SpecError::new(at, problem));
             }
@@ -292,13 +292,4 @@ impl Reader<'_> {
             tests,
         })
     }
-}
-
-/// The option of the source that a problem begins with, as `modalities` or `images: {subject}.nii.gz`.
-fn option<'a>(source: Node<'a>, problem: &str) -> Option<Node<'a>> {
-    let quoted = problem.strip_prefix('`')?.split('`').next()?;
-    let name = quoted.split(": ").next()?;
-    let within = |node: Node<'a>| name.split('.').try_fold(node, |node, key| node.get(key));
-    let kinds = source.entries().map(|(_, kind)| kind);
-    std::iter::once(source).chain(kinds).find_map(within)
 }

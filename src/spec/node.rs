@@ -126,7 +126,8 @@ impl<'a> Node<'a> {
                     // A field that was left out is missing only because of that.
                     let missing = error.missing;
                     if !(error.echo || missing.is_some_and(|m| left_out.iter().any(|n| n == m))) {
-                        errors.push(error);
+                        let at = error.at.or_else(|| Some(self.at()));
+                        errors.push(SpecError { at, ..error });
                     }
                     match entry {
                         Some(name) => left_out.push(name),
@@ -159,6 +160,40 @@ impl<'a> Node<'a> {
     pub fn given(self, key: &str) -> Option<Node<'a>> {
         let is_null = |node: &Node<'_>| matches!(node.yaml.data, YamlData::Value(Scalar::Null));
         self.get(key).filter(|node| !is_null(node))
+    }
+
+    /// Value of a key of the node, or else of the first node below it that has the key.
+    fn find(self, key: &str) -> Option<Node<'a>> {
+        self.get(key)
+            .or_else(|| self.children().find_map(|node| node.find(key)))
+    }
+
+    /// Value of the key that stands at a place, in the node or below it.
+    pub fn behind_key(self, at: At) -> Option<Node<'a>> {
+        let mut entries = self.entries();
+        let own = entries.find_map(|(key, value)| (key.at() == at).then_some(value));
+        own.or_else(|| self.children().find_map(|node| node.behind_key(at)))
+    }
+
+    /// Elements of a sequence, or values of a map.
+    fn children(self) -> impl Iterator<Item = Node<'a>> {
+        let values = self.entries().map(|(_, value)| value);
+        values.chain(self.items())
+    }
+
+    /// The entry below the node that a message names first, or the one below that which it names next, as in
+    /// "`network`: `depth` is 30" or "`images: {subject}.nii` has no …"; `None` if it names none.
+    pub fn named(self, message: &str) -> Option<Node<'a>> {
+        let mut node = None;
+        for name in message.split('`').skip(1).step_by(2).take(2) {
+            let path = name.split(": ").next().unwrap_or(name);
+            let path = path.split('.');
+            match path.fold(Some(node.unwrap_or(self)), |node, key| node?.find(key)) {
+                Some(found) => node = Some(found),
+                None => break,
+            }
+        }
+        node
     }
 
     /// Keys and values of a map; none if the node is something else.
@@ -211,9 +246,19 @@ impl<'a> Node<'a> {
         self.document.skipped.borrow().contains(&self.key())
     }
 
+    /// Places a mistake that has no place yet, and says what is there where only what was expected is known.
+    fn place(self, e: &mut SpecError) {
+        if e.at.is_none() {
+            e.at = Some(self.at());
+            if e.message.starts_with("expected ") {
+                e.message = format!("found {}, {}", self.found(), e.message);
+            }
+        }
+    }
+
     fn locate<T>(self, result: Result<T, SpecError>) -> Result<T, SpecError> {
         result.map_err(|mut e| {
-            e.at.get_or_insert_with(|| self.at());
+            self.place(&mut e);
             e
         })
     }

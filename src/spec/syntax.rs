@@ -1,4 +1,4 @@
-//! Spaces that YAML needs behind a colon: the parser itself complains about them a line later.
+//! What is written against YAML's rules, placed at its cause: the parser itself often complains some lines later.
 
 use super::error::{At, SpecError};
 use super::space::{is_strange, spaced};
@@ -20,10 +20,56 @@ pub(super) fn not_yaml(text: &str, byte: usize, problem: &str) -> SpecError {
             .with_help(format!("write a space behind the colon: `{entry}`"));
     }
     let end = (byte + 1).min(text.len());
-    SpecError::new(
-        At { start: byte, end },
-        format!("this is not YAML: {problem}"),
-    )
+    let at = At { start: byte, end };
+    if let Some(open) = left_open(text) {
+        let bracket = &text[open..=open];
+        let closing = if bracket == "[" { "]" } else { "}" };
+        let place = At {
+            start: open,
+            end: open + 1,
+        };
+        return SpecError::new(place, format!("`{bracket}` is not closed"))
+            .with_help(format!("write `{closing}` at the end of what it holds"));
+    }
+    if problem.contains("duplicated key") {
+        let key = text[byte..].split([':', '\n']).next().unwrap_or_default();
+        let end = byte + key.len();
+        let place = At { start: byte, end };
+        return SpecError::new(place, format!("`{key}` is written a second time here"))
+            .with_help("keep one of the two");
+    }
+    let error = SpecError::new(at, format!("this is not YAML: {problem}"));
+    match problem.contains("tab") {
+        true => error.with_help("indent with spaces"),
+        false => error,
+    }
+}
+
+/// The last bracket in a text that no other one closes, outside of quotes and comments.
+fn left_open(text: &str) -> Option<usize> {
+    let (mut open, mut quote, mut before) = (Vec::new(), None, ' ');
+    let mut in_comment = false;
+    for (at, c) in text.char_indices() {
+        match (c, quote) {
+            ('\n', _) => in_comment = false,
+            _ if in_comment => {}
+            (c, Some(end)) => {
+                if c == end {
+                    quote = None;
+                }
+            }
+            // An apostrophe within a word begins no text.
+            ('"' | '\'', None) if !before.is_alphanumeric() => quote = Some(c),
+            ('#', None) if before.is_whitespace() => in_comment = true,
+            ('[' | '{', None) => open.push(at),
+            (']' | '}', None) => {
+                open.pop();
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    open.pop()
 }
 
 /// The entry without a space in the lines up to a byte, the nearest first, and what it should be.
@@ -123,7 +169,25 @@ mod tests {
             );
         }
         // Something else is wrong here.
-        assert!(refused("a: { b: 1\nc: 2\n").1.contains("this is not YAML"));
+        assert!(refused("a: { b: 1\nc: 2\n").1.contains("`{` is not closed"));
+        assert!(refused("a: b\n\tc: d\n").1.contains("indent with spaces"));
+    }
+
+    #[test]
+    fn an_open_bracket_is_reported_where_it_stands() {
+        for (text, said) in [
+            ("a: 'x [' # {\nb: [1, { c: 2 }, 3\nd: 4\n", "`[`"),
+            ("a: [1, 2]\nb: { c: [\"]\", 1], d: 2\ne: 4\n", "`{`"),
+        ] {
+            let (place, found) = refused(text);
+            assert!(
+                found.starts_with(&format!("{said} is not closed")),
+                "{found}"
+            );
+            assert_eq!(format!("`{place}`"), said);
+        }
+        let twice = refused("a: 1\nbc: 2\na: 3\n");
+        assert_eq!((&*twice.0, twice.1.contains("second time")), ("a", true));
     }
 
     #[test]

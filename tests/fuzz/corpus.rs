@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use voxstream::cli::{open, planned};
 use voxstream::nn::convert::{convert, read_pth};
 use voxstream::nn::tensor_file::read_tensors;
-use voxstream::sink::parts::verify;
-use voxstream::sink::{Ledger, PartRow, causes, encode_prepared, read_prepared, write_table};
+use voxstream::sink::parts::{Attempt, verify};
+use voxstream::sink::{Ledger, PartWriter, causes, encode_prepared, read_prepared};
 use voxstream::spec::SourceFile;
 use voxstream::volume::{Channel, Dtype, Grid, Row, Scaling, Volume, nifti};
 
@@ -160,21 +160,21 @@ fn tensors(folder: &Path) -> Vec<Vec<u8>> {
 }
 
 fn records(folder: &Path) -> Vec<Vec<u8>> {
-    let path = folder.join("seed.parquet");
-    let digest = "0".repeat(64);
-    let row = PartRow {
-        part: "part-a-1".to_owned(),
-        first_subject: "a".to_owned(),
-        last_subject: "c".to_owned(),
-        subjects: 3,
-        files: ["subjects", "quality"]
-            .map(|t| format!("{digest} 10 {t}/part-a-1.parquet"))
-            .into(),
-        ..PartRow::default()
+    let run = folder.join("seed");
+    let attempt = Attempt {
+        host: "here".to_owned(),
+        number: 1,
     };
-    write_table(&path, &[row]).unwrap();
-    let seed = bytes(&path);
-    std::fs::remove_file(&path).unwrap();
+    let mut part = PartWriter::new(&run, "part-a-1", &"0".repeat(64), &attempt);
+    for table in ["subjects", "quality"] {
+        let below = PathBuf::from(format!("{table}/part-a-1.parquet"));
+        std::fs::create_dir_all(run.join(table)).unwrap();
+        std::fs::write(run.join(&below), b"none").unwrap();
+        part.add_file(below);
+    }
+    part.commit(&mut Ledger::open(&run).unwrap()).unwrap();
+    let seed = bytes(&run.join("parts/part-a-1.parquet"));
+    std::fs::remove_dir_all(&run).unwrap();
     vec![seed]
 }
 

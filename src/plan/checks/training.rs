@@ -4,11 +4,29 @@ use super::window::window;
 use crate::plan::edges::Edges;
 use crate::plan::pipeline::Pipeline;
 use crate::plan::sections::TrainSection;
-use crate::spec::{At, SpecError};
+use crate::spec::{At, Node, SpecError, counted};
 use crate::train::objective::Term;
 
-/// Checks the section; `whole`: no step was left out for a mistake in it.
+/// Checks the section, each mistake at the entry that it names; `whole`: no step was left out for a mistake in it.
 pub(super) fn training(
+    pipeline: &Pipeline,
+    (train, at): (&TrainSection, At),
+    root: Node<'_>,
+    (edges, whole): (&Edges, bool),
+    errors: &mut Vec<SpecError>,
+) {
+    let mut found = Vec::new();
+    check(pipeline, (train, at), edges, whole, &mut found);
+    if let Some(section) = root.given("train") {
+        for error in &mut found {
+            let problem = error.message.replacen("`train.", "`", 1);
+            error.at = Some(section.named(&problem).unwrap_or(section).at());
+        }
+    }
+    errors.append(&mut found);
+}
+
+fn check(
     pipeline: &Pipeline,
     (train, at): (&TrainSection, At),
     edges: &Edges,
@@ -19,13 +37,21 @@ pub(super) fn training(
         |problem: String, help: &str| errors.push(SpecError::new(at, problem).with_help(help));
     if !(2..=255).contains(&train.classes.len()) {
         refuse(
-            format!("`train.classes` lists {} names", train.classes.len()),
+            format!(
+                "`train.classes` lists {}",
+                counted(train.classes.len(), "name")
+            ),
             "list the background and 1 to 254 more: `[background, liver]`",
         );
     }
-    if train.steps == 0 || train.accumulate == 0 || train.validate.every == 0 {
+    let counts = [
+        ("steps", train.steps),
+        ("accumulate", train.accumulate.into()),
+        ("validate.every", train.validate.every),
+    ];
+    for (name, _) in counts.iter().filter(|(_, count)| *count == 0) {
         refuse(
-            "`train.steps`, `accumulate` and `validate.every` start at 1".to_owned(),
+            format!("`train.{name}` is 0, expected 1 or more"),
             "write a positive number",
         );
     }
@@ -119,11 +145,15 @@ pub(super) fn training(
             "declare them in `source`: training is supervised in part at least",
         );
     }
-    let stride = train.network.stride();
+    // That of a network with a mistake says nothing of patches.
+    let stride = match train.network.check() {
+        Ok(()) => train.network.stride(),
+        Err(_) => 1,
+    };
     match edges.patch().images().find_map(|c| c.shape_xyz) {
         Some(shape) if shape.iter().any(|n| n % stride != 0) => refuse(
             format!(
-                "patches of {shape:?} voxels (x, y, z) cannot be halved by a network that needs multiples of {stride}"
+                "patches of {shape:?} voxels (x, y, z) cannot be halved by a `network` that needs multiples of {stride}"
             ),
             "change the size of `patch`, or the network's depth",
         ),
@@ -145,6 +175,6 @@ pub(super) fn training(
         .as_ref()
         .filter(|w| w.size.iter().any(|n| n % stride != 0))
     {
-        errors.push(SpecError::new(at, format!("a window of {:?} voxels cannot be halved by a network that needs multiples of {stride}", w.size)));
+        errors.push(SpecError::new(at, format!("a `window` of {:?} voxels cannot be halved by a network that needs multiples of {stride}", w.size)));
     }
 }

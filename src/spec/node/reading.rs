@@ -146,7 +146,7 @@ fn leave_out<T>(
             entry.document.skipped.borrow_mut().push(entry.key());
             e.left_out = Some(entry.text().unwrap_or_default().to_owned());
         }
-        e.at.get_or_insert_with(|| node.at());
+        node.place(&mut e);
         e
     })
 }
