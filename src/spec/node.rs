@@ -187,8 +187,8 @@ impl<'a> Node<'a> {
         let mut node = None;
         for name in message.split('`').skip(1).step_by(2).take(2) {
             let path = name.split(": ").next().unwrap_or(name);
-            let path = path.split('.');
-            match path.fold(Some(node.unwrap_or(self)), |node, key| node?.find(key)) {
+            let mut path = path.split('.');
+            match path.try_fold(node.unwrap_or(self), Node::find) {
                 Some(found) => node = Some(found),
                 None => break,
             }

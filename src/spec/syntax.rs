@@ -53,11 +53,8 @@ fn left_open(text: &str) -> Option<usize> {
         match (c, quote) {
             ('\n', _) => in_comment = false,
             _ if in_comment => {}
-            (c, Some(end)) => {
-                if c == end {
-                    quote = None;
-                }
-            }
+            (c, Some(end)) if c == end => quote = None,
+            (_, Some(_)) => {}
             // An apostrophe within a word begins no text.
             ('"' | '\'', None) if !before.is_alphanumeric() => quote = Some(c),
             ('#', None) if before.is_whitespace() => in_comment = true,
