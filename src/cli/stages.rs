@@ -1,5 +1,6 @@
 //! `stages`: what steps there are, or everything about one of them.
 
+use crate::plan::counterparts;
 use crate::plan::entry::{Kind, StageEntry};
 use crate::plan::presets::{self, PRESETS};
 use crate::registry::STAGES;
@@ -11,6 +12,8 @@ use std::io::{self, Write};
 const WIDTH: usize = 96;
 
 /// Writes a table of all steps, or one step's description, parameters and example.
+///
+/// A name that another framework uses shows the step that does the same here.
 ///
 /// Returns whether the step was found; if not, the nearest name has been written.
 /// **Errors** those of `out`.
@@ -33,9 +36,15 @@ pub fn stages(name: Option<&str>, out: &mut dyn Write) -> io::Result<bool> {
         }
         return Ok(true);
     }
-    match STAGES.iter().find(|entry| entry.name == name) {
-        Some(entry) => page(entry, out).map(|()| true),
-        None => {
+    let entry = |name: &str| STAGES.iter().find(|entry| entry.name == name);
+    let known = counterparts::find(name);
+    match (entry(name), known.and_then(|known| entry(known.ours))) {
+        (Some(entry), _) => page(entry, out).map(|()| true),
+        (None, Some(entry)) => {
+            known.map_or(Ok(()), |known| writeln!(out, "{known}\n"))?;
+            page(entry, out).map(|()| true)
+        }
+        (None, None) => {
             let presets = PRESETS.iter().map(|preset| preset.name);
             let names: Vec<&str> = STAGES.iter().map(|e| e.name).chain(presets).collect();
             writeln!(out, "unknown stage `{name}`; {}", suggest(name, &names))?;
@@ -91,6 +100,14 @@ fn page(entry: &StageEntry, out: &mut dyn Write) -> io::Result<()> {
     if schema["$defs"].get("Range").is_some() {
         writeln!(out)?;
         wrap(RANGE, "  ", out)?;
+    }
+    let elsewhere = counterparts::of(entry.name).into_iter();
+    let elsewhere: Vec<String> = elsewhere
+        .map(|(framework, names)| format!("{framework} {}", names.join(", ")))
+        .collect();
+    if !elsewhere.is_empty() {
+        writeln!(out)?;
+        wrap(&format!("Elsewhere: {}", elsewhere.join("; ")), "", out)?;
     }
     writeln!(out, "\nExample:\n")?;
     match entry.example.trim_end().split_once('\n') {

@@ -24,6 +24,7 @@
 pub mod checkpoints;
 mod checks;
 pub mod compile;
+pub mod counterparts;
 mod edges;
 pub mod entry;
 pub mod expectations;

@@ -1,5 +1,6 @@
 //! Reads chains of steps and single sections; collects every mistake.
 
+use super::counterparts;
 use super::entry::StageEntry;
 use super::presets::{self, BY_PATCH, OPEN_STEP, Preset, in_plane};
 use super::step::Step;
@@ -64,8 +65,13 @@ impl Reader<'_> {
                 .map(|e| e.name)
                 .chain(presets)
                 .collect();
-            self.errors
-                .push(SpecError::unknown(key.at(), "stage", name, &names));
+            let error = SpecError::unknown(key.at(), "stage", name, &names);
+            self.errors.push(match counterparts::find(name) {
+                None => error,
+                Some(known) => {
+                    error.with_help(format!("{known}; see `voxstream stages {}`", known.ours))
+                }
+            });
             return Vec::new();
         };
         match (entry.parse)(body) {

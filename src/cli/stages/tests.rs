@@ -67,6 +67,16 @@ fn a_page_says_type_default_and_meaning_of_every_parameter() {
 }
 
 #[test]
+fn names_of_other_frameworks_lead_to_ours() {
+    let (found, page) = written(Some("RandGaussianNoised"));
+    let begin =
+        "`gaussian_noise` is what MONAI calls `RandGaussianNoise`\n\ngaussian_noise (augment)\n";
+    assert!(found && page.starts_with(begin), "{page}");
+    let elsewhere = "\nElsewhere: MONAI RandGaussianNoise; TorchIO RandomNoise; batchgenerators GaussianNoiseTransform\n";
+    assert!(page.contains(elsewhere), "{page}");
+}
+
+#[test]
 fn an_unknown_stage_gets_the_nearest_name() {
     assert_eq!(
         written(Some("zscroe")),
