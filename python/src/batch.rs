@@ -11,8 +11,6 @@ use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use serde_json::{Value, json};
-use std::ptr::NonNull;
-use std::sync::Arc;
 use voxstream::error::Error as Cause;
 use voxstream::volume::row::column_name;
 use voxstream::volume::{Dtype, Role, Row, Scaling, Volume};
@@ -169,33 +167,7 @@ fn of_shape(rows: usize, channels: usize, shape: [usize; 3]) -> Vec<i64> {
         .collect()
 }
 
-/// The buffers as one, where each begins at the end of the one before it in the same allocation.
-fn joined<'a>(mut buffers: impl Iterator<Item = &'a Buffer>) -> Option<Buffer> {
-    let first = buffers.next()?;
-    let mut bytes = first.len();
-    for next in buffers {
-        let follows = first.as_ptr().wrapping_add(bytes) == next.as_ptr();
-        if !follows || first.data_ptr() != next.data_ptr() {
-            return None;
-        }
-        bytes += next.len();
-    }
-    let begin = NonNull::new(first.as_ptr().cast_mut())?;
-    #[expect(unsafe_code, reason = "a buffer cannot be made longer than it is")]
-    // SAFETY: all bytes are of one allocation, which the first buffer keeps as long as it is owned.
-    let all = unsafe { Buffer::from_custom_allocation(begin, bytes, Arc::new(first.clone())) };
-    Some(all)
-}
-
-/// The volumes of this type as one buffer, if they lie behind each other in memory.
-fn side_by_side(all: &[(&Row, &str, Option<&Volume>)], dtype: Dtype) -> Option<Buffer> {
-    let volumes = all.iter().map(|(_, _, volume)| *volume);
-    let volumes: Option<Vec<&Volume>> = volumes.collect();
-    let volumes = volumes.filter(|all| all.iter().all(|v| is_plain(v, dtype)))?;
-    joined(volumes.iter().map(|volume| volume.buffer()))
-}
-
-/// Images as f32; those that lie side by side as such are not copied.
+/// Images as f32; one alone that is stored so is not copied.
 fn images(rows: &[Row], shape: [usize; 3], missing: Option<f32>) -> Result<Tensor, String> {
     let channels = rows[0].images.len();
     let all: Vec<(&Row, &str, Option<&Volume>)> = rows
@@ -205,9 +177,9 @@ fn images(rows: &[Row], shape: [usize; 3], missing: Option<f32>) -> Result<Tenso
             images.map(move |c| (row, &*c.name, c.volume.as_ref()))
         })
         .collect();
-    let buffer = match side_by_side(&all, Dtype::F32) {
-        Some(buffer) => buffer,
-        None => {
+    let buffer = match &all[..] {
+        [(_, _, Some(volume))] if is_plain(volume, Dtype::F32) => volume.buffer().clone(),
+        _ => {
             let voxels: usize = shape.iter().product();
             let mut values: Vec<f32> = Vec::with_capacity(all.len() * voxels);
             for (row, name, volume) in all {
@@ -233,8 +205,7 @@ fn images(rows: &[Row], shape: [usize; 3], missing: Option<f32>) -> Result<Tenso
     })
 }
 
-/// Label maps: u8 where all are stored so, else i64; those that lie side by side as u8 are not copied. `None` if
-/// there is none.
+/// Label maps: u8 where all are stored so, else i64; one alone as u8 is not copied. `None` if there is none.
 fn labels(rows: &[Row], shape: [usize; 3], ignore: Option<i64>) -> Result<Option<Tensor>, String> {
     let channels = rows[0].labels.len();
     let all: Vec<(&Row, &str, Option<&Volume>)> = rows
@@ -257,9 +228,9 @@ fn labels(rows: &[Row], shape: [usize; 3], ignore: Option<i64>) -> Result<Option
     }
     let small = ignore.is_none_or(|value| u8::try_from(value).is_ok());
     let (buffer, dtype) = if small && present().all(|v| is_plain(v, Dtype::U8)) {
-        let buffer = match side_by_side(&all, Dtype::U8) {
-            Some(buffer) => buffer,
-            None => Buffer::from_vec(appended(&all, shape, ignore, |volume, to: &mut Vec<u8>| {
+        let buffer = match &all[..] {
+            [(_, _, Some(volume))] => volume.buffer().clone(),
+            _ => Buffer::from_vec(appended(&all, shape, ignore, |volume, to: &mut Vec<u8>| {
                 to.extend_from_slice(volume.buffer());
             })),
         };

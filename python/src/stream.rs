@@ -7,7 +7,6 @@ use crate::run::{bytes_of, failures};
 use crate::wait::{LOOK, waited};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,11 +60,11 @@ pub(crate) fn stream(
             "split={split:?}: expected \"train\", \"validation\" or \"test\""
         ))
     })?;
-    let Some(rows) = NonZeroUsize::new(batch) else {
+    if batch == 0 {
         return Err(PyValueError::new_err(
             "batch=0: a batch has at least one row",
         ));
-    };
+    }
     let options = SampleOptions {
         split: of_name,
         labelled,
@@ -74,7 +73,6 @@ pub(crate) fn stream(
             job: start.0,
             row: start.1,
         },
-        batch: Some(rows),
         run: RunOptions {
             workers,
             memory: memory.map(bytes_of).transpose()?,

@@ -59,32 +59,6 @@ def test_one_row_of_one_modality_is_not_copied(write):
     assert tuple(t.image.shape) == (1, 1, 8, 12, 16)
 
 
-def test_a_batch_of_one_subject_is_not_copied(write):
-    (batch,) = voxstream.stream(write(VIEWS), limit=1, batch=2)
-    table = batch.to_arrow()
-    assert table["view"].to_pylist() == ["weak", "strong"] * 2
-
-    def voxels(column, row):
-        chunks = table[column].chunks
-        (at,) = [c.field("voxels") for i, c in enumerate(chunks) if i == row]
-        return at.buffers()[2].address, np.frombuffer(at[0].as_buffer(), np.float32)
-
-    t = batch.to_numpy()
-    assert t.image.__array_interface__["data"][0] == voxels("image.ct", 0)[0]
-    assert t.label.__array_interface__["data"][0] == voxels("label", 0)[0]
-    for row in range(2):
-        for i, column in enumerate(["image.ct", "image.mr"]):
-            assert np.array_equal(t.image[row, i].ravel(), voxels(column, 2 * row)[1])
-    t.image[:] = 7
-    assert (voxels("image.mr", 2)[1] == 7).all()
-    # Three rows are never of one subject alone, and are copied.
-    two = [b.to_numpy() for b in voxstream.stream(write(VIEWS), batch=2)]
-    three = [b.to_numpy() for b in voxstream.stream(write(VIEWS), batch=3)]
-    for name in ["image", "label"]:
-        both = [np.concatenate([getattr(t, name) for t in some]) for some in (two, three)]
-        assert np.array_equal(*both)
-
-
 def test_tensors_outlive_their_batch_and_their_stream(write):
     stream = voxstream.stream(one_modality(write), epochs=None)
     kept = [next(stream).to_numpy().image for _ in range(12)]

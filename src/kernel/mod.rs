@@ -6,6 +6,7 @@ pub mod components;
 pub mod distance;
 pub mod fourier;
 pub mod gaussian;
+pub mod halves;
 pub mod largest;
 pub mod lattice;
 pub mod math;

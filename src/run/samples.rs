@@ -18,7 +18,6 @@ use crate::source::{Cohort, SubjectRecord};
 use crate::volume::{Row, Split};
 use arrow::array::RecordBatch;
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Which samples are streamed, and how often.
@@ -32,8 +31,6 @@ pub struct SampleOptions {
     pub epochs: Option<u64>,
     /// Where to begin, as [`Samples::current_position`] returned it.
     pub from: Position,
-    /// Samples that are taken at a time, if known: see [`Viewer::in_batches`].
-    pub batch: Option<NonZeroUsize>,
     /// Workers, budget and limit of subjects; the other options have no use here.
     pub run: RunOptions,
 }
@@ -45,7 +42,6 @@ impl Default for SampleOptions {
             labelled: Some(true),
             epochs: Some(1),
             from: Position::default(),
-            batch: None,
             run: RunOptions::default(),
         }
     }
@@ -93,9 +89,7 @@ impl Samples {
         let budget = (workers, memory / 2);
         let trains = plan.pipeline.makes_views();
         let stream = if trains && options.split == Split::Train {
-            let viewer = Viewer::new(&plan, &preparer, &counters)
-                .apart()
-                .in_batches(options.batch);
+            let viewer = Viewer::new(&plan, &preparer, &counters).apart();
             let end = options
                 .epochs
                 .map(|n| n.saturating_mul(subjects.len() as u64));

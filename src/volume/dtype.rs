@@ -1,7 +1,7 @@
 //! What voxels are stored as, and what their numbers mean.
 
+use crate::kernel::halves::append_halves;
 pub use half::f16;
-use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
 /// What a volume's numbers mean; decides the interpolation, never the caller.
@@ -118,14 +118,7 @@ impl Voxel for f16 {
         self.into()
     }
     fn append_f32(numbers: &[Self], to: &mut Vec<f32>) {
-        // By the slice the processor's own conversion is found once, not for every number; what is
-        // written over is still in the cache.
-        to.reserve(numbers.len());
-        for numbers in numbers.chunks(4096) {
-            let first = to.len();
-            to.resize(first + numbers.len(), 0.0);
-            numbers.convert_to_f32_slice(&mut to[first..]);
-        }
+        append_halves(numbers, to);
     }
 }
 

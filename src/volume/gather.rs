@@ -17,7 +17,7 @@ use glam::{DAffine3, DVec3};
 use std::borrow::Cow;
 
 impl Gather {
-    pub(super) fn affine(&self) -> Option<DAffine3> {
+    fn affine(&self) -> Option<DAffine3> {
         let affine = |step: &Step| match step {
             Step::Affine(affine) => Some(*affine),
             Step::Bend(_) => None,
@@ -46,7 +46,7 @@ impl Gather {
     }
 
     /// Returns `true` if an image is read as values: stored numbers are not those of the result.
-    pub(super) fn reads_values(&self) -> bool {
+    fn reads_values(&self) -> bool {
         self.interpolates() || self.around.is_some()
     }
 

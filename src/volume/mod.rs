@@ -41,7 +41,6 @@ mod moves;
 pub mod nifti;
 pub mod region;
 pub mod row;
-mod side_by_side;
 pub mod sites;
 pub mod voxels;
 pub mod warning;

@@ -27,7 +27,7 @@ use stored::value_of;
 pub use known::KnownForeground;
 pub use stored::Backing;
 pub(super) use stored::{Part, Stored, stored_bytes};
-pub(super) use values::{append_values, values_of};
+pub(super) use values::values_of;
 
 /// A volume: voxels `[z, y, x]`, their type and scaling, and the grid they stand on.
 ///

@@ -3,7 +3,6 @@
 use super::*;
 use crate::cli::open;
 use crate::spec::SourceFile;
-use crate::volume::Role;
 
 const TRAIN: &str = "train: { classes: [b, x, y], network: { unet3d: { width: 4, depth: 2 } }, steps: 1, window: { size: [16, 16, 16] } }\n";
 
@@ -77,42 +76,6 @@ fn whoever_writes_to_a_sample_changes_no_later_epoch() {
             };
             let (one, two) = (addresses(one), addresses(two));
             assert!(one.len() == 3 && one.iter().all(|at| !two.contains(at)));
-        }
-    }
-}
-
-#[test]
-fn samples_that_are_taken_together_lie_side_by_side() {
-    let views = "stages: [zscore: {}]\nviews: { shared: [patch: { size: [8, 8, 8], samples: 4 }, flip: { p: 0.5 }, scale_intensity: { p: 0.5 }] }\n";
-    let made = |batch: Option<usize>| {
-        let options = SampleOptions {
-            batch: batch.and_then(NonZeroUsize::new),
-            ..SampleOptions::default()
-        };
-        rows(&mut start(&format!("{views}{TRAIN}"), &options).unwrap())
-    };
-    let alone = made(None);
-    // Three rows at a time are never of one subject alone.
-    for batch in [1, 2, 3, 4] {
-        let rows = made(Some(batch));
-        assert_eq!(rows.len(), 8);
-        for (row, alone) in rows.iter().zip(&alone) {
-            assert_eq!(row.draws, alone.draws);
-            for ((_, one), (_, other)) in row.volumes().zip(alone.volumes()) {
-                assert_eq!(one.to_f32(), other.to_f32(), "{batch}");
-            }
-        }
-        for rows in rows.chunks(batch).filter(|_| batch != 3) {
-            for role in [Role::Image, Role::Label] {
-                let volumes = rows.iter().flat_map(Row::volumes);
-                let of_role = volumes.filter(|(r, _)| *r == role).map(|(_, v)| v.buffer());
-                let mut end = None;
-                for buffer in of_role {
-                    let begin = buffer.as_ptr() as usize;
-                    assert!(end.is_none_or(|end| end == begin), "{batch} {role:?}");
-                    end = Some(begin + buffer.len());
-                }
-            }
         }
     }
 }

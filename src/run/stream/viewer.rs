@@ -11,7 +11,6 @@ use crate::stage::SubjectFacts;
 use crate::volume::{Row, row::DrawRecord};
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// The views of one patch, one row each.
@@ -49,8 +48,6 @@ pub struct Viewer {
     pub(super) view_bytes: u64,
     /// Whether views share no voxels with what is kept for the next epoch.
     apart: bool,
-    /// Samples whose voxels lie side by side, if a subject makes a multiple of it.
-    batch: Option<NonZeroUsize>,
 }
 
 impl Viewer {
@@ -77,7 +74,6 @@ impl Viewer {
             samples_per_subject: plan.edges.patch().rows_per_subject,
             mixes: (plan.pipeline.views.steps()).any(|s| s.stage.mixing().is_some()),
             apart: false,
-            batch: None,
         }
     }
 
@@ -88,13 +84,6 @@ impl Viewer {
             apart: true,
             ..self
         }
-    }
-
-    /// The same, for whoever takes so many samples at a time: where a subject makes a multiple of it, the voxels of
-    /// each view of a batch lie side by side, as [`Row::side_by_side`] says.
-    #[must_use]
-    pub fn in_batches(self, batch: Option<NonZeroUsize>) -> Self {
-        Self { batch, ..self }
     }
 
     /// Every sample of one subject in one epoch; `turn` counts how often it came before in it, and
@@ -160,50 +149,28 @@ impl Viewer {
         for row in self.shared.run_traced(Traced::new(row), all, way)? {
             both.extend(self.weak.run_traced(row, 0..self.common, way)?);
         }
-        let together = self.together(both.len());
         let mut samples = Vec::new();
-        let mut both = both.into_iter().peekable();
-        while both.peek().is_some() {
-            // Every view of samples that go together, the weak one first.
-            let mut views = vec![Vec::new(); 1 + self.strong.len()];
-            for row in both.by_ref().take(together) {
-                let weak = view(None, row.clone(), "weak")?;
-                for (i, (name, _)) in self.strong.iter().enumerate() {
-                    let mut strong = view(Some(i), row.clone(), name)?;
-                    if let Some(cause) = moved(&weak, &strong, name) {
-                        let subject = &self.preparer.subject(subject).id;
-                        return Err(Failure::new(subject, "views", cause));
-                    }
-                    strong
-                        .iter_mut()
-                        .for_each(|row| row.draws.push(placed(name)));
-                    views[1 + i].append(&mut strong);
+        for row in both {
+            let weak = view(None, row.clone(), "weak")?;
+            let mut views = Vec::with_capacity(self.strong.len());
+            for (i, (name, _)) in self.strong.iter().enumerate() {
+                let mut strong = view(Some(i), row.clone(), name)?;
+                if let Some(cause) = moved(&weak, &strong, name) {
+                    let subject = &self.preparer.subject(subject).id;
+                    return Err(Failure::new(subject, "views", cause));
                 }
-                views[0].extend(weak);
+                strong
+                    .iter_mut()
+                    .for_each(|row| row.draws.push(placed(name)));
+                views.push(strong);
             }
-            if self.batch.is_some_and(|batch| batch.get() == together) {
-                views = views.into_iter().map(Row::side_by_side).collect();
-            }
-            let [weak, strong @ ..] = &views[..] else {
-                continue;
-            };
             samples.extend(weak.iter().enumerate().map(|(i, weak)| Sample {
                 weak: weak.to_batch(),
-                strong: strong.iter().map(|rows| rows[i].to_batch()).collect(),
+                strong: views.iter().map(|rows| rows[i].to_batch()).collect(),
                 prepared: Arc::clone(&prepared),
             }));
         }
         Ok(samples)
-    }
-
-    /// How many of so many samples of a subject are made together.
-    fn together(&self, samples: usize) -> usize {
-        let batch = self.batch.map_or(1, NonZeroUsize::get);
-        if samples.is_multiple_of(batch) {
-            batch
-        } else {
-            1
-        }
     }
 
     /// The order in which `subjects` are read in an epoch, each with how often it came before.

@@ -37,7 +37,7 @@ impl Volume {
     /// Appends the values as f32, in the order `[z, y, x]`.
     pub fn append_f32(&self, values: &mut Vec<f32>) {
         with_voxel_type!(self.dtype(), T => {
-            append_values(bytemuck::cast_slice::<_, T>(self.buffer().as_slice()), self.scaling(), values);
+            append(bytemuck::cast_slice::<_, T>(self.buffer().as_slice()), self.scaling(), values);
         });
     }
 
@@ -102,7 +102,7 @@ impl Volume {
             let mut values = Vec::with_capacity(stored.len());
             for (i, block) in stored.chunks(BLOCK).enumerate() {
                 let first = i * BLOCK;
-                append_values(block, scaling, &mut values);
+                append(block, scaling, &mut values);
                 let fresh = &mut values[first..];
                 changes.iter().for_each(|change| change.make(fresh, first));
             }
@@ -112,11 +112,7 @@ impl Volume {
 }
 
 /// Appends the values of stored numbers; one loop a case, so that each becomes vector code.
-pub(in crate::volume) fn append_values<T: Voxel>(
-    stored: &[T],
-    scaling: Scaling,
-    values: &mut Vec<f32>,
-) {
+fn append<T: Voxel>(stored: &[T], scaling: Scaling, values: &mut Vec<f32>) {
     match scaling == Scaling::NONE {
         true => T::append_f32(stored, values),
         false => values.extend(stored.iter().map(|v| value_of(*v, scaling))),
@@ -129,6 +125,6 @@ pub(in crate::volume) fn values_of<T: Voxel>(stored: Vec<T>, scaling: Scaling) -
         return bytemuck::cast_vec(stored);
     }
     let mut values = Vec::with_capacity(stored.len());
-    append_values(&stored, scaling, &mut values);
+    append(&stored, scaling, &mut values);
     values
 }
