@@ -10,6 +10,7 @@
 # something differs.
 set -euo pipefail
 
+schemas=$(realpath "$(dirname "$0")/../schemas")
 program=$(realpath "$1") pipeline=$2 rounds=$3 latest=$4
 shift 4
 work=$(mktemp -d)
@@ -17,15 +18,15 @@ trap 'rm -rf "$work"' EXIT
 
 query() { "$program" query "$1" "$2" --format csv 2>/dev/null; }
 
+# The columns of a table that depend on who did the work and when, as its schema marks them.
+volatile() { awk -F'"' '/"name":/ { name = $4 } /"volatile": true/ { print name }' "$schemas/$1.arrow.json" | paste -sd,; }
+
 # What a run says, without what depends on who did the work and when.
 said() {
     local run=$1 table columns
     for table in subjects parts quality failures warnings metrics scores postprocessing views; do
-        case $table in
-        subjects) columns='* except (seconds)' ;;
-        parts) columns='* except (bytes, seconds, host, attempt, committed, files, nodes)' ;;
-        *) columns='*' ;;
-        esac
+        columns=$(volatile "$table")
+        columns="*${columns:+ except ($columns)}"
         query "$run" "select $columns from $table" >"$work/rows" || continue
         echo "== $table"
         # The order of parts is that of their records, and of no meaning.

@@ -37,20 +37,21 @@ pub fn stages(name: Option<&str>, out: &mut dyn Write) -> io::Result<bool> {
         return Ok(true);
     }
     let entry = |name: &str| STAGES.iter().find(|entry| entry.name == name);
-    let known = counterparts::find(name);
-    match (entry(name), known.and_then(|known| entry(known.ours))) {
-        (Some(entry), _) => page(entry, out).map(|()| true),
-        (None, Some(entry)) => {
-            known.map_or(Ok(()), |known| writeln!(out, "{known}\n"))?;
-            page(entry, out).map(|()| true)
-        }
-        (None, None) => {
-            let presets = PRESETS.iter().map(|preset| preset.name);
-            let names: Vec<&str> = STAGES.iter().map(|e| e.name).chain(presets).collect();
-            writeln!(out, "unknown stage `{name}`; {}", suggest(name, &names))?;
-            Ok(false)
-        }
+    if let Some(entry) = entry(name) {
+        page(entry, out)?;
+        return Ok(true);
     }
+    if let Some(known) = counterparts::find(name)
+        && let Some(entry) = entry(known.ours)
+    {
+        writeln!(out, "{known}\n")?;
+        page(entry, out)?;
+        return Ok(true);
+    }
+    let presets = PRESETS.iter().map(|preset| preset.name);
+    let names: Vec<&str> = STAGES.iter().map(|e| e.name).chain(presets).collect();
+    writeln!(out, "unknown stage `{name}`; {}", suggest(name, &names))?;
+    Ok(false)
 }
 
 fn kind(kind: Kind) -> &'static str {

@@ -135,14 +135,12 @@ pub fn find(name: &str) -> Option<Counterpart> {
 
 /// What a step is called elsewhere, by framework.
 pub fn of(ours: &str) -> Vec<(&'static str, Vec<&'static str>)> {
-    let named = FRAMEWORKS.map(|(framework, steps)| {
+    let named = FRAMEWORKS.iter().filter_map(|(framework, steps)| {
         let own = steps.iter().filter(|(_, name)| *name == ours);
-        (framework, own.map(|(theirs, _)| *theirs).collect())
+        let theirs: Vec<&str> = own.map(|(theirs, _)| *theirs).collect();
+        (!theirs.is_empty()).then_some((*framework, theirs))
     });
-    let named = named.into_iter();
-    named
-        .filter(|(_, theirs): &(_, Vec<_>)| !theirs.is_empty())
-        .collect()
+    named.collect()
 }
 
 #[cfg(test)]

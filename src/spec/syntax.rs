@@ -22,13 +22,16 @@ pub(super) fn not_yaml(text: &str, byte: usize, problem: &str) -> SpecError {
     let end = (byte + 1).min(text.len());
     let at = At { start: byte, end };
     if let Some(open) = left_open(text) {
-        let bracket = &text[open..=open];
-        let closing = if bracket == "[" { "]" } else { "}" };
         let place = At {
             start: open,
             end: open + 1,
         };
-        return SpecError::new(place, format!("`{bracket}` is not closed"))
+        let (opened, closing) = match &text[open..=open] {
+            "[" => ("[", "]"),
+            "{" => ("{", "}"),
+            quote => (quote, quote),
+        };
+        return SpecError::new(place, format!("`{opened}` is not closed"))
             .with_help(format!("write `{closing}` at the end of what it holds"));
     }
     if problem.contains("duplicated key") {
@@ -45,28 +48,43 @@ pub(super) fn not_yaml(text: &str, byte: usize, problem: &str) -> SpecError {
     }
 }
 
-/// The last bracket in a text that no other one closes, outside of quotes and comments.
+/// A quotation mark that no other one closes, or else the last such bracket outside of quotes and comments.
 fn left_open(text: &str) -> Option<usize> {
-    let (mut open, mut quote, mut before) = (Vec::new(), None, ' ');
-    let mut in_comment = false;
-    for (at, c) in text.char_indices() {
+    let (mut open, mut quote, mut in_comment) = (Vec::new(), None, false);
+    // The character before, and the last one of the line that is no space.
+    let (mut before, mut last) = (' ', None);
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
         match (c, quote) {
-            ('\n', _) => in_comment = false,
-            _ if in_comment => {}
-            (c, Some(end)) if c == end => quote = None,
+            ('\\', Some((_, '"'))) => {
+                characters.next();
+            }
+            (_, Some((_, mark))) if c == mark => {
+                // Two apostrophes are one that belongs to the text.
+                let is_text =
+                    mark == '\'' && characters.next_if(|(_, next)| *next == mark).is_some();
+                quote = quote.filter(|_| is_text);
+            }
+            ('\n', None) => (in_comment, last) = (false, None),
             (_, Some(_)) => {}
-            // An apostrophe within a word begins no text.
-            ('"' | '\'', None) if !before.is_alphanumeric() => quote = Some(c),
+            _ if in_comment => {}
             ('#', None) if before.is_whitespace() => in_comment = true,
+            // Elsewhere it is a part of a word.
+            ('"' | '\'', None) if last.is_none_or(|last| ":-[{,?".contains(last)) => {
+                quote = Some((at, c));
+            }
             ('[' | '{', None) => open.push(at),
             (']' | '}', None) => {
                 open.pop();
             }
             _ => {}
         }
+        if !c.is_whitespace() {
+            last = Some(c);
+        }
         before = c;
     }
-    open.pop()
+    quote.map(|(at, _)| at).or(open.pop())
 }
 
 /// The entry without a space in the lines up to a byte, the nearest first, and what it should be.
@@ -171,17 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn an_open_bracket_is_reported_where_it_stands() {
+    fn what_is_left_open_is_reported_where_it_begins() {
         for (text, said) in [
-            ("a: 'x [' # {\nb: [1, { c: 2 }, 3\nd: 4\n", "`[`"),
-            ("a: [1, 2]\nb: { c: [\"]\", 1], d: 2\ne: 4\n", "`{`"),
+            ("a: [1, \"x, 2]\nb: 3\n", "\""),
+            ("a: { b: 'it''s }\nc: 3\n", "'"),
+            ("a: \"x\\\" [\"\nb: the '90s {\nc: { d: don't\ne: 1\n", "{"),
+            ("a: 'x [' # {\nb: [1, { c: 2 }, 3\nd: 4\n", "["),
+            ("a: [1, 2]\nb: { c: [\"]\", 1], d: 2\ne: 4\n", "{"),
         ] {
             let (place, found) = refused(text);
             assert!(
-                found.starts_with(&format!("{said} is not closed")),
+                found.starts_with(&format!("`{said}` is not closed")),
                 "{found}"
             );
-            assert_eq!(format!("`{place}`"), said);
+            assert_eq!(place, said);
         }
         let twice = refused("a: 1\nbc: 2\na: 3\n");
         assert_eq!((&*twice.0, twice.1.contains("second time")), ("a", true));
