@@ -195,10 +195,7 @@ fn append<T: Pod>(out: &mut Vec<T>, line: &[T], past: bool) {
             let to = out.as_mut_ptr().add(length).cast::<u8>();
             let from = line.as_ptr().cast::<u8>();
             let head = to.align_offset(16).min(bytes);
-            // Of lines of whole vectors nothing is left over, which is worth no call.
-            if head > 0 {
-                std::ptr::copy_nonoverlapping(from, to, head);
-            }
+            std::ptr::copy_nonoverlapping(from, to, head);
             let whole = (bytes - head) / 16;
             for i in 0..whole {
                 let at = head + 16 * i;
@@ -206,9 +203,7 @@ fn append<T: Pod>(out: &mut Vec<T>, line: &[T], past: bool) {
                 _mm_stream_si128(to.add(at).cast::<__m128i>(), value);
             }
             let done = head + 16 * whole;
-            if done < bytes {
-                std::ptr::copy_nonoverlapping(from.add(done), to.add(done), bytes - done);
-            }
+            std::ptr::copy_nonoverlapping(from.add(done), to.add(done), bytes - done);
             out.set_len(length + line.len());
         }
         return;
